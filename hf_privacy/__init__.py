@@ -1,0 +1,59 @@
+"""Fine-tune with a privacy defence, measure what leaks, publish with the report that proves it.
+
+Importing the package is light: torch and transformers are imported when a name that needs them is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    "InputError": "hf_privacy.errors",
+    "GateError": "hf_privacy.hub",
+    "PrivacyConfig": "hf_privacy.defenses",
+    "PrivacyReport": "hf_privacy.reports",
+    "PrivacyTrainer": "hf_privacy.defenses",
+    "audit": "hf_privacy.auditing",
+    "load_metric": "hf_privacy.metrics",
+}
+_ROOMS = (
+    "attacks",
+    "data",
+    "defenses",
+    "hub",
+    "metrics",
+    "models",
+    "recipe",
+    "references",
+    "reports",
+    "signals",
+    "statistics",
+)
+
+__all__ = ["__version__", *_MODULE_OF, *_ROOMS]
+
+if TYPE_CHECKING:
+    from hf_privacy.auditing import audit
+    from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
+    from hf_privacy.errors import InputError
+    from hf_privacy.hub import GateError
+    from hf_privacy.metrics import load_metric
+    from hf_privacy.reports import PrivacyReport
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        value = getattr(import_module(_MODULE_OF[name]), name)
+    elif name in _ROOMS:
+        value = import_module(f"hf_privacy.{name}")
+    else:
+        raise AttributeError(f"module 'hf_privacy' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,18 @@
+"""The one error a user can cause."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """Bad input: the message names the argument, the value seen and the way out, in one sentence.
+
+    The command line prints the message alone and exits with status 2; any other exception is a defect of ours and
+    keeps its traceback.
+
+    Examples
+    --------
+    >>> raise InputError("fraction is 1.5: pass a number in (0, 1)")
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: fraction is 1.5: pass a number in (0, 1)
+    """
