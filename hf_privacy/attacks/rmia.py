@@ -1,0 +1,194 @@
+"""RMIA: how many population examples the target's change in probability dominates."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hf_privacy.attacks.rmia_inputs import check_population_index, check_references, side_means
+from hf_privacy.errors import InputError
+
+_MODES = ("online", "offline")
+# A probability that underflowed to zero is taken as the smallest normal number, so that 0/0 is 1 and no NaN.
+_SMALLEST = float(np.finfo(np.float64).tiny)
+# Share of the score that breaks ties: far below one step of any population.
+_TIE_BREAK = 1e-9
+
+
+def rmia(
+    prob: ArrayLike,
+    reference_probs: ArrayLike,
+    reference_membership: ArrayLike,
+    population_prob: ArrayLike,
+    population_reference_probs: ArrayLike,
+    *,
+    mode: Literal["online", "offline"] = "online",
+    gamma: float = 1.0,
+    a: float | None = None,
+    population_membership: ArrayLike | None = None,
+    population_index: ArrayLike | None = None,
+) -> NDArray[np.float64]:
+    """Membership score of the robust membership inference attack: Pr_z[r_x / r_z ≥ γ] with r = p(·|θ)/p(·).
+
+    p(·) is how probable an example's true class is to models in general. Online: half the mean over its IN plus half
+    the mean over its OUT reference models (their plain mean when they are balanced); a population example with no IN
+    reference has the mean of its OUT ones. Offline: ½[(1 + a)·p̄_OUT + 1 − a], for x and z alike. Both are
+    means over *all* OUT reference models, not over a larger half of them.
+
+    Parameters
+    ----------
+    prob : array-like of float, shape [N]
+        Probability of the true class under the target model, in [0, 1].
+    reference_probs : array-like of float, shape [K, N]
+        The same under each reference model; read row by row.
+    reference_membership : array-like of bool, shape [K, N]
+        True where reference model k was trained on example n.
+    population_prob : array-like of float, shape [Z]
+        Probability of the true class of population examples under the target. None of them may be a member of the
+        target: that cannot be seen from here.
+    population_reference_probs : array-like of float, shape [K, Z]
+    mode : {"online", "offline"}, default "online"
+    gamma : float, default 1
+        γ > 0; the paper uses 1 and 2.
+    a : float, optional
+        Offline only, and required there: in [0, 1], how far p̄_OUT stands for p̄_IN. See `tune_rmia_a`.
+    population_membership : array-like of bool, shape [K, Z], optional
+        True where reference model k was trained on population example z; by default every one is OUT for all.
+    population_index : array-like of int, shape [N], optional
+        Position of x in the population, −1 where it is not in it, so that no x is compared with itself.
+
+    Returns
+    -------
+    float64[N]
+        In [0, 1], higher for likelier members. Within 1e-9 of the share of z ≠ x that x dominates; the rest breaks
+        ties between examples of equal share by r_x, and depends on no other example.
+
+    Raises
+    ------
+    InputError
+        If shapes disagree, a probability is NaN or outside [0, 1], membership is not boolean, the mode is unknown,
+        gamma or a is out of range, a is missing offline or given online, or an example has no reference model on a
+        side that the mode needs.
+
+    References
+    ----------
+    Zarifzadeh et al., "Low-cost high-power membership inference attacks", ICML 2024 (arXiv 2312.03262), equations 2
+    to 4 and appendix B.2. Ours sorts r_z, O((N + Z) log Z), instead of filling an N × Z table.
+
+    Examples
+    --------
+    >>> references = [[0.9, 0.2], [0.3, 0.8]]
+    >>> membership = [[True, False], [False, True]]
+    >>> population_references = [[0.5, 0.4], [0.3, 0.6]]
+    >>> rmia([0.9, 0.3], references, membership, [0.4, 0.6], population_references).round(6)
+    array([1., 0.])
+    >>> rmia([0.9, 0.3], references, membership, [0.4, 0.6], population_references, mode="offline", a=0.3).round(6)
+    array([1., 0.])
+    """
+    if mode not in _MODES:
+        raise InputError(f"mode is {mode!r}: pass one of {', '.join(_MODES)}")
+    if not (np.isfinite(gamma) and gamma > 0):
+        raise InputError(f"gamma is {gamma!r}: pass a number above 0, such as 1 or 2")
+    if mode == "online" and a is not None:
+        raise InputError(f"a is {a!r} and mode 'online': a belongs to mode='offline', leave it out")
+    if mode == "offline" and a is None:
+        raise InputError(
+            "a is missing and mode='offline' needs it: find it with tune_rmia_a, or pass a number in [0, 1]"
+        )
+    if a is not None and not 0.0 <= a <= 1.0:
+        raise InputError(f"a is {a!r}: pass a number in [0, 1], see tune_rmia_a")
+    target, references, membership = check_references("", prob, reference_probs, reference_membership)
+    population, population_references, in_population = check_references(
+        "population_", population_prob, population_reference_probs, population_membership
+    )
+    if len(references) != len(population_references):
+        raise InputError(
+            f"population_reference_probs has {len(population_references)} rows and reference_probs {len(references)}: "
+            "pass the same reference models in both"
+        )
+    own_position = check_population_index(population_index, len(target), len(population))
+
+    log_ratio = floored_log(target) - floored_log(
+        _mean_probability("reference_probs", references, membership, a, both=True)
+    )
+    population_log_ratio = floored_log(population) - floored_log(
+        _mean_probability("population_reference_probs", population_references, in_population, a, both=False)
+    )
+    return dominance(log_ratio, population_log_ratio, gamma, own_position)
+
+
+def dominance(
+    log_ratio: NDArray[np.float64],
+    population_log_ratio: NDArray[np.float64],
+    gamma: float,
+    own_position: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Share of z ≠ x with r_x / r_z ≥ γ, from log r_x [N], log r_z [Z] and the position of each x among the z.
+
+    Raises
+    ------
+    InputError
+        If the population is nothing but x itself.
+
+    Examples
+    --------
+    >>> dominance(np.array([0.5, 0.5]), np.array([0.5, 1.0, 0.0]), 1.0, np.array([-1, 0])).round(6)
+    array([0.666667, 0.5     ])
+    """
+    threshold = log_ratio - np.log(gamma)
+    dominated = np.searchsorted(np.sort(population_log_ratio), threshold, side="right")
+    is_inside = own_position >= 0
+    compared = len(population_log_ratio) - is_inside
+    if compared.min() < 1:
+        raise InputError("population_prob holds one example, which is x itself: pass a larger population")
+    dominated = dominated - (is_inside & (population_log_ratio[own_position] <= threshold))
+    # A smooth function of r_x alone: the score of an example must not depend on which others are scored with it.
+    tie_break = 0.5 + np.arctan(log_ratio) / np.pi
+    return (1.0 - _TIE_BREAK) * (dominated / compared) + _TIE_BREAK * tie_break
+
+
+def offline_probability(out_mean: NDArray[np.float64], a: float) -> NDArray[np.float64]:
+    """½[(1 + a)·p̄_OUT + 1 − a]: p(·) with a linear guess of what IN reference models would add.
+
+    Examples
+    --------
+    >>> offline_probability(np.array([0.0, 1.0]), 0.5)
+    array([0.25, 1.  ])
+    """
+    return 0.5 * ((1.0 + a) * out_mean + 1.0 - a)
+
+
+def floored_log(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithm that takes an underflowed probability as the smallest normal number.
+
+    Examples
+    --------
+    >>> floored_log(np.array([0.0, 1.0])).round(1)
+    array([-708.4,    0. ])
+    """
+    return np.log(np.maximum(values, _SMALLEST))
+
+
+def _mean_probability(
+    name: str, references: NDArray[Any], membership: NDArray[np.bool_], a: float | None, *, both: bool
+) -> NDArray[np.float64]:
+    """p(·) of every example, offline where there is an a; online, ``both`` asks for an IN reference model too."""
+    in_mean, out_mean, n_in = side_means(name, references, membership)
+    role = "examples" if both else "population examples"
+    never_out = int(np.sum(n_in == len(references)))
+    if never_out:
+        raise InputError(
+            f"{never_out:,} of {len(n_in):,} {role} are IN for all {len(references)} reference models: "
+            "leave them out, or train reference models without them"
+        )
+    if a is not None:
+        return offline_probability(out_mean, a)
+    never_in = int(np.sum(n_in == 0))
+    if both and never_in:
+        raise InputError(
+            f"{never_in:,} of {len(n_in):,} {role} are OUT for all {len(references)} reference models: "
+            "use mode='offline', or leave them out"
+        )
+    return np.where(n_in > 0, 0.5 * (in_mean + out_mean), out_mean)

@@ -1,0 +1,167 @@
+"""Offline RMIA's one parameter, tuned on reference models whose members are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hf_privacy.attacks.inputs import as_array, probabilities
+from hf_privacy.attacks.rmia import dominance, floored_log, offline_probability
+from hf_privacy.attacks.rmia_inputs import check_population_index, check_references, side_means
+from hf_privacy.errors import InputError
+from hf_privacy.statistics import auc
+
+_GRID = tuple(step / 10 for step in range(11))
+
+
+def tune_rmia_a(
+    reference_probs: ArrayLike,
+    reference_membership: ArrayLike,
+    population_reference_probs: ArrayLike,
+    *,
+    grid: Sequence[float] = _GRID,
+    gamma: float = 1.0,
+    targets: Sequence[int] | None = None,
+    leave_out: Callable[[int], Iterable[int]] | ArrayLike | None = None,
+    population_membership: ArrayLike | None = None,
+    population_index: ArrayLike | None = None,
+) -> float:
+    """The ``a`` of offline RMIA under which reference models, attacked as if they were the target, leak most.
+
+    The real target plays no part, so tuning on it cannot flatter the attack. Each of ``targets`` in turn is attacked
+    with the other reference models; the AUC is averaged over them and the first of the best grid values returned.
+    Examples (and population examples) without an OUT reference model among those left, and population examples that
+    are members of the reference model under attack, are set aside for it.
+
+    Parameters
+    ----------
+    reference_probs : array-like of float, shape [K, N]
+        Probability of the true class under each reference model, in [0, 1].
+    reference_membership : array-like of bool, shape [K, N]
+    population_reference_probs : array-like of float, shape [K, Z]
+    grid : sequence of float, default 0, 0.1, …, 1
+        Values of ``a`` to try.
+    gamma : float, default 1
+        As the attack that follows will use.
+    targets : sequence of int, optional
+        Reference models to attack; the first four by default (all, where there are fewer).
+    leave_out : callable, or array-like of bool, shape [K, K], optional
+        Which reference models to leave out with reference model k: rows for ``leave_out(k)``, or row k of the matrix.
+        By default those whose membership is the exact complement of k's: reference models of random halves come in
+        such pairs, and the partner of k is OUT precisely for the members of k, which would give them away.
+    population_membership : array-like of bool, shape [K, Z], optional
+    population_index : array-like of int, shape [N], optional
+        As in `rmia`.
+
+    Returns
+    -------
+    float
+        A value of the grid.
+
+    Raises
+    ------
+    InputError
+        As `rmia`; also if the grid is empty, a target or a left-out row is no reference model, or too few reference
+        models or examples are left to attack one.
+
+    References
+    ----------
+    Zarifzadeh et al., "Low-cost high-power membership inference attacks", ICML 2024 (arXiv 2312.03262), appendix B.2.
+
+    Examples
+    --------
+    >>> generator = np.random.default_rng(0)
+    >>> half = generator.random((4, 200)) < 0.5
+    >>> membership = np.concatenate([half, ~half])
+    >>> easiness = generator.random(200)
+    >>> probs = np.clip(easiness * 0.6 + 0.2 * membership + generator.normal(0, 0.05, (8, 200)), 0, 1)
+    >>> population = np.clip(generator.random(100) * 0.6 + generator.normal(0, 0.05, (8, 100)), 0, 1)
+    >>> tune_rmia_a(probs, membership, population, grid=[0.0, 0.7])
+    0.7
+    """
+    if len(grid) == 0 or not all(0.0 <= a <= 1.0 for a in grid):
+        raise InputError(f"grid is {list(grid)!r}: pass values in [0, 1]")
+    if not (np.isfinite(gamma) and gamma > 0):
+        raise InputError(f"gamma is {gamma!r}: pass a number above 0, such as 1 or 2")
+    references = as_array("reference_probs", reference_probs)
+    population = as_array("population_reference_probs", population_reference_probs)
+    if references.ndim != 2 or population.ndim != 2 or len(references) != len(population):
+        raise InputError(
+            f"reference_probs has shape {references.shape} and population_reference_probs {population.shape}: "
+            "pass one row per reference model in both"
+        )
+    n_references, n_examples = references.shape
+    if n_references < 2:
+        raise InputError(f"reference_probs hold {n_references} reference models: pass at least 2")
+    _, references, membership = check_references("", references[0], references, reference_membership)
+    _, population, in_population = check_references("population_", population[0], population, population_membership)
+    own_position = check_population_index(population_index, n_examples, population.shape[1])
+    left_out = _left_out_rows(leave_out, membership)
+    attacked = list(range(min(4, n_references))) if targets is None else [int(target) for target in targets]
+    if not attacked or not all(0 <= target < n_references for target in attacked):
+        raise InputError(f"targets are {attacked}: pass rows of reference_probs, 0 to {n_references - 1}")
+
+    areas = np.zeros(len(grid))
+    for target in attacked:
+        others = np.flatnonzero(~left_out[target])
+        _, out_mean, n_in = side_means("reference_probs", [references[row] for row in others], membership[others])
+        _, population_mean, population_n_in = side_means(
+            "population_reference_probs", [population[row] for row in others], in_population[others]
+        )
+        usable = n_in < len(others)
+        usable_population = (population_n_in < len(others)) & ~in_population[target]
+        truth = membership[target][usable]
+        if not usable_population.any() or not truth.any() or truth.all():
+            raise InputError(
+                f"reference model {target} cannot be attacked: {len(others)} of {n_references} reference models are "
+                f"left, OUT for {int(truth.sum()):,} of its members, {int((~truth).sum()):,} non-members and "
+                f"{int(usable_population.sum()):,} population examples: train more (4 make two pairs)"
+            )
+        log_prob = floored_log(probabilities("reference_probs", references[target])[usable])
+        population_log_prob = floored_log(
+            probabilities("population_reference_probs", population[target])[usable_population]
+        )
+        position = _moved_position(own_position[usable], usable_population)
+        for index, a in enumerate(grid):
+            log_ratio = log_prob - floored_log(offline_probability(out_mean[usable], a))
+            population_log_ratio = population_log_prob - floored_log(
+                offline_probability(population_mean[usable_population], a)
+            )
+            areas[index] += auc(dominance(log_ratio, population_log_ratio, gamma, position), truth)
+    return float(grid[int(np.argmax(areas))])
+
+
+def _left_out_rows(
+    leave_out: Callable[[int], Iterable[int]] | ArrayLike | None, membership: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Row k marks what is left out when reference model k is attacked; itself always."""
+    n_references = len(membership)
+    left_out = np.eye(n_references, dtype=np.bool_)
+    if leave_out is None:
+        packed = [row.tobytes() for row in membership]
+        complements = [(~row).tobytes() for row in membership]
+        for row, complement in enumerate(complements):
+            left_out[row] |= [other == complement for other in packed]
+    elif callable(leave_out):
+        for row in range(n_references):
+            partners = [int(partner) for partner in leave_out(row)]
+            if not all(0 <= partner < n_references for partner in partners):
+                raise InputError(f"leave_out({row}) gives {partners}: return rows from 0 to {n_references - 1}")
+            left_out[row, partners] = True
+    else:
+        matrix = as_array("leave_out", leave_out)
+        if matrix.shape != left_out.shape or matrix.dtype != np.bool_:
+            raise InputError(
+                f"leave_out has shape {matrix.shape} and dtype {matrix.dtype}: "
+                f"pass booleans of shape {left_out.shape}, or a function of the row"
+            )
+        left_out |= matrix
+    return left_out
+
+
+def _moved_position(own_position: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Positions within the kept part of the population, −1 for examples that are not in that part."""
+    moved = np.where(kept, np.cumsum(kept) - 1, -1)
+    return np.where(own_position >= 0, moved[own_position], -1)

@@ -1,0 +1,230 @@
+"""From scores to the privacy report."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hf_privacy import __version__
+from hf_privacy.auditing.scores import AttackScores, SignalTable
+from hf_privacy.data import MembershipSplit, RepeatReport
+from hf_privacy.defenses import PrivacyTrainer
+from hf_privacy.hub import weights_sha256
+from hf_privacy.models import describe_model
+from hf_privacy.recipe import AuditSettings
+from hf_privacy.references import ReferenceRun
+from hf_privacy.reports import PrivacyReport, curve_of, public_name
+from hf_privacy.statistics import clopper_pearson, summarize
+
+VERSIONED_PACKAGES = ("torch", "transformers", "datasets", "accelerate", "peft", "timm", "numpy", "scipy")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What report and card call the model and its data; local paths are cut to their last part.
+
+    Attributes
+    ----------
+    model_name, base_model, base_revision : str, optional
+    dataset_name : str
+    dataset_revision : str, optional
+    training_seconds : float, optional
+        What training the target took.
+    caveats : tuple of str
+        Sentences a reader of this particular audit must know.
+    """
+
+    model_name: str | None = None
+    base_model: str | None = None
+    base_revision: str | None = None
+    dataset_name: str = "local dataset"
+    dataset_revision: str | None = None
+    training_seconds: float | None = None
+    caveats: tuple[str, ...] = ()
+
+
+def assemble_report(
+    table: SignalTable,
+    scores: list[AttackScores],
+    *,
+    options: AuditSettings,
+    trainer: PrivacyTrainer | None,
+    model: torch.nn.Module,
+    folder: Path | None,
+    split: MembershipSplit,
+    repeats: RepeatReport | None,
+    run: ReferenceRun | None,
+    targets: dict[str, Any] | None,
+    provenance: Provenance,
+    cost: dict[str, float | None],
+) -> PrivacyReport:
+    """Put identity, figures, cost and caveats together; aggregates only."""
+    membership = table.membership
+    attacks = []
+    for attack in scores:
+        summary = summarize(
+            attack.scores, membership, fprs=tuple(options.fprs), confidence=options.confidence
+        )
+        attacks.append(
+            {
+                "name": attack.name,
+                "title": attack.title,
+                "n_references": attack.n_references,
+                "queries": list(options.queries),
+                "parameters": attack.parameters,
+                **summary,
+            }
+        )
+    revised = provenance.dataset_revision
+    exact, near = repeats_across(repeats)
+    return PrivacyReport(
+        created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        model={
+            "name": public_name(provenance.model_name) if provenance.model_name else None,
+            # A saved adapter is loaded for inference, with nothing trainable: the trainer's model knows better.
+            **describe_model(
+                trainer.model if trainer else model,
+                base_model=provenance.base_model,
+                base_revision=provenance.base_revision,
+            ),
+            "weights_sha256": _weights_hash(model, folder),
+        },
+        dataset={
+            "name": public_name(provenance.dataset_name, pinned=revised is not None),
+            "revision": revised,
+            "fingerprint": split.dataset_fingerprint,
+            "n_examples": split.n_examples,
+            "n_classes": int(model.config.num_labels),
+        },
+        split={
+            "hash": split.hash,
+            "n_members": len(split.members),
+            "n_nonmembers": len(split.non_members),
+            "n_population": len(split.population),
+            "stratified": split.stratified,
+            "exact_repeats": exact,
+            "near_repeats": near,
+        },
+        defense=_defense(trainer),
+        training={} if trainer is None else _without_nothing(trainer.hyperparameters()),
+        epsilon={"upper": None, "lower": None},
+        depth=options.depth,
+        references=None
+        if run is None
+        else {
+            "n_models": run.plan.n_models,
+            "fraction": run.plan.fraction,
+            "recipe_hash": run.store.metadata["recipe_hash"],
+        },
+        attacks=attacks,
+        curves={attack.name: curve_of(attack.scores, membership) for attack in scores},
+        targets=targets,
+        utility=_utility(table, options.confidence),
+        cost={"training_seconds": provenance.training_seconds, **cost},
+        versions=versions(),
+        caveats=[*provenance.caveats, *_caveats(table, options, split, repeats)],
+    )
+
+
+def repeats_across(repeats: RepeatReport | None) -> tuple[int | None, int | None]:
+    """Non-members that are exact, and near-exact, repeats of a member; None where not looked for."""
+    sides = "non_members_in_members"
+    exact = None if repeats is None or repeats.exact_across is None else repeats.exact_across[sides]
+    near = None if repeats is None or repeats.near_across is None else repeats.near_across[sides]
+    return exact, near
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, Python and the packages the figures rest on."""
+    found = {"hf_privacy": __version__, "python": platform.python_version()}
+    return found | {name: version(name) for name in VERSIONED_PACKAGES}
+
+
+def _weights_hash(model: torch.nn.Module, folder: Path | None) -> str:
+    """Of the saved weights; a model in memory is saved for it, so that the hash is that of a later push."""
+    if folder is not None:
+        return weights_sha256(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        model.save_pretrained(temporary)
+        return weights_sha256(temporary)
+
+
+def _defense(trainer: PrivacyTrainer | None) -> dict[str, Any]:
+    if trainer is None:
+        return {"name": "unknown", "parameters": {}, "paper": None}
+    paper = trainer.paper
+    return {
+        "name": trainer.defense_name,
+        "parameters": {name: getattr(trainer.args, name) for name in trainer.paper_defaults},
+        "paper": None if paper is None else {"title": paper["title"], "id": paper["id"]},
+    }
+
+
+def _without_nothing(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _utility(table: SignalTable, confidence: float) -> dict[str, Any]:
+    """Accuracy and loss on members and non-members, on the unaugmented query."""
+    correct = table.target["correct"][0][: table.n_pool]
+    loss = table.target["loss"][0][: table.n_pool]
+    utility: dict[str, Any] = {}
+    for name, side in (("member", table.membership), ("nonmember", ~table.membership)):
+        low, high = clopper_pearson(int(correct[side].sum()), int(side.sum()), confidence=confidence)
+        utility[f"{name}_accuracy"] = {"value": float(correct[side].mean()), "low": float(low), "high": float(high)}
+        utility[f"{name}_loss"] = float(loss[side].mean())
+    return utility
+
+
+def _caveats(
+    table: SignalTable,
+    options: AuditSettings,
+    split: MembershipSplit,
+    repeats: RepeatReport | None,
+) -> list[str]:
+    caveats = []
+    if options.depth == "quick":
+        caveats.append(
+            "Quick audit: no reference models. Attacks with references (LiRA, RMIA) usually find more; read these "
+            "figures as a floor."
+        )
+    elif options.references < 16:
+        caveats.append(
+            f"Only {options.references} reference models: more of them make LiRA and RMIA stronger, most of all at "
+            "low false positive rates."
+        )
+    if not len(split.population):
+        caveats.append(
+            "No population was set aside: Attack-P and RMIA compare with the target's non-members, each left out of "
+            "its own comparison."
+        )
+    unresolved = [fpr for fpr in options.fprs if fpr * int((~table.membership).sum()) < 1]
+    if unresolved:
+        shown = ", ".join(f"{100 * fpr:g} %" for fpr in unresolved)
+        caveats.append(
+            f"{int((~table.membership).sum()):,} non-members cannot resolve a false positive rate of {shown}; no "
+            "true positive rate is given there."
+        )
+    exact, near = repeats_across(repeats)
+    if exact is None:
+        caveats.append("Repeats across the split were not looked for.")
+    elif exact or near:
+        shown = f"{exact:,} exact" + (f" and {near:,} near-exact" if near is not None else "")
+        caveats.append(
+            f"{shown} repeats of members are among the non-members: they look like members, which biases the figures."
+        )
+    if options.depth == "full":
+        share = len(split.members) / len(split.pool)
+        if abs(share - options.fraction) > 0.05:
+            caveats.append(
+                f"The target was trained on {share:.0%} of the pool and the references on {options.fraction:.0%}: "
+                "attacks calibrated on them may be weaker than they could be."
+            )
+    return caveats

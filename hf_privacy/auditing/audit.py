@@ -1,0 +1,203 @@
+"""`audit`: measure what a trained model leaks about who was in its training set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+
+from hf_privacy.auditing.assemble import Provenance, assemble_report
+from hf_privacy.auditing.inputs import input_column_of, resolve_model, to_tensors
+from hf_privacy.auditing.scores import AttackScores, SignalTable, quick_scores, reference_scores
+from hf_privacy.auditing.targets import over_targets
+from hf_privacy.data import MembershipSplit, RepeatReport, TensorDataset, find_repeats
+from hf_privacy.defenses import PrivacyTrainer
+from hf_privacy.errors import InputError
+from hf_privacy.recipe import AuditSettings
+from hf_privacy.references import ReferenceRun, reference_run
+from hf_privacy.reports import PrivacyReport
+from hf_privacy.signals import compute_signals
+
+
+def audit(
+    trainer_or_model: PrivacyTrainer | torch.nn.Module | str | Path,
+    dataset: TensorDataset | datasets.Dataset,
+    split: MembershipSplit,
+    *,
+    output_dir: str | Path,
+    trainer: PrivacyTrainer | None = None,
+    base_model: torch.nn.Module | None = None,
+    input_column: str | None = None,
+    label_column: str = "label",
+    repeats: RepeatReport | None = None,
+    provenance: Provenance | None = None,
+    workers: AbstractContextManager | None = None,
+    show_progress: bool = True,
+    **settings: Any,
+) -> PrivacyReport:
+    """Attack a trained model with the examples it was and was not trained on, and write the privacy report.
+
+    Two depths. ``depth="quick"`` needs the model alone: LOSS, modified entropy, Attack-P and, when ``base_model`` is
+    given, calibration by the checkpoint it was fine-tuned from. ``depth="full"`` also trains reference models with
+    the target's own recipe and runs LiRA and RMIA, online and offline. References are kept as signals in
+    ``output_dir/private/references``: what is there is not trained again, and a store of another recipe is refused.
+
+    Parameters
+    ----------
+    trainer_or_model : PrivacyTrainer, torch.nn.Module or path
+        The target: a trainer after ``train()``, a model, or the folder of a saved model or adapter.
+    dataset : TensorDataset or datasets.Dataset
+        All rows that ``split`` counts. A `datasets.Dataset` is encoded with the target's own processor.
+    split : MembershipSplit
+        Which rows the target was trained on, which it was not, and (optionally) a population apart from both.
+    output_dir : path
+        Gets the report's files, and ``private/references/``, which is not for publication.
+    trainer : PrivacyTrainer, optional
+        For a full audit of a model or folder: a trainer with the recipe it was trained with (built with
+        ``model_init``); it is not trained itself.
+    base_model : torch.nn.Module, optional
+        The checkpoint before fine-tuning, when it has the same classes.
+    input_column, label_column : str
+        Of a `datasets.Dataset`; the input is found by its type when not named.
+    repeats : RepeatReport, optional
+        Repeats across the split, when already looked for; looked for in a `datasets.Dataset` otherwise.
+    provenance : Provenance, optional
+        What report and card call model and dataset, and what training the target took.
+    workers : context manager, optional
+        Entered while references train: `hf_privacy.references.worker_processes`.
+    show_progress : bool
+    **settings
+        Fields of `AuditSettings`: ``depth``, ``references``, ``queries``, ``fprs`` and so on.
+
+    Returns
+    -------
+    PrivacyReport
+        Also saved to ``output_dir``.
+
+    Raises
+    ------
+    InputError
+        For a split of another dataset, an empty side of the split, fewer than 2 references, a stale store, a trainer
+        that references cannot be made of, and so on; always before any training.
+    """
+    options = audit_settings(settings)
+    model, folder = resolve_model(trainer_or_model)
+    recipe_trainer = trainer_or_model if isinstance(trainer_or_model, PrivacyTrainer) else trainer
+    if isinstance(dataset, datasets.Dataset):
+        split.check(dataset)
+        if repeats is None:
+            column = input_column or input_column_of(dataset, label_column)
+            repeats = find_repeats(dataset, split=split, column=column)
+    tensors = to_tensors(dataset, trainer_or_model, input_column=input_column, label_column=label_column)
+    if len(tensors) != split.n_examples:
+        raise InputError(
+            f"the split is of a dataset with {split.n_examples:,} rows and dataset has {len(tensors):,}: pass the "
+            "dataset the split was drawn from"
+        )
+    run = _reference_run(recipe_trainer, tensors, split, output_dir, options) if options.depth == "full" else None
+
+    evaluated = tensors.subset(np.concatenate([split.pool, split.population]))
+    started = time.perf_counter()
+    pass_settings = {"batch_size": options.batch_size, "queries": options.queries}
+    target = compute_signals(model, evaluated, **pass_settings, progress=show_progress)
+    base = None if base_model is None else compute_signals(base_model, evaluated, **pass_settings)
+    cost = {"signals_seconds": time.perf_counter() - started, "references_seconds": None}
+    table = SignalTable(target=target, membership=split.membership)
+    if run is not None:
+        run.train(
+            batch_size=options.batch_size,
+            keep_weights=options.keep_weights,
+            workers=workers,
+            show_progress=show_progress,
+        )
+        infos = [run.store.info(number) for number in range(run.plan.n_models)]
+        cost["references_seconds"] = sum(info["training_seconds"] + info["signal_seconds"] for info in infos)
+        table = _with_references(table, run, every_signal=options.targets > 1)
+
+    started = time.perf_counter()
+    scores, targets = _attack(table, base, options)
+    cost["attacks_seconds"] = time.perf_counter() - started
+    report = assemble_report(
+        table,
+        scores,
+        options=options,
+        trainer=recipe_trainer,
+        model=model,
+        folder=folder,
+        split=split,
+        repeats=repeats,
+        run=run,
+        targets=targets,
+        provenance=provenance or Provenance(),
+        cost=cost,
+    )
+    report.save(output_dir)
+    return report
+
+
+def audit_settings(settings: Mapping[str, Any]) -> AuditSettings:
+    """`AuditSettings` from keyword arguments; an unknown one is an `InputError`."""
+    known = [f.name for f in fields(AuditSettings)]
+    for name in settings:
+        if name not in known:
+            raise InputError(f"unknown setting {name!r} of audit: known are {', '.join(known)}")
+    options = AuditSettings(**{name: list(v) if isinstance(v, tuple) else v for name, v in settings.items()})
+    options.check()
+    return options
+
+
+def _reference_run(
+    trainer: PrivacyTrainer | None,
+    tensors: TensorDataset,
+    split: MembershipSplit,
+    output_dir: str | Path,
+    options: AuditSettings,
+) -> ReferenceRun:
+    if trainer is None:
+        raise InputError(
+            "a full audit of a saved model needs trainer: a PrivacyTrainer with the recipe the model was trained with, "
+            "so that reference models mirror it; or use depth='quick'"
+        )
+    return reference_run(
+        trainer,
+        tensors,
+        split,
+        Path(output_dir) / "private" / "references",
+        n_models=options.references,
+        fraction=options.fraction,
+        seed=options.reference_seed,
+        queries=options.queries,
+    )
+
+
+def _with_references(table: SignalTable, run: ReferenceRun, *, every_signal: bool) -> SignalTable:
+    """The table with the references' signals; all of them where references serve as targets too."""
+    names = tuple(table.target) if every_signal else ("phi", "probability")
+    return SignalTable(
+        target=table.target,
+        membership=table.membership,
+        references={name: run.store.read(name, query=None).swapaxes(0, 1) for name in names},
+        reference_membership=run.store.membership(),
+    )
+
+
+def _attack(
+    table: SignalTable, base: Mapping[str, np.ndarray] | None, options: AuditSettings
+) -> tuple[list[AttackScores], dict[str, Any] | None]:
+    scores = quick_scores(table, base)
+    if options.depth == "quick":
+        return scores, None
+    settings = {"lira_variance": options.lira_variance, "gamma": options.gamma}
+    scores += reference_scores(table, **settings)
+    if options.targets == 1:
+        return scores, None
+    return scores, over_targets(
+        table, scores, n_targets=options.targets, fprs=tuple(options.fprs), confidence=options.confidence, **settings
+    )

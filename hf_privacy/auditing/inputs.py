@@ -1,0 +1,95 @@
+"""What an audit is given, made into a model in memory and tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedTokenizerBase
+
+from hf_privacy.data import TensorDataset, encode_features, encode_images, encode_text
+from hf_privacy.defenses import PrivacyTrainer
+from hf_privacy.errors import InputError
+from hf_privacy.models import load_saved_model
+
+Target = PrivacyTrainer | torch.nn.Module | str | Path
+
+
+def resolve_model(target: Target) -> tuple[torch.nn.Module, Path | None]:
+    """The model, and the folder it is saved in, if it is one: the folder's own bytes are what gets hashed."""
+    if isinstance(target, PrivacyTrainer):
+        return target.accelerator.unwrap_model(target.model), None
+    if isinstance(target, torch.nn.Module):
+        return target, None
+    if isinstance(target, (str, Path)):
+        model = load_saved_model(target)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return model.to(device), Path(target)
+    raise InputError(f"trainer_or_model is {type(target).__name__}: pass a PrivacyTrainer, a model or a folder")
+
+
+def input_column_of(dataset: datasets.Dataset, label_column: str = "label") -> str:
+    """The one column that is no label and holds images, text or number lists.
+
+    Raises
+    ------
+    InputError
+        If there is none or more than one.
+    """
+    candidates = [
+        name
+        for name, feature in dataset.features.items()
+        if name != label_column and (_kind(feature) in ("image", "text", "features"))
+    ]
+    if len(candidates) != 1:
+        raise InputError(
+            f"dataset has {len(candidates)} columns that could be the input ({', '.join(candidates) or 'none'}): name "
+            "one with input_column"
+        )
+    return candidates[0]
+
+
+def to_tensors(
+    dataset: TensorDataset | datasets.Dataset, target: Target, *, input_column: str | None, label_column: str
+) -> TensorDataset:
+    """Encode a `datasets.Dataset` with the target's own processor; tensors pass through."""
+    if isinstance(dataset, TensorDataset):
+        return dataset
+    if not isinstance(dataset, datasets.Dataset):
+        raise InputError(f"dataset is {type(dataset).__name__}: pass a datasets.Dataset or a TensorDataset")
+    column = input_column or input_column_of(dataset, label_column)
+    if column not in dataset.column_names:
+        raise InputError(f"unknown input_column {column!r}: the dataset has {', '.join(dataset.column_names)}")
+    kind = _kind(dataset.features[column])
+    if kind == "features":
+        return encode_features(dataset, feature_column=column, label_column=label_column)
+    processor = _processor(target, text=kind == "text")
+    if kind == "text":
+        return encode_text(dataset, processor, text_column=column, label_column=label_column)
+    return encode_images(dataset, processor, image_column=column, label_column=label_column)
+
+
+def _kind(feature: Any) -> str:
+    if isinstance(feature, datasets.Image):
+        return "image"
+    if isinstance(feature, datasets.Value):
+        return "text" if "string" in feature.dtype else "scalar"
+    return "features"
+
+
+def _processor(target: Target, *, text: bool) -> Any:
+    wanted = "tokenizer" if text else "image processor"
+    if isinstance(target, PrivacyTrainer) and target.processing_class is not None:
+        processor = target.processing_class
+    elif isinstance(target, (str, Path)):
+        processor = (AutoTokenizer if text else AutoImageProcessor).from_pretrained(target)
+    else:
+        raise InputError(
+            f"the target brings no {wanted} to encode dataset with: encode it first (hf_privacy.data.encode_"
+            f"{'text' if text else 'images'}), or pass a folder or a trainer with processing_class"
+        )
+    if text != isinstance(processor, PreTrainedTokenizerBase):
+        raise InputError(f"dataset needs a {wanted} and the target has {type(processor).__name__}: check input_column")
+    return processor

@@ -1,0 +1,149 @@
+"""Reading the command line: YAML sets the values, the command line wins, an unknown key is an error."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+
+from hf_privacy.errors import InputError
+from hf_privacy.recipe.config import Recipe, unknown_key
+
+# Command: what its --help says, and whether it reads a recipe.
+COMMANDS = {
+    "demo": "Train, audit, report and (dry) push a small model on the embedded digits: the whole way in minutes.",
+    "train": "Train the recipe's model on the members of its split.",
+    "audit": "Measure what the trained model leaks; writes the privacy report and the card.",
+    "report": "Print a model's report, and draw its page, plots and card again.",
+    "push": "Send weights, card and report to the Hub in one commit, after the gate.",
+    "env": "Print the versions a bug report needs.",
+}
+
+RECIPE_HELP = """\
+A recipe is a YAML file with the sections model, data, training, audit and push; see recipes/ for examples.
+Every key can be set on the command line, which wins over the file:
+  --training.learning_rate 1e-3   --data.name_or_path path/to/train.parquet   --output_dir runs/mine
+"""
+
+
+@dataclass
+class Options:
+    """What a command was given.
+
+    Attributes
+    ----------
+    config : path, optional
+        The recipe's file.
+    folder : path, optional
+        The folder of a trained model, in place of a recipe.
+    overrides : dict
+        Dotted recipe keys from the command line.
+    flags : dict
+        The command's own switches.
+    """
+
+    config: str | None = None
+    folder: str | None = None
+    overrides: dict[str, str] = field(default_factory=dict)
+    flags: dict[str, object] = field(default_factory=dict)
+
+    def recipe(self) -> Recipe:
+        """The recipe of ``config``, or the one saved with the model in ``folder``, with the overrides.
+
+        Raises
+        ------
+        InputError
+            When neither is given, or the folder holds no run.
+        """
+        if self.config is not None:
+            return Recipe.load(self.config).override(self.overrides)
+        if self.folder is not None:
+            from hf_privacy.recipe import RunFolder
+
+            file = RunFolder(Path(self.folder)).recipe_file
+            if not file.is_file():
+                raise InputError(f"{self.folder!r} is no folder that `hf-privacy train` made: pass --config instead")
+            return Recipe.load(file).override({**self.overrides, "output_dir": self.folder})
+        raise InputError("no recipe: pass --config recipe.yaml, or --folder with a model that `hf-privacy train` made")
+
+
+def parse(arguments: list[str]) -> tuple[Callable[[Options], int], Options]:
+    """The command's function and its options; prints help and exits as argparse does.
+
+    Examples
+    --------
+    >>> _, options = parse(["train", "--config", "r.yaml", "--training.learning_rate", "1e-3", "--data.seed=1"])
+    >>> options.overrides
+    {'training.learning_rate': '1e-3', 'data.seed': '1'}
+    """
+    parser = _parser()
+    known, rest = parser.parse_known_args(arguments)
+    if known.command is None:
+        parser.print_help()
+        raise SystemExit(2)
+    flags = {k: v for k, v in vars(known).items() if k not in ("command", "config", "folder")}
+    options = Options(
+        config=getattr(known, "config", None),
+        folder=getattr(known, "folder", None),
+        overrides=_overrides(rest, takes_recipe="config" in vars(known), command=known.command),
+        flags=flags,
+    )
+    return import_module(f"hf_privacy.cli.{known.command}").run, options
+
+
+def _parser() -> argparse.ArgumentParser:
+    import hf_privacy
+
+    parser = argparse.ArgumentParser(
+        prog="hf-privacy", description="Fine-tune with a privacy defence, measure what leaks, publish with the proof."
+    )
+    parser.add_argument("--version", action="version", version=f"hf-privacy {hf_privacy.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
+    for name, text in COMMANDS.items():
+        takes_recipe = name not in ("demo", "env")
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=RECIPE_HELP if takes_recipe else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        if takes_recipe:
+            command.add_argument("--config", metavar="FILE", help="the recipe (YAML)")
+        if takes_recipe and name != "train":
+            command.add_argument("--folder", metavar="DIR", help="a trained model's folder, in place of --config")
+        if name == "demo":
+            command.add_argument(
+                "--output-dir", default="runs/demo", metavar="DIR", help="where it is made (default: runs/demo)"
+            )
+        if name == "audit":
+            # Set by the audit itself for the processes that train references beside it.
+            command.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+        if name == "push":
+            command.add_argument("--dry-run", action="store_true", help="pass the gate, list the commit, send nothing")
+            command.add_argument("--repo-id", metavar="ID", help="owner/name on the Hub (or push.repo_id)")
+            command.add_argument("--allow-unaudited", action="store_true", help="push without a report; the card says so")
+    return parser
+
+
+def _overrides(rest: list[str], *, takes_recipe: bool, command: str) -> dict[str, str]:
+    overrides: dict[str, str] = {}
+    position = 0
+    while position < len(rest):
+        word = rest[position]
+        if not word.startswith("--"):
+            raise InputError(f"unexpected argument {word!r}: recipe keys are set as --section.key value")
+        key, separator, value = word[2:].partition("=")
+        position += 1
+        if not takes_recipe:
+            raise unknown_key(word, list(COMMANDS), f"`hf-privacy {command}`, which takes no recipe keys")
+        if not separator:
+            if position == len(rest) or rest[position].startswith("--"):
+                raise InputError(f"{word} has no value: pass {word} VALUE")
+            value = rest[position]
+            position += 1
+        overrides[key] = value
+    return overrides

@@ -1,0 +1,83 @@
+"""Augmentations of whole batches of pixel values [B, C, H, W].
+
+The random ones draw from torch's global generator, on the device of the pixels, so a Trainer's seed governs them. They
+are plain functions and picklable objects: loader processes can carry them.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from hf_privacy.errors import InputError
+
+
+def horizontal_flip(pixel_values: torch.Tensor) -> torch.Tensor:
+    """Every image mirrored left to right; the second query of LiRA (Carlini et al. 2022, section VI-A).
+
+    Examples
+    --------
+    >>> horizontal_flip(torch.tensor([[[[1, 2, 3]]]]))
+    tensor([[[[3, 2, 1]]]])
+    """
+    return pixel_values.flip(-1)
+
+
+def random_flip(pixel_values: torch.Tensor) -> torch.Tensor:
+    """Each image mirrored left to right with probability 1/2.
+
+    Examples
+    --------
+    >>> pixels = torch.rand(4, 1, 2, 2)
+    >>> random_flip(pixels).shape
+    torch.Size([4, 1, 2, 2])
+    """
+    mirrored = torch.rand(len(pixel_values), device=pixel_values.device) < 0.5
+    return torch.where(mirrored[:, None, None, None], pixel_values.flip(-1), pixel_values)
+
+
+class RandomFlipCrop:
+    """Each image mirrored with probability 1/2, padded on all sides and cropped back at a random place.
+
+    The CIFAR augmentation of He et al. 2016, section 4.2, with one crop and one mirror image for each image of the
+    batch. The padding is 0 after normalization, so it has the mean colour where the processor subtracts the mean.
+
+    Parameters
+    ----------
+    padding : int
+        Pixels on each side, at least 1.
+
+    Raises
+    ------
+    InputError
+        For padding below 1.
+
+    Examples
+    --------
+    >>> RandomFlipCrop(padding=2)(torch.rand(4, 3, 8, 8)).shape
+    torch.Size([4, 3, 8, 8])
+    """
+
+    def __init__(self, padding: int = 4) -> None:
+        if padding < 1:
+            raise InputError(f"padding is {padding}: pass a number of pixels from 1 up, or use random_flip")
+        self.padding = padding
+
+    def __call__(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """A new batch of the same shape."""
+        n, _, height, width = pixel_values.shape
+        device = pixel_values.device
+        padded = torch.nn.functional.pad(pixel_values, [self.padding] * 4)
+        top = torch.randint(2 * self.padding + 1, (n, 1), device=device)
+        left = torch.randint(2 * self.padding + 1, (n, 1), device=device)
+        mirrored = torch.rand(n, 1, device=device) < 0.5
+        across = torch.arange(width, device=device)
+        rows = top + torch.arange(height, device=device)
+        columns = left + torch.where(mirrored, across.flip(0), across)
+        images = torch.arange(n, device=device)[:, None, None]
+        return (
+            padded.permute(0, 2, 3, 1)[images, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+        )
+
+    def __repr__(self) -> str:
+        """How it was built, for recipe hashes."""
+        return f"RandomFlipCrop(padding={self.padding})"

@@ -1,0 +1,186 @@
+"""Checks on the columns of a dataset, before anything is trained on them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+import numpy as np
+from datasets import ClassLabel, Dataset, Image, Value
+
+from hf_privacy.errors import InputError
+
+
+def require_column(dataset: Dataset, column: str, *, argument: str) -> str:
+    """Return `column` when the dataset has it.
+
+    Raises
+    ------
+    InputError
+        Names the argument, the columns there are and the closest of them.
+    """
+    if column not in dataset.column_names:
+        close = difflib.get_close_matches(column, dataset.column_names, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        there = ", ".join(dataset.column_names)
+        raise InputError(f"{argument} is {column!r} and the dataset has the columns {there}{hint}")
+    return column
+
+
+def check_columns(dataset: Dataset, input_column: str | Sequence[str], label_column: str | None = None) -> None:
+    """Check that the dataset has rows, the input column or columns, and the label column.
+
+    Raises
+    ------
+    InputError
+        Where it has not.
+
+    Examples
+    --------
+    >>> check_columns(Dataset.from_dict({"text": ["a"], "label": [0]}), "text", "lable")
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: label_column is 'lable' and the dataset has the columns text, label; did you mean 'label'?
+    """
+    for column in [input_column] if isinstance(input_column, str) else list(input_column):
+        require_column(dataset, column, argument="input_column")
+    if label_column is not None:
+        require_column(dataset, label_column, argument="label_column")
+    if len(dataset) == 0:
+        raise InputError("the dataset has no rows: choose another split or source")
+
+
+def class_names(dataset: Dataset, label_column: str = "label") -> list[str]:
+    """Names of the classes, in the order of their numbers.
+
+    A ClassLabel column brings its names; the classes of an integer column are called "0", "1", … up to the largest
+    label seen.
+
+    Raises
+    ------
+    InputError
+        Unknown column, or labels that are not integers.
+
+    Examples
+    --------
+    >>> class_names(Dataset.from_dict({"label": [0, 2, 0]}))
+    ['0', '1', '2']
+    """
+    require_column(dataset, label_column, argument="label_column")
+    feature = dataset.features[label_column]
+    if isinstance(feature, ClassLabel) and feature.names:
+        return list(feature.names)
+    labels = check_labels(dataset, label_column)
+    return [str(number) for number in range(int(labels.max(initial=-1)) + 1)]
+
+
+def check_labels(dataset: Dataset, label_column: str = "label", n_classes: int | None = None) -> np.ndarray:
+    """Labels as int64[N], each in [0, n_classes).
+
+    Parameters
+    ----------
+    n_classes : int, optional
+        Number of classes of the model; no upper limit without it.
+
+    Raises
+    ------
+    InputError
+        Unknown column; labels that are missing, not integers, negative, or outside the model's range.
+
+    Examples
+    --------
+    >>> check_labels(Dataset.from_dict({"label": [0, 7]}), "label", 5)
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: label_column 'label' goes up to 7 and the model has 5 classes (0 to 4): ...
+    """
+    require_column(dataset, label_column, argument="label_column")
+    feature = dataset.features[label_column]
+    integer = isinstance(feature, ClassLabel) or (
+        isinstance(feature, Value) and (feature.dtype.startswith(("int", "uint")) or feature.dtype == "bool")
+    )
+    if not integer:
+        seen = feature.dtype if isinstance(feature, Value) else type(feature).__name__
+        raise InputError(
+            f"label_column {label_column!r} holds {seen} values and class labels are integers: use another column, "
+            f"or dataset.class_encode_column({label_column!r})"
+        )
+    column = dataset.with_format("arrow").select_columns([label_column])[:].column(0)
+    if column.null_count:
+        raise InputError(f"label_column {label_column!r} has {column.null_count} missing labels: drop those rows")
+    labels = column.to_numpy().astype(np.int64)
+    if labels.min(initial=0) < 0:
+        raise InputError(
+            f"label_column {label_column!r} has {int((labels < 0).sum())} negative labels (-1 marks a hidden test "
+            "label): use a split with labels, or drop those rows"
+        )
+    if n_classes is not None and labels.max(initial=-1) >= n_classes:
+        raise InputError(
+            f"label_column {label_column!r} goes up to {labels.max()} and the model has {n_classes} classes "
+            f"(0 to {n_classes - 1}): build the model with num_labels={labels.max() + 1}, or use another column"
+        )
+    return labels
+
+
+def image_shape(dataset: Dataset, image_column: str = "image") -> tuple[int, int, int]:
+    """Shape (channels, height, width) of the first image: 1 channel for grey modes, 3 for all others.
+
+    Raises
+    ------
+    InputError
+        Unknown column, or one without images.
+    """
+    require_image_column(dataset, image_column)
+    image = dataset[0][image_column]
+    return (1 if image.mode in ("1", "L") else 3, image.height, image.width)
+
+
+def require_image_column(dataset: Dataset, image_column: str) -> str:
+    """Return `image_column` when it is there, holds decoded images and at least one row."""
+    require_column(dataset, image_column, argument="image_column")
+    feature = dataset.features[image_column]
+    if not isinstance(feature, Image):
+        raise InputError(
+            f"image_column {image_column!r} holds {feature} and not images: use another column, or "
+            f"dataset.cast_column({image_column!r}, datasets.Image())"
+        )
+    if not feature.decode:
+        raise InputError(f"image_column {image_column!r} is not decoded: cast it to datasets.Image(decode=True)")
+    if len(dataset) == 0:
+        raise InputError("the dataset has no rows: choose another split or source")
+    return image_column
+
+
+def numeric_matrix(dataset: Dataset, feature_column: str | Sequence[str]) -> np.ndarray:
+    """Numeric columns as float64[N, D].
+
+    Parameters
+    ----------
+    feature_column : str or sequence of str
+        One column of number lists of equal length, or several columns of single numbers, in this order.
+
+    Raises
+    ------
+    InputError
+        Unknown or empty columns, lists of different lengths, or values that are missing or not finite.
+    """
+    columns = [feature_column] if isinstance(feature_column, str) else list(feature_column)
+    check_columns(dataset, columns)
+    shown = ", ".join(columns)
+    blocks = []
+    for column in columns:
+        try:
+            block = np.asarray(dataset.with_format("numpy", columns=[column])[:][column], dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"feature_column {column!r} holds no numbers, or lists of different lengths: use a column with one "
+                "number, or one list of equal length, for each row"
+            ) from error
+        blocks.append(block.reshape(len(block), -1))
+    values = np.concatenate(blocks, axis=1)
+    broken = int((~np.isfinite(values)).any(axis=1).sum())
+    if broken:
+        raise InputError(
+            f"feature_column {shown!r} has {broken} rows with missing or infinite values: drop or fill them"
+        )
+    return values

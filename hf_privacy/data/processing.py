@@ -1,0 +1,232 @@
+"""Decode, transform and tokenize once: from a `datasets` dataset to a TensorDataset."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from datasets import Dataset
+from PIL import Image as PillowImage
+from transformers import PreTrainedTokenizerBase
+from transformers.image_processing_utils import BaseImageProcessor
+
+from hf_privacy.data.columns import check_columns, check_labels, numeric_matrix, require_image_column
+from hf_privacy.data.image_processors import processor_channels
+from hf_privacy.data.tensors import TensorDataset
+from hf_privacy.errors import InputError
+from hf_privacy.progress import progress
+
+_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"}  # 8 bits a channel
+_UNBOUNDED = 10**6  # a tokenizer without a limit says 10³⁰
+
+
+def encode_images(
+    dataset: Dataset,
+    processor: BaseImageProcessor,
+    *,
+    image_column: str = "image",
+    label_column: str | None = "label",
+    channels: int | None = None,
+    batch_size: int = 500,
+    max_gigabytes: float = 8.0,
+) -> TensorDataset:
+    """All images through the processor, once: "pixel_values" float32[N, C, H, W] and "labels" int64[N].
+
+    Parameters
+    ----------
+    processor : BaseImageProcessor
+        Any of transformers' image processors, `TimmWrapperImageProcessor` included. It is used as it stands: no
+        random augmentation, which belongs to `TensorDataset.with_augmentation`.
+    label_column : str or None
+        None for no labels.
+    channels : {1, 3}, optional
+        What images are converted to first; by default what the processor normalizes.
+    batch_size : int
+        Images decoded at a time.
+    max_gigabytes : float
+        Largest result allowed, since all of it lies in memory.
+
+    Raises
+    ------
+    InputError
+        Unknown or empty columns, bad labels, images missing or of more than 8 bits a channel, images that come out of
+        the processor in different shapes, or a result larger than `max_gigabytes`.
+
+    Examples
+    --------
+    >>> from transformers import ViTImageProcessor
+    >>> from hf_privacy.data import load_digits_dataset
+    >>> processor = ViTImageProcessor(size={"height": 8, "width": 8}, image_mean=[0.5], image_std=[0.5])
+    >>> encoded = encode_images(load_digits_dataset().select(range(10)), processor)
+    >>> encoded.__getitems__([3, 1])["pixel_values"].shape
+    torch.Size([2, 1, 8, 8])
+    """
+    require_image_column(dataset, image_column)
+    channels = processor_channels(processor) if channels is None else channels
+    if channels not in (1, 3):
+        raise InputError(f"channels is {channels}: images are converted to 1 (grey) or 3 (RGB)")
+    labels = _labels(dataset, label_column)
+    images = dataset.with_format(None).select_columns([image_column])
+    pixel_values: torch.Tensor | None = None
+    starts = range(0, len(dataset), batch_size)
+    for start in progress(starts, description=f"decoding images, {batch_size} at a time"):
+        batch = [_converted(image, channels) for image in images[start : start + batch_size][image_column]]
+        processed = _processed(processor, batch)
+        if pixel_values is None:
+            shape = (len(dataset), *processed.shape[1:])
+            _check_memory(shape, 4, max_gigabytes, "images")
+            pixel_values = torch.empty(shape)
+        if processed.shape[1:] != pixel_values.shape[1:]:
+            raise _different_shapes()
+        pixel_values[start : start + len(batch)] = processed
+    assert pixel_values is not None
+    return TensorDataset({"pixel_values": pixel_values, **labels})
+
+
+def encode_text(
+    dataset: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    text_column: str | tuple[str, str] = "text",
+    label_column: str | None = "label",
+    max_length: int | None = None,
+    max_gigabytes: float = 8.0,
+) -> TensorDataset:
+    """All texts tokenized, once: what the tokenizer returns as int64[N, L], and "labels" int64[N].
+
+    Stored padded to the longest row on the tokenizer's own side; a batch is fetched trimmed to its own longest. An
+    empty text is fine; where the tokenizer adds no special token it becomes one attended pad token, since attention
+    over nothing is undefined.
+
+    Parameters
+    ----------
+    text_column : str or (str, str)
+        Two columns make a sentence pair.
+    label_column : str or None
+        None for no labels.
+    max_length : int, optional
+        Longer texts are cut; by default at the tokenizer's own limit, if it has one.
+    max_gigabytes : float
+        Largest result allowed.
+
+    Raises
+    ------
+    InputError
+        Unknown or empty columns, bad labels, values that are no text, a tokenizer without pad token, or a result
+        larger than `max_gigabytes`.
+    """
+    columns = [text_column] if isinstance(text_column, str) else list(text_column)
+    if len(columns) not in (1, 2):
+        raise InputError(f"text_column names {len(columns)} columns: pass one, or two for sentence pairs")
+    check_columns(dataset, columns)
+    if tokenizer.pad_token_id is None:
+        raise InputError(
+            "the tokenizer has no pad token: set tokenizer.pad_token = tokenizer.eos_token, and "
+            "model.config.pad_token_id to its number"
+        )
+    if max_length is None and tokenizer.model_max_length < _UNBOUNDED:
+        max_length = tokenizer.model_max_length
+    labels = _labels(dataset, label_column)
+    texts = [_texts(dataset, column) for column in columns]
+    encoded: dict[str, list[list[int]]] = {}
+    for start in progress(range(0, len(dataset), 1000), description="tokenizing, 1000 at a time"):
+        parts = [column[start : start + 1000] for column in texts]
+        tokens = tokenizer(
+            *parts, truncation=max_length is not None, max_length=max_length, return_attention_mask=True
+        )
+        for name in tokens:
+            encoded.setdefault(name, []).extend(tokens[name])
+    longest = max(1, max(map(len, encoded["attention_mask"])))
+    _check_memory((len(dataset), longest), 8 * len(encoded), max_gigabytes, "texts")
+    padding = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
+    side = tokenizer.padding_side
+    tensors = {name: _padded(rows, longest, padding.get(name, 0), side) for name, rows in encoded.items()}
+    mask = tensors["attention_mask"]
+    mask[mask.sum(dim=1) == 0, 0 if side == "right" else -1] = 1
+    return TensorDataset({**tensors, **labels}, padding_side=side, sequence_columns=list(tensors))
+
+
+def encode_features(
+    dataset: Dataset, *, feature_column: str | Sequence[str] = "features", label_column: str | None = "label"
+) -> TensorDataset:
+    """Numeric vectors: "features" float32[N, D] and "labels" int64[N].
+
+    Parameters
+    ----------
+    feature_column : str or sequence of str
+        One column of number lists of equal length, or several columns of single numbers, in this order.
+    label_column : str or None
+        None for no labels.
+
+    Raises
+    ------
+    InputError
+        Unknown or empty columns, bad labels, lists of different lengths, or values that are missing or not finite.
+
+    Examples
+    --------
+    >>> rows = Dataset.from_dict({"features": [[0, 1], [1, 1]], "label": [0, 1]})
+    >>> encode_features(rows).column("features")
+    tensor([[0., 1.], [1., 1.]])
+    """
+    values = numeric_matrix(dataset, feature_column)
+    return TensorDataset({"features": torch.from_numpy(values.astype(np.float32)), **_labels(dataset, label_column)})
+
+
+def _labels(dataset: Dataset, label_column: str | None) -> dict[str, torch.Tensor]:
+    if label_column is None:
+        return {}
+    return {"labels": torch.from_numpy(check_labels(dataset, label_column))}
+
+
+def _converted(image: PillowImage.Image | None, channels: int) -> PillowImage.Image:
+    if image is None:
+        raise InputError("some rows have no image: drop them")
+    if image.mode not in _MODES:
+        raise InputError(
+            f"an image has mode {image.mode!r}, more than 8 bits a channel: scale such images to 0..255 first"
+        )
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def _processed(processor: BaseImageProcessor, images: list[PillowImage.Image]) -> torch.Tensor:
+    try:
+        return processor(images, return_tensors="pt")["pixel_values"]
+    except (ValueError, RuntimeError) as error:
+        if len({image.size for image in images}) > 1:
+            raise _different_shapes() from error
+        raise
+
+
+def _different_shapes() -> InputError:
+    return InputError(
+        "images of different sizes come out of the processor in different shapes: use a processor that resizes to one "
+        "height and width, such as image_processor_for(model, size=...)"
+    )
+
+
+def _check_memory(shape: tuple[int, ...], item_bytes: int, max_gigabytes: float, what: str) -> None:
+    gigabytes = math.prod(shape) * item_bytes / 1e9
+    if gigabytes > max_gigabytes:
+        raise InputError(
+            f"the encoded {what} {' × '.join(map(str, shape))} take {gigabytes:.1f} GB of memory, more than "
+            f"max_gigabytes={max_gigabytes:g}: use fewer rows, a smaller size, or raise it"
+        )
+
+
+def _texts(dataset: Dataset, column: str) -> list[str]:
+    values = list(dataset.with_format(None)[:][column])
+    others = sum(not isinstance(value, str) for value in values)
+    if others:
+        raise InputError(f"text_column {column!r} has {others} rows that are missing or no text: drop or convert them")
+    return values
+
+
+def _padded(rows: list[list[int]], length: int, value: int, side: str) -> torch.Tensor:
+    padded = np.full((len(rows), length), value, dtype=np.int64)
+    for i, row in enumerate(rows):
+        if row:
+            padded[i, slice(None, len(row)) if side == "right" else slice(-len(row), None)] = row
+    return torch.from_numpy(padded)

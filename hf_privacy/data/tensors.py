@@ -1,0 +1,165 @@
+"""A dataset that is already tensors: a batch costs one index_select per column.
+
+With images decoded and transformed once, an epoch of a small model is spent on the model and not on the loader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from hf_privacy.errors import InputError
+
+Batch = dict[str, torch.Tensor]
+Rows = Sequence[int] | np.ndarray | torch.Tensor
+
+
+class TensorDataset(Dataset):
+    """Tensors of equal length, fetched by whole batches (`__getitems__`, which torch's DataLoader calls).
+
+    A plain DataLoader needs ``collate_fn=collate_batch``, since a fetched batch is collated already.
+
+    Parameters
+    ----------
+    tensors : mapping of str to tensor[N, ...]
+        Model inputs by the name the model knows them under, and "labels".
+    padding_side : {"right", "left"}, optional
+        For padded text with an "attention_mask": a batch is trimmed to its longest row on this side. `sequence_columns`
+        names the tensors [N, length] that are trimmed.
+
+    Raises
+    ------
+    InputError
+        No tensors, or tensors of different lengths.
+
+    Examples
+    --------
+    >>> dataset = TensorDataset({"features": torch.arange(6.0).reshape(3, 2), "labels": torch.tensor([0, 1, 0])})
+    >>> dataset.__getitems__([2, 0])
+    {'features': tensor([[4., 5.], [0., 1.]]), 'labels': tensor([0, 0])}
+    >>> len(dataset.subset([1])), dataset.column_names
+    (1, ['features', 'labels'])
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, torch.Tensor],
+        *,
+        padding_side: str | None = None,
+        sequence_columns: Sequence[str] = (),
+    ) -> None:
+        lengths = {name: len(tensor) for name, tensor in tensors.items()}
+        if len(set(lengths.values())) != 1:
+            raise InputError(f"tensors has the lengths {lengths}: pass at least one tensor, all of one length")
+        self._tensors = dict(tensors)
+        self._padding_side = padding_side
+        self._sequence_columns = tuple(sequence_columns)
+        self._token_counts = tensors["attention_mask"].sum(dim=1) if padding_side else None
+        self._rows: torch.Tensor | None = None
+        self._augmentation: Callable[[torch.Tensor], torch.Tensor] | None = None
+
+    @property
+    def column_names(self) -> list[str]:
+        """Names of the tensors."""
+        return list(self._tensors)
+
+    @property
+    def augmentation(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """What `with_augmentation` was given; None without."""
+        return self._augmentation
+
+    def column(self, name: str) -> torch.Tensor:
+        """The whole tensor of that name, in the rows of this view, untrimmed and unaugmented."""
+        if name not in self._tensors:
+            raise InputError(f"column is {name!r} and the dataset has {', '.join(self._tensors)}")
+        return self._tensors[name] if self._rows is None else self._tensors[name].index_select(0, self._rows)
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(next(iter(self._tensors.values()))) if self._rows is None else len(self._rows)
+
+    def __getitem__(self, index: int) -> Batch:
+        """One row, untrimmed, so that rows of different lengths can be stacked."""
+        row = range(len(self))[index]  # IndexError past the end ends a `for` loop
+        row = row if self._rows is None else int(self._rows[row])
+        return self._augmented({name: tensor[row : row + 1] for name, tensor in self._tensors.items()}, single=True)
+
+    def __getitems__(self, indices: Rows) -> Batch:
+        """A batch: a dictionary of tensors with one row for each index; no index gives tensors of length 0."""
+        rows = torch.as_tensor(indices, dtype=torch.long)
+        if self._rows is not None:
+            rows = self._rows[rows]
+        span = self._span(rows)
+        batch = {}
+        for name, tensor in self._tensors.items():
+            source = tensor[:, span] if span is not None and name in self._sequence_columns else tensor
+            batch[name] = source.index_select(0, rows)
+        return self._augmented(batch, single=False)
+
+    def subset(self, indices: Rows) -> TensorDataset:
+        """A view of these rows, in this order, without a copy of the tensors.
+
+        Raises
+        ------
+        InputError
+            For indices that are no row numbers of this view.
+        """
+        rows = torch.as_tensor(np.asarray(indices))
+        if rows.ndim != 1 or (len(rows) and (rows.dtype.is_floating_point or rows.dtype == torch.bool)):
+            raise InputError(
+                f"indices has shape {tuple(rows.shape)} and type {rows.dtype}: pass a flat list of integers"
+            )
+        rows = rows.long()
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
+            raise InputError(f"indices goes from {rows.min()} to {rows.max()} and the rows from 0 to {len(self) - 1}")
+        view = self._copy()
+        view._rows = rows.clone() if self._rows is None else self._rows[rows]
+        return view
+
+    def with_augmentation(self, augmentation: Callable[[torch.Tensor], torch.Tensor] | None) -> TensorDataset:
+        """A view whose batches have `augmentation` applied to "pixel_values" [B, C, H, W]; None takes it away.
+
+        Raises
+        ------
+        InputError
+            When there are no pixel values.
+        """
+        if "pixel_values" not in self._tensors:
+            raise InputError(
+                f"the dataset has {', '.join(self._tensors)} and no pixel_values: only images are augmented"
+            )
+        view = self._copy()
+        view._augmentation = augmentation
+        return view
+
+    def _copy(self) -> TensorDataset:
+        view = TensorDataset.__new__(TensorDataset)
+        view.__dict__.update(self.__dict__)
+        return view
+
+    def _span(self, rows: torch.Tensor) -> slice | None:
+        if self._token_counts is None:
+            return None
+        longest = max(1, int(self._token_counts[rows].max())) if len(rows) else 1
+        return slice(None, longest) if self._padding_side == "right" else slice(-longest, None)
+
+    def _augmented(self, batch: Batch, *, single: bool) -> Batch:
+        if self._augmentation is not None:
+            batch["pixel_values"] = self._augmentation(batch["pixel_values"])
+        return {name: tensor[0] for name, tensor in batch.items()} if single else batch
+
+
+def collate_batch(batch: Batch | Sequence[Batch]) -> Batch:
+    """Pass a fetched batch through; stack a list of single rows.
+
+    Examples
+    --------
+    >>> collate_batch([{"labels": torch.tensor(0)}, {"labels": torch.tensor(2)}])
+    {'labels': tensor([0, 2])}
+    """
+    if isinstance(batch, Mapping):
+        return dict(batch)
+    return {name: torch.stack([row[name] for row in batch]) for name in batch[0]}

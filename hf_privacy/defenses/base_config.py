@@ -1,0 +1,80 @@
+"""The arguments every privacy trainer takes: `TrainingArguments` with safe defaults and a release budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from transformers import TrainingArguments
+
+from hf_privacy.errors import InputError
+
+
+@dataclass
+class PrivacyConfig(TrainingArguments):
+    """`TrainingArguments` for a model whose leakage will be measured and whose push passes the gate.
+
+    All of `TrainingArguments` holds; what differs is listed here.
+
+    Parameters
+    ----------
+    momentum : float, default 0.9
+        Momentum of ``optim="sgd"``; the stock Trainer offers none.
+    hub_private_repo : bool, default True
+        Repositories are created private.
+    hub_strategy : default "end"
+        The only strategy accepted: pushes made while training would publish weights that no report speaks of.
+    hub_create_pr : bool, default False
+        Push as a pull request instead of to the branch.
+    max_auc : float, optional
+        Release budget: a push is refused when the upper end of the interval of any attack's AUC is above it.
+    max_tpr_at_fpr : dict of float to float, optional
+        Release budget: for each false positive rate, the highest true positive rate allowed (upper end likewise).
+    allow_unaudited : bool, default False
+        Lets a push without a report through; the card then says so.
+    logging_nan_inf_filter : bool, default False
+        A loss that is not a number is shown, not replaced.
+
+    Raises
+    ------
+    InputError
+        If a token is passed (it would be saved in clear with the arguments), or a checkpoint push is asked for.
+
+    Examples
+    --------
+    >>> PrivacyConfig(output_dir="runs/doc", hub_token="secret")
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: hub_token is set: tokens are saved in clear with the arguments; log in with `hf auth
+    login` or set HF_TOKEN instead
+    """
+
+    momentum: float = field(default=0.9, metadata={"help": "Momentum of the plain SGD optimizer (optim='sgd')."})
+    hub_private_repo: bool | None = field(default=True, metadata={"help": "Create repositories private."})
+    hub_strategy: str = field(default="end", metadata={"help": "Only 'end': every push carries a report."})
+    hub_create_pr: bool = field(default=False, metadata={"help": "Push as a pull request."})
+    max_auc: float | None = field(default=None, metadata={"help": "Refuse a push above this attack AUC (upper end)."})
+    max_tpr_at_fpr: dict | str | None = field(
+        default=None, metadata={"help": "Refuse a push above these true positive rates, by false positive rate."}
+    )
+    allow_unaudited: bool = field(default=False, metadata={"help": "Push without a report; the card says so."})
+    logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Hide losses that are not numbers."})
+
+    # TrainingArguments parses these from JSON strings when they come from a command line.
+    _VALID_DICT_FIELDS = [*TrainingArguments._VALID_DICT_FIELDS, "max_tpr_at_fpr"]
+
+    def __post_init__(self) -> None:
+        if self.hub_token is not None:
+            raise InputError(
+                "hub_token is set: tokens are saved in clear with the arguments; log in with `hf auth login` or set "
+                "HF_TOKEN instead"
+            )
+        if getattr(self.hub_strategy, "value", self.hub_strategy) != "end":
+            raise InputError(
+                f"hub_strategy is {self.hub_strategy!r}: checkpoint pushes would publish weights without a report; "
+                "use hub_strategy='end'"
+            )
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"momentum is {self.momentum}: pass a number in [0, 1)")
+        super().__post_init__()
+        if self.max_tpr_at_fpr is not None:
+            self.max_tpr_at_fpr = {float(fpr): float(tpr) for fpr, tpr in dict(self.max_tpr_at_fpr).items()}

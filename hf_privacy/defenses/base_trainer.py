@@ -1,0 +1,335 @@
+"""The trainer all defences stand on, and the undefended baseline itself."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainerCallback
+from transformers.trainer import TRAINING_ARGS_NAME
+from transformers.training_args import OptimizerNames
+
+from hf_privacy.data import TensorDataset, collate_batch
+from hf_privacy.defenses.base_config import PrivacyConfig
+from hf_privacy.defenses.batch_sampler import MembershipBatchSampler
+from hf_privacy.defenses.weight_motion import WeightMotionCallback
+from hf_privacy.errors import InputError
+from hf_privacy.hub import plan_push, push_folder, check_login
+from hf_privacy.reports import CardData, PrivacyReport, card_data_of_folder, write_card
+
+
+class _EpochCallback(TrainerCallback):
+    """Tells the batch sampler the epoch, on a resumed run too, where the loader may be wrapped."""
+
+    def __init__(self) -> None:
+        self.batch_sampler: MembershipBatchSampler | None = None
+
+    def on_epoch_begin(self, args, state, control, **kwargs) -> None:
+        if self.batch_sampler is not None:
+            self.batch_sampler.set_epoch(int(state.epoch or 0))
+
+
+class PrivacyTrainer(Trainer):
+    """A `Trainer` whose model can be audited: the baseline without a defence, and the base of every defence.
+
+    What it does beyond `transformers.Trainer`:
+
+    - the loss is computed here, from logits and labels, as the mean over all examples of an optimizer step: the same
+      gradient for 8 × 1 and 2 × 4 (batch × accumulation), for one process and many, for every architecture (the stock
+      Trainer's gradient is 4 times too large at 4 accumulation steps for BERT and others, transformers#47688);
+    - evaluation always uses the plain cross-entropy, whatever is trained on;
+    - each example is drawn exactly once an epoch, on any number of processes (`MembershipBatchSampler`);
+    - training that moves no weight stops (`WeightMotionCallback`);
+    - nothing that is saved holds a token or a pickle of the arguments;
+    - a push is one private commit of weights, card and report, and passes the gate first.
+
+    A loss defence overrides `training_loss` and nothing else; a weight defence is a callback.
+
+    Parameters
+    ----------
+    model, model_init : as in `transformers.Trainer`
+        Pass ``model_init`` (a function without arguments) when reference models are to be trained: each starts from
+        it, under a seed of its own.
+    args : PrivacyConfig
+    **kwargs
+        The rest of `transformers.Trainer`, except ``compute_loss_func``: the loss belongs to the defence.
+
+    Raises
+    ------
+    InputError
+        If ``args`` is no `PrivacyConfig`, a ``compute_loss_func`` is passed, or several GPUs are driven by one
+        process (`DataParallel`).
+
+    Examples
+    --------
+    >>> from hf_privacy import PrivacyConfig, PrivacyTrainer
+    >>> from hf_privacy.data import encode_images, image_processor_for, load_digits_dataset
+    >>> PrivacyTrainer.defense_name
+    'none'
+    """
+
+    defense_name: ClassVar[str] = "none"
+    # Title, identifier and citation of the paper a defence comes from; None for the baseline.
+    paper: ClassVar[dict[str, str] | None] = None
+    # The paper's settings and the ranges a search should cover, by field of the defence's config.
+    paper_defaults: ClassVar[dict[str, Any]] = {}
+    search_space: ClassVar[dict[str, list[Any]]] = {}
+
+    # `compute_loss` returns a value that the Trainer still divides by the number of accumulation steps.
+    loss_is_scaled_for_ga = False
+
+    args: PrivacyConfig
+
+    def __init__(
+        self,
+        model: torch.nn.Module | None = None,
+        args: PrivacyConfig | None = None,
+        data_collator: Callable | None = None,
+        train_dataset: Any = None,
+        *,
+        model_init: Callable[[], torch.nn.Module] | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(args, PrivacyConfig):
+            raise InputError(f"args is {type(args).__name__}: pass a PrivacyConfig")
+        if kwargs.get("compute_loss_func") is not None:
+            raise InputError("compute_loss_func is set: override training_loss, so that evaluation stays undefended")
+        if args.n_gpu > 1:
+            raise InputError(
+                f"{args.n_gpu} GPUs are visible to one process: start one process a GPU with accelerate launch, or "
+                "show one GPU with CUDA_VISIBLE_DEVICES"
+            )
+        if (model is None) == (model_init is None):
+            raise InputError("pass exactly one of model and model_init (model_init where references are trained)")
+        if data_collator is None and isinstance(train_dataset, TensorDataset):
+            data_collator = collate_batch
+        # Reference models get callbacks of their own, as they were before this trainer touched them.
+        self.initial_callbacks = copy.deepcopy(callbacks or [])
+        self._epoch_callback = _EpochCallback()
+        super().__init__(
+            model,
+            args,
+            data_collator,
+            train_dataset,
+            model_init=model_init,
+            callbacks=[self._epoch_callback, WeightMotionCallback(), *(callbacks or [])],
+            **kwargs,
+        )
+        # Kept False so that no version of the Trainer hands the scaling to the model.
+        self.model_accepts_loss_kwargs = False
+
+    # ---- the loss ----
+
+    def training_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
+        """The loss to minimise on one batch: the one method a loss defence overrides.
+
+        Parameters
+        ----------
+        model : torch.nn.Module
+            In training mode, possibly wrapped for distributed training.
+        inputs : dict of tensor
+            A batch on the device, with "labels" of shape [B].
+
+        Returns
+        -------
+        loss : tensor, scalar
+            Mean over the B examples of the batch.
+        outputs : ModelOutput
+            With "logits" of shape [B, C].
+        """
+        outputs = self.forward_without_labels(model, inputs)
+        loss = F.cross_entropy(
+            outputs["logits"].float(), inputs["labels"], label_smoothing=self.args.label_smoothing_factor
+        )
+        return loss, outputs
+
+    @staticmethod
+    def forward_without_labels(model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> Any:
+        """Run the model without the labels, so that it computes no loss of its own."""
+        return model(**{name: value for name, value in inputs.items() if name != "labels"})
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """The defended loss while training, the plain cross-entropy otherwise.
+
+        While training, the batch mean is weighted by the batch's share of the examples of the whole optimizer step
+        (``num_items_in_batch``, over accumulation steps and processes), so that unequal batches count by their size.
+        """
+        if model.training:
+            loss, outputs = self.training_loss(model, inputs)
+            if num_items_in_batch is not None:
+                share = inputs["labels"].shape[0] / num_items_in_batch
+                # Undoes the two averages that follow: over accumulation steps and, in DDP, over processes.
+                loss = loss * (share * self.current_gradient_accumulation_steps * self.args.world_size)
+        else:
+            outputs = self.forward_without_labels(model, inputs)
+            loss = F.cross_entropy(outputs["logits"].float(), inputs["labels"])
+        return (loss, outputs) if return_outputs else loss
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list, int]:
+        """The batches of one optimizer step on this process, and the step's number of examples over all processes."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        count = sum(batch["labels"].shape[0] for batch in batches)
+        if self.args.world_size > 1:
+            count = int(self.accelerator.gather(torch.tensor([count], device=device)).sum())
+        return batches, count
+
+    # ---- batches and optimizer ----
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Batches from `MembershipBatchSampler`, fetched whole; already this process's share, so not sharded again."""
+        if self.train_dataset is None:
+            raise InputError("train_dataset is missing: pass it to the trainer before train()")
+        if isinstance(self.train_dataset, torch.utils.data.IterableDataset):
+            raise InputError("train_dataset is iterable: membership needs a dataset with a length and indices")
+        dataset, collate = self.train_dataset, self.data_collator
+        if not isinstance(dataset, TensorDataset):
+            import datasets
+
+            if isinstance(dataset, datasets.Dataset):
+                dataset = self._remove_unused_columns(dataset, description="training")
+            else:
+                collate = self._get_collator_with_removed_columns(collate, description="training")
+        seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
+        batch_sampler = MembershipBatchSampler(
+            len(dataset),
+            batch_size=self._train_batch_size,
+            rank=self.args.process_index,
+            world_size=self.args.world_size,
+            seed=seed,
+            drop_last=self.args.dataloader_drop_last,
+        )
+        self._epoch_callback.batch_sampler = batch_sampler
+        return DataLoader(
+            dataset,
+            batch_sampler=batch_sampler,
+            collate_fn=collate,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
+            persistent_workers=self.args.dataloader_persistent_workers,
+        )
+
+    def _get_collator_with_removed_columns(self, data_collator: Callable, description: str | None = None) -> Callable:
+        # A batch fetched whole is already a dict of tensors, not the list of examples the stock collator expects.
+        if data_collator is collate_batch:
+            return data_collator
+        return super()._get_collator_with_removed_columns(data_collator, description)
+
+    @staticmethod
+    def get_optimizer_cls_and_kwargs(args: PrivacyConfig, model: Any = None) -> tuple[Any, dict[str, Any]]:
+        """As in the stock Trainer, with `PrivacyConfig.momentum` for plain SGD."""
+        optimizer_class, kwargs = Trainer.get_optimizer_cls_and_kwargs(args, model)
+        if args.optim == OptimizerNames.SGD:
+            kwargs["momentum"] = args.momentum
+        return optimizer_class, kwargs
+
+    def floating_point_ops(self, inputs: dict[str, torch.Tensor]) -> int:
+        """Zero: counting parameters at every step costs more than a step of a small model takes."""
+        return 0
+
+    # ---- saving and pushing ----
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        # The pickled arguments hold tokens and machine paths, and nothing reads them back.
+        arguments_file = Path(output_dir or self.args.output_dir) / TRAINING_ARGS_NAME
+        if self.args.should_save:
+            arguments_file.unlink(missing_ok=True)
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """Settle the repository's name and see that there is a token; the repository is made by the push itself."""
+        if not self.is_world_process_zero():
+            return
+        check_login(token)
+        self.hub_model_id = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
+
+    def card_data(self) -> CardData:
+        """What the card says of the model: read off the saved configuration, with the training arguments."""
+        data = card_data_of_folder(self.args.output_dir)
+        data.hyperparameters = {name: value for name, value in self.hyperparameters().items() if value is not None}
+        return data
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """The training arguments a reader needs to train the model again: plain values, no paths, no Hub settings."""
+        args = self.args
+        return {
+            "optimizer": getattr(args.optim, "value", args.optim),
+            "learning_rate": args.learning_rate,
+            "lr_scheduler_type": getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type),
+            "weight_decay": args.weight_decay,
+            "momentum": args.momentum if args.optim == OptimizerNames.SGD else None,
+            "num_train_epochs": args.num_train_epochs,
+            "max_steps": args.max_steps if args.max_steps > 0 else None,
+            "train_batch_size": args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
+            "label_smoothing_factor": args.label_smoothing_factor,
+            "max_grad_norm": args.max_grad_norm,
+            "mixed_precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "no",
+            "seed": args.seed,
+        }
+
+    def create_model_card(self, **kwargs: Any) -> None:
+        """Write the card, with the report's section when the output folder holds a report."""
+        if not self.is_world_process_zero():
+            return
+        folder = Path(self.args.output_dir)
+        report = PrivacyReport.load(folder) if (folder / "privacy_report.json").exists() else None
+        write_card(folder, report, self.card_data())
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        *,
+        dry_run: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Push weights, card and report in one commit, after the gate.
+
+        Parameters
+        ----------
+        commit_message, token, revision, private : as in `transformers.Trainer`
+        blocking : bool
+            Must be True: a push is one commit, and its refusal must be seen.
+        dry_run : bool
+            Return the plan of the commit and send nothing.
+
+        Raises
+        ------
+        GateError
+            If the output folder holds no report, one for other weights, or one over the budget of the config.
+        """
+        if not blocking:
+            raise InputError("blocking is False: a push that the gate may refuse has to be waited for")
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        self.save_model(_internal_call=True)
+        if not self.is_world_process_zero():
+            return None
+        self.create_model_card()
+        options = {
+            "private": private if private is not None else self.args.hub_private_repo is not False,
+            "create_pr": self.args.hub_create_pr,
+            "revision": revision or self.args.hub_revision,
+            "commit_message": commit_message,
+            "max_auc": self.args.max_auc,
+            "max_tpr_at_fpr": self.args.max_tpr_at_fpr,
+            "allow_unaudited": self.args.allow_unaudited,
+        }
+        repo_id = self.hub_model_id or self.args.hub_model_id or os.path.basename(os.path.abspath(self.args.output_dir))
+        if dry_run:
+            return plan_push(self.args.output_dir, repo_id, **options)
+        return push_folder(self.args.output_dir, repo_id, token=token, **options)

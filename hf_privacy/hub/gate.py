@@ -1,0 +1,146 @@
+"""The gate: no weights leave without the report that was made for them, within the budget the user set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hf_privacy.errors import InputError
+from hf_privacy.hub.schema import REPORT_NAME, load_report_dict
+from hf_privacy.hub.weights import weights_sha256
+
+TprBudget = tuple[float, float] | Mapping[float, float]
+
+
+class GateError(InputError):
+    """A push that the gate refuses; the message is the reason in one sentence."""
+
+
+def _rate(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise InputError(f"{name} is {value!r}: pass a number in [0, 1]")
+    return float(value)
+
+
+def _tpr_budgets(budget: TprBudget | None) -> dict[float, float]:
+    if budget is None:
+        return {}
+    if isinstance(budget, Mapping):
+        pairs = list(budget.items())
+    elif isinstance(budget, (tuple, list)) and len(budget) == 2:
+        pairs = [(budget[0], budget[1])]
+    else:
+        raise InputError(
+            f"max_tpr_at_fpr is {budget!r}: pass a pair (fpr, highest tpr) or a mapping fpr -> highest tpr"
+        )
+    return {_rate("the fpr of max_tpr_at_fpr", fpr): _rate("the tpr of max_tpr_at_fpr", tpr) for fpr, tpr in pairs}
+
+
+def _check_auc(report: dict[str, Any], max_auc: float) -> None:
+    worst = max(report["attacks"], key=lambda attack: attack["auc_high"])
+    if worst["auc_high"] > max_auc:
+        raise GateError(
+            f"the budget is max_auc {max_auc:g} and the worst attack, {worst['name']}, reaches AUC "
+            f"{worst['auc']:.3f} [{worst['auc_low']:.3f}, {worst['auc_high']:.3f}], whose upper end is "
+            f"{worst['auc_high']:.4g}: defend the model, or raise the budget"
+        )
+
+
+def _check_tpr(report: dict[str, Any], fpr: float, max_tpr: float) -> None:
+    worst: dict[str, Any] | None = None
+    worst_name = ""
+    for attack in report["attacks"]:
+        entries = [entry for entry in attack["tpr_at_fpr"] if math.isclose(entry["fpr"], fpr, rel_tol=1e-9)]
+        if not entries:
+            raise GateError(
+                f"the budget names fpr {fpr:g} and the report has no TPR at that FPR for {attack['name']}: "
+                "audit again with this FPR, or set the budget at one the report holds"
+            )
+        entry = entries[0]
+        if entry["tpr"] is None:
+            raise GateError(
+                f"the budget names fpr {fpr:g} and the report does not resolve it for {attack['name']} "
+                f"({entry['reason']}): audit with more non-members, or set the budget at a higher FPR"
+            )
+        if worst is None or entry["high"] > worst["high"]:
+            worst, worst_name = entry, attack["name"]
+    if worst is not None and worst["high"] > max_tpr:
+        raise GateError(
+            f"the budget is TPR {max_tpr:g} at FPR {fpr:g} and the worst attack, {worst_name}, reaches "
+            f"{worst['tpr']:.3f} [{worst['low']:.3f}, {worst['high']:.3f}], whose upper end is {worst['high']:.4g}: "
+            "defend the model, or raise the budget"
+        )
+
+
+def check_gate(
+    folder: str | Path,
+    *,
+    max_auc: float | None = None,
+    max_tpr_at_fpr: TprBudget | None = None,
+    allow_unaudited: bool = False,
+) -> dict[str, Any] | None:
+    """Judge a saved model by its report; return the report, or raise with the reason.
+
+    The budget is held against the upper end of the interval of the worst attack: a model passes when the audit shows
+    that it leaks little, not when the audit was too small to see. The report is not signed: the gate keeps an honest
+    user from mistakes, not a dishonest one from writing figures.
+
+    Parameters
+    ----------
+    folder
+        The saved model's folder with ``*.safetensors`` and ``privacy_report.json``.
+    max_auc
+        The highest AUC allowed, in [0, 1].
+    max_tpr_at_fpr
+        The highest true-positive rate allowed at a false-positive rate: a pair ``(fpr, tpr)``, or a mapping from
+        each FPR to its TPR, all in [0, 1].
+    allow_unaudited
+        Let a folder *without* a report pass, unjudged by any budget. A report that is there is always judged.
+
+    Returns
+    -------
+    dict or None
+        The valid report; None for a folder let pass without one.
+
+    Raises
+    ------
+    GateError
+        There is no report, the report is not valid, is for other weights, is over the budget, or does not resolve an
+        FPR of the budget.
+    InputError
+        The budget is no rate, or there are no weights.
+
+    Examples
+    --------
+    >>> check_gate(".", max_auc=55)
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: max_auc is 55: pass a number in [0, 1]
+    """
+    highest_auc = None if max_auc is None else _rate("max_auc", max_auc)
+    tpr_budgets = _tpr_budgets(max_tpr_at_fpr)
+    actual = weights_sha256(folder)
+    if not (Path(folder) / REPORT_NAME).is_file():
+        if allow_unaudited:
+            return None
+        raise GateError(
+            f"there is no {REPORT_NAME} in {folder}: run `hf-privacy audit` first, or pass allow_unaudited to publish "
+            "a model that says it was not audited"
+        )
+    try:
+        report = load_report_dict(folder)
+    except InputError as error:
+        raise GateError(str(error)) from error
+    audited = report["model"]["weights_sha256"]
+    if audited != actual:
+        raise GateError(
+            f"the report is for other weights: it was made for {audited[:12]} and the folder {folder} holds "
+            f"{actual[:12]}: run `hf-privacy audit` on these weights"
+        )
+    if highest_auc is not None:
+        _check_auc(report, highest_auc)
+    for fpr, max_tpr in tpr_budgets.items():
+        _check_tpr(report, fpr, max_tpr)
+    return report

@@ -1,0 +1,202 @@
+"""What a push will do, settled without the network: the gate, the card, the bytes, the search for leaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+
+from hf_privacy.errors import InputError
+from hf_privacy.hub.contents import CARD_NAME, FolderContents, collect_contents, is_weights
+from hf_privacy.hub.gate import TprBudget, check_gate
+from hf_privacy.hub.leaks import find_token
+from hf_privacy.hub.unaudited import unaudited_card
+
+
+@dataclass(frozen=True)
+class PushPlan:
+    """The one commit a push makes.
+
+    Attributes
+    ----------
+    repo_id
+        The repository, ``user/name`` or ``name``.
+    private
+        Whether a repository made by the push is private.
+    create_pr
+        Whether the commit opens a pull request.
+    revision
+        Branch of the commit; None is the main branch.
+    files
+        Name in the repository and size in bytes of each file, sorted by name.
+    left_out
+        What lies in the folder and is not published.
+    commit_message, commit_description
+        Title and text of the commit; the text carries the report's headline.
+    audited
+        Whether the commit carries a privacy report.
+    """
+
+    repo_id: str
+    private: bool
+    create_pr: bool
+    revision: str | None
+    files: tuple[tuple[str, int], ...]
+    left_out: tuple[str, ...]
+    commit_message: str
+    commit_description: str
+    audited: bool
+
+    def describe(self) -> str:
+        """The plan as text, as a dry run prints it.
+
+        Examples
+        --------
+        >>> plan = PushPlan("ann/digits", True, False, None, (("README.md", 120), ("model.safetensors", 2048)),
+        ...                 ("optimizer.pt",), "Upload model", "Worst AUC ...", True)
+        >>> print(plan.describe())
+        One commit to ann/digits (branch main; created private if it does not exist)
+          README.md               120 B
+          model.safetensors    2.0 KiB
+          2 files, 2.1 KiB
+        Left out: optimizer.pt
+        Message: Upload model
+          Worst AUC ...
+        Weights and reports in the repository that this commit does not replace are deleted by it.
+        """
+        visibility = "private" if self.private else "public"
+        target = f"branch {self.revision or 'main'}" + (", as a pull request" if self.create_pr else "")
+        width = max(len(name) for name, _ in self.files)
+        total = sum(size for _, size in self.files)
+        lines = [f"One commit to {self.repo_id} ({target}; created {visibility} if it does not exist)"]
+        lines += [f"  {name:<{width}} {_bytes(size):>10}" for name, size in self.files]
+        lines.append(f"  {len(self.files)} files, {_bytes(total)}")
+        if self.left_out:
+            lines.append(f"Left out: {', '.join(self.left_out)}")
+        lines.append(f"Message: {self.commit_message}")
+        lines += [f"  {line}" for line in self.commit_description.splitlines()]
+        lines.append("Weights and reports in the repository that this commit does not replace are deleted by it.")
+        return "\n".join(lines)
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            break
+        size /= 1024
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def _headline(report: dict[str, Any] | None) -> str:
+    """What the audit found, in the commit's text."""
+    if report is None:
+        return "Unaudited: published without a privacy report."
+    worst = max(report["attacks"], key=lambda attack: attack["auc_high"])
+    references = report["references"]
+    depth = f"{report['depth']} audit" + (f", {references['n_models']} reference models" if references else "")
+    lines = [
+        f"Privacy report ({depth}; {worst['n_members']} members, {worst['n_nonmembers']} non-members).",
+        f"Worst attack: {worst['title']}, AUC {worst['auc']:.3f} [{worst['auc_low']:.3f}, {worst['auc_high']:.3f}].",
+        f"Defence: {report['defense']['name']}. Weights: sha256 {report['model']['weights_sha256'][:12]}.",
+    ]
+    return "\n".join(lines)
+
+
+def _check_repo_id(name: str, repo_id: str) -> None:
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise InputError(f"{name} is {repo_id!r}, no repository id such as 'user/name': {error}") from error
+
+
+def prepare_push(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    private: bool,
+    create_pr: bool,
+    revision: str | None,
+    commit_message: str | None,
+    max_auc: float | None,
+    max_tpr_at_fpr: TprBudget | None,
+    allow_unaudited: bool,
+    base_model_id: str | None,
+    secrets: tuple[str, ...],
+) -> tuple[PushPlan, FolderContents]:
+    """Everything of a push that needs no network: the gate, the card, the bytes, the search for leaks."""
+    _check_repo_id("repo_id", repo_id)
+    if base_model_id is not None:
+        _check_repo_id("base_model_id", base_model_id)
+    if not Path(folder).is_dir():
+        raise InputError(f"there is no folder {folder}: pass the folder of a saved model")
+    report = check_gate(folder, max_auc=max_auc, max_tpr_at_fpr=max_tpr_at_fpr, allow_unaudited=allow_unaudited)
+    audited = report is not None
+    contents = collect_contents(folder, audited=audited, base_model_id=base_model_id, secrets=secrets)
+    names = set(contents.uploads)
+    for configuration, weights in (("config.json", "model"), ("adapter_config.json", "adapter_model")):
+        if any(is_weights(name) and name.startswith(weights) for name in names) and configuration not in names:
+            raise InputError(f"{folder} has {weights} weights and no {configuration}: save it with save_pretrained")
+    if audited and CARD_NAME not in names:
+        raise InputError(f"there is no {CARD_NAME} in {folder}: run `hf-privacy report` to write the card")
+    if not audited:
+        card = contents.uploads.get(CARD_NAME)
+        text = card.decode("utf-8") if isinstance(card, bytes) else None
+        contents.uploads[CARD_NAME] = unaudited_card(text, title=repo_id.split("/")[-1]).encode()
+    message = commit_message or ("Upload model with its privacy report" if audited else "Upload model (unaudited)")
+    if find_token(message, secrets):
+        raise InputError("commit_message holds an access token of the Hub: remove it")
+    plan = PushPlan(
+        repo_id=repo_id,
+        private=private,
+        create_pr=create_pr,
+        revision=revision,
+        files=tuple((name, contents.size(name)) for name in sorted(contents.uploads)),
+        left_out=contents.left_out,
+        commit_message=message,
+        commit_description=_headline(report),
+        audited=audited,
+    )
+    return plan, contents
+
+
+def plan_push(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    private: bool = True,
+    create_pr: bool = False,
+    revision: str | None = None,
+    commit_message: str | None = None,
+    max_auc: float | None = None,
+    max_tpr_at_fpr: TprBudget | None = None,
+    allow_unaudited: bool = False,
+    base_model_id: str | None = None,
+) -> PushPlan:
+    """The commit :func:`hf_privacy.hub.push_folder` would make, after its checks; needs no network and no token.
+
+    Parameters and exceptions are those of :func:`hf_privacy.hub.push_folder`.
+
+    Examples
+    --------
+    >>> plan_push("no/such/folder", "ann/digits")
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: there is no folder no/such/folder: pass the folder of a saved model
+    """
+    plan, _ = prepare_push(
+        folder,
+        repo_id,
+        private=private,
+        create_pr=create_pr,
+        revision=revision,
+        commit_message=commit_message,
+        max_auc=max_auc,
+        max_tpr_at_fpr=max_tpr_at_fpr,
+        allow_unaudited=allow_unaudited,
+        base_model_id=base_model_id,
+        secrets=(),
+    )
+    return plan

@@ -1,0 +1,144 @@
+"""The published schema of ``privacy_report.json`` and the checks a schema cannot say."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from hf_privacy.errors import InputError
+
+REPORT_NAME = "privacy_report.json"
+_ROUNDING = 1e-9
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    schema = json.loads(files("hf_privacy.hub").joinpath("privacy_report.schema.json").read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+def _refuse(path: str, reason: str) -> NoReturn:
+    raise InputError(f"the privacy report is not valid at {path}: {reason}; run `hf-privacy audit` to write a new one")
+
+
+def _numbers(value: Any, path: str) -> Iterator[tuple[str, float]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _numbers(item, f"{path}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _numbers(item, f"{path}[{index}]")
+    elif isinstance(value, float):
+        yield path, value
+
+
+def _check_interval(path: str, name: str, low: float, value: float, high: float) -> None:
+    if not low - _ROUNDING <= value <= high + _ROUNDING:
+        _refuse(path, f"{name} is {value} but its interval is [{low}, {high}]")
+
+
+def validate_report(report: dict[str, Any]) -> None:
+    """Check a report against the schema and against itself.
+
+    Beyond the schema: every number is finite, attack names are unique, every estimate lies in its interval, each
+    curve belongs to an attack and its arrays fit together, and an audit with references says how many.
+
+    Parameters
+    ----------
+    report
+        The content of ``privacy_report.json``, as plain Python values.
+
+    Raises
+    ------
+    InputError
+        With the JSON path of the worst violation and the reason.
+
+    Examples
+    --------
+    >>> validate_report({"schema_version": "0.0"})
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: the privacy report is not valid at $...
+    """
+    # A NaN passes every bound of the schema, because each comparison with it is false.
+    for path, number in _numbers(report, "$"):
+        if not math.isfinite(number):
+            _refuse(path, f"{number} is not a finite number")
+    error = best_match(_validator().iter_errors(report))
+    if error is not None:
+        message = error.message if len(error.message) <= 300 else f"{error.message[:297]}..."
+        _refuse(error.json_path, message)
+
+    names = [attack["name"] for attack in report["attacks"]]
+    for index, attack in enumerate(report["attacks"]):
+        path = f"$.attacks[{index}]"
+        if names.index(attack["name"]) != index:
+            _refuse(f"{path}.name", f"the attack {attack['name']!r} is listed twice")
+        _check_interval(path, "auc", attack["auc_low"], attack["auc"], attack["auc_high"])
+        for entry_index, entry in enumerate(attack["tpr_at_fpr"]):
+            if entry["tpr"] is not None:
+                _check_interval(f"{path}.tpr_at_fpr[{entry_index}]", "tpr", entry["low"], entry["tpr"], entry["high"])
+    for name, curve in report["curves"].items():
+        path = f"$.curves.{name}"
+        if name not in names:
+            _refuse(path, f"no attack is named {name!r}")
+        if len(curve["fpr"]) != len(curve["tpr"]):
+            _refuse(path, f"fpr has {len(curve['fpr'])} points and tpr has {len(curve['tpr'])}")
+        bins = len(curve["score_edges"]) - 1
+        for counts in ("member_counts", "nonmember_counts"):
+            if len(curve[counts]) != max(bins, 0):
+                _refuse(path, f"{counts} has {len(curve[counts])} bins and score_edges bound {max(bins, 0)}")
+    for name in ("member_accuracy", "nonmember_accuracy"):
+        accuracy = report["utility"][name]
+        _check_interval(f"$.utility.{name}", "value", accuracy["low"], accuracy["value"], accuracy["high"])
+    if report["depth"] == "full" and report["references"] is None:
+        _refuse("$.references", "the depth is 'full' and no reference models are named")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def load_report_dict(folder: str | Path) -> dict[str, Any]:
+    """Read and validate ``privacy_report.json`` of a model folder.
+
+    Parameters
+    ----------
+    folder
+        The saved model's folder.
+
+    Returns
+    -------
+    dict
+        The valid report.
+
+    Raises
+    ------
+    InputError
+        When the file is absent, is no JSON object, or does not satisfy :func:`validate_report`.
+
+    Examples
+    --------
+    >>> load_report_dict("no/such/folder")
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: there is no privacy_report.json in no/such/folder: run `hf-privacy audit` first
+    """
+    file = Path(folder) / REPORT_NAME
+    if not file.is_file():
+        raise InputError(f"there is no {REPORT_NAME} in {folder}: run `hf-privacy audit` first")
+    try:
+        report = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise InputError(f"{file} is not JSON ({error}): run `hf-privacy audit` to write a new one") from error
+    validate_report(report)
+    return report

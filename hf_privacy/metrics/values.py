@@ -1,0 +1,53 @@
+"""What goes into an `evaluate` module of ours and what comes out: 0/1 membership in, a flat dict of numbers out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hf_privacy.errors import InputError
+
+
+def zero_one(name: str, values: ArrayLike) -> NDArray[np.bool_]:
+    """Membership written as 0/1 or as booleans, as booleans.
+
+    Raises
+    ------
+    InputError
+        If a value is neither 0 nor 1, or rows differ in length.
+
+    Examples
+    --------
+    >>> zero_one("references", [1, 0, True])
+    array([ True, False,  True])
+    """
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} cannot be read as numbers: pass 1 for a member and 0 for a non-member") from error
+    wrong = array[(array != 0) & (array != 1)]
+    if wrong.size:
+        raise InputError(f"{name} hold {wrong[0]:g}: pass 1 for a member and 0 for a non-member")
+    return array == 1
+
+
+def flatten_summary(summary: dict[str, Any]) -> dict[str, float | int]:
+    """A summary of `hf_privacy.statistics.summarize` with one plain number per key, as `evaluate` wants it.
+
+    A TPR at x becomes ``tpr_at_fpr_x``, ``tpr_at_fpr_x_low`` and ``tpr_at_fpr_x_high``; one that the non-members
+    cannot resolve is left out.
+
+    Examples
+    --------
+    >>> rates = [{"fpr": 0.01, "tpr": 0.2, "low": 0.1, "high": 0.3}, {"fpr": 0.001, "tpr": None}]
+    >>> flatten_summary({"auc": 0.6, "tpr_at_fpr": rates})
+    {'auc': 0.6, 'tpr_at_fpr_0.01': 0.2, 'tpr_at_fpr_0.01_low': 0.1, 'tpr_at_fpr_0.01_high': 0.3}
+    """
+    flat = {key: value for key, value in summary.items() if key != "tpr_at_fpr"}
+    for rate in summary["tpr_at_fpr"]:
+        if rate["tpr"] is not None:
+            key = f"tpr_at_fpr_{rate['fpr']:g}"
+            flat.update({key: rate["tpr"], f"{key}_low": rate["low"], f"{key}_high": rate["high"]})
+    return flat

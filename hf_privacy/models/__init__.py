@@ -1,0 +1,23 @@
+"""Models: loaded, built from scratch, adapted, described.
+
+Importing this room lets transformers' Auto classes open tabular models too.
+"""
+
+from hf_privacy.models.architectures import TASKS
+from hf_privacy.models.describe import describe_model, public_name
+from hf_privacy.models.loading import load_base_classifier, load_model, load_saved_model
+from hf_privacy.models.lora import attach_lora, head_modules
+from hf_privacy.models.tabular_mlp import TabularMLPConfig, TabularMLPForClassification
+
+__all__ = [
+    "TASKS",
+    "TabularMLPConfig",
+    "TabularMLPForClassification",
+    "attach_lora",
+    "describe_model",
+    "head_modules",
+    "load_base_classifier",
+    "load_model",
+    "load_saved_model",
+    "public_name",
+]

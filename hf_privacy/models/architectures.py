@@ -1,0 +1,209 @@
+"""The configuration of a model, and untrained models built from one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+from huggingface_hub.errors import StrictDataclassError
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    AutoConfig,
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+    TimmWrapperConfig,
+)
+
+from hf_privacy.errors import InputError
+from hf_privacy.models.tabular_mlp import TabularMLPConfig
+
+TASKS = ("image-classification", "text-classification", "tabular-classification")
+
+# What timm and transformers raise when an architecture cannot be built with the arguments given.
+BUILD_ERRORS = (TypeError, ValueError, RuntimeError, IndexError, KeyError, AssertionError, StrictDataclassError)
+
+
+def auto_class_for(task: str) -> type:
+    """The transformers Auto class that opens models of `task`.
+
+    Raises
+    ------
+    InputError
+        For another task than those of ``TASKS``.
+
+    Examples
+    --------
+    >>> auto_class_for("image-classification").__name__
+    'AutoModelForImageClassification'
+    """
+    if task not in TASKS:
+        raise InputError(f"task is {task!r}: pass one of {', '.join(TASKS)}")
+    return AutoModelForImageClassification if task == "image-classification" else AutoModelForSequenceClassification
+
+
+def task_of(config: PreTrainedConfig) -> str:
+    """The task a configuration's classification model is for.
+
+    Raises
+    ------
+    InputError
+        When the architecture has no classification model for images, text or tables.
+
+    Examples
+    --------
+    >>> task_of(TimmWrapperConfig(architecture="resnet18"))
+    'image-classification'
+    """
+    if isinstance(config, TabularMLPConfig):
+        return "tabular-classification"
+    if type(config) in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING:
+        return "image-classification"
+    if type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        return "text-classification"
+    raise InputError(f"the architecture {config.model_type!r} has no classifier for images, text or tables")
+
+
+def check_task(config: PreTrainedConfig, task: str) -> None:
+    """Raise InputError unless `config`'s architecture has a classifier for `task`."""
+    mapping = {
+        "image-classification": MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
+        "text-classification": MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+        "tabular-classification": (TabularMLPConfig,),
+    }[task]
+    is_tabular = isinstance(config, TabularMLPConfig)
+    if type(config) not in mapping or is_tabular != (task == "tabular-classification"):
+        raise InputError(f"the architecture {config.model_type!r} has no {task} model: pass another model or task")
+
+
+def scratch_config(name: str, *, model_kwargs: Mapping[str, Any]) -> PreTrainedConfig:
+    """Configuration of an untrained model.
+
+    Parameters
+    ----------
+    name : str
+        ``"timm:resnet10t"`` or ``"timm/resnet18.a1_in1k"`` (a timm architecture; a pretrained tag is dropped) or a
+        transformers model type (``"resnet"``, ``"bert"``, ``"hf_privacy_tabular_mlp"``).
+    model_kwargs : mapping
+        Arguments of the timm model, or fields of the transformers configuration.
+
+    Raises
+    ------
+    InputError
+        For an unknown architecture (with the nearest names), an unknown field, or a value of the wrong kind.
+
+    Examples
+    --------
+    >>> scratch_config("timm:resnet10t", model_kwargs={"in_chans": 1}).model_args
+    {'in_chans': 1}
+    >>> scratch_config("resnet", model_kwargs={"embedding_size": 16}).embedding_size
+    16
+    """
+    if name.startswith(("timm:", "timm/")):
+        architecture = name[len("timm:") :].split(".")[0]
+        if not timm.is_model(architecture):
+            raise InputError(_unknown(architecture, "timm", timm.list_models()))
+        return TimmWrapperConfig(architecture=architecture, model_args=dict(model_kwargs))
+    if name not in CONFIG_MAPPING:
+        raise InputError(_unknown(name, "transformers", list(CONFIG_MAPPING.keys())))
+    check_fields(AutoConfig.for_model(name), model_kwargs)
+    try:
+        return AutoConfig.for_model(name, **model_kwargs)
+    except InputError:
+        raise
+    except BUILD_ERRORS as error:
+        raise InputError(f"model_kwargs {dict(model_kwargs)} does not suit {name}: {one_line(error)}") from error
+
+
+def check_fields(config: PreTrainedConfig, model_kwargs: Mapping[str, Any]) -> None:
+    """Raise InputError when `model_kwargs` has a key that is no field of `config` (it would be kept and ignored)."""
+    fields = {*config.to_dict(), *config.attribute_map}
+    for key in model_kwargs:
+        if key not in fields:
+            raise InputError(f"model_kwargs has {_unknown(key, config.model_type, sorted(fields))}")
+
+
+def set_labels(
+    config: PreTrainedConfig, *, num_labels: int, id2label: Mapping[int, str] | Sequence[str] | None = None
+) -> None:
+    """Give `config` its classes: the names in `id2label`, else those it has if their number fits, else ``LABEL_i``.
+
+    Raises
+    ------
+    InputError
+        For fewer than two classes, or names that are not one per class.
+    """
+    if num_labels < 2:
+        raise InputError(f"num_labels is {num_labels}: a classifier needs at least two classes")
+    if id2label is not None:
+        names = dict(id2label) if isinstance(id2label, Mapping) else dict(enumerate(id2label))
+        names = {int(number): str(label) for number, label in names.items()}
+        if sorted(names) != list(range(num_labels)):
+            raise InputError(
+                f"id2label has the classes {sorted(names)} and num_labels is {num_labels}: name each class once"
+            )
+    elif config.num_labels == num_labels:
+        names = dict(config.id2label)
+    else:
+        names = {number: f"LABEL_{number}" for number in range(num_labels)}
+    config.id2label = {number: names[number] for number in range(num_labels)}
+    config.label2id = {label: number for number, label in config.id2label.items()}
+    # A checkpoint may have been made for several labels at once or for regression; here each example has one class.
+    config.problem_type = "single_label_classification"
+
+
+def build_untrained(config: PreTrainedConfig, *, task: str) -> PreTrainedModel:
+    """An untrained model of `config`, initialised as its own library does it.
+
+    Raises
+    ------
+    InputError
+        When the library cannot build the architecture with these arguments.
+
+    Notes
+    -----
+    ``TimmWrapperForImageClassification(config)`` draws every convolution and linear layer anew from N(0, 0.02²), which
+    undoes timm's own scheme (fan-in scaled convolutions, zero-initialised residual branches): the wrapper expects a
+    checkpoint to follow. Here timm's weights are put back.
+    """
+    try:
+        model = auto_class_for(task).from_config(config)
+        if isinstance(config, TimmWrapperConfig):
+            untouched = timm.create_model(
+                config.architecture, pretrained=False, num_classes=config.num_labels, **(config.model_args or {})
+            )
+            model.timm_model.load_state_dict(untouched.state_dict())
+    except BUILD_ERRORS as error:
+        raise InputError(f"the architecture cannot be built with these model_kwargs: {one_line(error)}") from error
+    return model
+
+
+def is_folder(name_or_path: str) -> bool:
+    """Whether `name_or_path` is an existing folder; a Hub id otherwise.
+
+    Raises
+    ------
+    InputError
+        When it can only be a folder (``./x``, ``/x``, ``~/x``, ``a/b/c``) and is not there.
+    """
+    if Path(name_or_path).is_dir():
+        return True
+    if name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") > 1 or "\\" in name_or_path:
+        raise InputError(f"the folder {name_or_path} does not exist: pass a saved model's folder or a Hub id")
+    return False
+
+
+def one_line(error: BaseException) -> str:
+    """The message of `error` on one line, cut at 300 characters."""
+    return " ".join(str(error).split())[:300]
+
+
+def _unknown(name: str, where: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=3)
+    return f"{name!r}, which {where} does not know" + (f": did you mean {', '.join(near)}?" if near else "")

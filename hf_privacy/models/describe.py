@@ -1,0 +1,78 @@
+"""What a report says about a model: sizes and names, never a local path."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from transformers import PreTrainedModel
+
+from hf_privacy.errors import InputError
+
+
+def describe_model(
+    model: PreTrainedModel | PeftModel, *, base_model: str | Path | None = None, base_revision: str | None = None
+) -> dict[str, Any]:
+    """The model's identity for a report.
+
+    Parameters
+    ----------
+    model : PreTrainedModel or PeftModel
+    base_model : str or Path, optional
+        What it was fine-tuned from; an adapter knows its own. A folder is named by its last part only.
+    base_revision : str, optional
+        The base's revision on the Hub.
+
+    Returns
+    -------
+    dict
+        ``architecture`` (class name, with timm's own name for timm models), ``base_model``, ``base_revision``,
+        ``n_parameters``, ``n_trainable_parameters`` (those that require gradients), ``adapter`` (``"lora"`` or None).
+
+    Examples
+    --------
+    >>> from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
+    >>> model = TabularMLPForClassification(TabularMLPConfig(input_size=4, hidden_sizes=[8], num_labels=3))
+    >>> describe_model(model, base_model="/home/me/models/first")["base_model"]
+    'first'
+    """
+    adapter = None
+    inner = model
+    if isinstance(model, PeftModel):
+        config = model.peft_config[model.active_adapter]
+        inner = model.get_base_model()
+        adapter = str(config.peft_type.value).lower()
+        base_model = base_model or config.base_model_name_or_path
+        base_revision = base_revision or config.revision
+    if not isinstance(inner, PreTrainedModel):
+        raise InputError(f"model is a {type(model).__name__}: pass a transformers model or a PEFT adapter on one")
+    architecture = type(inner).__name__
+    if inner.config.model_type == "timm_wrapper":
+        architecture = f"{architecture} ({inner.config.architecture})"
+    return {
+        "architecture": architecture,
+        "base_model": public_name(base_model),
+        "base_revision": base_revision,
+        "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "n_trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "adapter": adapter,
+    }
+
+
+def public_name(name_or_path: str | Path | None) -> str | None:
+    """A Hub id as it is, a local path reduced to its last part, nothing as None.
+
+    Examples
+    --------
+    >>> public_name("google/vit-base-patch16-224"), public_name("/home/me/models/first/"), public_name("")
+    ('google/vit-base-patch16-224', 'first', None)
+    """
+    if name_or_path is None or not str(name_or_path):
+        return None
+    text = str(name_or_path)
+    is_path = isinstance(name_or_path, Path) or text.startswith((".", "/", "~")) or "\\" in text or text.count("/") > 1
+    if is_path or Path(text).is_dir():
+        return Path(os.path.abspath(Path(text.replace("\\", "/")).expanduser())).name or None
+    return text

@@ -1,0 +1,107 @@
+"""LoRA adapters that reload to the same function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from torch import nn
+from transformers import PreTrainedModel
+
+from hf_privacy.errors import InputError
+from hf_privacy.models.architectures import one_line
+
+
+def attach_lora(
+    model: PreTrainedModel,
+    lora: Mapping[str, Any],
+    *,
+    task: str,
+    fresh_parameters: Iterable[str] = (),
+    revision: str | None = None,
+) -> PeftModel:
+    """Freeze `model` and add a LoRA adapter that is trained in its stead (Hu et al., 2021, arXiv 2106.09685).
+
+    Beside the adapter three kinds of modules are trained and saved in full: the classification head, every layer the
+    checkpoint had no weights for (a reload would draw other random ones), and normalisation layers with running
+    statistics (training moves the statistics though the layer is frozen).
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        The base, loaded from the Hub or a folder.
+    lora : mapping
+        Fields of ``peft.LoraConfig``: ``r``, ``lora_alpha``, ``lora_dropout``, ``target_modules``, …
+    task : str
+        The model's task; text gets peft's sequence-classification wrapper.
+    fresh_parameters : iterable of str
+        Names of the parameters that were not in the base's checkpoint.
+    revision : str, optional
+        The base's Hub revision, recorded in the adapter.
+
+    Raises
+    ------
+    InputError
+        For an unknown field, or target modules that match nothing.
+    """
+    settings = dict(lora)
+    reserved = sorted({"task_type", "inference_mode", "base_model_name_or_path", "revision"} & set(settings))
+    if reserved:
+        raise InputError(f"lora has {', '.join(reserved)}: leave it out, it follows from the model and the task")
+    own = settings.pop("modules_to_save", None) or []
+    modules = {*own, *head_modules(model), *_modules_of(fresh_parameters), *_modules_with_statistics(model)}
+    unknown = [
+        name for name in own if not any(f".{module}".endswith(f".{name}") for module, _ in model.named_modules())
+    ]
+    if unknown:
+        raise InputError(f"lora has modules_to_save {unknown}: the model has no such modules")
+    try:
+        config = LoraConfig(
+            task_type=TaskType.SEQ_CLS if task == "text-classification" else None,
+            modules_to_save=sorted(_outermost(modules)),
+            **settings,
+        )
+        adapted = get_peft_model(model, config, revision=revision)
+    except (TypeError, ValueError, KeyError) as error:
+        raise InputError(f"lora {dict(lora)} does not suit {type(model).__name__}: {one_line(error)}") from error
+    return adapted
+
+
+def head_modules(model: PreTrainedModel) -> list[str]:
+    """Names of the modules that make up the classification head.
+
+    In transformers models these are the parts beside the base model that have weights; a timm model names its own.
+
+    Examples
+    --------
+    >>> from transformers import RobertaConfig, RobertaForSequenceClassification
+    >>> sizes = {"hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 4}
+    >>> tiny = RobertaConfig(vocab_size=9, **sizes)
+    >>> head_modules(RobertaForSequenceClassification(tiny))
+    ['classifier']
+    """
+    if model.config.model_type == "timm_wrapper":
+        names = model.timm_model.pretrained_cfg["classifier"]
+        return [f"timm_model.{name}" for name in ([names] if isinstance(names, str) else names)]
+    return [
+        name
+        for name, child in model.named_children()
+        if name != model.base_model_prefix and any(True for _ in child.parameters())
+    ]
+
+
+def _modules_of(parameters: Iterable[str]) -> set[str]:
+    return {name.rpartition(".")[0] for name in parameters}
+
+
+def _modules_with_statistics(model: nn.Module) -> set[str]:
+    kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
+    return {
+        name for name, module in model.named_modules() if isinstance(module, kinds) and module.running_mean is not None
+    }
+
+
+def _outermost(modules: set[str]) -> set[str]:
+    """Drop modules inside another of the set: peft wraps each one, and may not wrap twice."""
+    return {name for name in modules if not any(name.startswith(f"{other}.") for other in modules)}

@@ -1,0 +1,222 @@
+"""From a recipe to what runs: the encoded dataset, the split, and the target's trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+
+from hf_privacy.data import (
+    MembershipSplit,
+    RandomFlipCrop,
+    RepeatReport,
+    TensorDataset,
+    check_columns,
+    check_labels,
+    class_names,
+    dataset_fingerprint,
+    drop_repeats,
+    encode_features,
+    encode_images,
+    encode_text,
+    find_repeats,
+    image_processor_for,
+    image_shape,
+    load_dataset_from,
+    make_split,
+    random_flip,
+)
+from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
+from hf_privacy.errors import InputError
+from hf_privacy.models import load_model, load_tokenizer
+from hf_privacy.recipe.config import DataSection, Recipe, unknown_key
+
+# Each defence: its trainer and the config whose fields the recipe's training section may set.
+DEFENSES: dict[str, tuple[type[PrivacyTrainer], type[PrivacyConfig]]] = {"none": (PrivacyTrainer, PrivacyConfig)}
+
+
+@dataclass
+class Experiment:
+    """A recipe made concrete: everything a target or its references are trained from.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    dataset : TensorDataset
+        Every row that is used, decoded and transformed once.
+    split : MembershipSplit
+        Members, non-members and population, as positions in ``dataset``.
+    repeats : RepeatReport
+        Exact and near-exact repeats in those rows.
+    classes : list of str
+    processor : image processor, tokenizer or None
+    model_init : callable
+        Gives the untrained (or pretrained) model; seeded by the trainer.
+    """
+
+    recipe: Recipe
+    dataset: TensorDataset
+    split: MembershipSplit
+    repeats: RepeatReport | None
+    classes: list[str]
+    processor: Any
+    model_init: Callable[[], Any]
+
+    def training_view(self, indices: np.ndarray) -> TensorDataset:
+        """The rows at ``indices`` as the trainer sees them: with augmentation, if the recipe asks for it."""
+        view = self.dataset.subset(indices)
+        augmentation = {None: None, "flip": random_flip, "flip_crop": RandomFlipCrop()}[self.recipe.data.augmentation]
+        return view if augmentation is None else view.with_augmentation(augmentation)
+
+    def trainer(self, *, output_dir: str | Path | None = None) -> PrivacyTrainer:
+        """The target's trainer, on the split's members."""
+        trainer_class, _ = DEFENSES[self.recipe.defense]
+        args = training_arguments(self.recipe, output_dir or self.recipe.output_dir)
+        return trainer_class(
+            args=args,
+            model_init=self.model_init,
+            train_dataset=self.training_view(self.split.members),
+            eval_dataset=self.dataset.subset(self.split.non_members),
+            processing_class=self.processor,
+        )
+
+
+def training_arguments(recipe: Recipe, output_dir: str | Path) -> PrivacyConfig:
+    """The recipe's training section as the defence's config; an unknown key is an `InputError`."""
+    if recipe.defense not in DEFENSES:
+        raise unknown_key(recipe.defense, sorted(DEFENSES), "defense")
+    _, config_class = DEFENSES[recipe.defense]
+    known = [f.name for f in fields(config_class) if f.init]
+    for key in recipe.training:
+        if key not in known:
+            raise unknown_key(key, known, "section 'training'")
+    defaults = {"save_strategy": "no", "logging_strategy": "epoch", "report_to": "none"}
+    try:
+        return config_class(output_dir=str(output_dir), **{**defaults, **recipe.training})
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InputError(f"section 'training' is refused: {' '.join(str(error).split())}") from error
+
+
+def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
+    """Load, check, split and encode the data of a recipe, and check that its model can be built.
+
+    Everything a user can get wrong is found here, before anything is trained.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    with_repeats : bool
+        Look for repeats across the split; reference workers need not.
+
+    Raises
+    ------
+    InputError
+        Unknown columns, labels outside the model's range, an empty split, a model that is not there, and so on.
+    """
+    training_arguments(recipe, recipe.output_dir)
+    data = recipe.data
+    rows = load_dataset_from(
+        data.name_or_path, split=data.dataset_split, name=data.config_name, revision=data.revision
+    )
+    check_columns(rows, data.input_column, data.label_column)
+    classes = class_names(rows, data.label_column)
+    check_labels(rows, data.label_column, len(classes))
+    rows = rows.select_columns([data.input_column, data.label_column])
+    rows = _chosen_rows(rows, data)
+    fingerprint = dataset_fingerprint(rows)
+    split = _split(rows, data, fingerprint)
+    repeats = (
+        find_repeats(rows, split=split, column=data.input_column, label_column=data.label_column, near=data.near_repeats)
+        if with_repeats
+        else None
+    )
+    dataset, processor, model_init = _encoded(rows, recipe, classes)
+    return Experiment(recipe, dataset, split, repeats, classes, processor, model_init)
+
+
+def _chosen_rows(rows: datasets.Dataset, data: DataSection) -> datasets.Dataset:
+    """Without exact repeats if asked, then a stratified random subset of ``max_examples``."""
+    if data.repeats == "drop":
+        rows = rows.select(drop_repeats(rows, column=data.input_column, near=data.near_repeats))
+    if data.max_examples is None or data.max_examples >= len(rows):
+        return rows
+    if data.max_examples < 2:
+        raise InputError(f"data.max_examples is {data.max_examples}: pass at least 2")
+    chosen = make_split(
+        rows,
+        member_fraction=data.max_examples / len(rows),
+        label_column=data.label_column,
+        stratify=data.stratify,
+        seed=data.split_seed,
+        fingerprint="",
+    ).members
+    return rows.select(chosen)
+
+
+def _split(rows: datasets.Dataset, data: DataSection, fingerprint: str) -> MembershipSplit:
+    if data.split_file is not None:
+        split = MembershipSplit.load(data.split_file)
+        split.check(fingerprint)
+        return split
+    return make_split(
+        rows,
+        member_fraction=data.member_fraction,
+        population_fraction=data.population_fraction,
+        label_column=data.label_column,
+        stratify=data.stratify,
+        seed=data.split_seed,
+        fingerprint=fingerprint,
+    )
+
+
+def _encoded(
+    rows: datasets.Dataset, recipe: Recipe, classes: list[str]
+) -> tuple[TensorDataset, Any, Callable[[], Any]]:
+    """Tensors, processor and model factory for the recipe's task."""
+    data, model = recipe.data, recipe.model
+    model_kwargs = dict(model.kwargs)
+    columns = {"label_column": data.label_column}
+
+    def model_init() -> Any:
+        loaded = load_model(
+            model.name_or_path,
+            task=recipe.task,
+            num_labels=len(classes),
+            id2label=classes,
+            from_scratch=model.from_scratch,
+            model_kwargs=model_kwargs,
+            revision=model.revision,
+            lora=model.lora,
+        )
+        if recipe.task == "image-classification":
+            # A timm checkpoint keeps its preprocessing in the model's configuration; see image_processor_for.
+            image_processor_for(loaded, size=size)
+        return loaded
+
+    size = None
+    if recipe.task == "tabular-classification":
+        dataset = encode_features(rows, feature_column=data.input_column, **columns)
+        model_kwargs.setdefault("input_size", dataset.column("features").shape[1])
+        model_init()  # what cannot be built is said now
+        return dataset, None, model_init
+    if recipe.task == "text-classification":
+        tokenizer = load_tokenizer(model.name_or_path, revision=model.revision)
+        model_init()
+        dataset = encode_text(
+            rows, tokenizer, text_column=data.input_column, max_length=data.max_length, **columns
+        )
+        return dataset, tokenizer, model_init
+    if data.image_size is not None:
+        size = data.image_size
+    elif model.from_scratch:
+        _, height, width = image_shape(rows, data.input_column)
+        size = (height, width)
+    processor = image_processor_for(model_init(), size=size)
+    dataset = encode_images(rows, processor, image_column=data.input_column, **columns)
+    return dataset, processor, model_init

@@ -1,0 +1,219 @@
+"""One YAML file describes one run: the model, the data and its split, the training, the audit and the push."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import yaml
+
+from hf_privacy.errors import InputError
+from hf_privacy.recipe.audit_settings import AuditSettings
+
+TASKS = ("image-classification", "text-classification", "tabular-classification")
+
+
+@dataclass
+class ModelSection:
+    """Which model is trained.
+
+    Parameters
+    ----------
+    name_or_path : str
+        A Hub id, a local folder, ``timm/<name>`` or, from scratch, an architecture (see `hf_privacy.models`).
+    base_model_id : str, optional
+        The Hub id to name on the card and in the adapter's configuration when ``name_or_path`` is a local copy.
+    """
+
+    name_or_path: str = ""
+    revision: str | None = None
+    from_scratch: bool = False
+    kwargs: dict = field(default_factory=dict)
+    lora: dict | None = None
+    base_model_id: str | None = None
+
+
+@dataclass
+class DataSection:
+    """Which rows are used, and which of them the model is trained on.
+
+    ``name_or_path`` is "digits" (embedded), a Hub id, or a local file or folder; ``dataset_id`` is the Hub id to name
+    in report and card when it is local. ``max_examples`` takes a stratified random subset before the split.
+    ``repeats`` says what to do about exact repeats: "report" them or "drop" all but the first.
+    """
+
+    name_or_path: str = "digits"
+    dataset_id: str | None = None
+    config_name: str | None = None
+    revision: str | None = None
+    dataset_split: str | None = "train"
+    input_column: str = "image"
+    label_column: str = "label"
+    max_examples: int | None = None
+    member_fraction: float = 0.5
+    population_fraction: float = 0.0
+    stratify: bool = True
+    split_seed: int = 0
+    split_file: str | None = None
+    repeats: str = "report"
+    near_repeats: bool = True
+    image_size: int | None = None
+    augmentation: str | None = None
+    max_length: int = 128
+
+
+@dataclass
+class PushSection:
+    """Where the model goes and the budget it must keep (see `hf_privacy.hub.check_gate`)."""
+
+    repo_id: str | None = None
+    private: bool = True
+    create_pr: bool = False
+    revision: str | None = None
+    license: str | None = None
+    max_auc: float | None = None
+    max_tpr_at_fpr: dict | None = None
+    allow_unaudited: bool = False
+
+
+@dataclass
+class Recipe:
+    """One run, whole: what `hf-privacy train`, `audit`, `report` and `push` read.
+
+    ``training`` holds fields of `PrivacyConfig` (or of the defence's own config) and is checked against it.
+
+    Examples
+    --------
+    >>> recipe = Recipe.from_dict({"task": "image-classification", "model": {"name_or_path": "timm/resnet18"}})
+    >>> recipe.override({"audit.references": "8"}).audit.references
+    8
+    >>> Recipe.from_dict({"modle": {}})
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: unknown key 'modle' in the recipe: did you mean 'model'?
+    """
+
+    task: str = "image-classification"
+    name: str | None = None
+    output_dir: str = "runs/model"
+    defense: str = "none"
+    model: ModelSection = field(default_factory=ModelSection)
+    data: DataSection = field(default_factory=DataSection)
+    training: dict = field(default_factory=dict)
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    push: PushSection = field(default_factory=PushSection)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """Build and check a recipe; an unknown key or a value of the wrong kind is an `InputError`."""
+        recipe = _build(cls, values, "the recipe")
+        recipe.check()
+        return recipe
+
+    @classmethod
+    def load(cls, path: str | Path) -> Recipe:
+        """Read a YAML file."""
+        return cls.from_dict(read_yaml(path))
+
+    def override(self, overrides: Mapping[str, Any]) -> Recipe:
+        """A new recipe with dotted keys replaced: ``{"training.learning_rate": "1e-3"}``; strings are read as YAML."""
+        values = asdict(self)
+        for key, value in overrides.items():
+            set_dotted(values, key, value)
+        return Recipe.from_dict(values)
+
+    def save(self, path: str | Path) -> None:
+        """Write the resolved recipe as YAML."""
+        Path(path).write_text(yaml.safe_dump(asdict(self), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+    def check(self) -> None:
+        """Refuse what can be seen to be wrong without touching data or model."""
+        _one_of("task", self.task, TASKS)
+        _one_of("data.repeats", self.data.repeats, ("report", "drop"))
+        _one_of("data.augmentation", self.data.augmentation, (None, "flip", "flip_crop"))
+        self.audit.check()
+        for key, value in self.training.items():
+            if key.endswith("token") and value is not None:
+                raise InputError(f"training.{key} is set: a recipe is no place for tokens; log in or set HF_TOKEN")
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """A YAML mapping from a file; one clear sentence when it is missing or no mapping."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"config {str(path)!r} is no file: pass a YAML recipe, such as those in recipes/")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"config {path.name} is no valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"config {path.name} holds {type(values).__name__}: a recipe is a mapping of sections")
+    return values
+
+
+def set_dotted(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set ``a.b.c`` in nested dicts; the leaf is read as YAML when it is a string."""
+    *parents, leaf = key.split(".")
+    for parent in parents:
+        if values.get(parent) is None:
+            values[parent] = {}
+        values = values[parent]
+        if not isinstance(values, dict):
+            raise InputError(f"{key} is set, but {parent} is no section")
+    values[leaf] = number_or_same(yaml.safe_load(value)) if isinstance(value, str) else value
+
+
+def number_or_same(value: Any) -> Any:
+    """YAML reads 1e-3 as text; a number is meant."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)
+    return value
+
+
+def unknown_key(key: str, known: Sequence[str], where: str) -> InputError:
+    """The error for a key nobody reads, with the nearest one there is."""
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
+    return InputError(f"unknown key {key!r} in {where}: {hint}")
+
+
+def _build(cls: Any, values: Any, where: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise InputError(f"{where} holds {values!r}: pass a mapping of {', '.join(f.name for f in fields(cls))}")
+    types = get_type_hints(cls)
+    known = [f.name for f in fields(cls)]
+    arguments = {}
+    for key, value in values.items():
+        if key not in known:
+            raise unknown_key(str(key), known, where)
+        if is_dataclass(types[key]):
+            arguments[key] = _build(types[key], value if value is not None else {}, f"section {key!r}")
+        else:
+            arguments[key] = _checked(value, types[key], key if where == "the recipe" else f"{where} key {key!r}")
+    for f in fields(cls):
+        if f.name not in arguments and f.default is MISSING and f.default_factory is MISSING:
+            raise InputError(f"{where} lacks {f.name!r}")
+    return cls(**arguments)
+
+
+def _checked(value: Any, kind: Any, where: str) -> Any:
+    kinds = get_args(kind) or (kind,)
+    value = number_or_same(value)
+    if isinstance(value, dict):
+        value = {number_or_same(key): number_or_same(item) for key, item in value.items()}
+    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    # In YAML, yes/no are booleans and booleans are integers to Python: neither is a count.
+    if isinstance(value, bool) and bool not in kinds or not isinstance(value, kinds):
+        names = " or ".join("nothing" if k is type(None) else k.__name__ for k in kinds)
+        raise InputError(f"{where} is {value!r}: pass {names}")
+    return value
+
+
+def _one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:
+    if value not in allowed:
+        raise InputError(f"{name} is {value!r}: pass one of {', '.join(str(a) for a in allowed)}")

@@ -1,0 +1,98 @@
+"""What a run keeps beside the model it trained: private files that are never pushed."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hf_privacy.data import MembershipSplit
+from hf_privacy.errors import InputError
+from hf_privacy.recipe.config import Recipe
+
+PRIVATE = "private"
+# Sections that may change between training and audit or push without the model becoming another.
+LATER_SECTIONS = ("audit", "push", "output_dir", "name")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run: the model, its card and report, and ``private/`` with recipe, split and references.
+
+    ``private/`` tells who was a member. The push has a list of what it sends, and nothing in there is on it.
+    """
+
+    path: Path
+
+    @property
+    def private(self) -> Path:
+        """Recipe, split, training record, reference signals."""
+        return self.path / PRIVATE
+
+    @property
+    def recipe_file(self) -> Path:
+        """The resolved recipe the model is trained with."""
+        return self.private / "recipe.yaml"
+
+    @property
+    def split_file(self) -> Path:
+        """The membership split."""
+        return self.private / "split.safetensors"
+
+    @property
+    def record_file(self) -> Path:
+        """Written last: what training took and ended with. Its presence says that the model is whole."""
+        return self.private / "training.json"
+
+    def start(self, recipe: Recipe) -> None:
+        """Claim the folder for this recipe's training, or refuse when it holds a run of another.
+
+        Raises
+        ------
+        InputError
+            Names the sections that differ.
+        """
+        if self.recipe_file.is_file():
+            theirs, ours = asdict(Recipe.load(self.recipe_file)), asdict(recipe)
+            different = [name for name in ours if name not in LATER_SECTIONS and theirs[name] != ours[name]]
+            if different:
+                raise InputError(
+                    f"output_dir {str(self.path)!r} holds a run of another recipe (different: {', '.join(different)}): "
+                    "choose another output_dir, or delete that one"
+                )
+            return
+        self.private.mkdir(parents=True, exist_ok=True)
+        write_text(self.recipe_file, yaml.safe_dump(asdict(recipe), sort_keys=False, allow_unicode=True))
+
+    def finish(self, split: MembershipSplit, record: dict[str, Any]) -> None:
+        """Write split and record, once the model is saved."""
+        split.save(self.split_file)
+        write_text(self.record_file, json.dumps(record, indent=2) + "\n")
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether training finished here."""
+        return self.record_file.is_file()
+
+    def record(self) -> dict[str, Any]:
+        """The training record.
+
+        Raises
+        ------
+        InputError
+            If no finished training is here.
+        """
+        if not self.is_trained:
+            raise InputError(f"there is no trained model in {str(self.path)!r}: run `hf-privacy train` first")
+        return json.loads(self.record_file.read_text(encoding="utf-8"))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

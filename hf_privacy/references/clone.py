@@ -1,0 +1,145 @@
+"""A reference model's trainer: the target's own, with other data and another seed."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PrinterCallback, set_seed
+from transformers.trainer_callback import ProgressCallback
+
+from hf_privacy.data import TensorDataset
+from hf_privacy.defenses import PrivacyTrainer
+from hf_privacy.errors import InputError
+from hf_privacy.references.plan import ReferencePlan
+
+# Arguments that do not change the weights a training run ends with: where it writes, what it prints, what it pushes,
+# and the seeds, which differ for each reference by design. Everything not named here is part of the recipe's hash.
+NOT_PART_OF_THE_RECIPE = frozenset(
+    """
+    output_dir overwrite_output_dir logging_dir logging_strategy logging_steps logging_first_step logging_nan_inf_filter
+    log_level log_level_replica log_on_each_node log_history report_to run_name project trackio_space_id
+    trackio_bucket_id trackio_static_space_id disable_tqdm seed data_seed do_train do_eval do_predict eval_strategy
+    eval_steps eval_delay eval_on_start eval_do_concat_batches eval_accumulation_steps per_device_eval_batch_size
+    prediction_loss_only include_for_metrics metric_for_best_model greater_is_better save_strategy save_steps
+    save_total_limit save_only_model save_on_each_node enable_jit_checkpoint resume_from_checkpoint
+    restore_callback_states_from_checkpoint push_to_hub hub_model_id hub_strategy hub_token hub_private_repo
+    hub_always_push hub_revision hub_create_pr max_auc max_tpr_at_fpr allow_unaudited dataloader_num_workers
+    dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor dataloader_in_order
+    dataloader_multiprocessing_context skip_memory_metrics include_num_input_tokens_seen use_cpu local_rank ddp_backend
+    ddp_timeout accelerator_config torch_empty_cache_steps auto_find_batch_size label_names remove_unused_columns
+    """.split()
+)
+
+
+def reference_trainer(
+    trainer: PrivacyTrainer, train_dataset: TensorDataset, *, seed: int, output_dir: str | Path
+) -> PrivacyTrainer:
+    """A trainer like ``trainer`` in everything but its training set and seed.
+
+    Same class, arguments, model (from ``model_init``), defence, callbacks as they were before training, processor.
+    It evaluates nothing, logs nothing and pushes nothing.
+
+    Parameters
+    ----------
+    trainer : PrivacyTrainer
+        The target's; built with ``model_init``.
+    train_dataset : TensorDataset
+    seed : int
+        Seeds the initial weights, dropout, augmentation and the order of the examples.
+    output_dir : path
+        Where checkpoints go, if the target's arguments write any.
+
+    Raises
+    ------
+    InputError
+        If ``trainer`` was built from a model instead of a ``model_init``, or runs on several processes.
+    """
+    require_cloneable(trainer)
+    args = copy.deepcopy(trainer.args)
+    args.output_dir = str(output_dir)
+    args.seed = seed
+    args.data_seed = None
+    args.push_to_hub = False
+    args.eval_strategy = "no"
+    args.logging_strategy = "no"
+    args.load_best_model_at_end = False
+    args.report_to = []
+    args.disable_tqdm = True
+    clone = type(trainer)(
+        args=args,
+        model_init=trainer.model_init,
+        data_collator=trainer.data_collator,
+        train_dataset=train_dataset,
+        processing_class=trainer.processing_class,
+        callbacks=copy.deepcopy(trainer.initial_callbacks),
+        optimizer_cls_and_kwargs=trainer.optimizer_cls_and_kwargs,
+    )
+    clone.remove_callback(PrinterCallback)
+    clone.remove_callback(ProgressCallback)
+    return clone
+
+
+def require_cloneable(trainer: PrivacyTrainer) -> None:
+    """Refuse a trainer that references cannot be made of, before anything is trained."""
+    if trainer.model_init is None:
+        raise InputError(
+            "the trainer was built from a model: build it with model_init (a function that returns the untrained "
+            "model), so that reference models can start from where it started"
+        )
+    if trainer.args.world_size > 1:
+        raise InputError(
+            f"the trainer runs on {trainer.args.world_size} processes: references are trained one a process; run "
+            "`accelerate launch -m hf_privacy.cli audit`, which spreads them, or audit from a single process"
+        )
+
+
+def recipe_hash(trainer: PrivacyTrainer, plan: ReferencePlan, *, dataset_fingerprint: str, pool_hash: str) -> str:
+    """What must be equal for stored reference signals to be of use: sha256 hex.
+
+    Covers the trainer's class and defence, the arguments that shape the weights, the initial weights under seed 0 (and
+    with them architecture, checkpoint and adapter), the callbacks, the processor, the dataset, the pool and the plan.
+    """
+    require_cloneable(trainer)
+    arguments = {
+        name: value for name, value in trainer.args.to_dict().items() if name not in NOT_PART_OF_THE_RECIPE
+    }
+    processor = trainer.processing_class
+    description = {
+        "trainer": f"{type(trainer).__module__}.{type(trainer).__qualname__}",
+        "defense": trainer.defense_name,
+        "arguments": arguments,
+        "callbacks": [f"{type(c).__qualname__}{sorted(_plain(vars(c)).items())}" for c in trainer.initial_callbacks],
+        "initial_weights": _initial_weights_hash(trainer),
+        "processor": None if processor is None else type(processor).__name__,
+        "augmentation": repr(getattr(trainer.train_dataset, "augmentation", None)),
+        "dataset": dataset_fingerprint,
+        "pool": pool_hash,
+        "plan": hashlib.sha256(plan.membership.tobytes()).hexdigest(),
+        "plan_seed": plan.seed,
+    }
+    return hashlib.sha256(json.dumps(description, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _initial_weights_hash(trainer: PrivacyTrainer) -> str:
+    state = torch.random.get_rng_state()
+    set_seed(0)
+    model = trainer.model_init()
+    torch.random.set_rng_state(state)
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    trainable = sorted(name for name, parameter in model.named_parameters() if parameter.requires_grad)
+    digest.update("|".join(trainable).encode())
+    return digest.hexdigest()
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in values.items() if isinstance(v, (bool, int, float, str, type(None)))}
+
+

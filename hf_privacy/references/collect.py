@@ -1,0 +1,162 @@
+"""The references of one audit: the store they belong in, and the way to fill it."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hf_privacy.data import MembershipSplit, TensorDataset
+from hf_privacy.defenses import PrivacyTrainer
+from hf_privacy.progress import progress
+from hf_privacy.references.clone import recipe_hash
+from hf_privacy.references.plan import ReferencePlan, plan_references
+from hf_privacy.references.train import train_references
+from hf_privacy.signals import SIGNAL_NAMES, SignalStore
+
+
+@dataclass(frozen=True)
+class ReferenceRun:
+    """Everything needed to train an audit's references: in the audit's process or in a worker's.
+
+    Attributes
+    ----------
+    trainer : PrivacyTrainer
+        Whose recipe they follow.
+    train_pool : TensorDataset
+        The pool as trained on.
+    audit_dataset : TensorDataset
+        The pool, then the population, as signals are computed on.
+    plan : ReferencePlan
+    store : SignalStore
+    """
+
+    trainer: PrivacyTrainer
+    train_pool: TensorDataset
+    audit_dataset: TensorDataset
+    plan: ReferencePlan
+    store: SignalStore
+
+    def train(
+        self,
+        *,
+        batch_size: int = 512,
+        keep_weights: bool = False,
+        workers: AbstractContextManager | None = None,
+        show_progress: bool = False,
+    ) -> None:
+        """Train until the store is whole: here, and in ``workers`` (see `worker_processes`), side by side.
+
+        Returns when every model is done, those claimed by other processes included.
+        """
+        queries = self.store.queries
+        if len(self.store.completed()) == self.plan.n_models:
+            return
+        with _shown(self.store, enabled=show_progress), workers or nullcontext():
+            while len(self.store.completed()) < self.plan.n_models:
+                trained = train_references(
+                    self.trainer,
+                    self.train_pool,
+                    self.audit_dataset,
+                    self.plan,
+                    self.store,
+                    queries=queries,
+                    batch_size=batch_size,
+                    keep_weights=keep_weights,
+                )
+                # What is left is claimed by other processes; should one of them die, its claim falls to us.
+                if not trained:
+                    time.sleep(0.2)
+
+
+def reference_run(
+    trainer: PrivacyTrainer,
+    dataset: TensorDataset,
+    split: MembershipSplit,
+    folder: str | Path,
+    *,
+    n_models: int,
+    fraction: float = 0.5,
+    seed: int = 0,
+    queries: Sequence[str] = ("identity",),
+) -> ReferenceRun:
+    """Plan the references of an audit and open their store.
+
+    References depend on the pool and the population, not on which half of the pool the target was trained on, so
+    targets of several splits of one pool share them.
+
+    Parameters
+    ----------
+    trainer : PrivacyTrainer
+        The target's, built with ``model_init``.
+    dataset : TensorDataset
+        Every row ``split`` counts, without augmentation.
+    split : MembershipSplit
+    folder : path
+        Of the store; made if absent.
+    n_models, fraction, seed
+        Of `plan_references`.
+    queries : sequence of str
+
+    Raises
+    ------
+    InputError
+        If the store in ``folder`` was made with another recipe, dataset, pool or plan.
+    """
+    pool_hash = hashlib.sha256(split.pool.tobytes() + b"|" + split.population.tobytes()).hexdigest()
+    labels = dataset.column("labels")[split.pool].numpy()
+    plan = plan_references(labels, n_models=n_models, fraction=fraction, seed=seed)
+    rows = np.concatenate([split.pool, split.population])
+    metadata = {
+        "recipe_hash": recipe_hash(trainer, plan, dataset_fingerprint=split.dataset_fingerprint, pool_hash=pool_hash),
+        "dataset_fingerprint": split.dataset_fingerprint,
+        "split_hash": pool_hash,
+        "example_ids_digest": hashlib.sha256(rows.tobytes()).hexdigest(),
+        "n_models": n_models,
+        "n_examples": len(rows),
+        "queries": list(queries),
+        "signals": list(SIGNAL_NAMES),
+    }
+    train_pool = dataset.subset(split.pool)
+    augmentation = trainer.train_dataset.augmentation
+    if augmentation is not None:
+        train_pool = train_pool.with_augmentation(augmentation)
+    return ReferenceRun(trainer, train_pool, dataset.subset(rows), plan, SignalStore.create(folder, metadata))
+
+
+@contextmanager
+def _shown(store: SignalStore, *, enabled: bool) -> Iterator[None]:
+    """Show how many references are done, whoever trains them, while the block runs."""
+    if not enabled:
+        yield
+        return
+    finished = threading.Event()
+    left = store.n_models - len(store.completed())
+
+    def completions() -> Iterator[None]:
+        seen = 0
+        while seen < left and not finished.is_set():
+            done = len(store.completed()) - (store.n_models - left)
+            yield from [None] * (done - seen)
+            seen = done
+            finished.wait(0.5)
+        # The last ones may have finished between two looks.
+        yield from [None] * (len(store.completed()) - (store.n_models - left) - seen)
+
+    def watch() -> None:
+        for _ in progress(completions(), total=left, description="reference models"):
+            pass
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        thread.join()

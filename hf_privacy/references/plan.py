@@ -1,0 +1,125 @@
+"""Which example is in the training set of which reference model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hf_privacy.errors import InputError
+
+
+@dataclass(frozen=True)
+class ReferencePlan:
+    """The training sets of K reference models over the N examples of the pool.
+
+    Attributes
+    ----------
+    membership : bool array of shape [K, N]
+        True where example n is in the training set of model k.
+    fraction : float
+        Share of the pool each model is trained on.
+    seed : int
+        What the plan was drawn with; the models' own seeds derive from it.
+    """
+
+    membership: np.ndarray
+    fraction: float
+    seed: int
+
+    @property
+    def n_models(self) -> int:
+        """Number of reference models, K."""
+        return int(self.membership.shape[0])
+
+    @property
+    def n_examples(self) -> int:
+        """Number of examples in the pool, N."""
+        return int(self.membership.shape[1])
+
+    def training_indices(self, model: int) -> np.ndarray:
+        """Positions in the pool that model ``model`` is trained on, int64, sorted."""
+        return np.flatnonzero(self.membership[model])
+
+    def model_seed(self, model: int) -> int:
+        """The seed of model ``model``: a function of the plan's seed and the model's number alone."""
+        return int(np.random.SeedSequence([self.seed, model]).generate_state(1)[0]) % 2**31
+
+
+def plan_references(
+    labels: np.ndarray, *, n_models: int, fraction: float = 0.5, seed: int = 0, stratify: bool = True
+) -> ReferencePlan:
+    """Draw the training sets of the reference models.
+
+    With ``fraction`` one half, models come in complementary pairs (2j, 2j + 1): a random half of the pool and the
+    other half. Every example is then IN for exactly half of the models, and, when a reference model is itself attacked
+    by the others, leaving out its pair leaves a design that is balanced for every example and independent of the
+    attacked model's training set. (Leaving out one model of any exactly balanced design would tell an example's
+    membership by its number of IN models.)
+
+    With another fraction each example is IN for ``fraction * n_models`` models, rounded up or down at random.
+
+    Parameters
+    ----------
+    labels : int array of shape [N]
+        Class of each example of the pool, for the stratified draw.
+    n_models : int
+        K, at least 2.
+    fraction : float
+        Share of the pool in each training set, in (0, 1); each example must be IN and OUT at least once.
+    seed : int
+    stratify : bool
+        Keep the classes' shares in every training set (up to one example a class); for ``fraction`` one half.
+
+    Returns
+    -------
+    ReferencePlan
+
+    Raises
+    ------
+    InputError
+        If fewer than two models are asked for, or examples would be IN (or OUT) for none.
+
+    References
+    ----------
+    Carlini et al., "Membership Inference Attacks From First Principles", 2022, section V.
+
+    Examples
+    --------
+    >>> plan = plan_references(np.array([0, 0, 1, 1]), n_models=4)
+    >>> plan.membership.sum(axis=0)
+    array([2, 2, 2, 2])
+    """
+    labels = np.asarray(labels)
+    n_examples = len(labels)
+    if n_models < 2:
+        raise InputError(f"n_models is {n_models}: at least 2 reference models are needed")
+    if not 0 < fraction < 1:
+        raise InputError(f"fraction is {fraction}: pass a number in (0, 1)")
+    if n_examples < 2:
+        raise InputError(f"the pool has {n_examples} examples: at least 2 are needed")
+    rng = np.random.default_rng(np.random.SeedSequence([seed, n_models]))
+    if fraction == 0.5:
+        membership = np.empty((n_models, n_examples), dtype=bool)
+        for first in range(0, n_models, 2):
+            membership[first] = _random_half(labels if stratify else np.zeros_like(labels), rng)
+            if first + 1 < n_models:
+                membership[first + 1] = ~membership[first]
+    else:
+        if fraction * n_models < 1 or (1 - fraction) * n_models < 1:
+            raise InputError(
+                f"fraction is {fraction} with {n_models} models: some examples would be IN or OUT for none; train at "
+                f"least {int(np.ceil(1 / min(fraction, 1 - fraction)))} models"
+            )
+        n_in = np.floor(fraction * n_models + rng.random(n_examples))
+        membership = rng.random((n_models, n_examples)).argsort(axis=0) < n_in
+    return ReferencePlan(membership=membership, fraction=fraction, seed=seed)
+
+
+def _random_half(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Every second example in an order that is random within the classes: halves of the pool and of each class."""
+    shuffled = rng.permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    half = np.zeros(len(labels), dtype=bool)
+    half[by_class[rng.integers(2) :: 2]] = True
+    return half

@@ -1,0 +1,111 @@
+"""Train the reference models of a plan, keep their signals, drop their weights."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers.trainer_utils import get_last_checkpoint
+
+from hf_privacy.data import TensorDataset
+from hf_privacy.defenses import PrivacyTrainer
+from hf_privacy.errors import InputError
+from hf_privacy.references.clone import reference_trainer
+from hf_privacy.references.plan import ReferencePlan
+from hf_privacy.signals import SignalStore, compute_signals
+
+
+def train_references(
+    trainer: PrivacyTrainer,
+    train_pool: TensorDataset,
+    audit_dataset: TensorDataset,
+    plan: ReferencePlan,
+    store: SignalStore,
+    *,
+    queries: Sequence[str] = ("identity",),
+    batch_size: int = 512,
+    keep_weights: bool = False,
+) -> int:
+    """Train what the store lacks, and write each model's signals as soon as it is trained.
+
+    Any number of processes may run this on one store: each model is claimed by a lock that the operating system
+    releases when its holder dies, so that none is trained twice and none is lost. A model whose training was cut off
+    resumes from its last checkpoint when the target's arguments write checkpoints, and starts again otherwise.
+
+    Parameters
+    ----------
+    trainer : PrivacyTrainer
+        The target's trainer, built with ``model_init``; only its recipe is used.
+    train_pool : TensorDataset of length N
+        The pool as trained on (with augmentation, if the target has any), in the order of ``plan``.
+    audit_dataset : TensorDataset of length M ≥ N
+        What signals are computed on: the pool without augmentation, then the population.
+    plan : ReferencePlan
+    store : SignalStore
+        Of M examples and ``plan.n_models`` models.
+    queries : sequence of str
+        Query augmentations, see `hf_privacy.signals.compute_signals`.
+    keep_weights : bool
+        Keep each reference's folder with its weights in the store's folder; they are private to the auditor.
+
+    Returns
+    -------
+    int
+        Number of models trained by this call.
+    """
+    if len(train_pool) != plan.n_examples:
+        raise InputError(f"train_pool has {len(train_pool)} examples and the plan {plan.n_examples}: pass the pool")
+    trained = 0
+    for number in range(plan.n_models):
+        if store.has(number):
+            continue
+        with store.claim(number) as claimed:
+            if not claimed:
+                continue
+            _train_one(trainer, train_pool, audit_dataset, plan, store, number, queries, batch_size, keep_weights)
+        trained += 1
+    return trained
+
+
+def _train_one(
+    trainer: PrivacyTrainer,
+    train_pool: TensorDataset,
+    audit_dataset: TensorDataset,
+    plan: ReferencePlan,
+    store: SignalStore,
+    number: int,
+    queries: Sequence[str],
+    batch_size: int,
+    keep_weights: bool,
+) -> None:
+    folder = Path(store.folder) / "models" / f"reference_{number:04d}"
+    seed = plan.model_seed(number)
+    started = time.perf_counter()
+    clone = reference_trainer(
+        trainer, train_pool.subset(plan.training_indices(number)), seed=seed, output_dir=folder
+    )
+    clone.train(resume_from_checkpoint=get_last_checkpoint(folder) if folder.is_dir() else None)
+    seconds = time.perf_counter() - started
+    signals = compute_signals(clone.model, audit_dataset, batch_size=batch_size, queries=queries)
+    membership = torch.zeros(len(audit_dataset), dtype=torch.bool).numpy()
+    membership[: plan.n_examples] = plan.membership[number]
+    if keep_weights:
+        clone.save_model(str(folder), _internal_call=True)
+    store.write(
+        number,
+        signals,
+        membership,
+        info={
+            "seed": seed,
+            "training_seconds": seconds,
+            "signal_seconds": time.perf_counter() - started - seconds,
+        },
+    )
+    # Only now: until the signals are on disk, checkpoints are what a killed run resumes from.
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+    if not keep_weights:
+        shutil.rmtree(folder, ignore_errors=True)

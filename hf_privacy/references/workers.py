@@ -1,0 +1,73 @@
+"""Worker processes that train references beside this one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+
+# What launchers set for distributed training. Each reference is trained by one process alone, so a worker must not
+# see these.
+DISTRIBUTED_VARIABLES = (
+    "RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "GROUP_RANK",
+    "ROLE_RANK",
+    "ROLE_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "TORCHELASTIC_RUN_ID",
+    "TORCHELASTIC_USE_AGENT_STORE",
+    "ACCELERATE_USE_FSDP",
+    "ACCELERATE_USE_DEEPSPEED",
+)
+
+
+@contextlib.contextmanager
+def worker_processes(
+    command: Sequence[str], *, count: int, threads: int, devices: Sequence[int] = ()
+) -> Iterator[list[subprocess.Popen]]:
+    """Run ``command`` in ``count`` processes while the block runs, and wait for them at its end.
+
+    Each gets ``threads`` threads, no distributed environment, one of ``devices`` (GPU numbers, dealt in turn), and a
+    pipe on its standard input whose closing tells it that this process is gone (`stop_with_parent`). When the block
+    raises, they are stopped.
+    """
+    processes = []
+    for number in range(count):
+        environment = single_process_environment(os.environ)
+        environment["OMP_NUM_THREADS"] = environment["MKL_NUM_THREADS"] = str(threads)
+        if devices:
+            environment["CUDA_VISIBLE_DEVICES"] = str(devices[number % len(devices)])
+        processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, env=environment))
+    try:
+        yield processes
+        for process in processes:
+            process.wait()
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.terminate()
+            process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
+
+
+def single_process_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """``environment`` without the variables of a distributed launch."""
+    return {name: value for name, value in environment.items() if name not in DISTRIBUTED_VARIABLES}
+
+
+def stop_with_parent() -> None:
+    """In a worker: end at once when the parent's pipe closes, so that a killed audit leaves no process behind."""
+
+    def watch() -> None:
+        sys.stdin.buffer.read()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,33 @@
+"""The privacy report: its JSON file, the plots, the page, the table and the Hub model card, all from one dictionary."""
+
+from __future__ import annotations
+
+from hf_privacy.reports.card import render_card, write_card
+from hf_privacy.reports.card_data import CardData, card_data_of_folder
+from hf_privacy.reports.curves import curve_of
+from hf_privacy.reports.explain import headline, strongest_attack, what_it_does_not_mean, what_it_means
+from hf_privacy.reports.leaks import public_name, refuse_leaks
+from hf_privacy.reports.page import render_page
+from hf_privacy.reports.plots import png_bytes, roc_figure, scores_figure
+from hf_privacy.reports.report import PrivacyReport
+from hf_privacy.reports.table import attack_table
+
+__all__ = [
+    "CardData",
+    "PrivacyReport",
+    "attack_table",
+    "card_data_of_folder",
+    "curve_of",
+    "headline",
+    "png_bytes",
+    "public_name",
+    "refuse_leaks",
+    "render_card",
+    "render_page",
+    "roc_figure",
+    "scores_figure",
+    "strongest_attack",
+    "what_it_does_not_mean",
+    "what_it_means",
+    "write_card",
+]

@@ -1,0 +1,162 @@
+"""The report as one self-contained HTML page."""
+
+from __future__ import annotations
+
+import base64
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from hf_privacy.reports.explain import percent, rate, what_it_does_not_mean, what_it_means
+
+if TYPE_CHECKING:
+    from hf_privacy.reports.report import PrivacyReport
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render_page(report: PrivacyReport, *, roc_png: bytes, scores_png: bytes) -> str:
+    """Render the report as one HTML page that needs nothing else: images and style inside, no script, no link out.
+
+    Parameters
+    ----------
+    report : PrivacyReport
+    roc_png, scores_png : bytes
+        The two plots.
+
+    Returns
+    -------
+    str
+    """
+    return _environment().get_template("report.html.jinja").render(
+        report=report,
+        headline=report.headline(),
+        fprs=sorted({entry["fpr"] for attack in report.attacks for entry in attack["tpr_at_fpr"]}),
+        meaning=what_it_means(report),
+        no_meaning=what_it_does_not_mean(report),
+        roc_png=base64.b64encode(roc_png).decode(),
+        scores_png=base64.b64encode(scores_png).decode(),
+        utility=utility_rows(report),
+        facts=_facts(report),
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(percent=percent)
+    environment.globals.update(rate=rate)
+    return environment
+
+
+def utility_rows(report: PrivacyReport) -> list[tuple[str, dict[str, float], float]]:
+    """Give name, accuracy with its interval, and mean loss of the held-out and the training examples."""
+    utility = report.utility
+    return [
+        ("Held out (non-members)", utility["nonmember_accuracy"], utility["nonmember_loss"]),
+        ("Training (members)", utility["member_accuracy"], utility["member_loss"]),
+    ]
+
+
+def _facts(report: PrivacyReport) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Give titled groups of (name, value) rows: everything in the report that is neither a figure nor a sentence."""
+    model, dataset, split = report.model, report.dataset, report.split
+    groups = [
+        ("Model", [
+            ("Name", _text(model["name"])),
+            ("Architecture", model["architecture"]),
+            ("Base model", _with_revision(model["base_model"], model["base_revision"])),
+            ("Adapter", _text(model["adapter"])),
+            ("Parameters", f"{model['n_parameters']:,} ({model['n_trainable_parameters']:,} trained)"),
+            ("SHA-256 of the weights", model["weights_sha256"]),
+        ]),
+        ("Data and split", [
+            ("Dataset", _with_revision(dataset["name"], dataset["revision"])),
+            ("Fingerprint", dataset["fingerprint"]),
+            ("Examples, classes", f"{dataset['n_examples']:,}, {dataset['n_classes']:,}"),
+            ("Members, non-members", f"{split['n_members']:,}, {split['n_nonmembers']:,}"),
+            ("Population", f"{split['n_population']:,}"),
+            ("Stratified", _text(split["stratified"])),
+            ("Repeats across the split", f"{split['exact_repeats']:,} exact, {_near(split['near_repeats'])}"),
+            ("Hash of the split", split["hash"]),
+        ]),
+        ("Audit", [
+            ("Depth", report.depth),
+            *_references(report.references),
+            ("Made", report.created),
+        ]),
+        ("Defence", [("Name", report.defense["name"]), *_rows(report.defense["parameters"]), *_paper(report.defense)]),
+        ("Privacy bounds (ε)", [
+            ("Guaranteed, at most", _epsilon(report.epsilon["upper"])),
+            ("Measured, at least", _epsilon(report.epsilon["lower"])),
+        ]),
+        ("Training", _rows(report.training)),
+        ("Robustness", _rows(report.robustness or {})),
+        ("Unlearning", _rows(report.unlearning or {})),
+        ("Cost", [(name.removesuffix("_seconds").capitalize(), _seconds(s)) for name, s in report.cost.items()]),
+        ("Versions", _rows(report.versions)),
+    ]  # fmt: skip
+    return [(title, rows) for title, rows in groups if rows]
+
+
+def _rows(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            rows.extend(_rows(value, f"{prefix}{name}."))
+        else:
+            rows.append((f"{prefix}{name}", _text(value)))
+    return rows
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(_text(inner) for inner in value) or "–"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _with_revision(name: str | None, revision: str | None) -> str:
+    return f"{name} @ {revision[:12]}" if name and revision else _text(name)
+
+
+def _near(count: int | None) -> str:
+    return "near repeats not counted" if count is None else f"{count:,} near"
+
+
+def _references(references: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if references is None:
+        return [("Reference models", "none")]
+    return [
+        ("Reference models", f"{references['n_models']}, each on {percent(references['fraction'])} of the data"),
+        ("Hash of their recipe", references["recipe_hash"]),
+    ]
+
+
+def _paper(defense: dict[str, Any]) -> list[tuple[str, str]]:
+    paper = defense["paper"]
+    return [("Paper", f"{paper['title']} ({paper['id']})")] if paper else []
+
+
+def _epsilon(bound: dict[str, Any] | None) -> str:
+    if bound is None:
+        return "none"
+    source = bound.get("method") or f"{bound['accountant']}, {bound['sampler']} sampling"
+    confidence = f", {percent(bound['confidence'])} confidence" if "confidence" in bound else ""
+    return f"ε = {bound['epsilon']:.3g} at δ = {bound['delta']:.3g} ({source}{confidence})"
+
+
+def _seconds(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

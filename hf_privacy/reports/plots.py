@@ -1,0 +1,184 @@
+"""The two plots of a report: ROC curves on logarithmic axes, and members' scores beside non-members'."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from hf_privacy.reports.explain import percent, strongest_attack
+
+DPI = 150
+# Okabe & Ito (2008), colours told apart under every colour-vision deficiency; their yellow is too faint on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+LINES: tuple[Any, ...] = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
+MEMBER_COLOUR, NONMEMBER_COLOUR = "#D55E00", "#0072B2"
+SCORE_LABELS = {
+    "loss": "log p(true class) [nats]",
+    "modified_entropy": "minus modified entropy [nats]",
+    "attack_p": "share of population losses above the example's",
+    "base_calibration": "gain over the base checkpoint",
+    "lira": "log-likelihood ratio [nats]",
+    "lira_offline": "evidence against non-membership",
+    "rmia": "share of population examples dominated",
+    "rmia_offline": "share of population examples dominated",
+}
+Plot = Callable[[Sequence[dict[str, Any]], Mapping[str, dict[str, Any]]], Figure]
+
+
+def _in_default_style(plot: Plot) -> Plot:
+    """Draw with matplotlib's own defaults: a user's matplotlibrc or dark style must not change a published plot."""
+
+    @wraps(plot)
+    def styled(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str, Any]]) -> Figure:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            matplotlib.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "font.size": 10})
+            figure = plot(attacks, curves)
+            FigureCanvasAgg(figure).draw()  # text takes its style when it is first laid out
+            return figure
+
+    return styled
+
+
+@_in_default_style
+def roc_figure(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str, Any]]) -> Figure:
+    """Draw every attack's ROC curve on logarithmic axes, with the diagonal of guessing.
+
+    On the strongest attack the reported TPRs are marked with their confidence intervals. Both axes are rates in
+    percent and start at one non-member.
+
+    Parameters
+    ----------
+    attacks : sequence of dict
+        The report's ``attacks``, at least one.
+    curves : mapping of attack name to dict
+        The report's ``curves``; an attack without a curve is left out.
+
+    Returns
+    -------
+    Figure
+    """
+    figure = Figure(figsize=(7.0, 6.0), layout="constrained", facecolor="white")
+    axes = figure.add_subplot()
+    floor = min(1.0 / attack["n_nonmembers"] for attack in attacks)
+    axes.plot([floor, 1], [floor, 1], color="#8A8A8A", linewidth=1, linestyle=":", label="guessing")
+    drawn = [attack for attack in attacks if attack["name"] in curves]
+    for attack in drawn:
+        fpr = np.asarray(curves[attack["name"]]["fpr"])
+        tpr = np.asarray(curves[attack["name"]]["tpr"])
+        axes.plot(*_densely(fpr, tpr, floor=floor), linewidth=1.8, label=_legend(attack), **_look(attacks, attack))
+    if drawn:
+        _mark_intervals(axes, attacks, strongest_attack(drawn)[0], floor=floor)
+    for scale, limit in ((axes.set_xscale, axes.set_xlim), (axes.set_yscale, axes.set_ylim)):
+        scale("log")
+        limit(floor, 1.0)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda rate, _: percent(rate) if rate else ""))
+        axis.set_minor_formatter(FuncFormatter(lambda rate, _: ""))
+    axes.set_xlabel("false-positive rate (non-members called members) [%]")
+    axes.set_ylabel("true-positive rate (members recognised) [%]")
+    axes.set_title("Membership inference: ROC, logarithmic axes", loc="left", fontsize=11)
+    axes.grid(which="major", color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.legend(loc="lower right", fontsize=8.5, framealpha=0.95)
+    return figure
+
+
+@_in_default_style
+def scores_figure(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str, Any]]) -> Figure:
+    """Draw, one small panel per attack, how members' and non-members' scores are spread.
+
+    Heights are the percent of the members (or of the non-members) in a bin, so groups of different size compare. The
+    outermost bins hold everything further out.
+
+    Parameters
+    ----------
+    attacks, curves
+        As for :func:`roc_figure`.
+
+    Returns
+    -------
+    Figure
+    """
+    drawn = [attack for attack in attacks if attack["name"] in curves]
+    columns = min(3, max(1, len(drawn)))
+    rows = max(1, math.ceil(len(drawn) / columns))
+    figure = Figure(figsize=(max(3.6 * columns, 5.0), 2.7 * rows + 0.5), layout="constrained", facecolor="white")
+    if not drawn:
+        figure.text(0.5, 0.5, "the report holds no score histograms", ha="center", va="center")
+        return figure
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(drawn) :]:
+        axes.set_visible(False)
+    for axes, attack in zip(grid.flat, drawn, strict=False):
+        curve = curves[attack["name"]]
+        for label, counts, colour in (
+            ("non-members", curve["nonmember_counts"], NONMEMBER_COLOUR),
+            ("members", curve["member_counts"], MEMBER_COLOUR),
+        ):
+            heights = 100 * np.asarray(counts) / max(1, sum(counts))
+            axes.stairs(heights, curve["score_edges"], fill=True, color=colour, alpha=0.25)
+            axes.stairs(heights, curve["score_edges"], color=colour, linewidth=1.3, label=label)
+        axes.set_title(attack["title"], loc="left", fontsize=9, wrap=True)
+        axes.set_xlabel(SCORE_LABELS.get(attack["name"], "score"), fontsize=8.5)
+        axes.tick_params(labelsize=8)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("share in bin [%]", fontsize=8.5)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles[::-1], labels[::-1], loc="outside upper right", ncols=2, fontsize=9, frameon=False)
+    return figure
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """Give a figure as PNG at 150 dpi, the same bytes every time (no date, no software name).
+
+    Examples
+    --------
+    >>> png_bytes(Figure(figsize=(1, 1)))[:8]
+    b'\\x89PNG\\r\\n\\x1a\\n'
+    """
+    buffer = io.BytesIO()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _look(attacks: Sequence[dict[str, Any]], attack: dict[str, Any]) -> dict[str, Any]:
+    place = [other["name"] for other in attacks].index(attack["name"])
+    return {"color": COLOURS[place % len(COLOURS)], "linestyle": LINES[place % len(LINES)]}
+
+
+def _legend(attack: dict[str, Any]) -> str:
+    return f"{attack['title']} · AUC {attack['auc']:.3f}"
+
+
+def _densely(fpr: np.ndarray, tpr: np.ndarray, *, floor: float) -> tuple[np.ndarray, np.ndarray]:
+    # A ROC is straight between its points in linear axes, which is a curve in logarithmic ones.
+    dense = np.unique(np.concatenate([fpr[fpr > floor], np.geomspace(floor, 1.0, 400)]))
+    last_at = np.searchsorted(fpr, dense, side="right") - 1  # the top of a climb at one false-positive rate
+    straight = np.where(fpr[last_at] == dense, tpr[last_at], np.interp(dense, fpr, tpr))
+    return dense, np.maximum(straight, floor)
+
+
+def _mark_intervals(
+    axes: Axes, attacks: Sequence[dict[str, Any]], attack: dict[str, Any], *, floor: float
+) -> None:
+    entries = [entry for entry in attack["tpr_at_fpr"] if entry["tpr"] is not None and entry["fpr"] >= floor]
+    for entry in entries:
+        middle = max(entry["tpr"], floor)
+        reach = [[middle - max(entry["low"], floor)], [max(entry["high"], floor) - middle]]
+        axes.errorbar(
+            entry["fpr"], middle, yerr=reach, fmt="o", markersize=4.5, capsize=3.5, elinewidth=1.4, zorder=5,
+            color=_look(attacks, attack)["color"], markeredgecolor="white", clip_on=False,
+        )  # fmt: skip

@@ -1,0 +1,246 @@
+"""The privacy report: what `hf_privacy.audit` returns, what is saved, read back and published."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hf_privacy.errors import InputError
+from hf_privacy.hub import GateError, load_report_dict, push_folder, validate_report, weights_sha256
+
+from hf_privacy.reports.card import write_card
+from hf_privacy.reports.card_data import CardData, card_data_of_folder
+from hf_privacy.reports.explain import headline
+from hf_privacy.reports.files import write_together
+from hf_privacy.reports.leaks import refuse_leaks
+from hf_privacy.reports.page import render_page
+from hf_privacy.reports.plots import png_bytes, roc_figure, scores_figure
+from hf_privacy.reports.table import attack_table
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitInfo
+
+SCHEMA_VERSION = "0.1"
+REPORT_FILE = "privacy_report.json"
+PAGE_FILE = "privacy_report.html"
+ROC_FILE = "privacy_roc.png"
+SCORES_FILE = "privacy_scores.png"
+
+
+@dataclass(kw_only=True)
+class PrivacyReport:
+    """What an audit found, as aggregates only: never an example, an id, a path or a token.
+
+    The fields are the top-level keys of ``privacy_report.json``; the values inside are plain dictionaries and lists,
+    whose shape the published schema (``hf_privacy/hub/privacy_report.schema.json``) fixes.
+
+    Parameters
+    ----------
+    created : str
+        UTC time, ``2026-11-23T10:00:00Z``.
+    model : dict
+        Name, architecture, base model and revision, SHA-256 of the weights, parameter counts, adapter.
+    dataset : dict
+        Name, revision, fingerprint, numbers of examples and classes.
+    split : dict
+        Hash and sizes of the membership split, and the repeats found across it.
+    defense : dict
+        Name ("none" for the undefended baseline), parameters, paper.
+    training : dict
+        Scalar hyper-parameters.
+    epsilon : dict
+        ``upper`` (guaranteed) and ``lower`` (measured) bounds on ε, each None where there is none.
+    depth : "quick" or "full"
+        Without or with reference models.
+    references : dict or None
+        Number of reference models, the fraction of the data each holds, the recipe's hash.
+    attacks : list of dict
+        Per attack the summary of :func:`hf_privacy.statistics.summarize`, with name, title and budget.
+    curves : dict
+        Per attack name the result of :func:`hf_privacy.reports.curve_of`.
+    utility : dict
+        Accuracy with intervals and mean loss on members and non-members.
+    cost : dict
+        Seconds spent per stage, None where unknown.
+    versions : dict
+        Package versions.
+    caveats : list of str
+        What a reader of this particular audit must know.
+    memorization_bins, robustness, unlearning : list, dict, dict or None
+        None where not measured.
+    schema_version : str
+
+    Examples
+    --------
+    >>> PrivacyReport.load("no/such/folder")
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: there is no privacy_report.json in no/such/folder: run `hf-privacy audit` first
+    """
+
+    created: str
+    model: dict[str, Any]
+    dataset: dict[str, Any]
+    split: dict[str, Any]
+    defense: dict[str, Any]
+    training: dict[str, Any]
+    epsilon: dict[str, Any]
+    depth: str
+    references: dict[str, Any] | None
+    attacks: list[dict[str, Any]]
+    curves: dict[str, dict[str, Any]]
+    utility: dict[str, Any]
+    cost: dict[str, Any]
+    versions: dict[str, str]
+    caveats: list[str]
+    memorization_bins: list[dict[str, Any]] | None = None
+    robustness: dict[str, Any] | None = None
+    unlearning: dict[str, Any] | None = None
+    schema_version: str = SCHEMA_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the report as plain Python values in the order of the schema, validated.
+
+        Raises
+        ------
+        InputError
+            When the report breaks the schema, or holds an absolute path or a token anywhere.
+        """
+        values = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        report = {"schema_version": values.pop("schema_version"), **values}
+        validate_report(report)
+        refuse_leaks(report, name="the report")
+        return report
+
+    @classmethod
+    def from_dict(cls, report: dict[str, Any]) -> PrivacyReport:
+        """Make a report of the dictionary `to_dict` gives.
+
+        Raises
+        ------
+        InputError
+            When it breaks the schema.
+        """
+        plain = _plain(report)
+        validate_report(plain)
+        return cls(**plain)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``privacy_report.json``, ``.html``, ``privacy_roc.png`` and ``privacy_scores.png`` into a folder.
+
+        Everything is made and written under temporary names first; the JSON file is renamed last, so a reader never
+        sees a report without its plots, and a failure leaves the earlier report whole.
+
+        Parameters
+        ----------
+        folder : path
+            Made when it does not exist.
+
+        Returns
+        -------
+        Path
+            The JSON file.
+
+        Raises
+        ------
+        InputError
+            When the report breaks the schema or holds a path or a token; nothing is written then.
+        """
+        report = self.to_dict()
+        roc_png = png_bytes(roc_figure(self.attacks, self.curves))
+        scores_png = png_bytes(scores_figure(self.attacks, self.curves))
+        page = render_page(self, roc_png=roc_png, scores_png=scores_png)
+        text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        contents = {
+            ROC_FILE: roc_png,
+            SCORES_FILE: scores_png,
+            PAGE_FILE: page.encode(),
+            REPORT_FILE: text.encode(),
+        }
+        return write_together(folder, contents) / REPORT_FILE
+
+    @classmethod
+    def load(cls, folder: str | Path) -> PrivacyReport:
+        """Read ``privacy_report.json`` from a folder.
+
+        Raises
+        ------
+        InputError
+            When it is absent, is not JSON, or breaks the schema.
+        """
+        return cls.from_dict(load_report_dict(folder))
+
+    def headline(self) -> str:
+        """Say in one sentence what the strongest attack achieved."""
+        return headline(self.attacks)
+
+    def table(self) -> str:
+        """Lay the attacks out as plain text of at most 100 columns."""
+        return attack_table(self.attacks)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        folder: str | Path,
+        card_data: CardData | None = None,
+        token: str | None = None,
+        private: bool = True,
+        create_pr: bool = False,
+        **push_arguments: Any,
+    ) -> CommitInfo:
+        """Write the report and the card into the model's folder and push it all in one commit.
+
+        Parameters
+        ----------
+        repo_id : str
+            ``owner/name`` on the Hub.
+        folder : path
+            The folder with the weights this report speaks of.
+        card_data : CardData, optional
+            What the card says beyond the report; read off the folder's configuration by default.
+        token : str, optional
+            Hub token; the saved one by default.
+        private, create_pr : bool
+            As in :func:`hf_privacy.hub.push_folder`.
+        **push_arguments
+            Further arguments of :func:`hf_privacy.hub.push_folder`, such as the budget of the gate.
+
+        Raises
+        ------
+        GateError
+            When the folder holds other weights than those audited (nothing is written then), or the gate refuses.
+        """
+        found = weights_sha256(folder)
+        if found != self.model["weights_sha256"]:
+            raise GateError(
+                f"the report is for other weights: it was made for {self.model['weights_sha256'][:12]} and the "
+                f"folder {folder} holds {found[:12]}: run `hf-privacy audit` on these weights"
+            )
+        data = replace(card_data_of_folder(folder) if card_data is None else card_data)
+        data.repo_id = data.repo_id or repo_id
+        data.base_model = push_arguments.get("base_model_id") or data.base_model
+        self.save(folder)
+        write_card(folder, self, data)
+        return push_folder(
+            folder, repo_id, token=token, private=private, create_pr=create_pr, **push_arguments
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Copy into plain Python values: NumPy scalars and arrays become numbers and lists, tuples become lists."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    raise InputError(f"a value of the report is a {type(value).__name__}: pass strings, numbers, lists and dictionaries")

@@ -1,0 +1,317 @@
+"""The table of signals on disk: one file per reference model, read as model × example arrays."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save as to_safetensors
+
+from hf_privacy.errors import InputError
+from hf_privacy.signals.atomic_file import remove_leftovers, write_atomically
+from hf_privacy.signals.tensor_file import TensorFile
+
+STORE_VERSION = 1
+METADATA_FILE = "metadata.json"
+REQUIRED_METADATA = (
+    "recipe_hash",
+    "dataset_fingerprint",
+    "split_hash",
+    "example_ids_digest",
+    "n_models",
+    "n_examples",
+    "queries",
+    "signals",
+)
+
+
+class SignalStore:
+    """A folder with the signals of K reference models on the same N examples.
+
+    One safetensors file per model (``reference_0003.safetensors``: every signal as float64 [Q, N], ``membership`` as
+    uint8 [N]) and ``metadata.json``, which says what the table belongs to. A file appears whole or not at all, so a
+    killed run leaves nothing to repair: a file that is cut short counts as not there and is written again. Reading
+    maps the files into memory and copies only the columns asked for.
+
+    Open one with :meth:`create` (makes it, or opens the same one again) or :meth:`open`.
+
+    Attributes
+    ----------
+    folder : Path
+    metadata : dict
+        As given to :meth:`create`, plus ``store_version``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> metadata = {"recipe_hash": "r", "dataset_fingerprint": "d", "split_hash": "s", "example_ids_digest": "e",
+    ...             "n_models": 2, "n_examples": 3, "queries": ["identity"], "signals": ["phi"]}
+    >>> folder = tempfile.mkdtemp()
+    >>> store = SignalStore.create(folder, metadata)
+    >>> store.write(1, {"phi": np.array([[0.5, -1.0, 2.0]])}, np.array([True, False, True]), info={"seed": 7})
+    >>> store.completed(), store.info(1)
+    ([1], {'seed': 7})
+    >>> store.read("phi", models=[1])
+    array([[ 0.5, -1. ,  2. ]])
+    """
+
+    def __init__(self, folder: str | Path, metadata: Mapping[str, Any]) -> None:
+        self.folder = Path(folder)
+        self.metadata = dict(metadata)
+
+    @classmethod
+    def create(cls, folder: str | Path, metadata: Mapping[str, Any]) -> SignalStore:
+        """Make a store in `folder`, or open the one that is there if its metadata are the same.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Made if absent.
+        metadata : mapping
+            JSON values. ``recipe_hash``, ``dataset_fingerprint``, ``split_hash``, ``example_ids_digest`` (str),
+            ``n_models``, ``n_examples`` (int), ``queries``, ``signals`` (list of str); more keys are kept and
+            compared too.
+
+        Raises
+        ------
+        InputError
+            When a required key is missing, or the folder holds a store with other metadata (a stale store).
+        """
+        folder = Path(folder)
+        missing = [key for key in REQUIRED_METADATA if key not in metadata]
+        if missing:
+            raise InputError(f"metadata has no {', '.join(missing)}: a signal store must say what it belongs to")
+        wanted = json.loads(json.dumps({"store_version": STORE_VERSION, **metadata}))
+        if (folder / METADATA_FILE).is_file():
+            store = cls.open(folder)
+            different = sorted(key for key in {*wanted, *store.metadata} if wanted.get(key) != store.metadata.get(key))
+            if different:
+                key = different[0]
+                raise InputError(
+                    f"the signal store {folder.name} was made with another {', '.join(different)} ({key} there: "
+                    f"{store.metadata.get(key)!r}, here: {wanted.get(key)!r}): use another folder, or delete this one "
+                    "to train its reference models again"
+                )
+            return store
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.glob("reference_*.safetensors")):
+            raise InputError(
+                f"the folder {folder.name} has reference files but no {METADATA_FILE}: use another folder"
+            )
+        write_atomically(folder / METADATA_FILE, json.dumps(wanted, indent=2, sort_keys=True).encode())
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> SignalStore:
+        """Open an existing store and clear what killed writers left behind.
+
+        Raises
+        ------
+        InputError
+            When `folder` holds no store, or one of another store version.
+        """
+        folder = Path(folder)
+        try:
+            metadata = json.loads((folder / METADATA_FILE).read_text())
+        except FileNotFoundError:
+            raise InputError(f"{folder.name} holds no signal store (no {METADATA_FILE}): pass its folder") from None
+        except ValueError:
+            raise InputError(
+                f"{METADATA_FILE} in {folder.name} is not JSON: delete the folder and start again"
+            ) from None
+        if metadata.get("store_version") != STORE_VERSION:
+            raise InputError(
+                f"the signal store {folder.name} has version {metadata.get('store_version')!r} and this package reads "
+                f"{STORE_VERSION}: delete it and train its reference models again"
+            )
+        remove_leftovers(folder)
+        return cls(folder, metadata)
+
+    @property
+    def n_models(self) -> int:
+        """Number of reference models planned, K."""
+        return self.metadata["n_models"]
+
+    @property
+    def n_examples(self) -> int:
+        """Number of examples, N."""
+        return self.metadata["n_examples"]
+
+    @property
+    def queries(self) -> list[str]:
+        """Names of the queries, Q of them."""
+        return self.metadata["queries"]
+
+    @property
+    def signals(self) -> list[str]:
+        """Names of the signals."""
+        return self.metadata["signals"]
+
+    def has(self, model: int) -> bool:
+        """Whether the file of reference model number `model` is there and whole."""
+        self._check_number(model)
+        return self._file(model) is not None
+
+    def completed(self) -> list[int]:
+        """Numbers of the reference models whose files are there and whole, ascending."""
+        return [model for model in range(self.n_models) if self.has(model)]
+
+    def write(
+        self,
+        model: int,
+        signals: Mapping[str, np.ndarray],
+        membership: np.ndarray,
+        info: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Store the signals of one reference model; writing it again replaces it.
+
+        Parameters
+        ----------
+        model : int
+            Its number, in ``0 … n_models − 1``.
+        signals : mapping of str to array of shape [Q, N]
+            Exactly the signals named in the metadata.
+        membership : bool array of shape [N]
+            True for the examples this model was trained on (IN).
+        info : mapping, optional
+            JSON values to keep with it: seconds, seed, accuracy.
+
+        Raises
+        ------
+        InputError
+            For other names or shapes, or values that are not finite.
+        """
+        self._check_number(model)
+        membership = np.asarray(membership)
+        if membership.dtype != np.bool_ or membership.shape != (self.n_examples,):
+            raise InputError(
+                f"membership has dtype {membership.dtype} and shape {list(membership.shape)}: pass a bool array of "
+                f"{self.n_examples} examples"
+            )
+        if sorted(signals) != sorted(self.signals):
+            raise InputError(
+                f"signals has {sorted(signals)} and the store {sorted(self.signals)}: pass the same names"
+            )
+        tensors = {"membership": membership.astype(np.uint8)}
+        for name in self.signals:
+            values = np.ascontiguousarray(signals[name], dtype=np.float64)
+            if values.shape != (len(self.queries), self.n_examples) or not np.isfinite(values).all():
+                raise InputError(
+                    f"signals[{name!r}] has shape {list(values.shape)}: pass finite values of shape "
+                    f"[{len(self.queries)}, {self.n_examples}], one row per query"
+                )
+            tensors[name] = values
+        content = to_safetensors(tensors, metadata={"info": json.dumps(dict(info or {}))})
+        write_atomically(self._path(model), content)
+
+    def read(
+        self,
+        signal: str,
+        *,
+        models: Sequence[int] | None = None,
+        query: int | str | None = "mean",
+        columns: slice = slice(None),
+    ) -> np.ndarray:
+        """One signal of several models: float64 [K, N], rows in the order of `models`.
+
+        Parameters
+        ----------
+        signal : str
+            One of ``signals``.
+        models : sequence of int, optional
+            Which models; by default all :meth:`completed` ones.
+        query : int, str or None
+            A query's number or name; ``"mean"`` (the default) averages over the queries; ``None`` keeps them apart
+            and gives [K, Q, N].
+        columns : slice
+            Which examples. Only these are read from disk, so a table larger than memory can be gone through in
+            stretches.
+
+        Raises
+        ------
+        InputError
+            For an unknown signal, query or model, or a model whose file is not there.
+        """
+        if signal not in self.signals:
+            raise InputError(f"signal is {signal!r}: the store has {self.signals}")
+        if isinstance(query, str) and query != "mean":
+            if query not in self.queries:
+                raise InputError(f"query is {query!r}: the store has {self.queries}")
+            query = self.queries.index(query)
+        if isinstance(query, int) and not 0 <= query < len(self.queries):
+            raise InputError(f"query is {query}: the store has {len(self.queries)} queries")
+        rows = []
+        for file in self._files(models):
+            values = file.tensor(signal)[:, columns]
+            if query == "mean":
+                values = values.mean(axis=0)
+            elif query is not None:
+                values = values[query]
+            rows.append(np.array(values, dtype=np.float64))
+        width = len(range(*columns.indices(self.n_examples)))
+        shape = (len(self.queries), width) if query is None else (width,)
+        return np.stack(rows) if rows else np.empty((0, *shape))
+
+    def membership(self, *, models: Sequence[int] | None = None, columns: slice = slice(None)) -> np.ndarray:
+        """Which examples each model was trained on: bool [K, N], rows and columns as in :meth:`read`."""
+        rows = [np.array(file.tensor("membership")[columns], dtype=bool) for file in self._files(models)]
+        return np.stack(rows) if rows else np.empty((0, len(range(*columns.indices(self.n_examples)))), dtype=bool)
+
+    def info(self, model: int) -> dict[str, Any]:
+        """What :meth:`write` was given as `info` for this model."""
+        (file,) = self._files([model])
+        return json.loads(file.metadata["info"])
+
+    @contextmanager
+    def claim(self, model: int) -> Iterator[bool]:
+        """Reserve one model for this process, so that several workers share a store without doing a model twice.
+
+        Yields True when the model is still to do and nobody else is at it, else False; the reservation ends with
+        the ``with`` block. It is a lock of the operating system (``flock``), which lets go by itself when its process
+        is killed, so no stale reservation can remain.
+
+        Examples
+        --------
+        >>> for model in range(store.n_models):  # doctest: +SKIP
+        ...     with store.claim(model) as mine:
+        ...         if mine:
+        ...             store.write(model, *train(model))
+        """
+        self._check_number(model)
+        descriptor = os.open(self.folder / f"reference_{model:04d}.lock", os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield not self.has(model)
+        finally:
+            os.close(descriptor)  # closing releases the lock
+
+    def _path(self, model: int) -> Path:
+        return self.folder / f"reference_{model:04d}.safetensors"
+
+    def _file(self, model: int) -> TensorFile | None:
+        """The model's file, or None where it is absent, cut short or not one of this store's."""
+        shapes = {name: ("F64", (len(self.queries), self.n_examples)) for name in self.signals}
+        return TensorFile.open(self._path(model), {**shapes, "membership": ("U8", (self.n_examples,))})
+
+    def _files(self, models: Sequence[int] | None) -> Iterator[TensorFile]:
+        for model in self.completed() if models is None else models:
+            self._check_number(model)
+            file = self._file(model)
+            if file is None:
+                raise InputError(f"reference model {model} is not in the store: train it first, see completed()")
+            yield file
+
+    def _check_number(self, model: int) -> None:
+        if not 0 <= model < self.n_models:
+            raise InputError(f"model is {model}: the store has the numbers 0 to {self.n_models - 1}")

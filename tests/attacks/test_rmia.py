@@ -1,0 +1,283 @@
+"""RMIA against its dense N × Z form, closed forms and no leakage at all."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from hf_privacy.attacks import rmia
+from hf_privacy.errors import InputError
+from hf_privacy.statistics import auc
+
+TIE_BREAK = 1e-9
+
+
+def draw(seed=0, n_references=8, n_examples=200, n_population=150, leak=1.5):
+    generator = np.random.default_rng(seed)
+    half = generator.random((n_references // 2, n_examples)) < 0.5
+    reference_membership = np.stack([half, ~half], axis=1).reshape(n_references, n_examples)
+    membership = generator.random(n_examples) < 0.5
+    hardness, population_hardness = generator.normal(0, 2, n_examples), generator.normal(0, 2, n_population)
+
+    def probability(logit):
+        return 1 / (1 + np.exp(-logit - generator.normal(0, 0.5, logit.shape)))
+
+    return {
+        "prob": probability(hardness + leak * membership),
+        "reference_probs": probability(hardness + leak * reference_membership),
+        "reference_membership": reference_membership,
+        "population_prob": probability(population_hardness),
+        "population_reference_probs": probability(np.tile(population_hardness, (n_references, 1))),
+    }, membership
+
+
+def dense(
+    prob,
+    reference_probs,
+    reference_membership,
+    population_prob,
+    population_reference_probs,
+    *,
+    a=None,
+    gamma=1.0,
+    population_membership=None,
+    population_index=None,
+):
+    """The definition, pair by pair."""
+    if population_membership is None:
+        population_membership = np.zeros(population_reference_probs.shape, dtype=bool)
+
+    def marginal(probs, membership):
+        values = []
+        for n in range(probs.shape[1]):
+            inside, outside = probs[membership[:, n], n], probs[~membership[:, n], n]
+            if a is not None:
+                values.append(0.5 * ((1 + a) * outside.mean() + 1 - a))
+            else:
+                values.append(0.5 * (inside.mean() + outside.mean()) if len(inside) else outside.mean())
+        return np.array(values)
+
+    ratio = prob / marginal(reference_probs, reference_membership)
+    population_ratio = population_prob / marginal(population_reference_probs, population_membership)
+    wins = ratio[:, None] / population_ratio[None, :] >= gamma
+    compared = np.ones(wins.shape, dtype=bool)
+    if population_index is not None:
+        for n, z in enumerate(population_index):
+            if z >= 0:
+                compared[n, z] = False
+    return (wins & compared).sum(axis=1) / compared.sum(axis=1)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 2.0])
+@pytest.mark.parametrize("a", [None, 0.0, 0.3, 1.0])
+def test_scores_are_those_of_the_dense_table(a, gamma):
+    arguments, _ = draw()
+    scores = rmia(**arguments, mode="online" if a is None else "offline", a=a, gamma=gamma)
+    assert scores.dtype == np.float64
+    np.testing.assert_allclose(scores, dense(**arguments, a=a, gamma=gamma), atol=TIE_BREAK)
+
+
+@pytest.mark.parametrize("a", [None, 0.3])
+def test_population_members_of_references_count_on_their_side(a):
+    arguments, _ = draw()
+    generator = np.random.default_rng(1)
+    population_membership = generator.random(arguments["population_reference_probs"].shape) < 0.3
+    population_membership[:, population_membership.all(axis=0)] = False
+    mode = "online" if a is None else "offline"
+    scores = rmia(**arguments, mode=mode, a=a, population_membership=population_membership)
+    expected = dense(**arguments, a=a, population_membership=population_membership)
+    np.testing.assert_allclose(scores, expected, atol=TIE_BREAK)
+
+
+def test_no_example_is_compared_with_itself():
+    arguments, _ = draw(n_examples=60, n_population=20)
+    population_index = np.full(60, -1)
+    population_index[10:20] = np.arange(10)
+    own = slice(10, 20)
+    arguments["population_prob"][:10] = arguments["prob"][own]
+    arguments["population_reference_probs"][:, :10] = arguments["reference_probs"][:, own]
+    population_membership = np.zeros((8, 20), dtype=bool)
+    population_membership[:, :10] = arguments["reference_membership"][:, own]
+    arguments["population_membership"] = population_membership
+    scores = rmia(**arguments, population_index=population_index)
+    np.testing.assert_allclose(scores, dense(**arguments, population_index=population_index), atol=TIE_BREAK)
+    flattered = rmia(**arguments)
+    assert np.all(flattered[own] >= scores[own] - TIE_BREAK)  # r_x / r_x ≥ 1 would be a free win
+    np.testing.assert_array_equal(flattered[20:], scores[20:])
+
+
+def test_online_denominator_is_the_plain_mean_of_balanced_references():
+    arguments, _ = draw()
+    arguments["reference_probs"] = np.random.default_rng(0).random((8, 200))
+    n_in = arguments["reference_membership"].sum(axis=0)
+    assert np.all(n_in == 4)
+    ratio = arguments["prob"] / arguments["reference_probs"].mean(axis=0)
+    population_ratio = arguments["population_prob"] / arguments["population_reference_probs"].mean(axis=0)
+    expected = (ratio[:, None] >= population_ratio[None, :]).mean(axis=1)
+    np.testing.assert_allclose(rmia(**arguments), expected, atol=TIE_BREAK)
+
+
+def test_peer_error_denominator_over_the_larger_half_of_out_scores():
+    # Privacy Meter and PrivacyGuard take the larger half of the OUT values for IN ones: .831 where .715 is right.
+    out_values = np.array([0.1, 0.2, 0.6, 0.7])  # mean 0.4; larger half 0.65
+    arguments = {
+        "prob": [0.5],
+        "reference_probs": out_values[:, None],
+        "reference_membership": np.zeros((4, 1), dtype=bool),
+        "population_prob": [0.5, 0.5],
+        "population_reference_probs": np.array([[0.45, 0.55]] * 4),
+    }
+    # r_x = 0.5/0.4 beats both; over the larger half it would be 0.5/0.65 and beat neither.
+    assert rmia(**arguments, mode="offline", a=1.0)[0] == pytest.approx(1.0, abs=TIE_BREAK)
+
+
+@pytest.mark.parametrize(("mode", "a"), [("online", None), ("offline", 0.3)])
+def test_members_score_higher(mode, a):
+    arguments, membership = draw(n_examples=1000)
+    scores = rmia(**arguments, mode=mode, a=a)
+    assert auc(scores, membership) > 0.75
+    assert auc(scores, membership) > auc(arguments["prob"], membership) + 0.05
+
+
+@pytest.mark.parametrize(("mode", "a"), [("online", None), ("offline", 0.3)])
+def test_null_behaviour_random_membership_has_an_auc_of_one_half(mode, a):
+    areas = []
+    for seed in range(40):
+        arguments, membership = draw(seed, leak=0.0)
+        areas.append(auc(rmia(**arguments, mode=mode, a=a), membership))
+    assert np.mean(areas) == pytest.approx(0.5, abs=0.025)  # one area has a spread of 0.041
+
+
+@pytest.mark.parametrize(("mode", "a"), [("online", None), ("offline", 0.3)])
+def test_scores_do_not_depend_on_any_order(mode, a):
+    arguments, _ = draw()
+    generator = np.random.default_rng(0)
+    examples, rows, population = generator.permutation(200), generator.permutation(8), generator.permutation(150)
+    shuffled = {
+        "prob": arguments["prob"][examples],
+        "reference_probs": arguments["reference_probs"][rows][:, examples],
+        "reference_membership": arguments["reference_membership"][rows][:, examples],
+        "population_prob": arguments["population_prob"][population],
+        "population_reference_probs": arguments["population_reference_probs"][rows][:, population],
+    }
+    np.testing.assert_allclose(
+        rmia(**shuffled, mode=mode, a=a), rmia(**arguments, mode=mode, a=a)[examples], atol=1e-12
+    )
+
+
+def test_the_score_of_an_example_does_not_depend_on_its_batch_mates():
+    arguments, _ = draw()
+    alone = {
+        **arguments,
+        "prob": arguments["prob"][:1],
+        "reference_probs": arguments["reference_probs"][:, :1],
+        "reference_membership": arguments["reference_membership"][:, :1],
+    }
+    assert rmia(**alone)[0] == rmia(**arguments)[0]
+
+
+def test_ties_in_the_share_are_broken_by_the_ratio_within_zero_and_one():
+    arguments, _ = draw(n_population=3, leak=4.0)
+    ratio = arguments["prob"] / arguments["reference_probs"].mean(axis=0)
+    scores, share = rmia(**arguments), dense(**arguments)
+    assert scores.min() >= 0
+    assert scores.max() <= 1
+    assert len(np.unique(share)) <= 4
+    np.testing.assert_array_equal(np.argsort(scores), np.lexsort((ratio, share)))
+
+
+def test_probabilities_that_underflow_give_no_nan():
+    arguments, _ = draw()
+    for name in ("prob", "reference_probs"):
+        arguments[name][..., :5] = 0.0  # 0/0
+    arguments["prob"][6] = 0.0
+    arguments["population_prob"][:2] = 0.0
+    arguments["population_reference_probs"][:, 0] = 0.0
+    for mode, a in (("online", None), ("offline", 1.0)):
+        scores = rmia(**arguments, mode=mode, a=a)
+        assert np.isfinite(scores).all()
+        assert scores[6] < 0.1
+
+
+def test_fifty_thousand_examples_by_ten_thousand_take_no_table():
+    arguments, _ = draw(n_examples=50_000, n_population=10_000)
+    start = time.perf_counter()
+    rmia(**arguments)
+    assert time.perf_counter() - start < 1.5  # the dense table takes over two seconds and four gigabytes
+
+
+def spoil(what):
+    arguments, _ = draw(n_references=4, n_examples=10, n_population=6)
+    if what == "no a":
+        arguments["mode"] = "offline"
+    elif what == "a online":
+        arguments["a"] = 0.3
+    elif what == "a range":
+        arguments.update(mode="offline", a=1.5)
+    elif what == "gamma":
+        arguments["gamma"] = 0.0
+    elif what == "mode":
+        arguments["mode"] = "both"
+    elif what == "log-probabilities":
+        arguments["prob"] = np.log(arguments["prob"])
+    elif what == "reference range":
+        arguments["reference_probs"][1, 2] = 1.5
+    elif what == "NaN":
+        arguments["population_reference_probs"][1, 2] = np.nan
+    elif what == "always IN":
+        arguments["reference_membership"][:, :3] = True
+    elif what == "always OUT":
+        arguments["reference_membership"][:, :3] = False
+    elif what == "population always IN":
+        arguments["population_membership"] = np.ones((4, 6), dtype=bool)
+    elif what == "population rows":
+        arguments["population_reference_probs"] = arguments["population_reference_probs"][:3]
+    elif what == "columns":
+        arguments["prob"] = arguments["prob"][:9]
+    elif what == "membership type":
+        arguments["reference_membership"] = arguments["reference_membership"].astype(int)
+    elif what == "membership shape":
+        arguments["population_membership"] = np.zeros((4, 5), dtype=bool)
+    elif what == "empty population":
+        arguments["population_prob"] = []
+    elif what == "index range":
+        arguments["population_index"] = np.full(10, 6)
+    elif what == "index type":
+        arguments["population_index"] = np.full(10, -1.0)
+    elif what == "index alone":
+        arguments["population_prob"] = arguments["population_prob"][:1]
+        arguments["population_reference_probs"] = arguments["population_reference_probs"][:, :1]
+        arguments["population_index"] = np.array([0] + [-1] * 9)
+    return arguments
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("no a", "a is missing and mode='offline' needs it: find it with tune_rmia_a"),
+        ("a online", "a is 0.3 and mode 'online'"),
+        ("a range", r"a is 1.5: pass a number in \[0, 1\]"),
+        ("gamma", "gamma is 0.0"),
+        ("mode", "mode is 'both': pass one of online, offline"),
+        ("log-probabilities", "prob reaches from -"),
+        ("reference range", "reference_probs reaches from .* to 1.5"),
+        ("NaN", "population_reference_probs holds 1 NaN"),
+        ("always IN", "3 of 10 examples are IN for all 4 reference models"),
+        ("always OUT", "3 of 10 examples are OUT for all 4 reference models: use mode='offline'"),
+        ("population always IN", "6 of 6 population examples are IN for all 4"),
+        ("population rows", "population_reference_probs has 3 rows and reference_probs 4"),
+        ("columns", r"reference_probs has shape \(4, 10\) and prob \(9,\)"),
+        ("membership type", "reference_membership has dtype int64"),
+        ("membership shape", r"population_membership has shape \(4, 5\): pass \(4, 6\)"),
+        ("empty population", r"population_prob has shape \(0,\)"),
+        ("index range", "population_index reaches from 6 to 6: pass positions below 6"),
+        ("index type", "population_index has shape .* dtype float64"),
+        ("index alone", "population_prob holds one example, which is x itself"),
+    ],
+)
+def test_bad_input_is_refused_with_one_sentence(what, message):
+    with pytest.raises(InputError, match=message) as error:
+        rmia(**spoil(what))
+    assert "\n" not in str(error.value)

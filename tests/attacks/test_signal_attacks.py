@@ -1,0 +1,107 @@
+"""LOSS, modified entropy, Attack-P and calibration by the base checkpoint."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hf_privacy import attacks
+from hf_privacy.errors import InputError
+from hf_privacy.statistics import auc
+
+
+def draw(seed=0):
+    """Losses of 300 members, lower on average, and of 200 non-members."""
+    generator = np.random.default_rng(seed)
+    membership = np.arange(500) < 300
+    return generator.exponential(np.where(membership, 0.3, 1.0)), membership, generator
+
+
+def test_loss_is_the_loss_with_its_sign_turned():
+    np.testing.assert_array_equal(attacks.loss([0.0, 0.5, 3.0]), [0.0, -0.5, -3.0])
+
+
+def test_modified_entropy_is_its_value_with_its_sign_turned():
+    np.testing.assert_array_equal(attacks.modified_entropy([0.0, 0.5, 3.0]), [0.0, -0.5, -3.0])
+
+
+def test_peer_error_inverted_sign_lower_losses_score_higher():
+    # Privacy Meter and LeakPro score LOSS and Attack-P the wrong way round: an AUC below one half.
+    losses, membership, generator = draw()
+    population = generator.exponential(1.0, 400)
+    assert auc(attacks.loss(losses), membership) > 0.6
+    assert auc(attacks.modified_entropy(losses), membership) > 0.6
+    assert auc(attacks.attack_p(losses, population), membership) > 0.6
+
+
+def test_attack_p_is_the_share_of_population_losses_strictly_above():
+    generator = np.random.default_rng(1)
+    losses, population = generator.exponential(size=50).round(1), generator.exponential(size=30).round(1)
+    table = (population[None, :] > losses[:, None]).mean(axis=1)
+    np.testing.assert_allclose(attacks.attack_p(losses, population), table, atol=1e-15)
+
+
+def test_attack_p_does_not_depend_on_the_order_of_the_population():
+    losses, _, generator = draw()
+    population = generator.exponential(1.0, 400)
+    np.testing.assert_array_equal(attacks.attack_p(losses, population), attacks.attack_p(losses, population[::-1]))
+
+
+def test_attack_p_false_positive_rate_is_one_minus_the_score():
+    generator = np.random.default_rng(2)
+    scores = attacks.attack_p(generator.exponential(size=20_000), generator.exponential(size=20_000))
+    for target in (0.01, 0.1):
+        assert np.mean(scores >= 1 - target) == pytest.approx(target, rel=0.2)
+
+
+def test_base_calibration_takes_out_what_the_base_model_knew():
+    generator = np.random.default_rng(3)
+    membership = np.arange(500) < 250
+    easiness = generator.normal(0, 5, 500)
+    tuned = easiness + membership + generator.normal(0, 0.5, 500)
+    assert auc(tuned, membership) < 0.65
+    assert auc(attacks.base_calibration(tuned, easiness), membership) > 0.85
+
+
+def test_null_behaviour_scores_of_random_membership_have_an_auc_of_one_half():
+    generator = np.random.default_rng(4)
+    areas = []
+    for _ in range(50):
+        losses, population = generator.exponential(size=400), generator.exponential(size=300)
+        membership = generator.permutation(400) < 200
+        scores = [attacks.loss(losses), attacks.attack_p(losses, population)]
+        scores.append(attacks.base_calibration(-losses, -generator.exponential(size=400)))
+        areas.append([auc(score, membership) for score in scores])
+    np.testing.assert_allclose(np.mean(areas, axis=0), 0.5, atol=0.02)  # one area has a spread of 0.029
+
+
+@pytest.mark.parametrize("function", [attacks.loss, attacks.modified_entropy, lambda x: attacks.attack_p(x, [1.0])])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([], "is empty"),
+        ([[0.1]], r"has shape \(1, 1\)"),
+        ([0.1, np.nan], "holds 1 NaN"),
+        ([np.inf], "holds 1 NaN or infinite"),
+        ([-0.1, 0.5], "goes down to -0.1: it cannot be negative, its sign may be turned"),
+        (["a"], "has dtype"),
+        ([[0.1], [0.1, 0.2]], "is ragged"),
+    ],
+)
+def test_bad_losses_are_refused(function, values, message):
+    with pytest.raises(InputError, match=message):
+        function(values)
+
+
+def test_a_loss_a_rounding_error_below_zero_is_taken():
+    assert attacks.loss([-1e-16])[0] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_attack_p_refuses_a_bad_population():
+    with pytest.raises(InputError, match="population_loss is empty"):
+        attacks.attack_p([0.1], [])
+
+
+def test_base_calibration_refuses_other_lengths():
+    with pytest.raises(InputError, match="base_signal has 1 rows and signal 2"):
+        attacks.base_calibration([0.1, 0.2], [0.1])

@@ -1,0 +1,105 @@
+"""The published schema accepts what an audit writes and says where a report breaks it."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+
+from hf_privacy.errors import InputError
+from hf_privacy.hub import load_report_dict, validate_report
+
+
+def changed(report, path, value):
+    """The report with the value at a path of keys replaced; a value of ... removes the key."""
+    report = copy.deepcopy(report)
+    place = report
+    for key in path[:-1]:
+        place = place[key]
+    if value is ...:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    return report
+
+
+def test_a_full_report_is_valid(report):
+    validate_report(report)
+
+
+def test_a_quick_report_has_no_references(report):
+    validate_report(changed(changed(report, ["depth"], "quick"), ["references"], None))
+
+
+def test_parts_that_later_audits_fill_are_free(report):
+    report["memorization_bins"] = [{"low": 0.0, "high": 0.1, "auc": 0.5}]
+    report["robustness"] = {"pgd": {"epsilon": 0.03, "accuracy": 0.4}}
+    report["unlearning"] = {"forgetting_rate": 0.9, "retrained": {"forgetting_rate": 0.92}}
+    report["epsilon"]["upper"] = {"epsilon": 8, "delta": 1e-5, "accountant": "prv", "sampler": "poisson"}
+    report["epsilon"]["lower"] = {"epsilon": 0.1, "delta": 1e-5, "confidence": 0.95, "method": "one run"}
+    validate_report(report)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "where"),
+    [
+        (["schema_version"], "9", r"\$\.schema_version"),
+        (["created"], "yesterday", r"\$\.created"),
+        (["note"], "more", r"\$: .*note"),
+        (["model", "note"], "more", r"\$\.model: .*note"),
+        (["model", "weights_sha256"], "abc", r"\$\.model\.weights_sha256"),
+        (["split", "n_members"], 0, r"\$\.split\.n_members"),
+        (["utility"], ..., r"\$: .*utility"),
+        (["attacks"], [], r"\$\.attacks"),
+        (["attacks", 0, "auc"], 1.5, r"\$\.attacks\[0\]\.auc"),
+        (["attacks", 0, "auc"], float("nan"), r"\$\.attacks\[0\]\.auc: nan is not a finite number"),
+        (["attacks", 0, "auc"], 0.4, r"\$\.attacks\[0\]: auc is 0.4 but its interval is \[0.54, 0.66\]"),
+        (["attacks", 1, "name"], "loss", r"\$\.attacks\[1\]\.name: .*twice"),
+        (["attacks", 0, "tpr_at_fpr", 0, "tpr"], None, r"\$\.attacks\[0\]\.tpr_at_fpr\[0\]"),
+        (["attacks", 0, "tpr_at_fpr", 0, "high"], None, r"\$\.attacks\[0\]\.tpr_at_fpr\[0\]\.high"),
+        (["curves", "rmia"], {}, r"\$\.curves\.rmia"),
+        (["curves", "lira", "tpr"], [0, 1], r"\$\.curves\.lira: fpr has 3 points and tpr has 2"),
+        (["curves", "lira", "member_counts"], [1], r"\$\.curves\.lira: member_counts has 1 bins"),
+        (["references"], None, r"\$\.references: the depth is 'full'"),
+        (["cost", "training_seconds"], -1, r"\$\.cost\.training_seconds"),
+    ],
+)
+def test_a_violation_is_named_with_its_path(report, path, value, where):
+    with pytest.raises(InputError, match=where):
+        validate_report(changed(report, path, value))
+
+
+def test_no_array_of_per_example_values_fits_in(report):
+    report["training"]["members"] = list(range(65))
+    with pytest.raises(InputError, match=r"\$\.training\.members"):
+        validate_report(report)
+
+
+def test_a_message_stays_one_sentence_when_the_value_is_long(report):
+    report["model"]["architecture"] = "x" * 100_000
+    with pytest.raises(InputError) as caught:
+        validate_report(report)
+    assert len(str(caught.value)) < 500
+
+
+def test_loading_reads_what_was_written(make_folder):
+    assert load_report_dict(make_folder())["depth"] == "full"
+
+
+def test_a_missing_report_says_how_to_make_one(tmp_path):
+    with pytest.raises(InputError, match="hf-privacy audit"):
+        load_report_dict(tmp_path)
+
+
+def test_what_is_not_json_is_refused(tmp_path):
+    (tmp_path / "privacy_report.json").write_text("{")
+    with pytest.raises(InputError, match="is not JSON"):
+        load_report_dict(tmp_path)
+
+
+def test_json_with_nan_is_refused(tmp_path, report):
+    report["utility"]["member_loss"] = float("nan")
+    (tmp_path / "privacy_report.json").write_text(json.dumps(report))
+    with pytest.raises(InputError, match="NaN"):
+        load_report_dict(tmp_path)

@@ -1,0 +1,121 @@
+"""The HTML page."""
+
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from hf_privacy.reports import render_page
+
+
+class Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in {"meta", "img", "br", "!doctype"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+def page_of(report) -> tuple[str, Page]:
+    text = render_page(report, roc_png=b"\x89PNG roc", scores_png=b"\x89PNG scores")
+    return text, Page(text)
+
+
+def test_nothing_is_fetched_from_elsewhere(report):
+    text, page = page_of(report)
+    assert not page.all("script")
+    assert not page.all("link")
+    assert not page.all("iframe")
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", re.sub(r"base64,[^\"]*", "", text))
+    for _, attributes in page.tags:
+        assert not {name for name in attributes if name.startswith("on")}
+        assert (attributes.get("src") or "data:").startswith("data:")
+
+
+def test_both_plots_are_inside_with_a_text_for_those_who_cannot_see_them(report):
+    _, page = page_of(report)
+    images = page.all("img")
+    assert [base64.b64decode(image["src"].partition("base64,")[2]) for image in images] == [
+        b"\x89PNG roc",
+        b"\x89PNG scores",
+    ]
+    assert all(len(image["alt"]) > 40 for image in images)
+
+
+def test_every_tag_is_closed_and_every_header_cell_says_what_it_heads(report):
+    _, page = page_of(report)
+    assert page.open == []
+    assert {cell.get("scope") for cell in page.all("th")} == {"col", "row"}
+    assert page.all("html")[0]["lang"] == "en"
+
+
+def test_figures_meaning_identity_and_caveats_are_all_there(report):
+    _, page = page_of(report)
+    for said in (
+        "digits-resnet", "LiRA (online, pooled variance)", "lower bound on leakage, not a guarantee",
+        "Near repeats were not counted.", "near repeats not counted", report.model["weights_sha256"], "5e5e", "0.998"[:1],
+        "timm/resnet18.a1_in1k", "torch", "2.15.0", "31.2 s", "Guaranteed, at most", "96.2 %", "learning_rate",
+    ):  # fmt: skip
+        assert said in page.text
+    assert report.headline().split(" ")[0] in page.text
+
+
+def test_an_unresolved_rate_shows_its_reason(report):
+    _, page = page_of(report)
+    assert "200 non-members cannot resolve a false positive rate of 0.001" in page.text
+
+
+@pytest.mark.parametrize("place", ["name", "architecture"])
+def test_text_from_the_report_is_escaped(report, place):
+    report.model[place] = "<script>alert(1)</script>"
+    report.caveats = ["a < b & <img src=x>"]
+    _, page = page_of(report)
+    assert not page.all("script")
+    assert len(page.all("img")) == 2
+    assert "<script>alert(1)</script>" in page.text
+    assert "a < b & <img src=x>" in page.text
+
+
+def test_light_and_dark_and_narrow_screens(report):
+    text, page = page_of(report)
+    assert "prefers-color-scheme: dark" in text
+    assert any(meta.get("name") == "viewport" for meta in page.all("meta"))
+
+
+def test_parts_that_later_audits_fill_are_shown_when_filled(report):
+    report.memorization_bins = [{"low": 0.0, "high": 0.5, "n_examples": 90, "tpr": 0.25}]
+    report.robustness = {"pgd": {"accuracy": 0.41, "eps": 0.0314}}
+    report.unlearning = {"forget_accuracy": 0.5}
+    report.epsilon["upper"] = {"epsilon": 8.0, "delta": 1e-5, "accountant": "PRV", "sampler": "Poisson"}
+    report.defense = {"name": "relaxloss", "parameters": {"alpha": 0.5}, "paper": {"title": "RelaxLoss", "id": "X"}}
+    _, page = page_of(report)
+    for said in ("n examples", "pgd.accuracy", "0.41", "forget_accuracy", "ε = 8 at δ = 1e-05", "RelaxLoss (X)", "alpha"):
+        assert said in page.text
+
+
+def test_a_quick_report_has_its_page_too(quick_report):
+    _, page = page_of(quick_report)
+    assert "Quick depth" in page.text
+    assert "quick audit" in page.text

@@ -1,0 +1,261 @@
+"""SignalStore: what it keeps, what it refuses, and what a kill leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hf_privacy.errors import InputError
+from hf_privacy.signals import SignalStore
+
+ROOT = Path(__file__).resolve().parents[2]
+N_EXAMPLES = 7
+
+
+def metadata(**changes):
+    return {
+        "recipe_hash": "recipe",
+        "dataset_fingerprint": "data",
+        "split_hash": "split",
+        "example_ids_digest": "ids",
+        "n_models": 4,
+        "n_examples": N_EXAMPLES,
+        "queries": ["identity", "flip"],
+        "signals": ["phi", "loss"],
+        **changes,
+    }
+
+
+def table(model: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    rng = np.random.default_rng(model)
+    signals = {name: rng.normal(size=(2, N_EXAMPLES)) for name in ("phi", "loss")}
+    return signals, rng.random(N_EXAMPLES) < 0.5
+
+
+@pytest.fixture
+def store(tmp_path):
+    return SignalStore.create(tmp_path / "store", metadata())
+
+
+def run_python(code: str, *arguments: str, **kwargs) -> subprocess.Popen:
+    """A process that imports the store alone (the room's package would import torch and take seconds)."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, **kwargs
+    )
+
+
+def test_what_was_written_is_read_back_bit_for_bit(store):
+    for model in (2, 0):
+        store.write(model, *table(model), info={"seconds": 1.5, "seed": model})
+    assert store.completed() == [0, 2]
+    assert store.info(2) == {"seconds": 1.5, "seed": 2}
+    for name in ("phi", "loss"):
+        expected = np.stack([table(model)[0][name] for model in (0, 2)])
+        np.testing.assert_array_equal(store.read(name, query=None), expected)
+        np.testing.assert_array_equal(store.read(name, query="flip"), expected[:, 1])
+        np.testing.assert_array_equal(store.read(name, query=0), expected[:, 0])
+        np.testing.assert_array_equal(store.read(name), expected.mean(axis=1))
+    np.testing.assert_array_equal(store.membership(), np.stack([table(0)[1], table(2)[1]]))
+
+
+def test_rows_come_in_the_order_asked_for_and_columns_in_stretches(store):
+    for model in range(3):
+        store.write(model, *table(model))
+    whole = store.read("phi", models=[2, 1])
+    np.testing.assert_array_equal(whole, store.read("phi")[[2, 1]])
+    parts = [store.read("phi", models=[2, 1], columns=slice(start, start + 3)) for start in range(0, N_EXAMPLES, 3)]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+    np.testing.assert_array_equal(store.membership(models=[1], columns=slice(2, 5))[0], table(1)[1][2:5])
+
+
+def test_an_empty_store_gives_arrays_without_rows(store):
+    assert store.read("phi").shape == (0, N_EXAMPLES)
+    assert store.read("phi", query=None, columns=slice(2)).shape == (0, 2, 2)
+    assert store.membership().shape == (0, N_EXAMPLES)
+
+
+def test_the_files_are_plain_safetensors(store):
+    from safetensors.numpy import load_file
+
+    store.write(3, *table(3))
+    tensors = load_file(store.folder / "reference_0003.safetensors")
+    assert tensors["phi"].dtype == np.float64
+    assert tensors["membership"].dtype == np.uint8
+    np.testing.assert_array_equal(tensors["loss"], table(3)[0]["loss"])
+
+
+def test_writing_twice_is_writing_once(store):
+    store.write(0, *table(1))
+    store.write(0, *table(0))
+    store.write(0, *table(0))
+    np.testing.assert_array_equal(store.read("phi", query=None)[0], table(0)[0]["phi"])
+    assert sorted(path.name for path in store.folder.iterdir()) == ["metadata.json", "reference_0000.safetensors"]
+
+
+def test_creating_the_same_store_again_opens_it(store):
+    store.write(1, *table(1))
+    assert SignalStore.create(store.folder, metadata()).completed() == [1]
+    assert SignalStore.open(store.folder).metadata == store.metadata
+
+
+@pytest.mark.parametrize("key", ["recipe_hash", "split_hash", "dataset_fingerprint", "example_ids_digest", "extra"])
+def test_a_stale_store_is_refused_by_name(store, key):
+    with pytest.raises(InputError, match=rf"another {key}.*use another folder"):
+        SignalStore.create(store.folder, metadata(**{key: "changed"}))
+
+
+def test_folders_that_hold_no_store_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no signal store"):
+        SignalStore.open(tmp_path)
+    with pytest.raises(InputError, match="metadata has no recipe_hash"):
+        SignalStore.create(tmp_path, {key: value for key, value in metadata().items() if key != "recipe_hash"})
+    (tmp_path / "metadata.json").write_text('{"store_version": 99}')
+    with pytest.raises(InputError, match="version 99"):
+        SignalStore.open(tmp_path)
+
+
+def test_a_file_cut_short_at_any_byte_counts_as_not_there(store):
+    store.write(0, *table(0))
+    path = store.folder / "reference_0000.safetensors"
+    content = path.read_bytes()
+    for length in range(0, len(content), 5):
+        path.write_bytes(content[:length])
+        assert not store.has(0)
+    path.write_bytes(content + b"\0")
+    assert not store.has(0)
+    path.write_bytes(b"\xff" * len(content))
+    assert store.completed() == []
+    with pytest.raises(InputError, match="reference model 0 is not in the store"):
+        store.read("phi", models=[0])
+    store.write(0, *table(0))
+    assert store.has(0)
+
+
+def test_bad_arrays_are_refused(store):
+    signals, membership = table(0)
+    with pytest.raises(InputError, match="pass the same names"):
+        store.write(0, {"phi": signals["phi"]}, membership)
+    with pytest.raises(InputError, match=r"signals\['phi'\] has shape \[1, 7\]"):
+        store.write(0, {**signals, "phi": signals["phi"][:1]}, membership)
+    with pytest.raises(InputError, match="finite"):
+        store.write(0, {**signals, "phi": np.full((2, N_EXAMPLES), np.nan)}, membership)
+    with pytest.raises(InputError, match="membership has dtype int64"):
+        store.write(0, signals, membership.astype(np.int64))
+    with pytest.raises(InputError, match="model is 4"):
+        store.write(4, signals, membership)
+    with pytest.raises(InputError, match="signal is 'psi'"):
+        store.read("psi")
+    with pytest.raises(InputError, match="query is 'rotate'"):
+        store.read("phi", query="rotate")
+    with pytest.raises(InputError, match="query is 2"):
+        store.read("phi", query=2)
+    assert store.completed() == []
+
+
+WRITER = """
+import sys, numpy as np
+from hf_privacy.signals.store import SignalStore
+store = SignalStore.open(sys.argv[1])
+values = np.full((1, store.n_examples), 1.0)
+print("ready", flush=True)
+while True:
+    store.write(0, {"phi": values}, np.ones(store.n_examples, dtype=bool))
+"""
+
+
+def test_a_kill_at_any_moment_leaves_a_whole_file_and_leftovers_are_cleared(tmp_path):
+    n_examples = 200_000  # large enough that most kills fall into a write
+    store = SignalStore.create(
+        tmp_path / "store", metadata(n_examples=n_examples, queries=["identity"], signals=["phi"])
+    )
+    store.write(0, {"phi": np.zeros((1, n_examples))}, np.zeros(n_examples, dtype=bool))
+    leftovers = 0
+    for attempt in range(6):
+        writer = run_python(WRITER, str(store.folder), stdout=subprocess.PIPE)
+        writer.stdout.readline()
+        time.sleep(0.003 + 0.007 * attempt)
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        writer.stdout.close()
+        leftovers += len(list(store.folder.glob(".*.tmp")))
+        assert store.has(0)
+        assert np.unique(store.read("phi")).size == 1
+        SignalStore.open(store.folder)
+        assert list(store.folder.glob(".*.tmp")) == []
+    assert leftovers > 0, "no kill fell into a write: the test shows nothing"
+
+
+def test_opening_does_not_touch_a_file_another_process_is_writing(store):
+    import fcntl
+
+    temporary = store.folder / f".reference_0001.safetensors.{'0' * 32}.tmp"
+    with temporary.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        SignalStore.open(store.folder)
+        assert temporary.exists()
+    SignalStore.open(store.folder)
+    assert not temporary.exists()
+
+
+def test_a_claim_is_exclusive_and_ends_with_its_block(store):
+    with store.claim(2) as first:
+        with store.claim(2) as second, store.claim(3) as other:
+            assert (first, second, other) == (True, False, True)
+    with store.claim(2) as again:
+        assert again
+
+
+def test_a_finished_model_cannot_be_claimed(store):
+    store.write(2, *table(2))
+    with store.claim(2) as mine:
+        assert not mine
+
+
+CLAIMER = """
+import sys, time
+from hf_privacy.signals.store import SignalStore
+with SignalStore.open(sys.argv[1]).claim(1) as mine:
+    print(mine, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_killed_process_lets_go_of_its_claim(store):
+    holder = run_python(CLAIMER, str(store.folder), stdout=subprocess.PIPE)
+    assert holder.stdout.readline().strip() == "True"
+    with store.claim(1) as mine:
+        assert not mine
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    holder.stdout.close()
+    with store.claim(1) as mine:
+        assert mine
+
+
+WORKER = """
+import sys, time, numpy as np
+from hf_privacy.signals.store import SignalStore
+store = SignalStore.open(sys.argv[1])
+for model in range(store.n_models):
+    with store.claim(model) as mine:
+        if mine:
+            print(model, flush=True)
+            time.sleep(0.05)
+            values = np.zeros((2, store.n_examples))
+            store.write(model, {"phi": values, "loss": values}, np.zeros(store.n_examples, dtype=bool))
+"""
+
+
+def test_workers_share_a_store_and_no_model_is_done_twice(tmp_path):
+    store = SignalStore.create(tmp_path / "store", metadata(n_models=12))
+    workers = [run_python(WORKER, str(store.folder), stdout=subprocess.PIPE) for _ in range(2)]
+    done = [int(line) for worker in workers for line in worker.communicate()[0].split()]
+    assert sorted(done) == list(range(12))
+    assert store.completed() == list(range(12))
