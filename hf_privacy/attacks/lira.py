@@ -81,7 +81,8 @@ def lira(
     References
     ----------
     Carlini et al., "Membership inference attacks from first principles", IEEE S&P 2022 (arXiv 2112.03570),
-    algorithm 1. It pools over all examples' values; ours takes each example's mean out first.
+    algorithm 1. The authors' code pools the variance over all examples' values; ours takes each example's mean out
+    first.
 
     Examples
     --------

@@ -29,8 +29,8 @@ def modified_entropy(modified_entropy: ArrayLike) -> NDArray[float64]:
 
     References
     ----------
-    Song and Mittal, "Systematic evaluation of privacy risks of machine learning models", USENIX Security 2021,
-    section 3.2 (arXiv 2003.10595).
+    Song and Mittal, "Systematic evaluation of privacy risks of machine learning models", USENIX Security 2021
+    (arXiv 2003.10595).
 
     Examples
     --------

@@ -74,8 +74,8 @@ def rmia(
 
     References
     ----------
-    Zarifzadeh et al., "Low-cost high-power membership inference attacks", ICML 2024 (arXiv 2312.03262), equations 2
-    to 4 and appendix B.2. Ours sorts r_z, O((N + Z) log Z), instead of filling an N × Z table.
+    Zarifzadeh et al., "Low-cost high-power membership inference attacks", ICML 2024 (arXiv 2312.03262). Ours
+    sorts r_z, O((N + Z) log Z), instead of filling an N × Z table.
 
     Examples
     --------

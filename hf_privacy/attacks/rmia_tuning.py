@@ -68,7 +68,7 @@ def tune_rmia_a(
 
     References
     ----------
-    Zarifzadeh et al., "Low-cost high-power membership inference attacks", ICML 2024 (arXiv 2312.03262), appendix B.2.
+    Zarifzadeh et al., "Low-cost high-power membership inference attacks", ICML 2024 (arXiv 2312.03262).
 
     Examples
     --------

@@ -38,7 +38,7 @@ def audit(
     label_column: str = "label",
     repeats: RepeatReport | None = None,
     provenance: Provenance | None = None,
-    workers: AbstractContextManager | None = None,
+    worker_pool: AbstractContextManager | None = None,
     show_progress: bool = True,
     **settings: Any,
 ) -> PrivacyReport:
@@ -70,7 +70,7 @@ def audit(
         Repeats across the split, when already looked for; looked for in a `datasets.Dataset` otherwise.
     provenance : Provenance, optional
         What report and card call model and dataset, and what training the target took.
-    workers : context manager, optional
+    worker_pool : context manager, optional
         Entered while references train: `hf_privacy.references.worker_processes`.
     show_progress : bool
     **settings
@@ -114,7 +114,7 @@ def audit(
         run.train(
             batch_size=options.batch_size,
             keep_weights=options.keep_weights,
-            workers=workers,
+            workers=worker_pool,
             show_progress=show_progress,
         )
         infos = [run.store.info(number) for number in range(run.plan.n_models)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         command, options = parse(sys.argv[1:] if arguments is None else list(arguments))
+        if not sys.stderr.isatty():
+            # The libraries' bars are for terminals; ours turn into plain lines by themselves.
+            os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+            os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
         return command(options)
     except InputError as error:
         print(f"hf-privacy: {error}", file=sys.stderr)

@@ -70,7 +70,7 @@ def report_of(recipe: Recipe, *, spawn_workers: bool = True) -> None:
             dataset_revision=recipe.data.revision,
             training_seconds=record["training_seconds"],
         ),
-        workers=_workers(recipe, folder) if spawn_workers else None,
+        worker_pool=_workers(recipe, folder) if spawn_workers else None,
         **asdict(recipe.audit),
     )
     data = card_data_of_folder(folder.path)

@@ -20,6 +20,7 @@ def train(options: Options) -> None:
     from transformers.trainer_utils import get_last_checkpoint
 
     from hf_privacy.auditing import repeats_across
+    from hf_privacy.cli.plain_progress import show_progress
     from hf_privacy.hub import weights_sha256
     from hf_privacy.recipe import RunFolder, prepare
 
@@ -30,6 +31,7 @@ def train(options: Options) -> None:
         return
     experiment = prepare(recipe)
     trainer = experiment.trainer()
+    show_progress(trainer)
     main = trainer.is_world_process_zero()
     if main:
         folder.start(recipe)

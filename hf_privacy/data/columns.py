@@ -40,7 +40,7 @@ def check_columns(dataset: Dataset, input_column: str | Sequence[str], label_col
     >>> check_columns(Dataset.from_dict({"text": ["a"], "label": [0]}), "text", "lable")
     Traceback (most recent call last):
     ...
-    hf_privacy.errors.InputError: label_column is 'lable' and the dataset has the columns text, label; did you mean 'label'?
+    hf_privacy.errors.InputError: label_column is 'lable' and the dataset has the columns text, label; ...
     """
     for column in [input_column] if isinstance(input_column, str) else list(input_column):
         require_column(dataset, column, argument="input_column")

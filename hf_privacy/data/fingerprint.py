@@ -1,18 +1,19 @@
 """Names for rows and datasets that depend on their content alone.
 
-`datasets` has a fingerprint of its own, but that one follows the path and the history of transforms: the same rows read
-from another folder get another one. Here a row is hashed by what it holds, after decoding.
+`datasets` has a fingerprint of its own, but that one follows the path and the history of transforms: the same rows
+read from another folder get another one. Here a row is hashed by what it holds, after decoding.
 
 Canonical bytes of a value (each with a type letter and a length, so that no two contents share their bytes):
 an image by mode, size and decoded pixels (palettes resolved); a string by its UTF-8; a number by its float64, so that
-1, 1.0 and uint8(1) agree, or by its decimal digits where float64 cannot hold it; a list of numbers by shape and float64
-values; other lists and dictionaries by their parts; bytes and None as they are; dates by ISO 8601.
+1, 1.0 and uint8(1) agree, or by its decimal digits where float64 cannot hold it; a list of numbers by shape and
+float64 values; other lists and dictionaries by their parts; bytes and None as they are; dates by ISO 8601.
 """
 
 from __future__ import annotations
 
 import datetime
 import hashlib
+import itertools
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -176,12 +177,13 @@ def _vector(values: np.ndarray) -> bytes:
 
 
 def _list(value: Any) -> bytes:
-    try:
-        array = np.asarray(value)
-    except ValueError:  # lists of different lengths
-        array = np.empty(0, dtype=object)
-    if array.size and (array.dtype.kind in "bf" or (array.dtype.kind in "iu" and _float64_holds(array))):
-        return _vector(array)
+    if len(value) and isinstance(value[0], (bool, int, float, np.generic, list, tuple, np.ndarray)):
+        try:
+            array = np.asarray(value)
+        except (ValueError, OverflowError):  # lists of different lengths, integers beyond 64 bits
+            array = np.empty(0, dtype=object)
+        if array.size and (array.dtype.kind in "bf" or (array.dtype.kind in "iu" and _float64_holds(array))):
+            return _vector(array)
     return _framed(b"l", b"".join(canonical_bytes(part) for part in value))
 
 
@@ -196,10 +198,8 @@ def _image(image: PillowImage.Image) -> bytes:
 
 
 def _content_columns(dataset: Dataset, columns: Sequence[str] | None) -> list[str]:
-    if columns is None:
-        names = list(dataset.column_names)
-    else:
-        names = [columns] if isinstance(columns, str) else list(columns)
+    given = dataset.column_names if columns is None else columns
+    names = [given] if isinstance(given, str) else list(given)
     for name in names:
         require_column(dataset, name, argument="columns")
     if not names or len(set(names)) != len(names):
@@ -241,20 +241,18 @@ def _column_bytes(name: str, values: Sequence[Any]) -> list[bytes]:
 def _is_number_list(kind: pa.DataType) -> bool:
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
         return False
-    item = kind.value_type
-    # 64-bit integers may not fit float64, so they take the careful way
-    return pa.types.is_floating(item) or (pa.types.is_integer(item) and item.bit_width <= 32)
+    return pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)
 
 
 def _number_lists(column: pa.ChunkedArray) -> list[bytes]:
-    encoded = []
+    encoded: list[bytes] = []
     for chunk in column.chunks:
         offsets = chunk.offsets.to_numpy()
         values = chunk.values
-        if chunk.null_count or values.null_count:
+        numbers = None if chunk.null_count or values.null_count else values.to_numpy(zero_copy_only=False)
+        if numbers is None or (numbers.dtype.kind in "iu" and not _float64_holds(numbers)):
             encoded.extend(canonical_bytes(value) for value in chunk.to_pylist())
             continue
-        numbers = values.to_numpy(zero_copy_only=False).astype(np.float64)
-        spans = zip(offsets[:-1], offsets[1:], strict=True)
+        spans = itertools.pairwise(offsets.tolist())
         encoded.extend(_vector(numbers[a:b]) if b > a else canonical_bytes([]) for a, b in spans)
     return encoded

@@ -21,9 +21,9 @@ def image_processor_for(
     """An image processor that fits the model and comes back from `AutoImageProcessor.from_pretrained(saved)`.
 
     A model built from scratch saves no processor, and a saved timm model then fails to load one. For it this returns a
-    `ViTImageProcessor` (resize to `size`, scale to 0..1, normalize) for as many channels as the model takes; hand it to
-    the Trainer as ``processing_class``, or call its `save_pretrained`, and "preprocessor_config.json" lies beside the
-    weights.
+    `ViTImageProcessor` (resize to `size`, scale to 0..1, normalize) for as many channels as the model takes; hand it
+    to the Trainer as ``processing_class``, or call its `save_pretrained`, and "preprocessor_config.json" lies beside
+    the weights.
 
     A timm checkpoint carries its preprocessing in its configuration ("pretrained_cfg"), and transformers reads that
     before any "preprocessor_config.json" in a local folder. For it this returns the `TimmWrapperImageProcessor`;
@@ -49,7 +49,7 @@ def image_processor_for(
     >>> from transformers import TimmWrapperConfig
     >>> config = TimmWrapperConfig(architecture="resnet18", num_labels=10, model_args={"in_chans": 1})
     >>> processor = image_processor_for(config, size=28)
-    >>> processor.image_mean, dict(processor.size)
+    >>> list(processor.image_mean), dict(processor.size)
     ([0.5], {'height': 28, 'width': 28})
     """
     config = model_or_config.config if isinstance(model_or_config, PreTrainedModel) else model_or_config

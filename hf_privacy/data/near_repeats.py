@@ -1,8 +1,8 @@
 """Pairs of rows whose mean absolute difference is small, all of them, without comparing all pairs.
 
-Averaging over a block cannot increase a mean absolute difference: for arrays x and y cut into blocks b with a share w_b
-of the elements,  Σ_b w_b |mean_b(x) − mean_b(y)| ≤ mean |x − y|  (triangle inequality). Rows within the tolerance are
-therefore within it on a few block means too. A k-d tree finds those candidates, a finer grid thins them out, and the
+Averaging over a block cannot increase a mean absolute difference: for arrays x and y cut into blocks b with a share
+w_b of the elements,  Σ_b w_b |mean_b(x) − mean_b(y)| ≤ mean |x − y|  (triangle inequality). Rows within the tolerance are
+therefore within it on a few block means too. A k-d tree finds those candidates, a finer grid thins them out, and
 full rows decide: nothing is missed and nothing is reported unseen.
 """
 
@@ -116,19 +116,15 @@ def _close(rows: np.ndarray, pairs: np.ndarray, radius: float) -> np.ndarray:
 
 
 def _verified(pairs: np.ndarray, rows_of: Callable[[np.ndarray], np.ndarray], tolerance: float) -> np.ndarray:
-    """The pairs whose full rows are within the tolerance; each row is read once for each block of pairs."""
-    verified = [np.empty((0, 2), dtype=np.int64)]
-    start = 0
-    while start < len(pairs):
-        some = pairs[start : start + 100_000]
+    """The pairs whose full rows are within the tolerance."""
+    if len(pairs) == 0:
+        return pairs
+    verified = []
+    step = max(1, _ELEMENTS_AT_A_TIME // rows_of(pairs[0, :1]).size)
+    for i in range(0, len(pairs), step):
+        some = pairs[i : i + step]
         wanted, places = np.unique(some, return_inverse=True)
-        rows = rows_of(wanted)
-        rows = rows.reshape(len(wanted), -1)
-        places = places.reshape(-1, 2)
-        step = max(1, _ELEMENTS_AT_A_TIME // max(1, rows.shape[1]))
-        for i in range(0, len(some), step):
-            left, right = (rows[places[i : i + step, side]].astype(np.float64) for side in (0, 1))
-            near = np.abs(left - right).mean(axis=1) <= tolerance * (1 + 1e-9)
-            verified.append(some[i : i + step][near])
-        start += len(some)
+        rows = rows_of(wanted).reshape(len(wanted), -1)
+        left, right = places.reshape(-1, 2).T
+        verified.append(some[np.abs(rows[left] - rows[right]).mean(axis=1) <= tolerance * (1 + 1e-9)])
     return np.concatenate(verified)

@@ -11,6 +11,7 @@ import string
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from hf_privacy.progress import progress
 
 IMAGE_TOLERANCE = 2 / 255
 NUMBER_TOLERANCE = 1e-3
-_BATCH = 500
+_BATCH = 128
 _COARSE, _FINE = 4, 8  # blocks along each side of an image
 _COARSE_VECTOR, _FINE_VECTOR = 16, 64  # blocks of a vector
 _BOUNDARIES = (("non_members", "members"), ("population", "members"), ("population", "non_members"))
@@ -101,7 +102,7 @@ def find_repeats(
 ) -> RepeatReport:
     """Find rows with the same or almost the same input.
 
-    Exact: the same content (`content_hashes` of the input column). Near-exact, all pairs of them, by the kind of column:
+    Exact: the same content (`content_hashes` of the input column). Near-exact, all pairs, by the kind of column:
 
     - images: mean absolute difference of the RGB pixels ≤ tolerance (of 0..1), among images of the same size;
     - text: equal after NFKC, case folding and removal of punctuation and white space;
@@ -269,10 +270,9 @@ def _image_groups(
     if not near:
         return exact_group, None
 
-    def pixels_of(rows: np.ndarray) -> np.ndarray:
-        return np.stack([np.asarray(image.convert("RGB")) for image in images[rows.tolist()][column]]) / np.float32(
-            255
-        )
+    def pixels_of(unique: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        rows = unique[wanted]
+        return np.stack([np.asarray(image.convert("RGB")) for image in images[rows.tolist()][column]]) / 255
 
     near_group = np.arange(len(dataset))
     for size, listed in rows_of_size.items():
@@ -282,7 +282,7 @@ def _image_groups(
         component = near_components(
             np.concatenate(coarse[size])[first],
             np.concatenate(fine[size])[first],
-            lambda wanted, unique=unique: pixels_of(unique[wanted]),
+            partial(pixels_of, unique),
             tolerance=tolerance,
             max_candidates=max_candidates,
         )

@@ -27,8 +27,9 @@ class TensorDataset(Dataset):
     tensors : mapping of str to tensor[N, ...]
         Model inputs by the name the model knows them under, and "labels".
     padding_side : {"right", "left"}, optional
-        For padded text with an "attention_mask": a batch is trimmed to its longest row on this side. `sequence_columns`
-        names the tensors [N, length] that are trimmed.
+        For padded text with an "attention_mask": a batch is trimmed to its longest row on this side.
+    sequence_columns : sequence of str
+        The tensors [N, length] that are trimmed.
 
     Raises
     ------
@@ -107,7 +108,7 @@ class TensorDataset(Dataset):
         InputError
             For indices that are no row numbers of this view.
         """
-        rows = torch.as_tensor(np.asarray(indices))
+        rows = torch.as_tensor(np.array(indices))  # a copy: a split's arrays are read-only, which torch warns about
         if rows.ndim != 1 or (len(rows) and (rows.dtype.is_floating_point or rows.dtype == torch.bool)):
             raise InputError(
                 f"indices has shape {tuple(rows.shape)} and type {rows.dtype}: pass a flat list of integers"

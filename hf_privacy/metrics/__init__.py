@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import evaluate
+from typing import TYPE_CHECKING
 
 from hf_privacy.errors import InputError
 from hf_privacy.metrics.values import flatten_summary, zero_one
+
+if TYPE_CHECKING:
+    import evaluate
 
 __all__ = ["flatten_summary", "load_metric", "metric_names", "zero_one"]
 
@@ -53,5 +55,7 @@ def load_metric(name: str) -> evaluate.EvaluationModule:
     names = metric_names()
     if name not in names:
         raise InputError(f"there is no metric {name!r}: pass one of {', '.join(names)}")
+    import evaluate  # only here: it takes transformers and torch along, several seconds
+
     # In memory: membership and scores of single examples have no business in a cache folder.
     return evaluate.load(str(_FOLDER / name), keep_in_memory=True)

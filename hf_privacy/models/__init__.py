@@ -5,7 +5,7 @@ Importing this room lets transformers' Auto classes open tabular models too.
 
 from hf_privacy.models.architectures import TASKS
 from hf_privacy.models.describe import describe_model, public_name
-from hf_privacy.models.loading import load_base_classifier, load_model, load_saved_model
+from hf_privacy.models.loading import load_base_classifier, load_model, load_saved_model, load_tokenizer
 from hf_privacy.models.lora import attach_lora, head_modules
 from hf_privacy.models.tabular_mlp import TabularMLPConfig, TabularMLPForClassification
 
@@ -19,5 +19,6 @@ __all__ = [
     "load_base_classifier",
     "load_model",
     "load_saved_model",
+    "load_tokenizer",
     "public_name",
 ]

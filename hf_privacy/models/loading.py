@@ -10,7 +10,14 @@ from typing import Any
 import torch
 from peft import PeftConfig, PeftModel
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, TimmWrapperConfig
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TimmWrapperConfig,
+)
 from transformers.utils import logging
 
 from hf_privacy.errors import InputError
@@ -136,6 +143,14 @@ def load_base_classifier(
     set_labels(config, num_labels=num_labels, id2label=None)
     model, fresh = _pretrained(str(name_or_path), config, task=task, revision=revision)
     return None if fresh else model.eval()
+
+
+def load_tokenizer(name_or_path: str | Path, *, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer of a text model; a folder or Hub id without one is an `InputError`."""
+    try:
+        return AutoTokenizer.from_pretrained(str(name_or_path), revision=revision)
+    except (OSError, ValueError) as error:
+        raise InputError(_cannot_load(str(name_or_path), error)) from error
 
 
 def load_saved_model(folder: str | Path) -> PreTrainedModel | PeftModel:

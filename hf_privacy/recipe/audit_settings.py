@@ -17,7 +17,7 @@ class AuditSettings:
     depth : "quick" or "full"
         Without or with reference models.
     references : int
-        K, the number of reference models of a full audit, at least 2.
+        K, the number of reference models of a full audit, at least 4.
     fraction : float
         Share of the pool each reference is trained on, in (0, 1).
     reference_seed : int
@@ -46,8 +46,8 @@ class AuditSettings:
     >>> AuditSettings(depth="full", references=1).check()
     Traceback (most recent call last):
     ...
-    hf_privacy.errors.InputError: references is 1: a full audit needs at least 2 reference models; raise it or use depth
-    'quick'
+    hf_privacy.errors.InputError: references is 1: a full audit needs at least 4 reference models, so that each example is
+    in two and out of two; raise it or use depth 'quick'
     """
 
     depth: str = "full"
@@ -70,15 +70,11 @@ class AuditSettings:
             raise InputError(f"depth is {self.depth!r}: pass 'quick' or 'full'")
         if self.lira_variance not in ("pooled", "per_example", "shrunk"):
             raise InputError(f"lira_variance is {self.lira_variance!r}: pass 'pooled', 'per_example' or 'shrunk'")
-        if self.depth == "full" and self.references < 2:
+        # A variance needs two values a side, and references come in pairs that hold an example once.
+        if self.depth == "full" and self.references < 4:
             raise InputError(
-                f"references is {self.references}: a full audit needs at least 2 reference models; raise it or use "
-                "depth 'quick'"
-            )
-        if self.depth == "full" and self.lira_variance == "per_example" and self.references < 4:
-            raise InputError(
-                f"lira_variance is 'per_example' with {self.references} references: a variance for each example needs "
-                "at least 4; use 'pooled' or more references"
+                f"references is {self.references}: a full audit needs at least 4 reference models, so that each example "
+                "is in two and out of two; raise it or use depth 'quick'"
             )
         for name in ("fraction", "confidence"):
             if not 0 < getattr(self, name) < 1:
@@ -94,9 +90,9 @@ class AuditSettings:
                 raise InputError(f"{name} is {value}: pass 1 or more")
         if self.targets > 1 and self.depth != "full":
             raise InputError(f"targets is {self.targets}: further targets are reference models; use depth 'full'")
-        # A target taken from the references loses itself and its complement; at least one pair must remain.
-        if self.targets > 1 and self.references < 4:
-            raise InputError(f"targets is {self.targets} with {self.references} references: pass at least 4 references")
+        # A target taken from the references loses itself and its complement; two pairs must remain.
+        if self.targets > 1 and self.references < 6:
+            raise InputError(f"targets is {self.targets} with {self.references} references: pass at least 6 references")
         if self.targets > self.references + 1:
             raise InputError(
                 f"targets is {self.targets} with {self.references} references: at most {self.references + 1}, since "

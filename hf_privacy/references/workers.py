@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -67,7 +66,9 @@ def stop_with_parent() -> None:
     """In a worker: end at once when the parent's pipe closes, so that a killed audit leaves no process behind."""
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        # Not sys.stdin: its lock, held by a thread that waits, breaks the interpreter's shutdown.
+        while os.read(0, 4096):
+            pass
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

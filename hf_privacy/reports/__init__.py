@@ -1,4 +1,4 @@
-"""The privacy report: its JSON file, the plots, the page, the table and the Hub model card, all from one dictionary."""
+"""The privacy report: its JSON file, the plots, the page, the table and the model card, all from one dictionary."""
 
 from __future__ import annotations
 

@@ -71,8 +71,10 @@ def render_card(report: PrivacyReport | None, card_data: CardData) -> str:
     True
     """
     metadata = card_data.compute(report)
-    body = _environment().get_template("model_card.md.jinja").render(
-        **_values(report, card_data), section=_section(report, card_data), ours=OURS
+    body = (
+        _environment()
+        .get_template("model_card.md.jinja")
+        .render(**_values(report, card_data), section=_section(report, card_data), ours=OURS)
     )
     refuse_leaks(body, name="the model card")
     return _with_metadata(metadata, body)
@@ -138,8 +140,8 @@ def _split_metadata(card: str) -> tuple[dict[str, Any], str]:
         metadata = yaml.safe_load(match.group(1) or "") or {}
         ModelCardData(**metadata)  # the Hub's own reading of model-index
     except (yaml.YAMLError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"the metadata block of {CARD_FILE} cannot be read ({reason}): repair or remove it") from error
+        why = " ".join(str(error).split())
+        raise InputError(f"the metadata block of {CARD_FILE} cannot be read ({why}): repair or remove it") from error
     return metadata, card[match.end() :]
 
 
@@ -160,6 +162,10 @@ def _merged_metadata(theirs: dict[str, Any], ours: dict[str, Any]) -> dict[str, 
         merged.pop("model-index", None)
     first = [name for name in merged if name in theirs]
     return {name: merged[name] for name in [*first, *(n for n in METADATA_FIELDS if n in merged and n not in theirs)]}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _ours_earlier(tag: Any) -> bool:
@@ -222,7 +228,9 @@ def _scalars(hyperparameters: dict[str, Any]) -> dict[str, str]:
             raise InputError(
                 f"hyperparameters holds a {type(value).__name__} under {name!r}: the card lists scalars only"
             )
-    return {name: f"{value:.6g}" if isinstance(value, float) else str(value) for name, value in hyperparameters.items()}
+    return {
+        name: f"{value:.6g}" if isinstance(value, float) else f"{value}" for name, value in hyperparameters.items()
+    }
 
 
 def _in_markdown(text: Any) -> str:

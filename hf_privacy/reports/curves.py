@@ -20,8 +20,9 @@ _FAR = 1e150  # beyond it the width of a histogram overflows float64
 def curve_of(scores: ArrayLike, membership: ArrayLike) -> dict[str, list[Any]]:
     """Give the aggregate of an attack's scores that a report may hold under ``curves``.
 
-    The ROC is thinned to at most 200 of its own points: both ends, the best point with no false positive, for each
-    of a log-spaced grid of FPRs the last point not above it (so TPR at 0.1 %, 1 % and 10 % FPR stay exact), and an even grid.
+    The ROC is thinned to at most 200 of its own points: both ends, the best point with no false positive, and, for
+    each FPR of a log-spaced and of an even grid, the last point not above it. TPR at 0.1 %, 1 % and 10 % FPR stay
+    exact.
 
     The histogram has 40 bins between the 1st and 99th percentile of the finite scores (members and non-members
     together). Scores further out, infinite ones too, are counted in the outermost bins, so the counts

@@ -111,9 +111,9 @@ def what_it_means(report: PrivacyReport) -> list[str]:
         "AUC is the chance that a training example scores above one that was not trained on; 0.5 is guessing. It "
         "averages over all examples, and the worst of them may leak much more than the average: read the TPR at low "
         "FPR first.",
-        f"Brackets are {percent(report.attacks[0]['confidence'])} confidence intervals over the {report.split['n_members']:,} members "
-        f"and {report.split['n_nonmembers']:,} non-members audited. Those of the TPR "
-        "take the threshold as given, and none covers how the figures would differ for another training run.",
+        f"Brackets are {percent(report.attacks[0]['confidence'])} confidence intervals over the "
+        f"{report.split['n_members']:,} members and {report.split['n_nonmembers']:,} non-members audited. Those of "
+        "the TPR take the threshold as given, and none covers how the figures would differ for another training run.",
     ]
     if report.depth == "full" and report.references is not None:
         sentences.append(
@@ -124,8 +124,8 @@ def what_it_means(report: PrivacyReport) -> list[str]:
     else:
         sentences.append(
             "Quick depth: no reference models were trained. Attacks with reference models usually find more "
-            "at low FPR, often several times as much, so low figures here are no sign of safety; run the audit at full depth before "
-            "relying on them."
+            "at low FPR, often several times as much, so low figures here are no sign of safety; run the audit at "
+            "full depth before relying on them."
         )
     upper = report.epsilon["upper"]
     if upper is not None:
@@ -170,4 +170,3 @@ def _named(attack: dict[str, Any]) -> str:
     count = attack["n_references"]
     models = "no reference models" if not count else "1 reference model" if count == 1 else f"{count} reference models"
     return f"{title}, {models}"
-

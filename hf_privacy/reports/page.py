@@ -30,16 +30,20 @@ def render_page(report: PrivacyReport, *, roc_png: bytes, scores_png: bytes) -> 
     -------
     str
     """
-    return _environment().get_template("report.html.jinja").render(
-        report=report,
-        headline=report.headline(),
-        fprs=sorted({entry["fpr"] for attack in report.attacks for entry in attack["tpr_at_fpr"]}),
-        meaning=what_it_means(report),
-        no_meaning=what_it_does_not_mean(report),
-        roc_png=base64.b64encode(roc_png).decode(),
-        scores_png=base64.b64encode(scores_png).decode(),
-        utility=utility_rows(report),
-        facts=_facts(report),
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            report=report,
+            headline=report.headline(),
+            fprs=sorted({entry["fpr"] for attack in report.attacks for entry in attack["tpr_at_fpr"]}),
+            meaning=what_it_means(report),
+            no_meaning=what_it_does_not_mean(report),
+            roc_png=base64.b64encode(roc_png).decode(),
+            scores_png=base64.b64encode(scores_png).decode(),
+            utility=utility_rows(report),
+            facts=_facts(report),
+        )
     )
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
@@ -32,25 +31,18 @@ SCORE_LABELS = {
     "rmia": "share of population examples dominated",
     "rmia_offline": "share of population examples dominated",
 }
-Plot = Callable[[Sequence[dict[str, Any]], Mapping[str, dict[str, Any]]], Figure]
 
 
-def _in_default_style(plot: Plot) -> Plot:
+@contextmanager
+def _our_style() -> Iterator[None]:
     """Draw with matplotlib's own defaults: a user's matplotlibrc or dark style must not change a published plot."""
-
-    @wraps(plot)
-    def styled(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str, Any]]) -> Figure:
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()
-            matplotlib.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "font.size": 10})
-            figure = plot(attacks, curves)
-            FigureCanvasAgg(figure).draw()  # text takes its style when it is first laid out
-            return figure
-
-    return styled
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
+        yield
 
 
-@_in_default_style
+@_our_style()
 def roc_figure(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str, Any]]) -> Figure:
     """Draw every attack's ROC curve on logarithmic axes, with the diagonal of guessing.
 
@@ -94,7 +86,7 @@ def roc_figure(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str,
     return figure
 
 
-@_in_default_style
+@_our_style()
 def scores_figure(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str, Any]]) -> Figure:
     """Draw, one small panel per attack, how members' and non-members' scores are spread.
 
@@ -148,8 +140,7 @@ def png_bytes(figure: Figure) -> bytes:
     b'\\x89PNG\\r\\n\\x1a\\n'
     """
     buffer = io.BytesIO()
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
+    with _our_style():  # ticks are made only now
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
 
@@ -171,9 +162,7 @@ def _densely(fpr: np.ndarray, tpr: np.ndarray, *, floor: float) -> tuple[np.ndar
     return dense, np.maximum(straight, floor)
 
 
-def _mark_intervals(
-    axes: Axes, attacks: Sequence[dict[str, Any]], attack: dict[str, Any], *, floor: float
-) -> None:
+def _mark_intervals(axes: Axes, attacks: Sequence[dict[str, Any]], attack: dict[str, Any], *, floor: float) -> None:
     entries = [entry for entry in attack["tpr_at_fpr"] if entry["tpr"] is not None and entry["fpr"] >= floor]
     for entry in entries:
         middle = max(entry["tpr"], floor)

@@ -11,7 +11,6 @@ import numpy as np
 
 from hf_privacy.errors import InputError
 from hf_privacy.hub import GateError, load_report_dict, push_folder, validate_report, weights_sha256
-
 from hf_privacy.reports.card import write_card
 from hf_privacy.reports.card_data import CardData, card_data_of_folder
 from hf_privacy.reports.explain import headline
@@ -70,6 +69,8 @@ class PrivacyReport:
         Package versions.
     caveats : list of str
         What a reader of this particular audit must know.
+    targets : dict or None
+        The same attacks on several targets of the recipe: means and intervals over training runs.
     memorization_bins, robustness, unlearning : list, dict, dict or None
         None where not measured.
     schema_version : str
@@ -97,6 +98,7 @@ class PrivacyReport:
     cost: dict[str, Any]
     versions: dict[str, str]
     caveats: list[str]
+    targets: dict[str, Any] | None = None
     memorization_bins: list[dict[str, Any]] | None = None
     robustness: dict[str, Any] | None = None
     unlearning: dict[str, Any] | None = None
@@ -226,9 +228,7 @@ class PrivacyReport:
         data.base_model = push_arguments.get("base_model_id") or data.base_model
         self.save(folder)
         write_card(folder, self, data)
-        return push_folder(
-            folder, repo_id, token=token, private=private, create_pr=create_pr, **push_arguments
-        )
+        return push_folder(folder, repo_id, token=token, private=private, create_pr=create_pr, **push_arguments)
 
 
 def _plain(value: Any) -> Any:
@@ -243,4 +243,4 @@ def _plain(value: Any) -> Any:
         return value.item()
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
-    raise InputError(f"a value of the report is a {type(value).__name__}: pass strings, numbers, lists and dictionaries")
+    raise InputError(f"a value of the report is a {type(value).__name__}: pass text, numbers, lists and dictionaries")

@@ -76,5 +76,6 @@ def _tpr(entry: dict[str, Any] | None) -> str:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    aligned = [cell.rjust(width) if i == 1 else cell.ljust(width) for i, (cell, width) in enumerate(zip(cells, widths))]
+    aligned = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
+    aligned[1] = cells[1].rjust(widths[1])  # the number of references
     return "  ".join(aligned).rstrip()

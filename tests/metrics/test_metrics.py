@@ -23,14 +23,6 @@ FOLDER = Path(hf_privacy.__file__).parent / "metrics"
 NAMES = ["lira", "membership_inference", "rmia"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory):
-    """Nothing is written to the user's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate.config, "HF_METRICS_CACHE", tmp_path_factory.mktemp("metrics"))
-        yield
-
-
 @pytest.fixture(scope="module")
 def metrics():
     return {name: load_metric(name) for name in NAMES}
@@ -53,6 +45,19 @@ def probability(logit):
 
 def test_metric_names_are_the_folders():
     assert metric_names() == NAMES
+
+
+def test_names_are_listed_without_importing_evaluate():
+    code = "import sys, hf_privacy.metrics as m; m.metric_names(); sys.exit('evaluate' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_score_or_membership_is_written_to_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate.config, "HF_METRICS_CACHE", tmp_path)
+    module = load_metric("membership_inference")
+    module.add_batch(predictions=[0.9, 0.1], references=[1, 0])
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert module.compute()["auc"] == 1.0
 
 
 def test_unknown_name_is_refused_with_the_list():

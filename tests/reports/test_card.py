@@ -115,13 +115,13 @@ def test_a_local_base_model_appears_by_its_last_part_and_not_in_the_metadata(rep
 
 
 def test_a_dataset_given_by_the_user_must_be_a_hub_id(report):
-    with pytest.raises(InputError, match="datasets of the card holds './data'"):
+    with pytest.raises(InputError, match=r"datasets of the card holds '\./data'"):
         render_card(report, CardData(datasets=["./data"]))
 
 
 @pytest.mark.parametrize(
     ("given", "published"),
-    [("/home/ada/bert", "bert"), ("C:\\models\\bert", "bert"), ("./runs/bert", "bert"), ("o/bert", "o/bert"), ("/", "local")],
+    [("/home/ada/b", "b"), ("C:\\models\\b", "b"), ("./runs/b", "b"), ("o/b", "o/b"), ("/", "local")],
 )
 def test_public_name(given, published):
     assert public_name(given) == published
@@ -134,7 +134,7 @@ def test_the_body_says_all_a_reader_needs(report):
         "![ROC curves", "](privacy_roc.png)", "](privacy_scores.png)", "### What these figures mean",
         "### What they do not mean", "lower bound on leakage", "### Caveats of this audit", "Near repeats were not",
         "### Reproduce the audit", "`5e5e`", "recipe `abab`", report.model["weights_sha256"], "## How it was trained",
-        "| learning_rate | 0.001 |", "## How to load it", 'AutoModelForImageClassification.from_pretrained("ada/digits")',
+        "| learning_rate | 0.001 |", "## How to load it", 'ForImageClassification.from_pretrained("ada/digits")',
     ):  # fmt: skip
         assert said in card
 

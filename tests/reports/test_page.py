@@ -75,7 +75,7 @@ def test_figures_meaning_identity_and_caveats_are_all_there(report):
     _, page = page_of(report)
     for said in (
         "digits-resnet", "LiRA (online, pooled variance)", "lower bound on leakage, not a guarantee",
-        "Near repeats were not counted.", "near repeats not counted", report.model["weights_sha256"], "5e5e", "0.998"[:1],
+        "Near repeats were not counted.", "near repeats not counted", report.model["weights_sha256"], "5e5e",
         "timm/resnet18.a1_in1k", "torch", "2.15.0", "31.2 s", "Guaranteed, at most", "96.2 %", "learning_rate",
     ):  # fmt: skip
         assert said in page.text
@@ -111,7 +111,15 @@ def test_parts_that_later_audits_fill_are_shown_when_filled(report):
     report.epsilon["upper"] = {"epsilon": 8.0, "delta": 1e-5, "accountant": "PRV", "sampler": "Poisson"}
     report.defense = {"name": "relaxloss", "parameters": {"alpha": 0.5}, "paper": {"title": "RelaxLoss", "id": "X"}}
     _, page = page_of(report)
-    for said in ("n examples", "pgd.accuracy", "0.41", "forget_accuracy", "ε = 8 at δ = 1e-05", "RelaxLoss (X)", "alpha"):
+    for said in (
+        "n examples",
+        "pgd.accuracy",
+        "0.41",
+        "forget_accuracy",
+        "ε = 8 at δ = 1e-05",
+        "RelaxLoss (X)",
+        "alpha",
+    ):
         assert said in page.text
 
 

@@ -18,6 +18,14 @@ from hf_privacy.reports import report as report_module
 FILES = {"privacy_report.json", "privacy_report.html", "privacy_roc.png", "privacy_scores.png"}
 
 
+@pytest.fixture
+def plain_plots(monkeypatch):
+    """Stand-ins for the plots, where a test is about files."""
+    monkeypatch.setattr(report_module, "png_bytes", lambda figure: b"\x89PNG")
+    monkeypatch.setattr(report_module, "roc_figure", lambda *_: None)
+    monkeypatch.setattr(report_module, "scores_figure", lambda *_: None)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -43,6 +51,7 @@ def test_the_dictionary_is_a_copy(report):
     assert report.attacks[0]["auc"] > 0.4
 
 
+@pytest.mark.usefixtures("plain_plots")
 def test_the_json_file_is_what_the_hub_room_reads(report, tmp_path):
     report.save(tmp_path)
     assert load_report_dict(tmp_path) == report.to_dict()
@@ -105,7 +114,8 @@ def test_load_says_what_is_wrong_with_a_file(report, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", ["/home/ada/runs/1", "/models/bert/base", "C:\\Users\\ada\\run", "~/runs", "file:///x", "see /tmp/cache now"]
+    "path",
+    ["/home/ada/runs/1", "/models/bert/base", "C:\\Users\\ada\\run", "~/runs", "file:///x", "see /tmp/cache now"],
 )
 def test_an_absolute_path_never_gets_into_a_report(report, tmp_path, path):
     report.training["output_dir"] = path
@@ -113,7 +123,9 @@ def test_an_absolute_path_never_gets_into_a_report(report, tmp_path, path):
         report.save(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["in/out", "2026/11/23", "https://example.org/a/b", "timm/resnet18", "1 / 2", "a ~ b"])
+@pytest.mark.parametrize(
+    "text", ["in/out", "2026/11/23", "https://example.org/a/b", "timm/resnet18", "1 / 2", "a ~ b"]
+)
 def test_a_slash_alone_is_no_path(report, text):
     report.training["note"] = text
     assert report.to_dict()["training"]["note"] == text
@@ -126,6 +138,7 @@ def test_a_token_never_gets_into_a_report_nor_into_the_message(report):
     assert "a1B2" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("plain_plots")
 @pytest.mark.parametrize("fails_at", range(1, 5))
 def test_a_rename_that_fails_midway_leaves_the_old_report_whole(report, quick_report, tmp_path, monkeypatch, fails_at):
     report.save(tmp_path)
@@ -144,6 +157,7 @@ def test_a_rename_that_fails_midway_leaves_the_old_report_whole(report, quick_re
     assert contents(tmp_path) == before
 
 
+@pytest.mark.usefixtures("plain_plots")
 def test_a_plot_that_fails_leaves_the_old_report_whole(report, quick_report, tmp_path, monkeypatch):
     report.save(tmp_path)
     before = contents(tmp_path)
@@ -153,28 +167,31 @@ def test_a_plot_that_fails_leaves_the_old_report_whole(report, quick_report, tmp
     assert contents(tmp_path) == before
 
 
+@pytest.mark.usefixtures("plain_plots")
 def test_the_json_file_is_renamed_last(report, tmp_path, monkeypatch):
     targets = []
-    monkeypatch.setattr(
-        os, "replace", lambda source, target, replace=os.replace: (targets.append(target.name), replace(source, target))
-    )
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda source, target: (targets.append(target.name), replace(source, target)))
     report.save(tmp_path)
     assert targets[-1] == "privacy_report.json"
     assert set(targets) == FILES
 
 
+@pytest.mark.usefixtures("plain_plots")
 def test_what_a_killed_process_left_is_swept_by_the_next_save(report, tmp_path):
     (tmp_path / ".privacy_report.json.tmp").write_text("half a re")
     report.save(tmp_path)
     assert set(contents(tmp_path)) == FILES
 
 
+@pytest.mark.usefixtures("plain_plots")
 def test_a_file_in_the_folders_place_is_refused(report, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="which is a file"):
         report.save(tmp_path / "file")
 
 
+@pytest.mark.usefixtures("plain_plots")
 def test_push_writes_report_and_card_and_hands_the_folder_over(folder_report, model_folder, monkeypatch):
     pushed = {}
     monkeypatch.setattr(
@@ -188,6 +205,7 @@ def test_push_writes_report_and_card_and_hands_the_folder_over(folder_report, mo
     assert "library_name: timm" in card
 
 
+@pytest.mark.usefixtures("plain_plots")
 def test_push_does_not_change_the_card_data_it_is_given(folder_report, model_folder, monkeypatch):
     monkeypatch.setattr(report_module, "push_folder", lambda *_, **__: None)
     data = CardData(pipeline_tag="image-classification")

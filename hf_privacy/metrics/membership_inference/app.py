@@ -20,7 +20,7 @@ EXAMPLE = """\
 
 def compute(arguments: str) -> dict:
     """Result of the module for a JSON object of its arguments."""
-    module = evaluate.load(str(Path(__file__).with_name("membership_inference.py")))
+    module = evaluate.load(str(Path(__file__).with_name("membership_inference.py")), keep_in_memory=True)
     try:
         values = json.loads(arguments)
     except json.JSONDecodeError as error:

@@ -24,7 +24,7 @@ EXAMPLE = """\
 
 def compute(arguments: str) -> dict:
     """Result of the module for a JSON object of its arguments."""
-    module = evaluate.load(str(Path(__file__).with_name("rmia.py")))
+    module = evaluate.load(str(Path(__file__).with_name("rmia.py")), keep_in_memory=True)
     try:
         values = json.loads(arguments)
     except json.JSONDecodeError as error:
