@@ -66,17 +66,11 @@ class RandomFlipCrop:
         """A new batch of the same shape."""
         n, _, height, width = pixel_values.shape
         device = pixel_values.device
-        padded = torch.nn.functional.pad(pixel_values, [self.padding] * 4)
-        top = torch.randint(2 * self.padding + 1, (n, 1), device=device)
-        left = torch.randint(2 * self.padding + 1, (n, 1), device=device)
-        mirrored = torch.rand(n, 1, device=device) < 0.5
-        across = torch.arange(width, device=device)
-        rows = top + torch.arange(height, device=device)
-        columns = left + torch.where(mirrored, across.flip(0), across)
-        images = torch.arange(n, device=device)[:, None, None]
-        return (
-            padded.permute(0, 2, 3, 1)[images, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
-        )
+        padded = torch.nn.functional.pad(random_flip(pixel_values), [self.padding] * 4)
+        top, left = torch.randint(2 * self.padding + 1, (2, n), device=device)
+        # every crop there is, as a view [B, C, top, left, H, W]; indexing copies one for each image
+        crops = padded.unfold(2, height, 1).unfold(3, width, 1)
+        return crops[torch.arange(n, device=device), :, top, left].contiguous()
 
     def __repr__(self) -> str:
         """How it was built, for recipe hashes."""

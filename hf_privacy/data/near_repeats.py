@@ -1,9 +1,9 @@
 """Pairs of rows whose mean absolute difference is small, all of them, without comparing all pairs.
 
 Averaging over a block cannot increase a mean absolute difference: for arrays x and y cut into blocks b with a share
-w_b of the elements,  Σ_b w_b |mean_b(x) − mean_b(y)| ≤ mean |x − y|  (triangle inequality). Rows within the tolerance are
-therefore within it on a few block means too. A k-d tree finds those candidates, a finer grid thins them out, and
-full rows decide: nothing is missed and nothing is reported unseen.
+w_b of the elements,  Σ_b w_b |mean_b(x) − mean_b(y)| ≤ mean |x − y|  (triangle inequality). Rows within the tolerance
+are therefore within it on a few block means too. A k-d tree finds those candidates, a finer grid thins them out, and
+the full rows decide: nothing is missed and nothing is reported unseen.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A dataset that is already tensors: a batch costs one index_select per column.
+"""A dataset that is already tensors: a batch costs one copy of its rows per column.
 
 With images decoded and transformed once, an epoch of a small model is spent on the model and not on the loader.
 """
@@ -25,7 +25,7 @@ class TensorDataset(Dataset):
     Parameters
     ----------
     tensors : mapping of str to tensor[N, ...]
-        Model inputs by the name the model knows them under, and "labels".
+        On the CPU: model inputs by the name the model knows them under, and "labels".
     padding_side : {"right", "left"}, optional
         For padded text with an "attention_mask": a batch is trimmed to its longest row on this side.
     sequence_columns : sequence of str
@@ -58,8 +58,8 @@ class TensorDataset(Dataset):
         self._tensors = dict(tensors)
         self._padding_side = padding_side
         self._sequence_columns = tuple(sequence_columns)
-        self._token_counts = tensors["attention_mask"].sum(dim=1) if padding_side else None
-        self._rows: torch.Tensor | None = None
+        self._token_counts = tensors["attention_mask"].sum(dim=1).numpy() if padding_side else None
+        self._rows: np.ndarray | None = None
         self._augmentation: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     @property
@@ -76,7 +76,7 @@ class TensorDataset(Dataset):
         """The whole tensor of that name, in the rows of this view, untrimmed and unaugmented."""
         if name not in self._tensors:
             raise InputError(f"column is {name!r} and the dataset has {', '.join(self._tensors)}")
-        return self._tensors[name] if self._rows is None else self._tensors[name].index_select(0, self._rows)
+        return self._tensors[name] if self._rows is None else _take(self._tensors[name], self._rows)
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -90,14 +90,14 @@ class TensorDataset(Dataset):
 
     def __getitems__(self, indices: Rows) -> Batch:
         """A batch: a dictionary of tensors with one row for each index; no index gives tensors of length 0."""
-        rows = torch.as_tensor(indices, dtype=torch.long)
+        rows = np.asarray(indices, dtype=np.int64)
         if self._rows is not None:
             rows = self._rows[rows]
         span = self._span(rows)
         batch = {}
         for name, tensor in self._tensors.items():
             source = tensor[:, span] if span is not None and name in self._sequence_columns else tensor
-            batch[name] = source.index_select(0, rows)
+            batch[name] = _take(source, rows)
         return self._augmented(batch, single=False)
 
     def subset(self, indices: Rows) -> TensorDataset:
@@ -110,14 +110,12 @@ class TensorDataset(Dataset):
         """
         rows = torch.as_tensor(np.array(indices))  # a copy: a split's arrays are read-only, which torch warns about
         if rows.ndim != 1 or (len(rows) and (rows.dtype.is_floating_point or rows.dtype == torch.bool)):
-            raise InputError(
-                f"indices has shape {tuple(rows.shape)} and type {rows.dtype}: pass a flat list of integers"
-            )
-        rows = rows.long()
+            raise InputError(f"indices has shape {rows.shape} and type {rows.dtype}: pass a flat list of integers")
+        rows = rows.astype(np.int64)
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
             raise InputError(f"indices goes from {rows.min()} to {rows.max()} and the rows from 0 to {len(self) - 1}")
         view = self._copy()
-        view._rows = rows.clone() if self._rows is None else self._rows[rows]
+        view._rows = rows if self._rows is None else self._rows[rows]
         return view
 
     def with_augmentation(self, augmentation: Callable[[torch.Tensor], torch.Tensor] | None) -> TensorDataset:
@@ -141,7 +139,7 @@ class TensorDataset(Dataset):
         view.__dict__.update(self.__dict__)
         return view
 
-    def _span(self, rows: torch.Tensor) -> slice | None:
+    def _span(self, rows: np.ndarray) -> slice | None:
         if self._token_counts is None:
             return None
         longest = max(1, int(self._token_counts[rows].max())) if len(rows) else 1
@@ -151,6 +149,11 @@ class TensorDataset(Dataset):
         if self._augmentation is not None:
             batch["pixel_values"] = self._augmentation(batch["pixel_values"])
         return {name: tensor[0] for name, tensor in batch.items()} if single else batch
+
+
+def _take(tensor: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+    """A copy of these rows. NumPy copies on one thread; torch's own would wait for threads that busy cores delay."""
+    return torch.from_numpy(tensor.numpy()[rows])
 
 
 def collate_batch(batch: Batch | Sequence[Batch]) -> Batch:

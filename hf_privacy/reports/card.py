@@ -24,7 +24,7 @@ from hf_privacy.reports.card_data import (
 from hf_privacy.reports.explain import percent, rate, what_it_does_not_mean, what_it_means
 from hf_privacy.reports.files import write_together
 from hf_privacy.reports.leaks import refuse_leaks
-from hf_privacy.reports.page import TEMPLATES, utility_rows
+from hf_privacy.reports.page import TEMPLATES, over_runs_rows, utility_rows
 
 if TYPE_CHECKING:
     from hf_privacy.reports.report import PrivacyReport
@@ -216,6 +216,7 @@ def _values(report: PrivacyReport | None, card_data: CardData) -> dict[str, Any]
         "adapter": card_data.library_name == "peft" or bool(report and report.model["adapter"]),
         "fprs": sorted({e["fpr"] for a in report.attacks for e in a["tpr_at_fpr"]}) if report else [],
         "utility": utility_rows(report) if report else [],
+        "over_runs": over_runs_rows(report) if report else [],
         "headline": report.headline() if report else None,
         "meaning": what_it_means(report) if report else [],
         "no_meaning": what_it_does_not_mean(report) if report else [],

@@ -113,7 +113,7 @@ def what_it_means(report: PrivacyReport) -> list[str]:
         "FPR first.",
         f"Brackets are {percent(report.attacks[0]['confidence'])} confidence intervals over the "
         f"{report.split['n_members']:,} members and {report.split['n_nonmembers']:,} non-members audited. Those of "
-        "the TPR take the threshold as given, and none covers how the figures would differ for another training run.",
+        f"the TPR take the threshold as given, and none covers {_other_runs(report)}",
     ]
     if report.depth == "full" and report.references is not None:
         sentences.append(
@@ -163,6 +163,15 @@ def what_it_does_not_mean(report: PrivacyReport) -> list[str]:
     if report.epsilon["upper"] is None:
         sentences.append("No differential-privacy guarantee (upper bound on ε) comes with this model.")
     return sentences
+
+
+def _other_runs(report: PrivacyReport) -> str:
+    if report.targets is None:
+        return "how the figures would differ for another training run."
+    return (
+        "how the figures would differ for another training run: for that, the same attacks were made on "
+        f"{report.targets['n_targets']} models of the same recipe, trained on parts of the same data."
+    )
 
 
 def _named(attack: dict[str, Any]) -> str:

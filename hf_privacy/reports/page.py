@@ -42,6 +42,7 @@ def render_page(report: PrivacyReport, *, roc_png: bytes, scores_png: bytes) -> 
             roc_png=base64.b64encode(roc_png).decode(),
             scores_png=base64.b64encode(scores_png).decode(),
             utility=utility_rows(report),
+            over_runs=over_runs_rows(report),
             facts=_facts(report),
         )
     )
@@ -56,6 +57,16 @@ def _environment() -> Environment:
     environment.filters.update(percent=percent)
     environment.globals.update(rate=rate)
     return environment
+
+
+def over_runs_rows(report: PrivacyReport) -> list[tuple[str, dict[str, float], dict[float, dict[str, float]]]]:
+    """Give title, AUC and, by FPR, TPR over several training runs of each attack; none where one run was attacked."""
+    if report.targets is None:
+        return []
+    return [
+        (attack["title"], attack["auc"], {entry["fpr"]: entry for entry in attack["tpr_at_fpr"]})
+        for attack in report.targets["attacks"]
+    ]
 
 
 def utility_rows(report: PrivacyReport) -> list[tuple[str, dict[str, float], float]]:
@@ -86,7 +97,7 @@ def _facts(report: PrivacyReport) -> list[tuple[str, list[tuple[str, str]]]]:
             ("Members, non-members", f"{split['n_members']:,}, {split['n_nonmembers']:,}"),
             ("Population", f"{split['n_population']:,}"),
             ("Stratified", _text(split["stratified"])),
-            ("Repeats across the split", f"{split['exact_repeats']:,} exact, {_near(split['near_repeats'])}"),
+            ("Repeats across the split", _repeats(split)),
             ("Hash of the split", split["hash"]),
         ]),
         ("Audit", [
@@ -132,8 +143,9 @@ def _with_revision(name: str | None, revision: str | None) -> str:
     return f"{name} @ {revision[:12]}" if name and revision else _text(name)
 
 
-def _near(count: int | None) -> str:
-    return "near repeats not counted" if count is None else f"{count:,} near"
+def _repeats(split: dict[str, Any]) -> str:
+    kinds = ("exact", split["exact_repeats"]), ("near", split["near_repeats"])
+    return ", ".join(f"{kind} repeats not counted" if n is None else f"{n:,} {kind}" for kind, n in kinds)
 
 
 def _references(references: dict[str, Any] | None) -> list[tuple[str, str]]:

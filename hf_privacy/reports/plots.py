@@ -60,7 +60,7 @@ def roc_figure(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str,
     -------
     Figure
     """
-    figure = Figure(figsize=(7.0, 6.0), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(7.0, 6.8), layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     floor = min(1.0 / attack["n_nonmembers"] for attack in attacks)
     axes.plot([floor, 1], [floor, 1], color="#8A8A8A", linewidth=1, linestyle=":", label="guessing")
@@ -82,7 +82,9 @@ def roc_figure(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str,
     axes.set_title("Membership inference: ROC, logarithmic axes", loc="left", fontsize=11)
     axes.grid(which="major", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.legend(loc="lower right", fontsize=8.5, framealpha=0.95)
+    # Outside, because the curves of a weak attack run where a legend would fit.
+    columns = 2 if max(len(_legend(attack)) for attack in attacks) < 50 else 1
+    figure.legend(loc="outside lower left", ncols=columns, fontsize=8.5, frameon=False)
     return figure
 
 

@@ -69,6 +69,7 @@ def _report(n: int) -> dict:
             "member_loss": 0.012,
             "nonmember_loss": 0.151,
         },
+        "targets": None,
         "memorization_bins": None,
         "robustness": None,
         "unlearning": None,
@@ -94,6 +95,26 @@ def report_dict() -> dict:
 
 @pytest.fixture
 def report(report_dict: dict) -> PrivacyReport:
+    return PrivacyReport.from_dict(report_dict)
+
+
+@pytest.fixture
+def report_over_runs(report_dict: dict) -> PrivacyReport:
+    """With the same attack on four training runs."""
+    report_dict["targets"] = {
+        "n_targets": 4,
+        "confidence": 0.95,
+        "attacks": [
+            {
+                "name": "lira",
+                "title": "LiRA",
+                "auc": {"mean": 0.7654, "low": 0.75, "high": 0.78},
+                "tpr_at_fpr": [{"fpr": 0.01, "mean": 0.21, "low": -0.01, "high": 0.43}],
+            }
+        ],
+        "member_accuracy": {"mean": 0.99, "low": 0.98, "high": 1.01},
+        "nonmember_accuracy": {"mean": 0.96, "low": 0.95, "high": 0.97},
+    }
     return PrivacyReport.from_dict(report_dict)
 
 

@@ -287,3 +287,8 @@ def test_card_data_of_a_transformers_folder_and_of_an_empty_one(tmp_path):
     assert card_data_of_folder(tmp_path) == CardData()
     (tmp_path / "config.json").write_text('{"architectures": ["BertForSequenceClassification"]}')
     assert card_data_of_folder(tmp_path) == CardData(library_name="transformers", pipeline_tag="text-classification")
+
+
+def test_figures_over_several_training_runs_have_their_own_table(report_over_runs):
+    card = render_card(report_over_runs, CardData())
+    assert "| LiRA | 0.765 [0.750, 0.780] | – | 21.0 % [-1.0, 43.0] | – |" in card

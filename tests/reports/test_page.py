@@ -127,3 +127,17 @@ def test_a_quick_report_has_its_page_too(quick_report):
     _, page = page_of(quick_report)
     assert "Quick depth" in page.text
     assert "quick audit" in page.text
+
+
+def test_figures_over_several_training_runs_have_their_own_table(report, report_over_runs):
+    assert "training runs" not in page_of(report)[1].text
+    text = page_of(report_over_runs)[1].text
+    for said in (
+        "Over 4 training runs",
+        "0.765",
+        "[0.750, 0.780]",
+        "21.0 %",
+        "[-1.0, 43.0]",
+        "on 4 models of the same",
+    ):
+        assert said in text

@@ -44,7 +44,7 @@ def test_a_users_dark_style_does_not_reach_the_plots(report):
 
 
 def test_every_attack_and_the_diagonal_stand_in_the_legend(report):
-    legend = roc_figure(report.attacks, report.curves).axes[0].get_legend()
+    (legend,) = roc_figure(report.attacks, report.curves).legends
     labels = [text.get_text() for text in legend.get_texts()]
     assert labels[0] == "guessing"
     assert [label.partition(" · ")[0] for label in labels[1:]] == [attack["title"] for attack in report.attacks]

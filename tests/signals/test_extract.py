@@ -141,7 +141,7 @@ def test_labels_outside_the_models_range_are_refused():
 
 def test_trap_7_two_processes_see_every_example_once_and_equal_one_process_exactly(tmp_path):
     """1 example (one process has none) and 37 (no multiple of anything) under a DDP-wrapped model."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
         [*command, str(SCRIPT), str(tmp_path)], env=environment, capture_output=True, text=True, timeout=120

@@ -205,9 +205,8 @@ def test_opening_does_not_touch_a_file_another_process_is_writing(store):
 
 
 def test_a_claim_is_exclusive_and_ends_with_its_block(store):
-    with store.claim(2) as first:
-        with store.claim(2) as second, store.claim(3) as other:
-            assert (first, second, other) == (True, False, True)
+    with store.claim(2) as first, store.claim(2) as second, store.claim(3) as other:
+        assert (first, second, other) == (True, False, True)
     with store.claim(2) as again:
         assert again
 

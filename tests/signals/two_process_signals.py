@@ -22,7 +22,13 @@ def example(n_examples: int) -> tuple[torch.nn.Module, TensorDataset]:
         task="image-classification",
         num_labels=4,
         from_scratch=True,
-        model_kwargs={"num_channels": 1, "embedding_size": 8, "hidden_sizes": [8], "depths": [1], "layer_type": "basic"},
+        model_kwargs={
+            "num_channels": 1,
+            "embedding_size": 8,
+            "hidden_sizes": [8],
+            "depths": [1],
+            "layer_type": "basic",
+        },
         seed=1,
     )
     generator = torch.Generator().manual_seed(0)
