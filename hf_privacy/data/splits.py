@@ -244,7 +244,7 @@ def make_split(
     return MembershipSplit(
         *drawn,
         n_examples=len(dataset),
-        dataset_fingerprint=fingerprint or fingerprint_of(dataset),
+        dataset_fingerprint=fingerprint_of(dataset) if fingerprint is None else fingerprint,
         seed=None if explicit else seed,
         stratified=stratify,
         label_column=label_column if stratify else None,

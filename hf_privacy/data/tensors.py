@@ -108,8 +108,8 @@ class TensorDataset(Dataset):
         InputError
             For indices that are no row numbers of this view.
         """
-        rows = torch.as_tensor(np.array(indices))  # a copy: a split's arrays are read-only, which torch warns about
-        if rows.ndim != 1 or (len(rows) and (rows.dtype.is_floating_point or rows.dtype == torch.bool)):
+        rows = np.array(indices)
+        if rows.ndim != 1 or (len(rows) and not np.issubdtype(rows.dtype, np.integer)):
             raise InputError(f"indices has shape {rows.shape} and type {rows.dtype}: pass a flat list of integers")
         rows = rows.astype(np.int64)
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):

@@ -154,7 +154,7 @@ def _chosen_rows(rows: datasets.Dataset, data: DataSection) -> datasets.Dataset:
         label_column=data.label_column,
         stratify=data.stratify,
         seed=data.split_seed,
-        fingerprint="",
+        fingerprint="the subset is fingerprinted, not what it is taken from",
     ).members
     return rows.select(chosen)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -113,10 +115,10 @@ def recipe_hash(trainer: PrivacyTrainer, plan: ReferencePlan, *, dataset_fingerp
         "trainer": f"{type(trainer).__module__}.{type(trainer).__qualname__}",
         "defense": trainer.defense_name,
         "arguments": arguments,
-        "callbacks": [f"{type(c).__qualname__}{sorted(_plain(vars(c)).items())}" for c in trainer.initial_callbacks],
+        "callbacks": [_name_of(callback) for callback in trainer.initial_callbacks],
         "initial_weights": _initial_weights_hash(trainer),
         "processor": None if processor is None else type(processor).__name__,
-        "augmentation": repr(getattr(trainer.train_dataset, "augmentation", None)),
+        "augmentation": _name_of(trainer.train_dataset.augmentation),
         "dataset": dataset_fingerprint,
         "pool": pool_hash,
         "plan": hashlib.sha256(plan.membership.tobytes()).hexdigest(),
@@ -137,6 +139,13 @@ def _initial_weights_hash(trainer: PrivacyTrainer) -> str:
     trainable = sorted(name for name, parameter in model.named_parameters() if parameter.requires_grad)
     digest.update("|".join(trainable).encode())
     return digest.hexdigest()
+
+
+def _name_of(augmentation: Callable | None) -> str:
+    """A function's name, or an object's type and plain settings: the same in every process, unlike most ``repr``."""
+    if augmentation is None or isinstance(augmentation, FunctionType):
+        return getattr(augmentation, "__qualname__", "none")
+    return f"{type(augmentation).__qualname__}{sorted(_plain(vars(augmentation)).items())}"
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

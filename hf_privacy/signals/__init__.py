@@ -18,7 +18,15 @@ _MODULE_OF = {
     "signals_from_logits": "scores",
 }
 
-__all__ = sorted(_MODULE_OF)
+__all__ = [
+    "QUERY_NAMES",
+    "SIGNAL_NAMES",
+    "SignalStore",
+    "average_queries",
+    "compute_signals",
+    "evaluation_mode",
+    "signals_from_logits",
+]
 
 if TYPE_CHECKING:
     from hf_privacy.signals.extract import QUERY_NAMES, average_queries, compute_signals, evaluation_mode

@@ -74,7 +74,7 @@ def test_a_seed_fixes_every_weight_and_leaves_the_callers_random_state_alone(kin
 
 
 def test_a_timm_model_from_scratch_keeps_timms_own_initialisation():
-    """The transformers wrapper alone would draw every weight from N(0, 0.02²) and lose the zero-initialised branches."""
+    """The transformers wrapper alone draws every weight from N(0, 0.02²) and loses the zero-initialised branches."""
     model = load_model(
         "timm/resnet18.a1_in1k", task="image-classification", num_labels=3, from_scratch=True, seed=0
     ).timm_model
@@ -88,7 +88,7 @@ def test_a_timm_model_from_scratch_keeps_timms_own_initialisation():
 
 @pytest.mark.parametrize("kind", SCRATCH)
 def test_another_number_of_classes_gets_a_fresh_head_on_the_same_body(kind, tmp_path):
-    name, task, _ = SCRATCH[kind]
+    task = SCRATCH[kind][1]
     model = scratch(kind)
     model.save_pretrained(tmp_path)
     wider = load_model(tmp_path, task=task, num_labels=5, seed=1).eval()
