@@ -69,9 +69,7 @@ def assemble_report(
     membership = table.membership
     attacks = []
     for attack in scores:
-        summary = summarize(
-            attack.scores, membership, fprs=tuple(options.fprs), confidence=options.confidence
-        )
+        summary = summarize(attack.scores, membership, fprs=tuple(options.fprs), confidence=options.confidence)
         attacks.append(
             {
                 "name": attack.name,

@@ -162,8 +162,8 @@ def _reference_run(
 ) -> ReferenceRun:
     if trainer is None:
         raise InputError(
-            "a full audit of a saved model needs trainer: a PrivacyTrainer with the recipe the model was trained with, "
-            "so that reference models mirror it; or use depth='quick'"
+            "a full audit of a saved model needs trainer: a PrivacyTrainer with the recipe the model was trained "
+            "with, so that reference models mirror it; or use depth='quick'"
         )
     return reference_run(
         trainer,

@@ -57,6 +57,10 @@ class Options:
         InputError
             When neither is given, or the folder holds no run.
         """
+        if self.config is not None and self.folder is not None:
+            raise InputError(
+                "--config and --folder are both given: pass one; the folder of a recipe is its output_dir"
+            )
         if self.config is not None:
             return Recipe.load(self.config).override(self.overrides)
         if self.folder is not None:
@@ -125,7 +129,9 @@ def _parser() -> argparse.ArgumentParser:
         if name == "push":
             command.add_argument("--dry-run", action="store_true", help="pass the gate, list the commit, send nothing")
             command.add_argument("--repo-id", metavar="ID", help="owner/name on the Hub (or push.repo_id)")
-            command.add_argument("--allow-unaudited", action="store_true", help="push without a report; the card says so")
+            command.add_argument(
+                "--allow-unaudited", action="store_true", help="push without a report; the card says so"
+            )
     return parser
 
 

@@ -7,10 +7,14 @@ import sys
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hf_privacy.cli.arguments import Options
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.config import Recipe
+
+if TYPE_CHECKING:
+    from hf_privacy.recipe import Experiment, RunFolder
 
 
 def run(options: Options) -> int:
@@ -20,32 +24,24 @@ def run(options: Options) -> int:
     launched = int(os.environ.get("WORLD_SIZE", 1)) > 1
     if launched:
         _leave_distributed(local_rank)
-    if options.flags["worker"] or rank > 0:
-        _work(recipe, launched_by_us=bool(options.flags["worker"]))
-    else:
+    if options.flags["worker"]:
+        from hf_privacy.references.workers import stop_with_parent
+
+        stop_with_parent()
+    if not options.flags["worker"] and rank == 0:
         report_of(recipe, spawn_workers=not launched)
+    elif recipe.audit.depth == "full":
+        _work(recipe)
     return 0
 
 
 def report_of(recipe: Recipe, *, spawn_workers: bool = True) -> None:
     """Audit ``recipe``'s trained model and print the table."""
     from hf_privacy.auditing import Provenance, audit
-    from hf_privacy.hub import weights_sha256
     from hf_privacy.models import load_base_classifier
-    from hf_privacy.recipe import RunFolder, prepare
     from hf_privacy.reports import card_data_of_folder, write_card
 
-    folder = RunFolder(Path(recipe.output_dir))
-    record = folder.record()
-    folder.start(recipe)
-    if weights_sha256(folder.path) != record["weights_sha256"]:
-        raise InputError(f"the weights in {str(folder.path)!r} are not those that were trained there: train them again")
-    experiment = prepare(recipe)
-    if experiment.split.hash != record["split_hash"]:
-        raise InputError(
-            "the split is of another dataset: the data changed since the model was trained; restore it, or train again "
-            "in another output_dir"
-        )
+    folder, record, experiment = _trained(recipe, with_repeats=True)
     base = None
     if not recipe.model.from_scratch:
         base = load_base_classifier(
@@ -82,19 +78,33 @@ def report_of(recipe: Recipe, *, spawn_workers: bool = True) -> None:
     print(f"report: {folder.path / 'privacy_report.html'}")
 
 
-def _work(recipe: Recipe, *, launched_by_us: bool) -> None:
+def _trained(recipe: Recipe, *, with_repeats: bool) -> tuple[RunFolder, dict[str, Any], Experiment]:
+    """The recipe's folder, training record and data, when the folder holds its trained model on the same data."""
+    from hf_privacy.hub import weights_sha256
+    from hf_privacy.recipe import RunFolder, prepare
+
+    folder = RunFolder(Path(recipe.output_dir))
+    record = folder.record()
+    folder.start(recipe)
+    if weights_sha256(folder.path) != record["weights_sha256"]:
+        raise InputError(f"the weights in {str(folder.path)!r} are not those that were trained there: train again")
+    experiment = prepare(recipe, with_repeats=with_repeats)
+    if experiment.split.hash != record["split_hash"]:
+        raise InputError(
+            "the split is of another dataset: the data changed since the model was trained; restore it, or train "
+            "again in another output_dir"
+        )
+    return folder, record, experiment
+
+
+def _work(recipe: Recipe) -> None:
     """Train references into the store until it is whole; the main process makes the report."""
     from transformers.utils import logging
 
-    from hf_privacy.recipe import RunFolder, prepare
     from hf_privacy.references import reference_run
-    from hf_privacy.references.workers import stop_with_parent
 
-    if launched_by_us:
-        stop_with_parent()
     logging.disable_progress_bar()
-    folder = RunFolder(Path(recipe.output_dir))
-    experiment = prepare(recipe, with_repeats=False)
+    folder, _, experiment = _trained(recipe, with_repeats=False)
     options = recipe.audit
     reference_run(
         experiment.trainer(output_dir=folder.private),
@@ -108,7 +118,7 @@ def _work(recipe: Recipe, *, launched_by_us: bool) -> None:
     ).train(batch_size=options.batch_size, keep_weights=options.keep_weights)
 
 
-def _workers(recipe: Recipe, folder) -> AbstractContextManager | None:
+def _workers(recipe: Recipe, folder: RunFolder) -> AbstractContextManager | None:
     """The processes beside this one: on CPU one a core in all, on GPUs one a device, or as the recipe says."""
     import torch
 

@@ -9,7 +9,10 @@ from hf_privacy.cli.arguments import Options
 
 def run(options: Options) -> int:
     """Print the report of a model's folder and draw page, plots and card from its JSON again."""
-    folder = Path(options.folder if options.folder is not None else options.recipe().output_dir)
+    if options.folder is not None and options.config is None and not options.overrides:
+        folder = Path(options.folder)
+    else:
+        folder = Path(options.recipe().output_dir)
     from hf_privacy.reports import PrivacyReport, card_data_of_folder, write_card
 
     report = PrivacyReport.load(folder)

@@ -17,12 +17,11 @@ def run(options: Options) -> int:
 def train(options: Options) -> None:
     """Train the recipe's model into its ``output_dir`` unless it is there."""
     recipe = options.recipe()
-    from transformers.trainer_utils import get_last_checkpoint
-
     from hf_privacy.auditing import repeats_across
     from hf_privacy.cli.plain_progress import show_progress
     from hf_privacy.hub import weights_sha256
     from hf_privacy.recipe import RunFolder, prepare
+    from hf_privacy.references import last_whole_checkpoint
 
     folder = RunFolder(Path(recipe.output_dir))
     if folder.is_trained:
@@ -47,7 +46,7 @@ def train(options: Options) -> None:
         )
     trainer.accelerator.wait_for_everyone()
     started = time.perf_counter()
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder.path)))
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder.path))
     seconds = time.perf_counter() - started
     accuracy = {
         name: _accuracy(trainer, dataset)

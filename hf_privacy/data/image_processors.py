@@ -75,14 +75,10 @@ def image_processor_for(
             changed["input_size"] = [channels, *changed["input_size"][1:]]
         for name, values in (("mean", mean), ("std", std)):
             kept = list(changed[name])
-            # timm sums the first layer's weights when it takes grey images, so the mean colour is the grey's
-            changed[name] = (
-                list(values)
-                if values is not None
-                else kept
-                if len(kept) == channels
-                else [sum(kept) / len(kept)] * channels
-            )
+            if len(kept) != channels:
+                # timm sums the first layer's weights when it takes grey images, so the mean colour is the grey's
+                kept = [sum(kept) / len(kept)] * channels
+            changed[name] = kept if values is None else list(values)
         config.pretrained_cfg = changed
         return TimmWrapperImageProcessor(changed, facts.get("architecture"))
 

@@ -104,7 +104,8 @@ def _load(source: str, split: str | None, *arguments, **options) -> Dataset:
         raise InputError(
             f"dataset {source!r} cannot be read as one table: {reason[0] if reason else error}"
         ) from error
-    except (DatasetsError, FileNotFoundError, ValueError) as error:  # unknown split or configuration, no data files, undecidable format
+    except (DatasetsError, FileNotFoundError, ValueError) as error:
+        # unknown split or configuration, no data files, undecidable or broken format
         raise InputError(f"dataset {source!r}: {str(error).strip().splitlines()[0]}") from error
 
 

@@ -5,7 +5,13 @@ Importing this room lets transformers' Auto classes open tabular models too.
 
 from hf_privacy.models.architectures import TASKS
 from hf_privacy.models.describe import describe_model, public_name
-from hf_privacy.models.loading import load_base_classifier, load_model, load_saved_model, load_tokenizer
+from hf_privacy.models.loading import (
+    load_base_classifier,
+    load_image_processor,
+    load_model,
+    load_saved_model,
+    load_tokenizer,
+)
 from hf_privacy.models.lora import attach_lora, head_modules
 from hf_privacy.models.tabular_mlp import TabularMLPConfig, TabularMLPForClassification
 
@@ -17,6 +23,7 @@ __all__ = [
     "describe_model",
     "head_modules",
     "load_base_classifier",
+    "load_image_processor",
     "load_model",
     "load_saved_model",
     "load_tokenizer",

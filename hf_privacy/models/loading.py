@@ -12,7 +12,9 @@ from peft import PeftConfig, PeftModel
 from safetensors import SafetensorError, safe_open
 from transformers import (
     AutoConfig,
+    AutoImageProcessor,
     AutoTokenizer,
+    BaseImageProcessor,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -149,6 +151,14 @@ def load_tokenizer(name_or_path: str | Path, *, revision: str | None = None) -> 
     """The tokenizer of a text model; a folder or Hub id without one is an `InputError`."""
     try:
         return AutoTokenizer.from_pretrained(str(name_or_path), revision=revision)
+    except (OSError, ValueError) as error:
+        raise InputError(_cannot_load(str(name_or_path), error)) from error
+
+
+def load_image_processor(name_or_path: str | Path, *, revision: str | None = None) -> BaseImageProcessor:
+    """The image processor of a transformers checkpoint; a folder or Hub id without one is an `InputError`."""
+    try:
+        return AutoImageProcessor.from_pretrained(str(name_or_path), revision=revision)
     except (OSError, ValueError) as error:
         raise InputError(_cannot_load(str(name_or_path), error)) from error
 

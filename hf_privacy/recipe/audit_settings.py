@@ -46,8 +46,8 @@ class AuditSettings:
     >>> AuditSettings(depth="full", references=1).check()
     Traceback (most recent call last):
     ...
-    hf_privacy.errors.InputError: references is 1: a full audit needs at least 4 reference models, so that each example is
-    in two and out of two; raise it or use depth 'quick'
+    hf_privacy.errors.InputError: references is 1: a full audit needs at least 4 reference models, so that each example
+    is in two and out of two; raise it or use depth 'quick'
     """
 
     depth: str = "full"
@@ -73,8 +73,8 @@ class AuditSettings:
         # A variance needs two values a side, and references come in pairs that hold an example once.
         if self.depth == "full" and self.references < 4:
             raise InputError(
-                f"references is {self.references}: a full audit needs at least 4 reference models, so that each example "
-                "is in two and out of two; raise it or use depth 'quick'"
+                f"references is {self.references}: a full audit needs at least 4 reference models, so that each "
+                "example is in two and out of two; raise it or use depth 'quick'"
             )
         for name in ("fraction", "confidence"):
             if not 0 < getattr(self, name) < 1:
@@ -90,9 +90,12 @@ class AuditSettings:
                 raise InputError(f"{name} is {value}: pass 1 or more")
         if self.targets > 1 and self.depth != "full":
             raise InputError(f"targets is {self.targets}: further targets are reference models; use depth 'full'")
+        # Without complementary pairs an example's number of IN models would tell a target's membership.
+        if self.targets > 1 and self.fraction != 0.5:
+            raise InputError(f"targets is {self.targets} with fraction {self.fraction}: further targets need 0.5")
         # A target taken from the references loses itself and its complement; two pairs must remain.
         if self.targets > 1 and self.references < 6:
-            raise InputError(f"targets is {self.targets} with {self.references} references: pass at least 6 references")
+            raise InputError(f"targets is {self.targets} with {self.references} references: pass 6 references or more")
         if self.targets > self.references + 1:
             raise InputError(
                 f"targets is {self.targets} with {self.references} references: at most {self.references + 1}, since "

@@ -32,7 +32,7 @@ from hf_privacy.data import (
 )
 from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
 from hf_privacy.errors import InputError
-from hf_privacy.models import load_model, load_tokenizer
+from hf_privacy.models import load_image_processor, load_model, load_tokenizer
 from hf_privacy.recipe.config import DataSection, Recipe, unknown_key
 
 # Each defence: its trainer and the config whose fields the recipe's training section may set.
@@ -132,7 +132,9 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
     fingerprint = dataset_fingerprint(rows)
     split = _split(rows, data, fingerprint)
     repeats = (
-        find_repeats(rows, split=split, column=data.input_column, label_column=data.label_column, near=data.near_repeats)
+        find_repeats(
+            rows, split=split, column=data.input_column, label_column=data.label_column, near=data.near_repeats
+        )
         if with_repeats
         else None
     )
@@ -194,7 +196,7 @@ def _encoded(
             revision=model.revision,
             lora=model.lora,
         )
-        if recipe.task == "image-classification":
+        if size is not None and loaded.config.model_type == "timm_wrapper":
             # A timm checkpoint keeps its preprocessing in the model's configuration; see image_processor_for.
             image_processor_for(loaded, size=size)
         return loaded
@@ -208,15 +210,24 @@ def _encoded(
     if recipe.task == "text-classification":
         tokenizer = load_tokenizer(model.name_or_path, revision=model.revision)
         model_init()
-        dataset = encode_text(
-            rows, tokenizer, text_column=data.input_column, max_length=data.max_length, **columns
-        )
+        dataset = encode_text(rows, tokenizer, text_column=data.input_column, max_length=data.max_length, **columns)
         return dataset, tokenizer, model_init
     if data.image_size is not None:
         size = data.image_size
     elif model.from_scratch:
         _, height, width = image_shape(rows, data.input_column)
         size = (height, width)
-    processor = image_processor_for(model_init(), size=size)
+    processor = _image_processor(recipe, model_init(), size)
     dataset = encode_images(rows, processor, image_column=data.input_column, **columns)
     return dataset, processor, model_init
+
+
+def _image_processor(recipe: Recipe, model: Any, size: Any) -> Any:
+    """The checkpoint's own, resized if asked; for timm models and those from scratch, one that fits the model."""
+    if recipe.model.from_scratch or model.config.model_type == "timm_wrapper":
+        return image_processor_for(model, size=size)
+    processor = load_image_processor(recipe.model.name_or_path, revision=recipe.model.revision)
+    if size is not None:
+        processor.size = {"height": size, "width": size}
+        processor.do_center_crop = False
+    return processor

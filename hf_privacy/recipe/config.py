@@ -148,7 +148,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise InputError(f"config {str(path)!r} is no file: pass a YAML recipe, such as those in recipes/")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"config {path.name} is no valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise InputError(f"config {path.name} holds {type(values).__name__}: a recipe is a mapping of sections")
@@ -164,11 +164,18 @@ def set_dotted(values: dict[str, Any], key: str, value: Any) -> None:
         values = values[parent]
         if not isinstance(values, dict):
             raise InputError(f"{key} is set, but {parent} is no section")
-    values[leaf] = number_or_same(yaml.safe_load(value)) if isinstance(value, str) else value
+    try:
+        values[leaf] = yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError as error:
+        raise InputError(f"{key} is {value!r}, which is no valid YAML: put it in quotes") from error
 
 
 def number_or_same(value: Any) -> Any:
-    """YAML reads 1e-3 as text; a number is meant."""
+    """YAML reads 1e-3 as text; a number is meant, inside lists and mappings too."""
+    if isinstance(value, dict):
+        return {number_or_same(key): number_or_same(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [number_or_same(item) for item in value]
     if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
         return float(value)
     return value
@@ -202,13 +209,13 @@ def _build(cls: Any, values: Any, where: str) -> Any:
 
 def _checked(value: Any, kind: Any, where: str) -> Any:
     kinds = get_args(kind) or (kind,)
-    value = number_or_same(value)
-    if isinstance(value, dict):
-        value = {number_or_same(key): number_or_same(item) for key, item in value.items()}
+    # Where text is meant, 12e4567 is a revision.
+    if str not in kinds:
+        value = number_or_same(value)
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     # In YAML, yes/no are booleans and booleans are integers to Python: neither is a count.
-    if isinstance(value, bool) and bool not in kinds or not isinstance(value, kinds):
+    if (isinstance(value, bool) and bool not in kinds) or not isinstance(value, kinds):
         names = " or ".join("nothing" if k is type(None) else k.__name__ for k in kinds)
         raise InputError(f"{where} is {value!r}: pass {names}")
     return value

@@ -6,13 +6,15 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from hf_privacy.data import MembershipSplit
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.config import Recipe
+
+if TYPE_CHECKING:
+    from hf_privacy.data import MembershipSplit
 
 PRIVATE = "private"
 # Sections that may change between training and audit or push without the model becoming another.
@@ -61,8 +63,8 @@ class RunFolder:
             different = [name for name in ours if name not in LATER_SECTIONS and theirs[name] != ours[name]]
             if different:
                 raise InputError(
-                    f"output_dir {str(self.path)!r} holds a run of another recipe (different: {', '.join(different)}): "
-                    "choose another output_dir, or delete that one"
+                    f"output_dir {str(self.path)!r} holds a run of another recipe (different: {', '.join(different)})"
+                    ": choose another output_dir, or delete that one"
                 )
             return
         self.private.mkdir(parents=True, exist_ok=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 import torch
+from peft import PeftModel
 from transformers import PrinterCallback, set_seed
 from transformers.trainer_callback import ProgressCallback
 
@@ -23,18 +24,19 @@ from hf_privacy.references.plan import ReferencePlan
 # and the seeds, which differ for each reference by design. Everything not named here is part of the recipe's hash.
 NOT_PART_OF_THE_RECIPE = frozenset(
     """
-    output_dir overwrite_output_dir logging_dir logging_strategy logging_steps logging_first_step logging_nan_inf_filter
-    log_level log_level_replica log_on_each_node log_history report_to run_name project trackio_space_id
-    trackio_bucket_id trackio_static_space_id disable_tqdm seed data_seed do_train do_eval do_predict eval_strategy
-    eval_steps eval_delay eval_on_start eval_do_concat_batches eval_accumulation_steps per_device_eval_batch_size
-    prediction_loss_only include_for_metrics metric_for_best_model greater_is_better save_strategy save_steps
-    save_total_limit save_only_model save_on_each_node enable_jit_checkpoint resume_from_checkpoint
-    restore_callback_states_from_checkpoint push_to_hub hub_model_id hub_strategy hub_token hub_private_repo
-    hub_always_push hub_revision hub_create_pr max_auc max_tpr_at_fpr allow_unaudited dataloader_num_workers
-    dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor dataloader_in_order
-    dataloader_multiprocessing_context skip_memory_metrics include_num_input_tokens_seen use_cpu local_rank ddp_backend
-    ddp_timeout accelerator_config torch_empty_cache_steps auto_find_batch_size label_names remove_unused_columns
-    """.split()
+    output_dir overwrite_output_dir logging_dir logging_strategy logging_steps logging_first_step
+    logging_nan_inf_filter log_level log_level_replica log_on_each_node log_history report_to run_name project
+    trackio_space_id trackio_bucket_id trackio_static_space_id disable_tqdm seed data_seed do_train do_eval
+    do_predict eval_strategy eval_steps eval_delay eval_on_start eval_do_concat_batches eval_accumulation_steps
+    per_device_eval_batch_size prediction_loss_only include_for_metrics metric_for_best_model greater_is_better
+    save_strategy save_steps save_total_limit save_only_model save_on_each_node enable_jit_checkpoint
+    resume_from_checkpoint restore_callback_states_from_checkpoint push_to_hub hub_model_id hub_strategy
+    hub_token hub_private_repo hub_always_push hub_revision hub_create_pr max_auc max_tpr_at_fpr allow_unaudited
+    dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor
+    dataloader_in_order dataloader_multiprocessing_context skip_memory_metrics include_num_input_tokens_seen
+    use_cpu local_rank ddp_backend ddp_timeout accelerator_config torch_empty_cache_steps auto_find_batch_size
+    label_names remove_unused_columns
+    """.split()  # noqa: SIM905 - a list of quoted words hides them
 )
 
 
@@ -59,7 +61,8 @@ def reference_trainer(
     Raises
     ------
     InputError
-        If ``trainer`` was built from a model instead of a ``model_init``, or runs on several processes.
+        If ``trainer`` was built from a model instead of a ``model_init``, trains on something else than a
+        `TensorDataset`, picks its best checkpoint, or runs on several processes.
     """
     require_cloneable(trainer)
     args = copy.deepcopy(trainer.args)
@@ -69,7 +72,6 @@ def reference_trainer(
     args.push_to_hub = False
     args.eval_strategy = "no"
     args.logging_strategy = "no"
-    args.load_best_model_at_end = False
     args.report_to = []
     args.disable_tqdm = True
     clone = type(trainer)(
@@ -93,6 +95,16 @@ def require_cloneable(trainer: PrivacyTrainer) -> None:
             "the trainer was built from a model: build it with model_init (a function that returns the untrained "
             "model), so that reference models can start from where it started"
         )
+    if not isinstance(trainer.train_dataset, TensorDataset):
+        raise InputError(
+            f"the trainer's train_dataset is {type(trainer.train_dataset).__name__}: reference models are trained on "
+            "subsets of a TensorDataset; make one with hf_privacy.data.encode_images, encode_text or encode_features"
+        )
+    if trainer.args.load_best_model_at_end:
+        raise InputError(
+            "load_best_model_at_end is set: reference models have no held-out examples to choose a checkpoint by, so "
+            "they would not mirror the target; train without it"
+        )
     if trainer.args.world_size > 1:
         raise InputError(
             f"the trainer runs on {trainer.args.world_size} processes: references are trained one a process; run "
@@ -103,20 +115,21 @@ def require_cloneable(trainer: PrivacyTrainer) -> None:
 def recipe_hash(trainer: PrivacyTrainer, plan: ReferencePlan, *, dataset_fingerprint: str, pool_hash: str) -> str:
     """What must be equal for stored reference signals to be of use: sha256 hex.
 
-    Covers the trainer's class and defence, the arguments that shape the weights, the initial weights under seed 0 (and
-    with them architecture, checkpoint and adapter), the callbacks, the processor, the dataset, the pool and the plan.
+    Covers the trainer's class and defence, the arguments that shape the weights, the model's configuration and its
+    adapter's, the initial weights under seed 0 (and with them the checkpoint), the callbacks, the processor, the
+    dataset, the pool and the plan.
     """
     require_cloneable(trainer)
-    arguments = {
-        name: value for name, value in trainer.args.to_dict().items() if name not in NOT_PART_OF_THE_RECIPE
-    }
+    arguments = {name: value for name, value in trainer.args.to_dict().items() if name not in NOT_PART_OF_THE_RECIPE}
     processor = trainer.processing_class
+    model = _initial_model(trainer)
     description = {
         "trainer": f"{type(trainer).__module__}.{type(trainer).__qualname__}",
         "defense": trainer.defense_name,
         "arguments": arguments,
         "callbacks": [_name_of(callback) for callback in trainer.initial_callbacks],
-        "initial_weights": _initial_weights_hash(trainer),
+        "model": _configuration(model),
+        "initial_weights": _weights_hash(model),
         "processor": None if processor is None else type(processor).__name__,
         "augmentation": _name_of(trainer.train_dataset.augmentation),
         "dataset": dataset_fingerprint,
@@ -124,14 +137,28 @@ def recipe_hash(trainer: PrivacyTrainer, plan: ReferencePlan, *, dataset_fingerp
         "plan": hashlib.sha256(plan.membership.tobytes()).hexdigest(),
         "plan_seed": plan.seed,
     }
-    return hashlib.sha256(json.dumps(description, sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_stable(description), sort_keys=True).encode()).hexdigest()
 
 
-def _initial_weights_hash(trainer: PrivacyTrainer) -> str:
+def _initial_model(trainer: PrivacyTrainer) -> torch.nn.Module:
     state = torch.random.get_rng_state()
     set_seed(0)
     model = trainer.model_init()
     torch.random.set_rng_state(state)
+    return model
+
+
+def _configuration(model: torch.nn.Module) -> dict[str, Any]:
+    """What shapes training and does not show in the initial weights: dropout, activations, LoRA's alpha."""
+    settings = {"config": model.config.to_dict()}
+    if isinstance(model, PeftModel):
+        settings |= {name: adapter.to_dict() for name, adapter in model.peft_config.items()}
+    # Where it was loaded from is not what it is.
+    places = ("_name_or_path", "base_model_name_or_path", "transformers_version")
+    return {part: {k: v for k, v in values.items() if k not in places} for part, values in settings.items()}
+
+
+def _weights_hash(model: torch.nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
@@ -148,7 +175,18 @@ def _name_of(augmentation: Callable | None) -> str:
     return f"{type(augmentation).__qualname__}{sorted(_plain(vars(augmentation)).items())}"
 
 
+def _stable(value: Any) -> Any:
+    """The value as JSON that is the same in every process: sets in order, other objects by their type alone."""
+    if isinstance(value, Mapping):
+        return {str(key): _stable(item) for key, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted(str(item) for item in value)
+    if isinstance(value, (list, tuple)):
+        return [_stable(item) for item in value]
+    if isinstance(value, (bool, int, float, str, type(None))):
+        return value
+    return str(value) if isinstance(value, (torch.dtype, torch.device)) else type(value).__qualname__
+
+
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in values.items() if isinstance(v, (bool, int, float, str, type(None)))}
-
-

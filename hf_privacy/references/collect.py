@@ -17,7 +17,7 @@ from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.progress import progress
 from hf_privacy.references.clone import recipe_hash
 from hf_privacy.references.plan import ReferencePlan, plan_references
-from hf_privacy.references.train import train_references
+from hf_privacy.references.train import remove_checkpoints, train_references
 from hf_privacy.signals import SIGNAL_NAMES, SignalStore
 
 
@@ -56,7 +56,11 @@ class ReferenceRun:
         Returns when every model is done, those claimed by other processes included.
         """
         queries = self.store.queries
-        if len(self.store.completed()) == self.plan.n_models:
+        # A kill just after a model's signals were written leaves its checkpoints behind.
+        done = self.store.completed()
+        for number in done:
+            remove_checkpoints(self.store, number)
+        if len(done) == self.plan.n_models:
             return
         with _shown(self.store, enabled=show_progress), workers or nullcontext():
             while len(self.store.completed()) < self.plan.n_models:
@@ -118,6 +122,7 @@ def reference_run(
         "dataset_fingerprint": split.dataset_fingerprint,
         "split_hash": pool_hash,
         "example_ids_digest": hashlib.sha256(rows.tobytes()).hexdigest(),
+        "encoded_data_digest": _tensors_digest(dataset.subset(rows)),
         "n_models": n_models,
         "n_examples": len(rows),
         "queries": list(queries),
@@ -128,6 +133,18 @@ def reference_run(
     if augmentation is not None:
         train_pool = train_pool.with_augmentation(augmentation)
     return ReferenceRun(trainer, train_pool, dataset.subset(rows), plan, SignalStore.create(folder, metadata))
+
+
+def _tensors_digest(dataset: TensorDataset) -> str:
+    """Of the tensors themselves: another processor, image size or length is other data, whatever the rows."""
+    digest = hashlib.sha256()
+    for start in range(0, len(dataset), 4096):
+        rows = dataset.subset(np.arange(start, min(start + 4096, len(dataset))))
+        for name in sorted(dataset.column_names):
+            tensor = rows.column(name)
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.contiguous().numpy())
+    return digest.hexdigest()
 
 
 @contextmanager

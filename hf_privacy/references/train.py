@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from transformers.trainer_utils import get_last_checkpoint
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
+from hf_privacy.references.checkpoints import last_whole_checkpoint
 from hf_privacy.references.clone import reference_trainer
 from hf_privacy.references.plan import ReferencePlan
 from hf_privacy.signals import SignalStore, compute_signals
@@ -81,13 +81,11 @@ def _train_one(
     batch_size: int,
     keep_weights: bool,
 ) -> None:
-    folder = Path(store.folder) / "models" / f"reference_{number:04d}"
+    folder = _model_folder(store, number)
     seed = plan.model_seed(number)
     started = time.perf_counter()
-    clone = reference_trainer(
-        trainer, train_pool.subset(plan.training_indices(number)), seed=seed, output_dir=folder
-    )
-    clone.train(resume_from_checkpoint=get_last_checkpoint(folder) if folder.is_dir() else None)
+    clone = reference_trainer(trainer, train_pool.subset(plan.training_indices(number)), seed=seed, output_dir=folder)
+    clone.train(resume_from_checkpoint=last_whole_checkpoint(folder))
     seconds = time.perf_counter() - started
     signals = compute_signals(clone.model, audit_dataset, batch_size=batch_size, queries=queries)
     membership = torch.zeros(len(audit_dataset), dtype=torch.bool).numpy()
@@ -105,7 +103,17 @@ def _train_one(
         },
     )
     # Only now: until the signals are on disk, checkpoints are what a killed run resumes from.
+    remove_checkpoints(store, number)
+
+
+def remove_checkpoints(store: SignalStore, number: int) -> None:
+    """Delete what a finished model resumed from, and its folder unless its weights were kept there."""
+    folder = _model_folder(store, number)
     for checkpoint in folder.glob("checkpoint-*"):
-        shutil.rmtree(checkpoint)
-    if not keep_weights:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(checkpoint, ignore_errors=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _model_folder(store: SignalStore, number: int) -> Path:
+    return Path(store.folder) / "models" / f"reference_{number:04d}"

@@ -32,9 +32,9 @@ def compute_signals(
 
     The model runs in evaluation mode, without gradients or augmentation, and each module gets its own mode back
     afterwards. Labels are not passed to the model: signals come from its logits alone, so a smoothed, defended or
-    rescaled training loss cannot leak into the audit. With an accelerator of several processes each takes whole batches from one contiguous
-    stretch of the dataset (every example once, no padding), and all of them get the complete arrays; because batches
-    are cut the same way for any number of processes, so are the values.
+    rescaled training loss cannot leak into the audit. With an accelerator of several processes each takes whole
+    batches from one contiguous stretch of the dataset (every example once, no padding), and all of them get the
+    complete arrays; because batches are cut the same way for any number of processes, the values are the same too.
 
     Parameters
     ----------

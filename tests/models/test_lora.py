@@ -102,9 +102,7 @@ def test_the_saved_adapter_reloads_to_the_function_that_was_trained(case, tmp_pa
     model, batch = adapted(case, tmp_path / "base")
     train(model, batch)
     model.save_pretrained(tmp_path / "adapter")
-    assert not (
-        tmp_path / "adapter" / "config.json"
-    ).exists()  # with it transformers takes the folder for a full model
+    assert not (tmp_path / "adapter" / "config.json").exists()  # it would make this a full model
     reloaded = load_saved_model(tmp_path / "adapter")
     assert not any(module.training for module in reloaded.modules())
     assert torch.equal(reloaded(**batch).logits, model.eval()(**batch).logits)
