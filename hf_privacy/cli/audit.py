@@ -66,7 +66,7 @@ def report_of(recipe: Recipe, *, spawn_workers: bool = True) -> None:
             dataset_revision=recipe.data.revision,
             training_seconds=record["training_seconds"],
         ),
-        worker_pool=_workers(recipe, folder) if spawn_workers else None,
+        worker_pool=reference_workers(recipe, folder) if spawn_workers else None,
         **asdict(recipe.audit),
     )
     data = card_data_of_folder(folder.path)
@@ -118,7 +118,7 @@ def _work(recipe: Recipe) -> None:
     ).train(batch_size=options.batch_size, keep_weights=options.keep_weights)
 
 
-def _workers(recipe: Recipe, folder: RunFolder) -> AbstractContextManager | None:
+def reference_workers(recipe: Recipe, folder: RunFolder) -> AbstractContextManager | None:
     """The processes beside this one: on CPU one a core in all, on GPUs one a device, or as the recipe says."""
     import torch
 
