@@ -134,10 +134,15 @@ def recipe_hash(trainer: PrivacyTrainer, plan: ReferencePlan, *, dataset_fingerp
         "augmentation": _name_of(trainer.train_dataset.augmentation),
         "dataset": dataset_fingerprint,
         "pool": pool_hash,
-        "plan": hashlib.sha256(plan.membership.tobytes()).hexdigest(),
-        "plan_seed": plan.seed,
+        "plan": _plan_hash(plan),
     }
     return hashlib.sha256(json.dumps(_stable(description), sort_keys=True).encode()).hexdigest()
+
+
+def _plan_hash(plan: ReferencePlan) -> str:
+    """Equal for plans of which one continues the other: halves come in pairs, each drawn by itself."""
+    rows = plan.membership[:2] if plan.fraction == 0.5 else plan.membership
+    return hashlib.sha256(f"{plan.seed} {plan.fraction}".encode() + rows.tobytes()).hexdigest()
 
 
 def _initial_model(trainer: PrivacyTrainer) -> torch.nn.Module:

@@ -98,21 +98,21 @@ def plan_references(
         raise InputError(f"fraction is {fraction}: pass a number in (0, 1)")
     if n_examples < 2:
         raise InputError(f"the pool has {n_examples} examples: at least 2 are needed")
-    rng = np.random.default_rng(np.random.SeedSequence([seed, n_models]))
     if fraction == 0.5:
         membership = np.empty((n_models, n_examples), dtype=bool)
         for first in range(0, n_models, 2):
+            # Each pair has a seed of its own: a plan of more models begins with the plan of fewer.
+            rng = np.random.default_rng([seed, first])
             membership[first] = _random_half(labels if stratify else np.zeros_like(labels), rng)
             if first + 1 < n_models:
                 membership[first + 1] = ~membership[first]
     else:
-        # Rounded, since 1 - 0.9 is a little less than 0.1.
-        needed = int(np.ceil(round(1 / min(fraction, 1 - fraction), 9)))
-        if n_models < needed:
+        if fraction * n_models < 1 or (1 - fraction) * n_models < 1:
             raise InputError(
                 f"fraction is {fraction} with {n_models} models: some examples would be IN or OUT for none; train at "
-                f"least {needed} models"
+                f"least {int(np.ceil(round(1 / min(fraction, 1 - fraction), 6)))} models"
             )
+        rng = np.random.default_rng([seed, n_models])
         n_in = np.floor(fraction * n_models + rng.random(n_examples))
         membership = rng.random((n_models, n_examples)).argsort(axis=0) < n_in
     return ReferencePlan(membership=membership, fraction=fraction, seed=seed)

@@ -70,6 +70,8 @@ class SignalStore:
     def create(cls, folder: str | Path, metadata: Mapping[str, Any]) -> SignalStore:
         """Make a store in `folder`, or open the one that is there if its metadata are the same.
 
+        Only ``n_models`` may differ: a larger number lets the store grow, a smaller one sees its first models.
+
         Parameters
         ----------
         folder : str or Path
@@ -91,7 +93,11 @@ class SignalStore:
         wanted = json.loads(json.dumps({"store_version": STORE_VERSION, **metadata}))
         if (folder / METADATA_FILE).is_file():
             store = cls.open(folder)
-            different = sorted(key for key in {*wanted, *store.metadata} if wanted.get(key) != store.metadata.get(key))
+            different = sorted(
+                key
+                for key in {*wanted, *store.metadata} - {"n_models"}
+                if wanted.get(key) != store.metadata.get(key)
+            )
             if different:
                 key = different[0]
                 raise InputError(
@@ -99,7 +105,9 @@ class SignalStore:
                     f"{store.metadata.get(key)!r}, here: {wanted.get(key)!r}): use another folder, or delete this one "
                     "to train its reference models again"
                 )
-            return store
+            if wanted["n_models"] > store.n_models:
+                write_atomically(folder / METADATA_FILE, json.dumps(wanted, indent=2, sort_keys=True).encode())
+            return cls(folder, wanted)
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.glob("reference_*.safetensors")):
             raise InputError(

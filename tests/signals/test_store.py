@@ -258,3 +258,15 @@ def test_workers_share_a_store_and_no_model_is_done_twice(tmp_path):
     done = [int(line) for worker in workers for line in worker.communicate()[0].split()]
     assert sorted(done) == list(range(12))
     assert store.completed() == list(range(12))
+
+
+def test_a_store_grows_and_shows_its_first_models(tmp_path):
+    small = SignalStore.create(tmp_path / "store", metadata(n_models=2))
+    values = {name: np.zeros((len(small.queries), small.n_examples)) for name in small.signals}
+    for model in range(2):
+        small.write(model, values, np.zeros(small.n_examples, dtype=bool))
+    large = SignalStore.create(tmp_path / "store", metadata(n_models=4))
+    assert large.completed() == [0, 1]
+    large.write(3, values, np.ones(small.n_examples, dtype=bool))
+    assert SignalStore.open(tmp_path / "store").n_models == 4
+    assert SignalStore.create(tmp_path / "store", metadata(n_models=2)).membership().shape[0] == 2

@@ -1,0 +1,91 @@
+"""One folder, one recipe: what it holds is never another run's."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from hf_privacy.data import MembershipSplit
+from hf_privacy.errors import InputError
+from hf_privacy.recipe import Recipe, RunFolder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return RunFolder(tmp_path / "run")
+
+
+def test_starting_writes_the_resolved_recipe(folder, make_recipe):
+    recipe = make_recipe()
+    folder.start(recipe)
+    assert Recipe.load(folder.recipe_file) == recipe
+    assert not folder.is_trained
+
+
+def test_the_same_recipe_may_start_again(folder, make_recipe):
+    folder.start(make_recipe())
+    before = folder.recipe_file.stat().st_mtime_ns
+    folder.start(make_recipe())
+    assert folder.recipe_file.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"training": {"learning_rate": 0.5}}, "training"),
+        ({"data": {"split_seed": 9}}, "data"),
+        ({"model": {"kwargs": {"hidden_sizes": [9]}}}, "model"),
+        ({"training": {"seed": 1}, "data": {"max_examples": 9}}, "data, training"),
+    ],
+    ids=str,
+)
+def test_another_recipes_folder_is_refused_and_left_alone(folder, make_recipe, change, named):
+    folder.start(make_recipe())
+    before = folder.recipe_file.read_bytes()
+    with pytest.raises(InputError, match=rf"holds a run of another recipe \(different: {named}\)"):
+        folder.start(make_recipe(**change))
+    assert folder.recipe_file.read_bytes() == before
+
+
+def test_audit_push_name_and_place_may_change_after_training(folder, make_recipe, tmp_path):
+    folder.start(make_recipe())
+    folder.start(make_recipe(audit={"references": 8}, push={"max_auc": 0.6}, name="n", output_dir=tmp_path / "moved"))
+
+
+def test_a_training_is_finished_when_its_record_is_there(folder, make_recipe):
+    folder.start(make_recipe())
+    with pytest.raises(InputError, match="there is no trained model in"):
+        folder.record()
+    split = MembershipSplit([0], [1], [], n_examples=2, dataset_fingerprint="d")
+    folder.finish(split, {"training_seconds": 1.5})
+    assert folder.is_trained
+    assert folder.record() == {"training_seconds": 1.5}
+    assert MembershipSplit.load(folder.split_file).hash == split.hash
+
+
+def test_the_record_is_written_last(folder, make_recipe, monkeypatch):
+    folder.start(make_recipe())
+    monkeypatch.setattr(MembershipSplit, "save", lambda self, path: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        folder.finish(MembershipSplit([0], [1], [], n_examples=2, dataset_fingerprint="d"), {})
+    assert not folder.is_trained
+
+
+def test_files_appear_whole_or_not_at_all(folder, make_recipe, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        folder.start(make_recipe())
+    assert not folder.recipe_file.exists()
+    monkeypatch.undo()
+    folder.start(make_recipe())
+    assert folder.recipe_file.exists()
+
+
+def test_who_was_a_member_lies_in_the_private_folder_alone(folder, make_recipe):
+    folder.start(make_recipe())
+    folder.finish(MembershipSplit([0], [1], [], n_examples=2, dataset_fingerprint="d"), {})
+    assert {path.name for path in folder.path.iterdir()} == {"private"}
