@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from transformers import TrainingArguments
@@ -37,7 +39,8 @@ class PrivacyConfig(TrainingArguments):
     Raises
     ------
     InputError
-        If a token is passed (it would be saved in clear with the arguments), or a checkpoint push is asked for.
+        If a token is passed (it would be saved in clear with the arguments), a checkpoint push is asked for, or a
+        budget is no rate.
 
     Examples
     --------
@@ -59,9 +62,6 @@ class PrivacyConfig(TrainingArguments):
     allow_unaudited: bool = field(default=False, metadata={"help": "Push without a report; the card says so."})
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Hide losses that are not numbers."})
 
-    # TrainingArguments parses these from JSON strings when they come from a command line.
-    _VALID_DICT_FIELDS = [*TrainingArguments._VALID_DICT_FIELDS, "max_tpr_at_fpr"]
-
     def __post_init__(self) -> None:
         if self.hub_token is not None:
             raise InputError(
@@ -75,6 +75,22 @@ class PrivacyConfig(TrainingArguments):
             )
         if not 0 <= self.momentum < 1:
             raise InputError(f"momentum is {self.momentum}: pass a number in [0, 1)")
-        super().__post_init__()
+        if self.max_auc is not None and not 0 <= self.max_auc <= 1:
+            raise InputError(f"max_auc is {self.max_auc}: pass a number in [0, 1]")
         if self.max_tpr_at_fpr is not None:
-            self.max_tpr_at_fpr = {float(fpr): float(tpr) for fpr, tpr in dict(self.max_tpr_at_fpr).items()}
+            self.max_tpr_at_fpr = _tpr_budget(self.max_tpr_at_fpr)
+        super().__post_init__()
+
+
+def _tpr_budget(given: Mapping[float, float] | str) -> dict[float, float]:
+    """The budget as numbers, from a mapping or, on a command line, from JSON (whose keys are strings)."""
+    try:
+        budget = json.loads(given) if isinstance(given, str) else given
+        rates = {float(fpr): float(tpr) for fpr, tpr in dict(budget).items()}
+    except (TypeError, ValueError):
+        rates = {-1.0: -1.0}
+    if not all(0 <= rate <= 1 for pair in rates.items() for rate in pair):
+        raise InputError(
+            f"max_tpr_at_fpr is {given!r}: pass the highest TPR for each FPR, all in [0, 1], such as {{0.01: 0.1}}"
+        )
+    return rates

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import datasets
 import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback
+from transformers import PreTrainedModel, Trainer, TrainerCallback
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.training_args import OptimizerNames
 
@@ -20,7 +22,7 @@ from hf_privacy.defenses.base_config import PrivacyConfig
 from hf_privacy.defenses.batch_sampler import MembershipBatchSampler
 from hf_privacy.defenses.weight_motion import WeightMotionCallback
 from hf_privacy.errors import InputError
-from hf_privacy.hub import plan_push, push_folder, check_login
+from hf_privacy.hub import check_login, plan_push, push_folder
 from hf_privacy.reports import CardData, PrivacyReport, card_data_of_folder, write_card
 
 
@@ -33,6 +35,11 @@ class _EpochCallback(TrainerCallback):
     def on_epoch_begin(self, args, state, control, **kwargs) -> None:
         if self.batch_sampler is not None:
             self.batch_sampler.set_epoch(int(state.epoch or 0))
+
+
+def _refuse_iterable(dataset: Any) -> None:
+    if isinstance(dataset, (torch.utils.data.IterableDataset, datasets.IterableDataset)):
+        raise InputError("train_dataset is iterable: membership needs a dataset with a length and indices")
 
 
 class PrivacyTrainer(Trainer):
@@ -108,7 +115,10 @@ class PrivacyTrainer(Trainer):
             )
         if (model is None) == (model_init is None):
             raise InputError("pass exactly one of model and model_init (model_init where references are trained)")
-        if data_collator is None and isinstance(train_dataset, TensorDataset):
+        _refuse_iterable(train_dataset)
+        if data_collator is None and any(
+            isinstance(dataset, TensorDataset) for dataset in (train_dataset, kwargs.get("eval_dataset"))
+        ):
             data_collator = collate_batch
         # Reference models get callbacks of their own, as they were before this trainer touched them.
         self.initial_callbacks = copy.deepcopy(callbacks or [])
@@ -180,7 +190,16 @@ class PrivacyTrainer(Trainer):
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list, int]:
         """The batches of one optimizer step on this process, and the step's number of examples over all processes."""
+        if self.state.global_step >= self.state.max_steps:
+            return [], 0  # a finished run that is resumed within an epoch: the stock loop would take one step more
+        # Random augmentation gets a generator state of the step's and the process's own: a resumed run draws what it
+        # would have drawn (the Trainer restores the global state only after this call), and processes differ.
+        random_state = torch.get_rng_state()
+        torch.default_generator.manual_seed(
+            (self._data_seed * 1_000_003 + self.state.global_step) * 1_009 + self.args.process_index
+        )
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        torch.set_rng_state(random_state)
         count = sum(batch["labels"].shape[0] for batch in batches)
         if self.args.world_size > 1:
             count = int(self.accelerator.gather(torch.tensor([count], device=device)).sum())
@@ -192,23 +211,18 @@ class PrivacyTrainer(Trainer):
         """Batches from `MembershipBatchSampler`, fetched whole; already this process's share, so not sharded again."""
         if self.train_dataset is None:
             raise InputError("train_dataset is missing: pass it to the trainer before train()")
-        if isinstance(self.train_dataset, torch.utils.data.IterableDataset):
-            raise InputError("train_dataset is iterable: membership needs a dataset with a length and indices")
+        _refuse_iterable(self.train_dataset)
         dataset, collate = self.train_dataset, self.data_collator
-        if not isinstance(dataset, TensorDataset):
-            import datasets
-
-            if isinstance(dataset, datasets.Dataset):
-                dataset = self._remove_unused_columns(dataset, description="training")
-            else:
-                collate = self._get_collator_with_removed_columns(collate, description="training")
-        seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
+        if isinstance(dataset, datasets.Dataset):
+            dataset = self._remove_unused_columns(dataset, description="training")
+        elif not isinstance(dataset, TensorDataset):
+            collate = self._get_collator_with_removed_columns(collate, description="training")
         batch_sampler = MembershipBatchSampler(
             len(dataset),
             batch_size=self._train_batch_size,
             rank=self.args.process_index,
             world_size=self.args.world_size,
-            seed=seed,
+            seed=self._data_seed,
             drop_last=self.args.dataloader_drop_last,
         )
         self._epoch_callback.batch_sampler = batch_sampler
@@ -220,6 +234,10 @@ class PrivacyTrainer(Trainer):
             pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
             persistent_workers=self.args.dataloader_persistent_workers,
         )
+
+    @property
+    def _data_seed(self) -> int:
+        return self.args.data_seed if self.args.data_seed is not None else self.args.seed
 
     def _get_collator_with_removed_columns(self, data_collator: Callable, description: str | None = None) -> Callable:
         # A batch fetched whole is already a dict of tensors, not the list of examples the stock collator expects.
@@ -239,14 +257,55 @@ class PrivacyTrainer(Trainer):
         """Zero: counting parameters at every step costs more than a step of a small model takes."""
         return 0
 
-    # ---- saving and pushing ----
+    # ---- saving, reading back, pushing ----
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the model, and never push it: the audit, and with it the report, comes after saving."""
+        super().save_model(output_dir, _internal_call=True)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        folder = Path(output_dir or self.args.output_dir)
+        card = folder / "README.md"
+        earlier_card = card.read_bytes() if card.exists() else None
         super()._save(output_dir, state_dict)
+        if not self.args.should_save:
+            return
         # The pickled arguments hold tokens and machine paths, and nothing reads them back.
-        arguments_file = Path(output_dir or self.args.output_dir) / TRAINING_ARGS_NAME
-        if self.args.should_save:
-            arguments_file.unlink(missing_ok=True)
+        (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+        # peft writes a card of its own, an empty form with the base model's path.
+        if earlier_card is not None:
+            card.write_bytes(earlier_card)
+        else:
+            card.unlink(missing_ok=True)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        if isinstance(self.model, PreTrainedModel) and not self.is_fsdp_enabled:
+            self._load_weights(resume_from_checkpoint)
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_best_model(self) -> None:
+        if isinstance(self.model, PreTrainedModel) and not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            self._load_weights(self.state.best_model_checkpoint)
+        else:
+            super()._load_best_model()
+
+    def _load_weights(self, checkpoint: str) -> None:
+        """Read weights as `from_pretrained` does, which knows that ViT and others are saved under older names.
+
+        The stock Trainer compares names as they stand and leaves what it does not find at its random start.
+        """
+        saved, loading = type(self.model).from_pretrained(
+            checkpoint,
+            config=self.model.config,
+            dtype=self.model.dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+        if loading["missing_keys"]:
+            missing = ", ".join(sorted(loading["missing_keys"])[:3])
+            raise InputError(f"the checkpoint {checkpoint} lacks the weights {missing}: resume from another one")
+        self.model.load_state_dict(saved.state_dict())
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
         """Settle the repository's name and see that there is a token; the repository is made by the push itself."""
@@ -279,13 +338,23 @@ class PrivacyTrainer(Trainer):
             "seed": args.seed,
         }
 
-    def create_model_card(self, **kwargs: Any) -> None:
-        """Write the card, with the report's section when the output folder holds a report."""
+    def create_model_card(self, **card_fields: Any) -> None:
+        """Write the card, with the report's section when the output folder holds a report.
+
+        Parameters
+        ----------
+        **card_fields
+            Fields of `hf_privacy.reports.CardData`: ``license``, ``language``, ``tags``, ``model_name``, …
+        """
+        known = [field.name for field in fields(CardData) if field.init]
+        for name in card_fields:
+            if name not in known:
+                raise InputError(f"the model card has no field {name!r}: pass one of {', '.join(known)}")
         if not self.is_world_process_zero():
             return
         folder = Path(self.args.output_dir)
         report = PrivacyReport.load(folder) if (folder / "privacy_report.json").exists() else None
-        write_card(folder, report, self.card_data())
+        write_card(folder, report, replace(self.card_data(), **card_fields))
 
     def push_to_hub(
         self,
@@ -295,8 +364,9 @@ class PrivacyTrainer(Trainer):
         revision: str | None = None,
         private: bool | None = None,
         *,
+        base_model_id: str | None = None,
         dry_run: bool = False,
-        **kwargs: Any,
+        **card_fields: Any,
     ) -> Any:
         """Push weights, card and report in one commit, after the gate.
 
@@ -305,8 +375,12 @@ class PrivacyTrainer(Trainer):
         commit_message, token, revision, private : as in `transformers.Trainer`
         blocking : bool
             Must be True: a push is one commit, and its refusal must be seen.
+        base_model_id : str, optional
+            Repository id of an adapter's base model, where it was loaded from a local folder.
         dry_run : bool
             Return the plan of the commit and send nothing.
+        **card_fields
+            As in `create_model_card`.
 
         Raises
         ------
@@ -319,7 +393,9 @@ class PrivacyTrainer(Trainer):
         self.save_model(_internal_call=True)
         if not self.is_world_process_zero():
             return None
-        self.create_model_card()
+        if base_model_id is not None:
+            card_fields["base_model"] = base_model_id
+        self.create_model_card(**card_fields)
         options = {
             "private": private if private is not None else self.args.hub_private_repo is not False,
             "create_pr": self.args.hub_create_pr,
@@ -328,8 +404,11 @@ class PrivacyTrainer(Trainer):
             "max_auc": self.args.max_auc,
             "max_tpr_at_fpr": self.args.max_tpr_at_fpr,
             "allow_unaudited": self.args.allow_unaudited,
+            "base_model_id": base_model_id,
         }
-        repo_id = self.hub_model_id or self.args.hub_model_id or os.path.basename(os.path.abspath(self.args.output_dir))
+        repo_id = (
+            self.hub_model_id or self.args.hub_model_id or os.path.basename(os.path.abspath(self.args.output_dir))
+        )
         if dry_run:
             return plan_push(self.args.output_dir, repo_id, **options)
         return push_folder(self.args.output_dir, repo_id, token=token, **options)

@@ -12,13 +12,10 @@ class WeightMotionError(RuntimeError):
     """Training ran and reported, and the weights stayed where they were."""
 
 
-def _fingerprints(model: torch.nn.Module) -> dict[str, tuple[float, float]]:
-    """Sum and sum of squares of each trainable tensor: cheap to keep, and a step changes at least one of them."""
-    return {
-        name: (parameter.detach().double().sum().item(), parameter.detach().double().square().sum().item())
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad and parameter.numel() > 0
-    }
+def _fingerprint(tensor: torch.Tensor) -> tuple[float, float]:
+    """Sum and sum of squares: cheap to keep, and a step changes at least one of them."""
+    values = tensor.detach().double()
+    return values.sum().item(), values.square().sum().item()
 
 
 class WeightMotionCallback(TrainerCallback):
@@ -36,41 +33,58 @@ class WeightMotionCallback(TrainerCallback):
     """
 
     def __init__(self) -> None:
-        self._start: dict[str, tuple[float, float]] | None = None
+        self._n_tensors = 0
+        # Fingerprints of the tensors not yet seen to move, as they were when training began.
+        self._unmoved: dict[str, tuple[float, float]] = {}
+        self._has_stepped = False
         self._checked_first_step = False
         self._step_is_effective = False
 
     def on_train_begin(self, args, state, control, *, model, **kwargs) -> None:
-        self._start = _fingerprints(model)
-        self._checked_first_step = self._step_is_effective = False
-        if not self._start:
+        self._unmoved = {
+            name: _fingerprint(parameter)
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad and parameter.numel() > 0
+        }
+        self._n_tensors = len(self._unmoved)
+        self._has_stepped = self._checked_first_step = self._step_is_effective = False
+        if not self._unmoved:
             raise WeightMotionError("the model has no trainable weights: nothing would be learnt")
 
     def on_step_begin(self, args, state, control, *, lr_scheduler, **kwargs) -> None:
         # A warm-up starts at a learning rate of zero, where standing still is right.
         self._step_is_effective = self._step_is_effective or max(lr_scheduler.get_last_lr()) > 0
 
-    def on_step_end(self, args, state, control, *, model, **kwargs) -> None:
-        if self._step_is_effective and not self._checked_first_step:
+    def on_step_end(self, args, state, control, *, model, optimizer, **kwargs) -> None:
+        self._has_stepped = True
+        # With fp16 the first steps are skipped until the loss scale fits; they say nothing.
+        if self._step_is_effective and not self._checked_first_step and not optimizer.step_was_skipped:
             self._checked_first_step = True
             self._require_motion(model, f"after step {state.global_step}")
 
-    def on_train_end(self, args, state, control, *, model, **kwargs) -> None:
-        if state.global_step == 0:
-            return
-        unmoved = self._require_motion(model, "at the end of training")
-        if unmoved:
-            shown = ", ".join(unmoved[:5]) + (f" and {len(unmoved) - 5} more" if len(unmoved) > 5 else "")
-            warnings.warn(
-                f"{len(unmoved)} of {len(self._start or {})} trainable tensors never moved: {shown}", stacklevel=2
-            )
+    def on_epoch_end(self, args, state, control, *, model, **kwargs) -> None:
+        # Not left to the end of training, where the best checkpoint, maybe that resumed from, has been put back.
+        self._forget_moved(model)
 
-    def _require_motion(self, model: torch.nn.Module, when: str) -> list[str]:
-        assert self._start is not None
-        unmoved = [name for name, value in _fingerprints(model).items() if value == self._start.get(name)]
-        if len(unmoved) == len(self._start):
+    def on_train_end(self, args, state, control, *, model, **kwargs) -> None:
+        # A finished run that is resumed has no step left to take.
+        if not self._has_stepped:
+            return
+        self._require_motion(model, "at the end of training")
+        if self._unmoved:
+            names = list(self._unmoved)
+            shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            warnings.warn(f"{len(names)} of {self._n_tensors} trainable tensors never moved: {shown}", stacklevel=2)
+
+    def _forget_moved(self, model: torch.nn.Module) -> None:
+        if self._unmoved:
+            now = dict(model.named_parameters())
+            self._unmoved = {name: old for name, old in self._unmoved.items() if _fingerprint(now[name]) == old}
+
+    def _require_motion(self, model: torch.nn.Module, when: str) -> None:
+        self._forget_moved(model)
+        if len(self._unmoved) == self._n_tensors:
             raise WeightMotionError(
-                f"{when} none of the {len(self._start)} trainable tensors has moved: the optimizer does not hold them, "
+                f"{when} none of the {self._n_tensors} trainable tensors has moved: the optimizer does not hold them, "
                 "or their gradients never arrive"
             )
-        return unmoved

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import datasets
 import numpy as np
@@ -33,7 +33,7 @@ from hf_privacy.data import (
 from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
 from hf_privacy.errors import InputError
 from hf_privacy.models import load_image_processor, load_model, load_tokenizer
-from hf_privacy.recipe.config import DataSection, Recipe, unknown_key
+from hf_privacy.recipe.config import DataSection, Recipe, checked, unknown_key
 
 # Each defence: its trainer and the config whose fields the recipe's training section may set.
 DEFENSES: dict[str, tuple[type[PrivacyTrainer], type[PrivacyConfig]]] = {"none": (PrivacyTrainer, PrivacyConfig)}
@@ -94,13 +94,31 @@ def training_arguments(recipe: Recipe, output_dir: str | Path) -> PrivacyConfig:
     for key in recipe.training:
         if key not in known:
             raise unknown_key(key, known, "section 'training'")
+    if "output_dir" in recipe.training:
+        raise InputError("training.output_dir is set: set output_dir at the recipe's top level instead")
+    kinds = get_type_hints(config_class)
+    given = {
+        key: checked(value, kinds[key], f"section 'training' key {key!r}") if _is_scalar(kinds[key]) else value
+        for key, value in recipe.training.items()
+    }
     defaults = {"save_strategy": "no", "logging_strategy": "epoch", "report_to": "none"}
     try:
-        return config_class(output_dir=str(output_dir), **{**defaults, **recipe.training})
+        args = config_class(output_dir=str(output_dir), **{**defaults, **given})
     except InputError:
         raise
     except (TypeError, ValueError) as error:
         raise InputError(f"section 'training' is refused: {' '.join(str(error).split())}") from error
+    for name in ("learning_rate", "per_device_train_batch_size", "gradient_accumulation_steps"):
+        if getattr(args, name) <= 0:
+            raise InputError(f"training.{name} is {getattr(args, name)}: pass a number above 0")
+    if args.num_train_epochs <= 0 and args.max_steps <= 0:
+        raise InputError(f"training.num_train_epochs is {args.num_train_epochs}: pass a number above 0")
+    return args
+
+
+def _is_scalar(kind: Any) -> bool:
+    """Whether a field takes plain numbers only, which `TrainingArguments` does not check."""
+    return set(get_args(kind) or (kind,)) <= {int, float, bool, type(None)}
 
 
 def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
@@ -121,6 +139,9 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
     """
     training_arguments(recipe, recipe.output_dir)
     data = recipe.data
+    for name, section in (("model", recipe.model), ("data", data)):
+        if not section.name_or_path:
+            raise InputError(f"{name}.name_or_path is not set: the recipe must name its {name}")
     rows = load_dataset_from(
         data.name_or_path, split=data.dataset_split, name=data.config_name, revision=data.revision
     )

@@ -183,7 +183,7 @@ def number_or_same(value: Any) -> Any:
 
 def unknown_key(key: str, known: Sequence[str], where: str) -> InputError:
     """The error for a key nobody reads, with the nearest one there is."""
-    close = difflib.get_close_matches(key, known, n=1)
+    close = difflib.get_close_matches(key, known, n=1) or [name for name in known if key in name.split("_")][:1]
     hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
     return InputError(f"unknown key {key!r} in {where}: {hint}")
 
@@ -200,14 +200,15 @@ def _build(cls: Any, values: Any, where: str) -> Any:
         if is_dataclass(types[key]):
             arguments[key] = _build(types[key], value if value is not None else {}, f"section {key!r}")
         else:
-            arguments[key] = _checked(value, types[key], key if where == "the recipe" else f"{where} key {key!r}")
+            arguments[key] = checked(value, types[key], key if where == "the recipe" else f"{where} key {key!r}")
     for f in fields(cls):
         if f.name not in arguments and f.default is MISSING and f.default_factory is MISSING:
             raise InputError(f"{where} lacks {f.name!r}")
     return cls(**arguments)
 
 
-def _checked(value: Any, kind: Any, where: str) -> Any:
+def checked(value: Any, kind: Any, where: str) -> Any:
+    """``value`` if it is of one of the types in ``kind``, with numbers read as such; `InputError` otherwise."""
     kinds = get_args(kind) or (kind,)
     # Where text is meant, 12e4567 is a revision.
     if str not in kinds:

@@ -16,6 +16,7 @@ from transformers import (
     BertConfig,
     ConvNextConfig,
     DeiTConfig,
+    DeiTForImageClassification,
     DistilBertConfig,
     GPT2Config,
     LlamaConfig,
@@ -46,7 +47,14 @@ TEXT_CONFIGS = {
     "bert": lambda: BertConfig(**_TEXT, **_ENCODER, **_NO_DROPOUT),
     "roberta": lambda: RobertaConfig(**_TEXT, **_ENCODER, **_NO_DROPOUT),
     "distilbert": lambda: DistilBertConfig(
-        **_TEXT, dim=16, n_layers=1, n_heads=2, hidden_dim=16, dropout=0.0, attention_dropout=0.0, seq_classif_dropout=0.0
+        **_TEXT,
+        dim=16,
+        n_layers=1,
+        n_heads=2,
+        hidden_dim=16,
+        dropout=0.0,
+        attention_dropout=0.0,
+        seq_classif_dropout=0.0,
     ),
     "gpt2": lambda: GPT2Config(
         **_TEXT, n_embd=16, n_layer=1, n_head=2, n_positions=16, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0
@@ -57,8 +65,7 @@ _CONV = {"num_channels": 1, "hidden_sizes": [8, 8], "depths": [1, 1], "num_label
 IMAGE_CONFIGS = {
     "resnet": lambda: ResNetConfig(embedding_size=8, layer_type="basic", **_CONV),
     "vit": lambda: ViTConfig(**_VIT),
-    "deit": lambda: DeiTConfig(**_VIT),
-    "convnext": lambda: ConvNextConfig(num_stages=2, patch_size=2, **_CONV),
+    "convnext": lambda: ConvNextConfig(num_stages=2, patch_size=2, layer_scale_init_value=1.0, **_CONV),
 }
 _TIMM_VIT = {"img_size": 8, "patch_size": 4, "embed_dim": 16, "depth": 1, "num_heads": 2, "in_chans": 1}
 
@@ -73,6 +80,8 @@ def tiny_model(name: str, *, seed: int = 0) -> PreTrainedModel:
     if name == "tabular":
         sizes = {"input_size": 4, "hidden_sizes": [8]}
         return load_model("hf_privacy_tabular_mlp", task="tabular-classification", model_kwargs=sizes, **scratch)
+    if name == "deit":
+        return DeiTForImageClassification(DeiTConfig(**_VIT))
     if name in TEXT_CONFIGS:
         return AutoModelForSequenceClassification.from_config(TEXT_CONFIGS[name]())
     return AutoModelForImageClassification.from_config(IMAGE_CONFIGS[name]())
@@ -133,7 +142,7 @@ def lora_model_of(tmp_path: Path) -> Callable[[str], Any]:
         folder = tmp_path / f"base-{name}"
         tiny_model(name).save_pretrained(folder)
         task = "text-classification" if name in TEXT_CONFIGS else "image-classification"
-        targets = ["qkv"] if name == "timm" else ["query", "value"]
+        targets = {"timm": ["qkv"], "vit": ["q_proj", "v_proj"], "bert": ["query", "value"]}[name]
         lora = {"r": 2, "target_modules": targets}
         return load_model(folder, task=task, num_labels=N_CLASSES, lora=lora, seed=0)
 

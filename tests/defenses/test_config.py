@@ -57,12 +57,13 @@ def test_an_auc_budget_that_is_no_rate_is_refused_before_training(given, make_ar
 
 
 def test_the_arguments_come_from_a_command_line(tmp_path):
-    line = ["--output_dir", str(tmp_path), "--max_tpr_at_fpr", '{"0.001": 0.05}', "--max_auc", "0.6", "--momentum", "0"]
-    (args,) = HfArgumentParser(PrivacyConfig).parse_args_into_dataclasses([*line, "--use_cpu", "true"])
+    line = f"--output_dir {tmp_path} --use_cpu true --max_auc 0.6 --momentum 0 --max_tpr_at_fpr".split()
+    (args,) = HfArgumentParser(PrivacyConfig).parse_args_into_dataclasses([*line, '{"0.001": 0.05}'])
     assert (args.max_tpr_at_fpr, args.max_auc, args.momentum) == ({0.001: 0.05}, 0.6, 0.0)
 
 
 def test_arguments_survive_a_round_trip_through_their_dictionary(make_args):
     args = make_args(max_tpr_at_fpr={0.01: 0.2}, max_auc=0.6)
-    again = PrivacyConfig(**{name: value for name, value in args.to_dict().items() if not name.startswith("_")})
+    # to_dict puts "<HUB_TOKEN>" where there is no token.
+    again = PrivacyConfig(**{name: value for name, value in args.to_dict().items() if name != "hub_token"})
     assert (again.max_tpr_at_fpr, again.max_auc, again.hub_strategy) == ({0.01: 0.2}, 0.6, "end")

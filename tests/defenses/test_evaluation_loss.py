@@ -26,9 +26,7 @@ def by_hand(model, dataset) -> float:
 @pytest.mark.parametrize(
     ("trainer_class", "smoothing"), [(PrivacyTrainer, 0.0), (PrivacyTrainer, 0.3), (Confused, 0.0), (Confused, 0.3)]
 )
-def test_trap_2_the_evaluation_loss_is_the_plain_cross_entropy(
-    trainer_class, smoothing, make_args, model_of, data_of
-):
+def test_trap_2_the_evaluation_loss_is_the_plain_cross_entropy(trainer_class, smoothing, make_args, model_of, data_of):
     model, dataset = model_of("tabular"), data_of("tabular", 7)  # 7 examples in batches of 4: the last is short
     args = make_args(label_smoothing_factor=smoothing, per_device_eval_batch_size=4)
     trainer = trainer_class(model, args, eval_dataset=dataset)

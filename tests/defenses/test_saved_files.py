@@ -38,7 +38,7 @@ def test_trap_5_no_saved_file_holds_the_arguments_or_a_token(logged_in, make_arg
 
 
 def test_saving_is_not_pushing(logged_in, make_args, model_of, data_of):
-    # The stock save_model pushes when push_to_hub is set; here the report is made of what was saved, so it comes later.
+    # The stock save_model pushes when push_to_hub is set; here the report, made of what was saved, comes after it.
     args = make_args(max_steps=1, push_to_hub=True, hub_model_id="ann/model")
     trainer = PrivacyTrainer(model_of("tabular"), args, train_dataset=data_of("tabular"))
     trainer.train()

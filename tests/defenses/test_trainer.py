@@ -181,9 +181,7 @@ def test_one_step_moves_all_trainable_weights(name, make_args, model_of, data_of
 
 @pytest.mark.filterwarnings("ignore:.*never moved")
 @pytest.mark.parametrize("name", ["bert", "vit", "timm"])
-def test_one_step_of_an_adapter_moves_b_and_the_head_and_nothing_frozen(
-    name, make_args, lora_model_of, data_of
-):
+def test_one_step_of_an_adapter_moves_b_and_the_head_and_nothing_frozen(name, make_args, lora_model_of, data_of):
     args = make_args(max_steps=1, optim="sgd", learning_rate=1.0, max_grad_norm=0.0)
     # A's gradient is a product with B, which starts at zero.
     assert_one_step_moves_all(lora_model_of(name), args, data_of(name), lambda name: "lora_A" not in name)

@@ -19,11 +19,12 @@ from hf_privacy.defenses import PrivacyTrainer
 def two_processes(tmp_path_factory):
     """The folder two processes wrote."""
     folder = tmp_path_factory.mktemp("two_processes")
-    root = Path(__file__).parents[2]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(root), str(Path(__file__).parent)])}
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
-    script = Path(__file__).parent / "two_processes.py"
-    done = subprocess.run([*command, str(script), str(folder)], env=env, capture_output=True, text=True, timeout=300)
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here.parents[1]), str(here)])
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    script = [str(here / "two_processes.py"), str(folder)]
+    done = subprocess.run([*command, *script], env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-4000:]
     return folder
 
@@ -32,9 +33,7 @@ def found(folder, name):
     return [json.loads((folder / f"{name}-rank{rank}.json").read_text()) for rank in (0, 1)]
 
 
-@pytest.mark.parametrize(
-    ("name", "n", "batches"), [("plain", 11, 3), ("accumulated", 11, 3), ("joined", 9, 2)]
-)
+@pytest.mark.parametrize(("name", "n", "batches"), [("plain", 11, 3), ("accumulated", 11, 3), ("joined", 9, 2)])
 def test_trap_7_two_processes_draw_each_example_exactly_once_an_epoch(name, n, batches, two_processes):
     ranks = [rank["drawn"][: 2 * batches] for rank in found(two_processes, name)]  # what follows is the evaluation
     for epoch in (0, 1):

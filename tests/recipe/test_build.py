@@ -219,16 +219,26 @@ def test_a_split_file_whose_members_are_also_non_members_is_refused(make_recipe,
         ({"model": {"name_or_path": "resnet", "kwargs": {}}}, "no tabular-classification model|model_kwargs has"),
         ({"model": {"name_or_path": "bert-base-uncased", "from_scratch": False, "kwargs": {}}}, "neither reachable"),
         ({"training": {"learning_rte": 0.1}}, "unknown key 'learning_rte' in section 'training': .*learning_rate"),
+        ({"training": {"learning_rate": "high"}}, "section 'training' key 'learning_rate' is 'high': pass float"),
+        ({"training": {"num_train_epochs": "ten"}}, "'num_train_epochs' is 'ten': pass float"),
+        ({"training": {"per_device_train_batch_size": 2.5}}, "'per_device_train_batch_size' is 2.5: pass int"),
+        ({"training": {"per_device_train_batch_size": 0}}, "training.per_device_train_batch_size is 0"),
+        ({"training": {"learning_rate": 0}}, "training.learning_rate is 0"),
+        ({"training": {"num_train_epochs": 0}}, "training.num_train_epochs is 0"),
+        ({"training": {"output_dir": "x"}}, "set output_dir at the recipe's top level"),
         ({"training": {"optim": "sgdd"}}, "section 'training' is refused: .*sgdd"),
         ({"training": {"momentum": 2.0}}, "momentum is 2.0"),
         ({"training": {"hub_strategy": "checkpoint"}}, "checkpoint pushes would publish"),
+        ({"model": {"name_or_path": ""}}, "model.name_or_path is not set"),
+        ({"data": {"name_or_path": ""}}, "data.name_or_path is not set"),
+        ({"data": {"augmentation": "flip"}}, "only images are augmented"),
         ({"defense": "relax"}, "unknown key 'relax' in defense"),
     ],
     ids=str,
 )
 def test_a_recipe_that_cannot_run_is_refused_in_one_sentence(make_recipe, tmp_path, sections, message):
     with pytest.raises(InputError, match=message) as refused:
-        prepare(make_recipe(**sections))
+        prepare(make_recipe(**sections)).trainer()
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "run").exists()
 
@@ -239,11 +249,6 @@ def test_labels_outside_the_models_range_are_refused(make_recipe, tmp_path):
     rows.to_parquet(tmp_path / "labels.parquet")
     with pytest.raises(InputError, match="5 negative labels"):
         prepare(make_recipe(str(tmp_path / "labels.parquet")))
-
-
-def test_no_model_named_is_refused(make_recipe):
-    with pytest.raises(InputError):
-        prepare(make_recipe(model={"name_or_path": "", "from_scratch": False, "kwargs": {}}))
 
 
 def test_training_arguments_write_no_checkpoints_and_report_nowhere_unless_asked(make_recipe, tmp_path):

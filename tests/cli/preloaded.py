@@ -1,0 +1,66 @@
+"""A process that has imported everything once and forks one child for each command.
+
+Importing torch and transformers takes seconds; a test that kills six audits would spend its time on that. A forked
+child is a process of its own: it is killed, waited for and leaves what it leaves as any other.
+
+Reads one JSON object a line: {"arguments", "environment", "folder"} starts a command whose output goes to
+stdout.txt and stderr.txt in the folder, and is answered with its process id; {"wait": pid} is answered with its exit
+status, negative for a signal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+
+def run_child(request: dict) -> None:
+    """Run the command line in this forked process, and never return."""
+    status = 1
+    try:
+        os.environ.update(request["environment"])
+        for number, name, mode in ((0, os.devnull, os.O_RDONLY), (1, "stdout.txt", None), (2, "stderr.txt", None)):
+            path = name if mode is not None else os.path.join(request["folder"], name)
+            flags = mode if mode is not None else os.O_WRONLY | os.O_CREAT | os.O_APPEND
+            os.dup2(os.open(path, flags, 0o644), number)
+        os.chdir(request["folder"])
+        from hf_privacy.cli import main
+
+        status = main(request["arguments"])
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def main() -> None:
+    """Import, say so, and serve until the input closes."""
+    import torch
+
+    import hf_privacy.auditing
+    import hf_privacy.cli.train
+    import hf_privacy.reports  # noqa: F401
+
+    torch.set_num_threads(1)
+    print("ready", flush=True)
+    while line := sys.stdin.readline():
+        request = json.loads(line)
+        if "wait" in request:
+            _, status = os.waitpid(request["wait"], 0)
+            print(os.waitstatus_to_exitcode(status), flush=True)
+            continue
+        pid = os.fork()
+        if pid == 0:
+            run_child(request)
+        print(pid, flush=True)
+
+
+if __name__ == "__main__":
+    main()
