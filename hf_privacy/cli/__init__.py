@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not sys.stderr.isatty():
             # The libraries' bars are for terminals; ours turn into plain lines by themselves.
             os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+            os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
             os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
         return command(options)
     except InputError as error:

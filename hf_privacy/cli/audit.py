@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_privacy.cli.arguments import Options
+from hf_privacy.cli.parent import stop_with_parent
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.config import Recipe
 
@@ -19,15 +20,13 @@ if TYPE_CHECKING:
 
 def run(options: Options) -> int:
     """Audit the trained model of a recipe, write report and card, print the table."""
+    if options.flags["worker"]:
+        stop_with_parent()
     recipe = options.recipe()
     rank, local_rank = int(os.environ.get("RANK", 0)), int(os.environ.get("LOCAL_RANK", 0))
     launched = int(os.environ.get("WORLD_SIZE", 1)) > 1
     if launched:
         _leave_distributed(local_rank)
-    if options.flags["worker"]:
-        from hf_privacy.references.workers import stop_with_parent
-
-        stop_with_parent()
     if not options.flags["worker"] and rank == 0:
         report_of(recipe, spawn_workers=not launched)
     elif recipe.audit.depth == "full":

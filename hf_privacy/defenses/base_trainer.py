@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -329,7 +328,7 @@ class PrivacyTrainer(Trainer):
             "lr_scheduler_type": getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type),
             "weight_decay": args.weight_decay,
             "momentum": args.momentum if args.optim == OptimizerNames.SGD else None,
-            "num_train_epochs": args.num_train_epochs,
+            "num_train_epochs": args.num_train_epochs if args.max_steps <= 0 else None,
             "max_steps": args.max_steps if args.max_steps > 0 else None,
             "train_batch_size": args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
             "label_smoothing_factor": args.label_smoothing_factor,
@@ -393,9 +392,10 @@ class PrivacyTrainer(Trainer):
         self.save_model(_internal_call=True)
         if not self.is_world_process_zero():
             return None
+        repo_id = self.hub_model_id or self.args.hub_model_id or Path(self.args.output_dir).absolute().name
         if base_model_id is not None:
             card_fields["base_model"] = base_model_id
-        self.create_model_card(**card_fields)
+        self.create_model_card(**{"repo_id": repo_id, **card_fields})
         options = {
             "private": private if private is not None else self.args.hub_private_repo is not False,
             "create_pr": self.args.hub_create_pr,
@@ -406,9 +406,6 @@ class PrivacyTrainer(Trainer):
             "allow_unaudited": self.args.allow_unaudited,
             "base_model_id": base_model_id,
         }
-        repo_id = (
-            self.hub_model_id or self.args.hub_model_id or os.path.basename(os.path.abspath(self.args.output_dir))
-        )
         if dry_run:
             return plan_push(self.args.output_dir, repo_id, **options)
         return push_folder(self.args.output_dir, repo_id, token=token, **options)

@@ -18,7 +18,8 @@ class MembershipBatchSampler(Sampler[list[int]]):
     sixteen draws), which makes "member once" mean something else for some members. Here one permutation, the same on
     every process, is cut into global batches of ``batch_size * world_size``; each process takes its share of each.
     The last global batch may be smaller and its shares may differ by one example: the trainer weighs each share by
-    its size. When it holds fewer examples than there are processes, it joins the batch before it.
+    its size. When it would leave a process without an example, or with one (which BatchNorm cannot normalise),
+    it joins the batch before it.
 
     Parameters
     ----------
@@ -61,6 +62,8 @@ class MembershipBatchSampler(Sampler[list[int]]):
             )
         self.n_examples = n_examples
         self.global_batch_size = batch_size * world_size
+        # Two examples a process, unless batches of one are what was asked for.
+        self.smallest_batch = world_size * min(batch_size, 2)
         self.rank = rank
         self.world_size = world_size
         self.seed = seed
@@ -76,7 +79,7 @@ class MembershipBatchSampler(Sampler[list[int]]):
         bounds = list(range(0, self.n_examples + 1, self.global_batch_size))
         remainder = self.n_examples - bounds[-1]
         if remainder and not self.drop_last:
-            if remainder < self.world_size and len(bounds) > 1:
+            if remainder < self.smallest_batch and len(bounds) > 1:
                 bounds[-1] = self.n_examples
             else:
                 bounds.append(self.n_examples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -102,6 +103,9 @@ def training_arguments(recipe: Recipe, output_dir: str | Path) -> PrivacyConfig:
         for key, value in recipe.training.items()
     }
     defaults = {"save_strategy": "no", "logging_strategy": "epoch", "report_to": "none"}
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        # accelerate takes a single process that names a backend for a distributed one, and fails.
+        given.pop("ddp_backend", None)
     try:
         args = config_class(output_dir=str(output_dir), **{**defaults, **given})
     except InputError:

@@ -107,10 +107,12 @@ def plan_references(
             if first + 1 < n_models:
                 membership[first + 1] = ~membership[first]
     else:
-        if fraction * n_models < 1 or (1 - fraction) * n_models < 1:
+        # Rounded, since 1 - 0.9 is a little less than 0.1.
+        needed = int(np.ceil(round(1 / min(fraction, 1 - fraction), 6)))
+        if n_models < needed:
             raise InputError(
                 f"fraction is {fraction} with {n_models} models: some examples would be IN or OUT for none; train at "
-                f"least {int(np.ceil(round(1 / min(fraction, 1 - fraction), 6)))} models"
+                f"least {needed} models"
             )
         rng = np.random.default_rng([seed, n_models])
         n_in = np.floor(fraction * n_models + rng.random(n_examples))

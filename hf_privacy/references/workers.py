@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 
 # What launchers set for distributed training. Each reference is trained by one process alone, so a worker must not
@@ -34,8 +33,8 @@ def worker_processes(
     """Run ``command`` in ``count`` processes while the block runs, and wait for them at its end.
 
     Each gets ``threads`` threads, no distributed environment, one of ``devices`` (GPU numbers, dealt in turn), and a
-    pipe on its standard input whose closing tells it that this process is gone (`stop_with_parent`). When the block
-    raises, they are stopped.
+    pipe on its standard input whose closing tells it that this process is gone (`hf_privacy.cli.parent`). When the
+    block raises, they are stopped.
     """
     processes = []
     for number in range(count):
@@ -60,15 +59,3 @@ def worker_processes(
 def single_process_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """``environment`` without the variables of a distributed launch."""
     return {name: value for name, value in environment.items() if name not in DISTRIBUTED_VARIABLES}
-
-
-def stop_with_parent() -> None:
-    """In a worker: end at once when the parent's pipe closes, so that a killed audit leaves no process behind."""
-
-    def watch() -> None:
-        # Not sys.stdin: its lock, held by a thread that waits, breaks the interpreter's shutdown.
-        while os.read(0, 4096):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

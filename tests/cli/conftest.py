@@ -28,6 +28,9 @@ sys.modules.setdefault("local_hub", local_hub_module)  # dataclasses look their 
 _SPECIFICATION.loader.exec_module(local_hub_module)
 
 
+datasets.disable_progress_bars()  # what main() asks for by a variable that is read before this
+
+
 def table(n_rows: int = 120, seed: int = 0) -> datasets.Dataset:
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(n_rows, 6)).round(4).tolist()
@@ -62,7 +65,7 @@ def write_recipe(table_file) -> Callable[..., str]:
                 "learning_rate": 0.02,
                 "use_cpu": True,
             },
-            "audit": {"references": 4, "workers": 1},
+            "audit": {"references": 4},
         }
         for name, values in sections.items():
             recipe[name] = {**recipe[name], **values} if isinstance(recipe.get(name), dict) else values
@@ -73,11 +76,13 @@ def write_recipe(table_file) -> Callable[..., str]:
     return write
 
 
-@pytest.fixture(autouse=True)
-def _threads_stay() -> Iterator[None]:
-    """An audit divides the cores among its workers; the tests after it keep theirs."""
+@pytest.fixture(scope="session", autouse=True)
+def _one_core() -> Iterator[None]:
+    """An audit in this process starts no workers and keeps to one thread; afterwards threads are as they were."""
     threads = torch.get_num_threads()
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
+        yield
     torch.set_num_threads(threads)
 
 

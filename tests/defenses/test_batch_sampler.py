@@ -47,7 +47,15 @@ def test_trap_7_each_example_is_drawn_exactly_once_an_epoch(n, batch_size, world
         assert max(sizes) - min(sizes) <= 1
     full = [len(share) for own in batches for share in own[:-1]]
     assert set(full) <= {batch_size}
-    assert all(len(own[-1]) <= batch_size + 1 for own in batches), "a last batch that was joined has one more"
+    assert all(len(own[-1]) <= batch_size + 2 for own in batches), "a last batch that was joined has two more"
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(**CUTS)
+def test_no_process_gets_a_single_example_which_batch_norm_refuses(n, batch_size, world_size, seed, epoch):
+    n, batch_size = max(n, 2 * world_size), max(batch_size, 2)
+    batches = shares(n, batch_size, world_size, seed=seed, epoch=epoch)
+    assert min(len(batch) for own in batches for batch in own) >= 2
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -64,11 +72,9 @@ def test_drop_last_leaves_out_less_than_a_step_and_repeats_nothing(n, batch_size
 def test_ranks_cut_one_permutation_so_that_two_processes_equal_one_with_twice_the_batch():
     (alone,) = shares(19, 6, 1, seed=3, epoch=2)
     together = shares(19, 3, 2, seed=3, epoch=2)
-    # 19 = 6 + 6 + 6 + 1: the single one left joins the step before it, where there are two processes.
-    assert [sorted(a + b) for a, b in zip(*together, strict=True)] == [
-        *(sorted(batch) for batch in alone[:2]),
-        sorted(alone[2] + alone[3]),
-    ]
+    # 19 = 6 + 6 + 6 + 1: the single one left joins the step before it.
+    assert [len(batch) for batch in alone] == [6, 6, 7]
+    assert [sorted(a + b) for a, b in zip(*together, strict=True)] == [sorted(batch) for batch in alone]
 
 
 def test_epochs_and_seeds_differ_and_repeat_themselves():

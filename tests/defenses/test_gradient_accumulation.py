@@ -58,9 +58,9 @@ def test_trap_1_eight_examples_at_once_and_two_times_four_move_the_weights_alike
 
 @pytest.mark.parametrize("name", ["bert", "tabular"])
 def test_trap_1_a_partial_last_step_weighs_every_example_alike(name, make_args, model_of, data_of):
-    # 11 examples: batches of 2, 2, 2, 2 | 2, 1 against 8 | 3.
-    whole = movement(PrivacyTrainer, plain_sgd(make_args, 8, 1), model_of(name), data_of(name, 11))
-    cut = movement(PrivacyTrainer, plain_sgd(make_args, 2, 4), model_of(name), data_of(name, 11))
+    # 17 examples: batches of 3, 3, 3 | 3, 3, 2 against 9 | 8.
+    whole = movement(PrivacyTrainer, plain_sgd(make_args, 9, 1), model_of(name), data_of(name, 17))
+    cut = movement(PrivacyTrainer, plain_sgd(make_args, 3, 3), model_of(name), data_of(name, 17))
     torch.testing.assert_close(cut, whole, rtol=1e-4, atol=1e-7)
 
 

@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 
 def report_template() -> dict:
-    """A valid report of one attack at AUC 0.75, for weights that do not exist."""
+    """A valid report of one attack at AUC 0.875, for weights that do not exist."""
     scores, membership = [*range(50, 150), *range(100)], [True] * 100 + [False] * 100
     accuracy = {"value": 0.9, "low": 0.85, "high": 0.94}
     report = {
@@ -151,8 +151,8 @@ def test_trap_18_no_state_no_arguments_no_token_and_no_path_is_uploaded(name, pu
 def test_the_uploaded_weights_are_those_on_disk_and_the_card_carries_the_report(pushes, local_hub):
     files = local_hub.files("tester/audited")
     card = files["README.md"].decode()
-    assert "0.75" in card
-    assert "LOSS" in card
+    assert "| LOSS | none | 0.875 [0.823, 0.913]" in card
+    assert 'from_pretrained("tester/audited")' in card
     assert "license: mit" in card
     report = json.loads(files["privacy_report.json"])
     saved = json.loads((pushes["folder"] / "audited" / "privacy_report.json").read_text())

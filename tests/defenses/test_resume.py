@@ -35,7 +35,7 @@ def weights(trainer) -> torch.Tensor:
 
 
 def assert_resumes(make_args, model_init, make_data, tmp_path, *, kill_at, skipped_batches, **arguments):
-    """11 examples in batches of 2 are 6 batches an epoch; checkpoints every 4 steps."""
+    """12 examples in batches of 2 are 6 batches an epoch; checkpoints every 4 steps."""
     shared = {
         "num_train_epochs": 3,
         "per_device_train_batch_size": 2,
@@ -71,7 +71,7 @@ def test_a_killed_run_resumes_bit_for_bit(optim, kill_at, skipped_batches, make_
     assert_resumes(
         make_args,
         dropout_mlp,
-        lambda: data_of("tabular", 11),
+        lambda: data_of("tabular", 12),
         tmp_path,
         kill_at=kill_at,
         skipped_batches=skipped_batches,
@@ -84,7 +84,7 @@ def test_a_killed_run_with_accumulation_resumes_bit_for_bit(make_args, data_of, 
     assert_resumes(
         make_args,
         dropout_mlp,
-        lambda: data_of("tabular", 11),
+        lambda: data_of("tabular", 12),
         tmp_path,
         kill_at=6,
         skipped_batches=8,
@@ -98,7 +98,7 @@ def test_a_killed_run_of_an_adapter_resumes_bit_for_bit(name, make_args, lora_mo
     assert_resumes(
         make_args,
         lambda: lora_model_of(name),
-        lambda: data_of(name, 11),
+        lambda: data_of(name, 12),
         tmp_path,
         kill_at=5,
         skipped_batches=4,
@@ -141,7 +141,7 @@ def test_a_killed_run_with_augmentation_resumes_bit_for_bit(
     assert_resumes(
         make_args,
         lambda: model_of("vit"),
-        lambda: data_of("vit", 11).with_augmentation(random_flip),
+        lambda: data_of("vit", 12).with_augmentation(random_flip),
         tmp_path,
         kill_at=kill_at,
         skipped_batches=skipped_batches,
@@ -203,7 +203,7 @@ def test_the_best_checkpoint_may_be_the_one_resumed_from(make_args, model_of, da
 
 def test_training_twice_from_model_init_is_the_same_training_twice(make_args, data_of):
     args = make_args(num_train_epochs=2, per_device_train_batch_size=2, learning_rate=0.05)
-    trainer = PrivacyTrainer(model_init=dropout_mlp, args=args, train_dataset=data_of("tabular", 11))
+    trainer = PrivacyTrainer(model_init=dropout_mlp, args=args, train_dataset=data_of("tabular", 12))
     trainer.train()
     once, drawn = weights(trainer), list(trainer.train_dataset.drawn)
     trainer.train_dataset.drawn.clear()
@@ -221,18 +221,18 @@ def test_training_twice_from_a_model_trains_on(make_args, model_of, data_of):
 
 
 def test_each_epoch_draws_all_examples_once_in_another_order(make_args, model_of, data_of):
-    data = data_of("tabular", 11)
+    data = data_of("tabular", 12)
     args = make_args(num_train_epochs=3, per_device_train_batch_size=4)
     PrivacyTrainer(model_of("tabular"), args, train_dataset=data).train()
     epochs = [[index for batch in data.drawn[start : start + 3] for index in batch] for start in (0, 3, 6)]
-    assert [sorted(epoch) for epoch in epochs] == [list(range(11))] * 3
+    assert [sorted(epoch) for epoch in epochs] == [list(range(12))] * 3
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
 def test_the_data_seed_alone_changes_the_order_and_not_the_model(make_args, data_of):
     runs = []
     for data_seed in (None, 7):
-        data = data_of("tabular", 11)
+        data = data_of("tabular", 12)
         args = make_args(num_train_epochs=1, data_seed=data_seed)
         trainer = PrivacyTrainer(model_init=dropout_mlp, args=args, train_dataset=data)
         runs.append((weights(trainer), data))

@@ -40,11 +40,10 @@ def test_the_methods_that_are_meant_to_override_do():
     meant = {
         *("compute_loss", "get_batch_samples", "get_train_dataloader", "_get_collator_with_removed_columns"),
         *("get_optimizer_cls_and_kwargs", "floating_point_ops", "_save", "init_hf_repo", "create_model_card"),
-        "push_to_hub",
+        *("push_to_hub", "save_model", "_load_from_checkpoint", "_load_best_model"),
     }
     assert meant <= set(overridden())
     assert all(hasattr(Trainer, name) for name in meant)
-    assert hasattr(Trainer, "loss_is_scaled_for_ga"), "needs a transformers that knows loss_is_scaled_for_ga"
 
 
 def test_arguments_of_the_stock_trainer_are_refused(model_of, tmp_path):

@@ -37,16 +37,9 @@ def run(name: str, n: int, *, model: str = "tabular", augmented: bool = False, *
     trainer.save_model()
 
 
-run("plain", 11, num_train_epochs=2, per_device_train_batch_size=2, optim="sgd", learning_rate=0.1)
-run(
-    "accumulated",
-    11,
-    num_train_epochs=2,
-    per_device_train_batch_size=2,
-    gradient_accumulation_steps=2,
-    optim="sgd",
-    learning_rate=0.1,
-)
+sgd = {"num_train_epochs": 2, "per_device_train_batch_size": 3, "optim": "sgd", "learning_rate": 0.1}
+run("plain", 17, **sgd)
+run("accumulated", 17, gradient_accumulation_steps=2, **sgd)
 run("joined", 9, num_train_epochs=2, per_device_train_batch_size=2)
 run("augmented", 64, model="vit", augmented=True, num_train_epochs=1, per_device_train_batch_size=32)
 torch.distributed.destroy_process_group()

@@ -124,6 +124,22 @@ def test_a_plan_with_examples_that_are_in_or_out_of_no_model_is_refused(settings
         plan_references(LABELS, **settings)
 
 
+def test_the_least_number_of_models_that_a_refusal_names_is_accepted():
+    for fraction in (0.1, 0.9, 0.3, 0.7):
+        with pytest.raises(InputError, match="train at least") as refused:
+            plan_references(LABELS, n_models=2, fraction=fraction)
+        needed = int(str(refused.value).split()[-2])
+        membership = plan_references(LABELS, n_models=needed, fraction=fraction).membership
+        assert membership.any(axis=0).all()
+        assert not membership.all(axis=0).any()
+
+
+def test_a_plan_of_more_models_begins_with_the_plan_of_fewer():
+    more = plan_references(LABELS, n_models=9).membership
+    for n_models in (2, 5, 8):
+        assert (plan_references(LABELS, n_models=n_models).membership == more[:n_models]).all()
+
+
 def test_a_pool_of_one_example_is_refused():
     with pytest.raises(InputError, match="the pool has 1 examples"):
         plan_references(np.array([0]), n_models=2)

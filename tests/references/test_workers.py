@@ -17,13 +17,10 @@ SHOW_ENVIRONMENT = """
 import json, os, sys
 open(sys.argv[1] + str(os.getpid()), "w").write(json.dumps(dict(os.environ)))
 """
-# What `stop_with_parent` does, without the seconds that importing the package takes.
 SLEEP_WITH_PARENT = """
-import importlib.util, os, sys, time
-specification = importlib.util.spec_from_file_location("workers", sys.argv[1])
-workers = importlib.util.module_from_spec(specification)
-specification.loader.exec_module(workers)
-workers.stop_with_parent()
+import os, time
+from hf_privacy.cli.parent import stop_with_parent
+stop_with_parent()
 print(os.getpid(), flush=True)
 time.sleep(60)
 """
@@ -44,12 +41,6 @@ def ends_within(pid: int, seconds: float) -> bool:
             return True
         time.sleep(0.02)
     return False
-
-
-def workers_file() -> str:
-    import hf_privacy.references.workers
-
-    return hf_privacy.references.workers.__file__
 
 
 def test_workers_see_no_distributed_launch_and_their_share_of_threads_and_devices(tmp_path, monkeypatch):
@@ -93,7 +84,7 @@ def test_a_worker_that_dies_does_not_take_the_audit_with_it():
 
 
 def test_a_worker_ends_by_itself_when_its_parent_is_killed():
-    command = [sys.executable, "-c", SLEEP_WITH_PARENT, workers_file()]
+    command = [sys.executable, "-c", SLEEP_WITH_PARENT]
     parent_code = (
         "import subprocess, sys, time\n"
         "for _ in range(2): subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE)\n"
@@ -108,7 +99,7 @@ def test_a_worker_ends_by_itself_when_its_parent_is_killed():
 
 
 def test_a_worker_lives_on_while_its_parent_does():
-    command = [sys.executable, "-c", SLEEP_WITH_PARENT, workers_file()]
+    command = [sys.executable, "-c", SLEEP_WITH_PARENT]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
         pid = int(worker.stdout.readline())
         time.sleep(0.3)
