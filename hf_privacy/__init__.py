@@ -21,6 +21,7 @@ _MODULE_OF = {
 }
 _ROOMS = (
     "attacks",
+    "auditing",
     "data",
     "defenses",
     "hub",
@@ -33,7 +34,28 @@ _ROOMS = (
     "statistics",
 )
 
-__all__ = ["__version__", *_MODULE_OF, *_ROOMS]
+__all__ = [
+    "GateError",
+    "InputError",
+    "PrivacyConfig",
+    "PrivacyReport",
+    "PrivacyTrainer",
+    "__version__",
+    "attacks",
+    "audit",
+    "auditing",
+    "data",
+    "defenses",
+    "hub",
+    "load_metric",
+    "metrics",
+    "models",
+    "recipe",
+    "references",
+    "reports",
+    "signals",
+    "statistics",
+]
 
 if TYPE_CHECKING:
     from hf_privacy.auditing import audit

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import datasets
 import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, Trainer, TrainerCallback
-from transformers.trainer import TRAINING_ARGS_NAME
+from transformers import Trainer, TrainerCallback
 from transformers.training_args import OptimizerNames
 
 from hf_privacy.data import TensorDataset, collate_batch
 from hf_privacy.defenses.base_config import PrivacyConfig
 from hf_privacy.defenses.batch_sampler import MembershipBatchSampler
+from hf_privacy.defenses.publishing import PublishingMixin
+from hf_privacy.defenses.saving import SavingMixin
 from hf_privacy.defenses.weight_motion import WeightMotionCallback
 from hf_privacy.errors import InputError
-from hf_privacy.hub import check_login, plan_push, push_folder
-from hf_privacy.reports import CardData, PrivacyReport, card_data_of_folder, write_card
 
 
 class _EpochCallback(TrainerCallback):
@@ -41,7 +38,7 @@ def _refuse_iterable(dataset: Any) -> None:
         raise InputError("train_dataset is iterable: membership needs a dataset with a length and indices")
 
 
-class PrivacyTrainer(Trainer):
+class PrivacyTrainer(SavingMixin, PublishingMixin, Trainer):
     """A `Trainer` whose model can be audited: the baseline without a defence, and the base of every defence.
 
     What it does beyond `transformers.Trainer`:
@@ -74,10 +71,20 @@ class PrivacyTrainer(Trainer):
 
     Examples
     --------
-    >>> from hf_privacy import PrivacyConfig, PrivacyTrainer
-    >>> from hf_privacy.data import encode_images, image_processor_for, load_digits_dataset
-    >>> PrivacyTrainer.defense_name
-    'none'
+    >>> import tempfile
+    >>> from hf_privacy.data import TensorDataset
+    >>> from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
+    >>> from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
+    >>> data = TensorDataset({"features": torch.randn(8, 4), "labels": torch.tensor([0, 1] * 4)})
+    >>> config = TabularMLPConfig(input_size=4, hidden_sizes=[8], num_labels=2)
+    >>> trainer = PrivacyTrainer(
+    ...     args=PrivacyConfig(tempfile.mkdtemp(), num_train_epochs=2, save_strategy="no", disable_tqdm=True),
+    ...     model_init=lambda: TabularMLPForClassification(config),
+    ...     train_dataset=data,
+    ... )
+    >>> trainer.train().global_step  # doctest: +ELLIPSIS
+    {...
+    2
     """
 
     defense_name: ClassVar[str] = "none"
@@ -255,157 +262,3 @@ class PrivacyTrainer(Trainer):
     def floating_point_ops(self, inputs: dict[str, torch.Tensor]) -> int:
         """Zero: counting parameters at every step costs more than a step of a small model takes."""
         return 0
-
-    # ---- saving, reading back, pushing ----
-
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save the model, and never push it: the audit, and with it the report, comes after saving."""
-        super().save_model(output_dir, _internal_call=True)
-
-    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        folder = Path(output_dir or self.args.output_dir)
-        card = folder / "README.md"
-        earlier_card = card.read_bytes() if card.exists() else None
-        super()._save(output_dir, state_dict)
-        if not self.args.should_save:
-            return
-        # The pickled arguments hold tokens and machine paths, and nothing reads them back.
-        (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)
-        # peft writes a card of its own, an empty form with the base model's path.
-        if earlier_card is not None:
-            card.write_bytes(earlier_card)
-        else:
-            card.unlink(missing_ok=True)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
-        if isinstance(self.model, PreTrainedModel) and not self.is_fsdp_enabled:
-            self._load_weights(resume_from_checkpoint)
-        else:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-
-    def _load_best_model(self) -> None:
-        if isinstance(self.model, PreTrainedModel) and not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
-            self._load_weights(self.state.best_model_checkpoint)
-        else:
-            super()._load_best_model()
-
-    def _load_weights(self, checkpoint: str) -> None:
-        """Read weights as `from_pretrained` does, which knows that ViT and others are saved under older names.
-
-        The stock Trainer compares names as they stand and leaves what it does not find at its random start.
-        """
-        saved, loading = type(self.model).from_pretrained(
-            checkpoint,
-            config=self.model.config,
-            dtype=self.model.dtype,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-        if loading["missing_keys"]:
-            missing = ", ".join(sorted(loading["missing_keys"])[:3])
-            raise InputError(f"the checkpoint {checkpoint} lacks the weights {missing}: resume from another one")
-        self.model.load_state_dict(saved.state_dict())
-
-    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
-        """Settle the repository's name and see that there is a token; the repository is made by the push itself."""
-        if not self.is_world_process_zero():
-            return
-        check_login(token)
-        self.hub_model_id = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
-
-    def card_data(self) -> CardData:
-        """What the card says of the model: read off the saved configuration, with the training arguments."""
-        data = card_data_of_folder(self.args.output_dir)
-        data.hyperparameters = {name: value for name, value in self.hyperparameters().items() if value is not None}
-        return data
-
-    def hyperparameters(self) -> dict[str, Any]:
-        """The training arguments a reader needs to train the model again: plain values, no paths, no Hub settings."""
-        args = self.args
-        return {
-            "optimizer": getattr(args.optim, "value", args.optim),
-            "learning_rate": args.learning_rate,
-            "lr_scheduler_type": getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type),
-            "weight_decay": args.weight_decay,
-            "momentum": args.momentum if args.optim == OptimizerNames.SGD else None,
-            "num_train_epochs": args.num_train_epochs if args.max_steps <= 0 else None,
-            "max_steps": args.max_steps if args.max_steps > 0 else None,
-            "train_batch_size": args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
-            "label_smoothing_factor": args.label_smoothing_factor,
-            "max_grad_norm": args.max_grad_norm,
-            "mixed_precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "no",
-            "seed": args.seed,
-        }
-
-    def create_model_card(self, **card_fields: Any) -> None:
-        """Write the card, with the report's section when the output folder holds a report.
-
-        Parameters
-        ----------
-        **card_fields
-            Fields of `hf_privacy.reports.CardData`: ``license``, ``language``, ``tags``, ``model_name``, …
-        """
-        known = [field.name for field in fields(CardData) if field.init]
-        for name in card_fields:
-            if name not in known:
-                raise InputError(f"the model card has no field {name!r}: pass one of {', '.join(known)}")
-        if not self.is_world_process_zero():
-            return
-        folder = Path(self.args.output_dir)
-        report = PrivacyReport.load(folder) if (folder / "privacy_report.json").exists() else None
-        write_card(folder, report, replace(self.card_data(), **card_fields))
-
-    def push_to_hub(
-        self,
-        commit_message: str | None = "End of training",
-        blocking: bool = True,
-        token: str | None = None,
-        revision: str | None = None,
-        private: bool | None = None,
-        *,
-        base_model_id: str | None = None,
-        dry_run: bool = False,
-        **card_fields: Any,
-    ) -> Any:
-        """Push weights, card and report in one commit, after the gate.
-
-        Parameters
-        ----------
-        commit_message, token, revision, private : as in `transformers.Trainer`
-        blocking : bool
-            Must be True: a push is one commit, and its refusal must be seen.
-        base_model_id : str, optional
-            Repository id of an adapter's base model, where it was loaded from a local folder.
-        dry_run : bool
-            Return the plan of the commit and send nothing.
-        **card_fields
-            As in `create_model_card`.
-
-        Raises
-        ------
-        GateError
-            If the output folder holds no report, one for other weights, or one over the budget of the config.
-        """
-        if not blocking:
-            raise InputError("blocking is False: a push that the gate may refuse has to be waited for")
-        self.callback_handler.on_push_begin(self.args, self.state, self.control)
-        self.save_model(_internal_call=True)
-        if not self.is_world_process_zero():
-            return None
-        repo_id = self.hub_model_id or self.args.hub_model_id or Path(self.args.output_dir).absolute().name
-        if base_model_id is not None:
-            card_fields["base_model"] = base_model_id
-        self.create_model_card(**{"repo_id": repo_id, **card_fields})
-        options = {
-            "private": private if private is not None else self.args.hub_private_repo is not False,
-            "create_pr": self.args.hub_create_pr,
-            "revision": revision or self.args.hub_revision,
-            "commit_message": commit_message,
-            "max_auc": self.args.max_auc,
-            "max_tpr_at_fpr": self.args.max_tpr_at_fpr,
-            "allow_unaudited": self.args.allow_unaudited,
-            "base_model_id": base_model_id,
-        }
-        if dry_run:
-            return plan_push(self.args.output_dir, repo_id, **options)
-        return push_folder(self.args.output_dir, repo_id, token=token, **options)

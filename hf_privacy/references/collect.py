@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import threading
 import time
@@ -62,7 +63,7 @@ class ReferenceRun:
             remove_checkpoints(self.store, number)
         if len(done) == self.plan.n_models:
             return
-        with _shown(self.store, enabled=show_progress), workers or nullcontext():
+        with _shown(self.store, enabled=show_progress), workers or nullcontext(), _frozen_heap():
             while len(self.store.completed()) < self.plan.n_models:
                 trained = train_references(
                     self.trainer,
@@ -145,6 +146,16 @@ def _tensors_digest(dataset: TensorDataset) -> str:
             digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
             digest.update(tensor.contiguous().numpy())
     return digest.hexdigest()
+
+
+@contextmanager
+def _frozen_heap() -> Iterator[None]:
+    """Keep what is loaded by now out of garbage collection, which the Trainer runs in full for every model."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from hf_privacy.reports.files import write_together
 from hf_privacy.reports.leaks import refuse_leaks
 from hf_privacy.reports.page import render_page
 from hf_privacy.reports.plots import png_bytes, roc_figure, scores_figure
-from hf_privacy.reports.table import attack_table
+from hf_privacy.reports.table import attack_table, targets_table
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
@@ -181,8 +181,9 @@ class PrivacyReport:
         return headline(self.attacks)
 
     def table(self) -> str:
-        """Lay the attacks out as plain text of at most 100 columns."""
-        return attack_table(self.attacks)
+        """Lay the attacks out as plain text of at most 100 columns; over several targets too, if there are any."""
+        table = attack_table(self.attacks)
+        return table if self.targets is None else f"{table}\n\n{targets_table(self.targets)}"
 
     def push_to_hub(
         self,

@@ -53,6 +53,39 @@ def attack_table(attacks: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def targets_table(targets: dict[str, Any]) -> str:
+    """Lay the means over several training runs out in the same way.
+
+    Parameters
+    ----------
+    targets : dict
+        The report's ``targets``.
+
+    Returns
+    -------
+    str
+        A heading line, the attacks with their t intervals, and a line with the accuracies.
+    """
+    rows = [
+        {
+            "title": attack["title"],
+            "n_references": None,
+            **{f"auc{end}": attack["auc"][key] for end, key in (("", "mean"), ("_low", "low"), ("_high", "high"))},
+            "tpr_at_fpr": [{**entry, "tpr": entry["mean"]} for entry in attack["tpr_at_fpr"]],
+        }
+        for attack in targets["attacks"]
+    ]
+    member, nonmember = (
+        " ".join(rate(values["mean"], values["low"], values["high"]))
+        for values in (targets["member_accuracy"], targets["nonmember_accuracy"])
+    )
+    return (
+        f"Mean over {targets['n_targets']} training runs, with {percent(targets['confidence'])} intervals (Student's t)\n"
+        f"{attack_table(rows)}\n"
+        f"Accuracy in %: members {member}, non-members {nonmember}"
+    )
+
+
 def _fprs(attacks: Sequence[dict[str, Any]]) -> list[float]:
     measured = sorted({entry["fpr"] for attack in attacks for entry in attack["tpr_at_fpr"]})
     usual = [fpr for fpr in measured if fpr in _SHOWN_FPRS]

@@ -90,29 +90,25 @@ def test_a_model_that_memorizes_is_found_out(quick):
 def test_a_trainer_its_folder_and_its_model_give_the_same_figures(quick, trained, saved, dataset, split, tmp_path):
     _, report = quick
     for number, target in enumerate((saved, Path(saved), trained.model)):
-        again = audit(
-            target, dataset, split, output_dir=tmp_path / str(number), depth="quick", show_progress=False
-        )
+        again = audit(target, dataset, split, output_dir=tmp_path / str(number), depth="quick", show_progress=False)
         assert figures(again) == figures(report)
 
 
-def test_the_weights_hash_is_that_of_the_saved_folder_whichever_door(quick, full, trained, saved, dataset, split, tmp_path):
+def test_the_weights_hash_is_that_of_the_saved_folder_whichever_door(
+    quick, full, trained, saved, dataset, split, tmp_path
+):
     expected = weights_sha256(saved)
     assert quick[1].to_dict()["model"]["weights_sha256"] == expected
     assert full[1].to_dict()["model"]["weights_sha256"] == expected
     for number, target in enumerate((saved, trained.model)):
-        report = audit(
-            target, dataset, split, output_dir=tmp_path / str(number), depth="quick", show_progress=False
-        )
+        report = audit(target, dataset, split, output_dir=tmp_path / str(number), depth="quick", show_progress=False)
         assert report.to_dict()["model"]["weights_sha256"] == expected
 
 
 def test_a_base_model_adds_calibration_by_it(trained, dataset, split, tmp_path):
     torch.manual_seed(1)
     base = copy.deepcopy(trained.model_init())
-    report = audit(
-        trained, dataset, split, output_dir=tmp_path, depth="quick", base_model=base, show_progress=False
-    )
+    report = audit(trained, dataset, split, output_dir=tmp_path, depth="quick", base_model=base, show_progress=False)
     assert [attack["name"] for attack in report.to_dict()["attacks"]] == [*QUICK, "base_calibration"]
     validate_report(report.to_dict())
     assert by_name(report)["base_calibration"]["auc"] > 0.7
@@ -251,9 +247,7 @@ def test_images_are_encoded_with_the_trainers_or_the_folders_own_processor(tmp_p
             "depths": [1],
             "layer_type": "basic",
         }
-        return load_model(
-            "resnet", task="image-classification", num_labels=10, from_scratch=True, model_kwargs=kwargs
-        )
+        return load_model("resnet", task="image-classification", num_labels=10, from_scratch=True, model_kwargs=kwargs)
 
     processor = image_processor_for(resnet(), size=8)
     encoded = encode_images(digits, processor)
@@ -273,9 +267,7 @@ def test_images_are_encoded_with_the_trainers_or_the_folders_own_processor(tmp_p
     settings = {"depth": "quick", "queries": ("identity", "flip"), "show_progress": False}
     reports = [
         audit(target, data, split, output_dir=tmp_path / str(number), **settings)
-        for number, (target, data) in enumerate(
-            [(trainer, encoded), (trainer, digits), (tmp_path / "model", digits)]
-        )
+        for number, (target, data) in enumerate([(trainer, encoded), (trainer, digits), (tmp_path / "model", digits)])
     ]
     aucs = [[attack["auc"] for attack in report.to_dict()["attacks"]] for report in reports]
     assert aucs[0] == aucs[1] == aucs[2]
@@ -332,9 +324,7 @@ def test_another_number_of_rows_than_the_split_counts_is_refused(trained, datase
         audit(trained, dataset.subset(range(10)), split, output_dir=tmp_path, depth="quick")
 
 
-def test_labels_outside_the_models_range_are_refused_before_references_are_trained(
-    trained, dataset, split, tmp_path
-):
+def test_labels_outside_the_models_range_are_refused_before_references_are_trained(trained, dataset, split, tmp_path):
     labels = dataset.column("labels").clone()
     labels[int(split.members[0])] = 7
     wrong = TensorDataset({"features": dataset.column("features"), "labels": labels})

@@ -49,6 +49,7 @@ def main() -> None:
     import hf_privacy.reports  # noqa: F401
 
     torch.set_num_threads(1)
+    os.sched_getaffinity = lambda pid: {0}  # one thread a process, whatever the machine, and workers when asked for
     print("ready", flush=True)
     while line := sys.stdin.readline():
         request = json.loads(line)

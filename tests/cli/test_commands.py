@@ -214,8 +214,7 @@ def test_audit_settings_may_change_after_training_and_the_recipe_may_not(cli, tr
     code, _, _ = cli("audit", "--folder", str(folder), "--audit.depth", "quick", "--audit.fprs", "[0.2]")
     assert code == 0
     assert [
-        entry["fpr"]
-        for entry in json.loads((folder / "privacy_report.json").read_text())["attacks"][0]["tpr_at_fpr"]
+        entry["fpr"] for entry in json.loads((folder / "privacy_report.json").read_text())["attacks"][0]["tpr_at_fpr"]
     ] == [0.2]
 
 

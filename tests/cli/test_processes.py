@@ -184,7 +184,7 @@ def test_a_killed_training_resumes_from_its_last_checkpoint(preloaded, write_rec
 
 @pytest.mark.slow
 def test_without_a_terminal_progress_is_plain_lines(preloaded, write_recipe, tmp_path):
-    recipe = write_recipe(tmp_path, audit={"workers": 1})
+    recipe = write_recipe(tmp_path)
     for command in ("train", "audit"):
         code, out, err = preloaded.run(command, "--config", recipe, folder=tmp_path / command)
         assert code == 0, err

@@ -13,7 +13,10 @@ from hf_privacy.recipe.config import set_dotted
     ("values", "message"),
     [
         ({"modle": {}}, "unknown key 'modle' in the recipe: did you mean 'model'?"),
-        ({"model": {"name_or_pth": "x"}}, "unknown key 'name_or_pth' in section 'model': did you mean 'name_or_path'?"),
+        (
+            {"model": {"name_or_pth": "x"}},
+            "unknown key 'name_or_pth' in section 'model': did you mean 'name_or_path'?",
+        ),
         ({"data": {"labelcolumn": "y"}}, "unknown key 'labelcolumn' in section 'data': did you mean 'label_column'?"),
         ({"audit": {"refrences": 4}}, "unknown key 'refrences' in section 'audit': did you mean 'references'?"),
         ({"push": {"privat": True}}, "unknown key 'privat' in section 'push': did you mean 'private'?"),

@@ -349,7 +349,9 @@ def test_no_memory_address_enters_the_hash(make_trainer, plan, monkeypatch):
 
     monkeypatch.setattr("hf_privacy.references.clone.json.dumps", spy)
     trainer = make_trainer(
-        callbacks=[CountingCallback()], train_dataset=image_data().with_augmentation(random_flip), model_init=lora_init()
+        callbacks=[CountingCallback()],
+        train_dataset=image_data().with_augmentation(random_flip),
+        model_init=lora_init(),
     )
     recipe_hash(trainer, plan, dataset_fingerprint="d", pool_hash="p")
     (text,) = [text for text in hashed if "initial_weights" in text]

@@ -47,9 +47,9 @@ def _disarmed():
 
 @pytest.fixture
 def make_run(make_trainer, dataset, split, tmp_path):
-    def make(folder: str = "store", n_models: int = 4, seed: int = 0, **arguments):
-        trainer = make_trainer(**arguments)
-        return reference_run(trainer, dataset, split, tmp_path / folder, n_models=n_models, seed=seed)
+    def make(folder: str = "store", n_models: int = 4, seed: int = 0, fraction: float = 0.5, **arguments):
+        plan = {"n_models": n_models, "seed": seed, "fraction": fraction}
+        return reference_run(make_trainer(**arguments), dataset, split, tmp_path / folder, **plan)
 
     return make
 
@@ -117,6 +117,21 @@ def test_only_the_missing_models_are_trained(make_run):
     assert len(after) == 4
 
 
+def test_more_references_are_trained_beside_those_that_are_there(make_run):
+    run = make_run(n_models=2)
+    run.train()
+    before = state_of(run.store.folder)
+    more = make_run(n_models=4)
+    more.train()
+    after = state_of(run.store.folder)
+    assert len(after) == 4
+    assert {name: after[name] for name in before} == before
+    assert (more.store.membership()[:, :60] == more.plan.membership).all()
+    straight = make_run("straight", n_models=4)
+    straight.train()
+    assert np.array_equal(more.store.read("phi"), straight.store.read("phi"))
+
+
 def test_a_file_cut_short_counts_as_not_there(make_run):
     run = make_run()
     run.train()
@@ -131,7 +146,9 @@ def test_a_file_cut_short_counts_as_not_there(make_run):
 def test_weights_are_dropped_unless_asked_for(make_run):
     run = make_run()
     run.train()
-    assert not any(name.endswith(".safetensors") and not name.startswith("reference") for name in files(run.store.folder))
+    assert not any(
+        name.endswith(".safetensors") and not name.startswith("reference") for name in files(run.store.folder)
+    )
     assert not list(run.store.folder.glob("models/*"))
 
 

@@ -46,7 +46,7 @@ def main() -> None:
     split = MembershipSplit(range(30), range(30, 60), range(60, 80), n_examples=80, dataset_fingerprint="d")
     args = PrivacyConfig(
         output_dir=str(folder / "target"),
-        num_train_epochs=20,
+        num_train_epochs=8,
         learning_rate=0.05,
         save_strategy="no",
         report_to="none",
