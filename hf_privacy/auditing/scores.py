@@ -136,8 +136,8 @@ def reference_scores(table: SignalTable, *, lira_variance: str = "pooled", gamma
         reference_probability[:, :n],
         reference_membership,
         reference_probability[:, population],
-        population_membership=common["population_membership"],
         gamma=gamma,
+        **common,
     )
     for mode, name in (("online", "rmia"), ("offline", "rmia_offline")):
         scores = attacks.rmia(

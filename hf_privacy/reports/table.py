@@ -80,7 +80,8 @@ def targets_table(targets: dict[str, Any]) -> str:
         for values in (targets["member_accuracy"], targets["nonmember_accuracy"])
     )
     return (
-        f"Mean over {targets['n_targets']} training runs, with {percent(targets['confidence'])} intervals (Student's t)\n"
+        f"Mean over {targets['n_targets']} training runs, with {percent(targets['confidence'])} intervals (Student's "
+        "t): this model, and reference models attacked by the others\n"
         f"{attack_table(rows)}\n"
         f"Accuracy in %: members {member}, non-members {nonmember}"
     )
@@ -96,7 +97,7 @@ def _cells(attack: dict[str, Any], fprs: Sequence[float]) -> list[str]:
     entries = {entry["fpr"]: entry for entry in attack["tpr_at_fpr"]}
     return [
         attack["title"],
-        str(attack["n_references"] or "-"),
+        "" if attack["n_references"] is None else str(attack["n_references"] or "-"),
         f"{attack['auc']:.3f} [{attack['auc_low']:.3f}, {attack['auc_high']:.3f}]",
         *(_tpr(entries.get(fpr)) for fpr in fprs),
     ]
