@@ -143,7 +143,7 @@ def test_a_model_alone_says_nothing_of_its_defence(saved, dataset, split, tmp_pa
 
 
 def test_a_full_audit_adds_lira_and_rmia_online_and_offline(full):
-    folder, report = full
+    folder, _ = full
     values = load_report_dict(folder)
     validate_report(values)
     assert [attack["name"] for attack in values["attacks"]] == FULL

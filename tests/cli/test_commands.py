@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,11 @@ def test_version(capsys):
         main(["--version"])
     assert left.value.code == 0
     assert capsys.readouterr().out == f"hf-privacy {hf_privacy.__version__}\n"
+
+
+def test_the_console_script_is_the_same_main():
+    (script,) = entry_points(group="console_scripts", name="hf-privacy")
+    assert script.load() is main
 
 
 def run_python(code: str) -> str:

@@ -179,7 +179,7 @@ def test_a_key_below_a_value_is_refused():
 
 
 def test_a_value_that_is_no_yaml_is_refused():
-    with pytest.raises(InputError, match="training.optim_args is '\\[a', which is no valid YAML"):
+    with pytest.raises(InputError, match=r"training\.optim_args is '\[a', which is no valid YAML"):
         Recipe.from_dict({}).override({"training.optim_args": "[a"})
 
 

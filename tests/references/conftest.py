@@ -36,7 +36,7 @@ def split() -> MembershipSplit:
 
 @pytest.fixture
 def make_trainer(dataset, split, tmp_path) -> Callable[..., PrivacyTrainer]:
-    """``make_trainer(learning_rate=0.1, model_kwargs={...}, trainer_class=..., train_dataset=..., model_init=...)``."""
+    """``make_trainer(learning_rate=0.1, model_kwargs={...}, trainer_class=..., train_dataset=...)``."""
 
     def make(
         *,
