@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("HF_HOME", tempfile.mkdtemp(prefix="hf_privacy_tests_"))
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -101,6 +101,11 @@ def audit(
             f"the split is of a dataset with {split.n_examples:,} rows and dataset has {len(tensors):,}: pass the "
             "dataset the split was drawn from"
         )
+    if isinstance(trainer_or_model, PrivacyTrainer) and len(trainer_or_model.train_dataset) < len(split.members):
+        raise InputError(
+            f"the trainer was trained on {len(trainer_or_model.train_dataset):,} examples and the split has "
+            f"{len(split.members):,} members: pass a split whose members are all among them"
+        )
     run = _reference_run(recipe_trainer, tensors, split, output_dir, options) if options.depth == "full" else None
 
     evaluated = tensors.subset(np.concatenate([split.pool, split.population]))

@@ -94,9 +94,7 @@ class SignalStore:
         if (folder / METADATA_FILE).is_file():
             store = cls.open(folder)
             different = sorted(
-                key
-                for key in {*wanted, *store.metadata} - {"n_models"}
-                if wanted.get(key) != store.metadata.get(key)
+                key for key in {*wanted, *store.metadata} - {"n_models"} if wanted.get(key) != store.metadata.get(key)
             )
             if different:
                 key = different[0]

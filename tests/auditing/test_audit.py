@@ -364,10 +364,10 @@ def test_the_input_column_is_found_or_must_be_named(trained, rows, split, tmp_pa
     two = rows.add_column("other", [[0.0]] * len(rows))
     own = make_split(two)
     with pytest.raises(InputError, match="2 columns that could be the input \\(features, other\\)"):
-        audit(trained, two, own, output_dir=tmp_path, **settings)
-    audit(trained, two, own, output_dir=tmp_path, input_column="features", **settings)
+        audit(trained.model, two, own, output_dir=tmp_path, **settings)
+    audit(trained.model, two, own, output_dir=tmp_path, input_column="features", **settings)
     with pytest.raises(InputError, match="'featurs'"):
-        audit(trained, two, own, output_dir=tmp_path, input_column="featurs", **settings)
+        audit(trained.model, two, own, output_dir=tmp_path, input_column="featurs", **settings)
 
 
 def test_images_or_text_without_a_processor_are_refused(trained, tmp_path):
@@ -399,7 +399,7 @@ def test_repeats_across_the_split_are_counted_and_warned_of(trained, rows, tmp_p
     twice = datasets.concatenate_datasets([rows, rows.select(range(5))])
     members = list(range(70))
     split = make_split(twice, members=members, non_members=range(70, 145))
-    report = audit(trained, twice, split, output_dir=tmp_path, depth="quick", show_progress=False).to_dict()
+    report = audit(trained.model, twice, split, output_dir=tmp_path, depth="quick", show_progress=False).to_dict()
     assert report["split"]["exact_repeats"] == 5
     assert any(caveat.startswith("5 exact") for caveat in report["caveats"])
 
@@ -435,5 +435,11 @@ def test_a_split_without_population_compares_with_non_members(trained, dataset, 
     split = MembershipSplit(
         range(70), range(70, 140), [], n_examples=140, dataset_fingerprint="not checked for tensors"
     )
-    report = audit(trained, dataset, split, output_dir=tmp_path, depth="quick", show_progress=False)
+    report = audit(trained.model, dataset, split, output_dir=tmp_path, depth="quick", show_progress=False)
     assert np.isfinite([attack["auc"] for attack in report.to_dict()["attacks"]]).all()
+
+
+def test_more_members_than_the_trainer_was_trained_on_are_refused(trained, dataset, tmp_path):
+    split = MembershipSplit(range(70), range(70, 140), [], n_examples=140, dataset_fingerprint="f")
+    with pytest.raises(InputError, match="trained on 60 examples and the split has 70 members"):
+        audit(trained, dataset, split, output_dir=tmp_path, depth="quick", show_progress=False)
