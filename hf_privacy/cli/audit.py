@@ -118,7 +118,10 @@ def _work(recipe: Recipe) -> None:
 
 
 def reference_workers(recipe: Recipe, folder: RunFolder) -> AbstractContextManager | None:
-    """The processes beside this one: on CPU one a core in all, on GPUs one a device, or as the recipe says."""
+    """The processes beside this one: on CPU one a core in all, on a GPU none, or as many as the recipe says.
+
+    They share this process's GPU; several GPUs are used by `accelerate launch`, which starts a process for each.
+    """
     import torch
 
     from hf_privacy.references import worker_processes
@@ -126,8 +129,7 @@ def reference_workers(recipe: Recipe, folder: RunFolder) -> AbstractContextManag
     if recipe.audit.depth == "quick":
         return None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    n_devices = torch.cuda.device_count()
-    count = min(recipe.audit.workers or n_devices or cores, recipe.audit.references)
+    count = min(recipe.audit.workers or (1 if torch.cuda.is_available() else cores), recipe.audit.references)
     threads = max(1, cores // count)
     torch.set_num_threads(threads)
     if count == 1:
@@ -135,7 +137,7 @@ def reference_workers(recipe: Recipe, folder: RunFolder) -> AbstractContextManag
     resolved = folder.private / "audit_recipe.yaml"
     recipe.save(resolved)
     command = [sys.executable, "-m", "hf_privacy.cli", "audit", "--config", str(resolved), "--worker"]
-    return worker_processes(command, count=count - 1, threads=threads, devices=[*range(1, n_devices), 0][:n_devices])
+    return worker_processes(command, count=count - 1, threads=threads)
 
 
 def _leave_distributed(local_rank: int) -> None:

@@ -37,7 +37,8 @@ class AuditSettings:
     batch_size : int
         Of the passes that collect signals.
     workers : int, optional
-        Processes that train references side by side; by default one for each GPU, or on CPU one for each core.
+        Processes that `hf-privacy audit` trains references with, side by side; by default one for each core on CPU,
+        and one on a GPU (a small model leaves room for more). From Python, see ``worker_pool`` of `hf_privacy.audit`.
     keep_weights : bool
         Keep the reference models' weights; their signals always stay.
 

@@ -27,21 +27,17 @@ DISTRIBUTED_VARIABLES = (
 
 
 @contextlib.contextmanager
-def worker_processes(
-    command: Sequence[str], *, count: int, threads: int, devices: Sequence[int] = ()
-) -> Iterator[list[subprocess.Popen]]:
+def worker_processes(command: Sequence[str], *, count: int, threads: int) -> Iterator[list[subprocess.Popen]]:
     """Run ``command`` in ``count`` processes while the block runs, and wait for them at its end.
 
-    Each gets ``threads`` threads, no distributed environment, one of ``devices`` (GPU numbers, dealt in turn), and a
-    pipe on its standard input whose closing tells it that this process is gone (`hf_privacy.cli.parent`). When the
-    block raises, they are stopped.
+    Each gets ``threads`` threads, this process's environment without that of a distributed launch, and a pipe on its
+    standard input whose closing tells it that this process is gone (`hf_privacy.cli.parent`). When the block raises,
+    they are stopped.
     """
     processes = []
-    for number in range(count):
+    for _ in range(count):
         environment = single_process_environment(os.environ)
         environment["OMP_NUM_THREADS"] = environment["MKL_NUM_THREADS"] = str(threads)
-        if devices:
-            environment["CUDA_VISIBLE_DEVICES"] = str(devices[number % len(devices)])
         processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, env=environment))
     try:
         yield processes

@@ -43,15 +43,16 @@ def ends_within(pid: int, seconds: float) -> bool:
     return False
 
 
-def test_workers_see_no_distributed_launch_and_their_share_of_threads_and_devices(tmp_path, monkeypatch):
+def test_workers_see_no_distributed_launch_their_share_of_threads_and_the_parents_gpu(tmp_path, monkeypatch):
     for name in DISTRIBUTED_VARIABLES:
         monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     command = [sys.executable, "-c", SHOW_ENVIRONMENT, str(tmp_path) + os.sep]
-    with worker_processes(command, count=3, threads=5, devices=[1, 0]) as processes:
+    with worker_processes(command, count=3, threads=5) as processes:
         pass
     seen = [json.loads((tmp_path / str(process.pid)).read_text()) for process in processes]
-    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in seen] == ["1", "0", "1"]
     for environment in seen:
+        assert environment["CUDA_VISIBLE_DEVICES"] == "3"
         assert environment["OMP_NUM_THREADS"] == "5"
         assert not set(DISTRIBUTED_VARIABLES) & set(environment)
 
