@@ -82,16 +82,19 @@ def assemble_report(
         )
     revised = provenance.dataset_revision
     exact, near = repeats_across(repeats)
+    # A saved adapter is loaded for inference, with nothing trainable: the trainer's model knows better.
+    described = describe_model(
+        trainer.model if trainer else model,
+        base_model=provenance.base_model,
+        base_revision=provenance.base_revision,
+    )
+    base = described["base_model"]
     return PrivacyReport(
         created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         model={
             "name": public_name(provenance.model_name) if provenance.model_name else None,
-            # A saved adapter is loaded for inference, with nothing trainable: the trainer's model knows better.
-            **describe_model(
-                trainer.model if trainer else model,
-                base_model=provenance.base_model,
-                base_revision=provenance.base_revision,
-            ),
+            **described,
+            "base_model": public_name(base, pinned=described["base_revision"] is not None) if base else None,
             "weights_sha256": _weights_hash(model, folder),
         },
         dataset={

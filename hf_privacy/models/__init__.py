@@ -4,7 +4,7 @@ Importing this room lets transformers' Auto classes open tabular models too.
 """
 
 from hf_privacy.models.architectures import TASKS
-from hf_privacy.models.describe import describe_model, public_name
+from hf_privacy.models.describe import describe_model
 from hf_privacy.models.loading import (
     load_base_classifier,
     load_image_processor,
@@ -27,5 +27,4 @@ __all__ = [
     "load_model",
     "load_saved_model",
     "load_tokenizer",
-    "public_name",
 ]

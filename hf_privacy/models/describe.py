@@ -1,8 +1,7 @@
-"""What a report says about a model: sizes and names, never a local path."""
+"""What there is to say about a model: sizes and names."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ def describe_model(
     ----------
     model : PreTrainedModel or PeftModel
     base_model : str or Path, optional
-        What it was fine-tuned from; an adapter knows its own. A folder is named by its last part only.
+        What it was fine-tuned from; an adapter knows its own. Given back as it is: for publication see
+        `hf_privacy.reports.public_name`.
     base_revision : str, optional
         The base's revision on the Hub.
 
@@ -35,8 +35,8 @@ def describe_model(
     --------
     >>> from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
     >>> model = TabularMLPForClassification(TabularMLPConfig(input_size=4, hidden_sizes=[8], num_labels=3))
-    >>> describe_model(model, base_model="/home/me/models/first")["base_model"]
-    'first'
+    >>> describe_model(model)["n_parameters"]
+    67
     """
     adapter = None
     inner = model
@@ -53,26 +53,9 @@ def describe_model(
         architecture = f"{architecture} ({inner.config.architecture})"
     return {
         "architecture": architecture,
-        "base_model": public_name(base_model),
+        "base_model": None if base_model is None else str(base_model),
         "base_revision": base_revision,
         "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "n_trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "adapter": adapter,
     }
-
-
-def public_name(name_or_path: str | Path | None) -> str | None:
-    """A Hub id as it is, a local path reduced to its last part, nothing as None.
-
-    Examples
-    --------
-    >>> public_name("google/vit-base-patch16-224"), public_name("/home/me/models/first/"), public_name("")
-    ('google/vit-base-patch16-224', 'first', None)
-    """
-    if name_or_path is None or not str(name_or_path):
-        return None
-    text = str(name_or_path)
-    is_path = isinstance(name_or_path, Path) or text.startswith((".", "/", "~")) or "\\" in text or text.count("/") > 1
-    if is_path or Path(text).is_dir():
-        return Path(os.path.abspath(Path(text.replace("\\", "/")).expanduser())).name or None
-    return text

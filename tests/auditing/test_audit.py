@@ -406,7 +406,9 @@ def test_repeats_across_the_split_are_counted_and_warned_of(trained, rows, tmp_p
 
 def test_a_local_path_never_enters_the_report(trained, dataset, split, tmp_path):
     provenance = Provenance(
-        model_name=str(tmp_path / "secret" / "mine"), dataset_name=str(tmp_path / "secret" / "rows.parquet")
+        model_name=str(tmp_path / "secret" / "mine"),
+        base_model=str(tmp_path / "secret" / "base"),
+        dataset_name=str(tmp_path / "secret" / "rows.parquet"),
     )
     audit(
         trained,
@@ -421,6 +423,7 @@ def test_a_local_path_never_enters_the_report(trained, dataset, split, tmp_path)
         assert b"secret" not in file.read_bytes(), file.name
     values = json.loads((tmp_path / "out" / "privacy_report.json").read_text())
     assert values["model"]["name"].endswith("mine")
+    assert values["model"]["base_model"] == "base"
 
 
 def test_the_report_holds_aggregates_and_no_example(full):
