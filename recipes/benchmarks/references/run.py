@@ -73,7 +73,7 @@ def ours(recipe: Recipe, experiment: Experiment, folder: RunFolder) -> float:
     shutil.rmtree(folder.private / "references", ignore_errors=True)
     threads = torch.get_num_threads()
     started = time.perf_counter()
-    make_run(experiment, folder).train(worker_pool=reference_workers(recipe, folder))
+    make_run(experiment, folder).train(workers=reference_workers(recipe, folder))
     seconds = time.perf_counter() - started
     torch.set_num_threads(threads)
     return seconds
