@@ -24,7 +24,7 @@ def two_processes(tmp_path_factory):
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     script = [str(here / "two_processes.py"), str(folder)]
-    done = subprocess.run([*command, *script], env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*command, *script], env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-4000:]
     return folder
 

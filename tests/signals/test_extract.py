@@ -144,7 +144,7 @@ def test_trap_7_two_processes_see_every_example_once_and_equal_one_process_exact
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
-        [*command, str(SCRIPT), str(tmp_path)], env=environment, capture_output=True, text=True, timeout=120
+        [*command, str(SCRIPT), str(tmp_path)], env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
     spec = importlib.util.spec_from_file_location("two_process_signals", SCRIPT)
