@@ -168,7 +168,7 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
 
 
 def _chosen_rows(rows: datasets.Dataset, data: DataSection) -> datasets.Dataset:
-    """Without exact repeats if asked, then a stratified random subset of ``max_examples``."""
+    """Without repeats if asked (near-exact ones too, unless not looked for), then a stratified random subset."""
     if data.repeats == "drop":
         rows = rows.select(drop_repeats(rows, column=data.input_column, near=data.near_repeats))
     if data.max_examples is None or data.max_examples >= len(rows):
