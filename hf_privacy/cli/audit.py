@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_privacy.cli.arguments import Options
 from hf_privacy.cli.parent import stop_with_parent
+from hf_privacy.cli.report import present
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.config import Recipe
 
@@ -38,7 +39,6 @@ def report_of(recipe: Recipe, *, spawn_workers: bool = True) -> None:
     """Audit ``recipe``'s trained model and print the table."""
     from hf_privacy.auditing import Provenance, audit
     from hf_privacy.models import load_base_classifier
-    from hf_privacy.reports import card_data_of_folder, write_card
 
     folder, record, experiment = _trained(recipe, with_repeats=True)
     base = None
@@ -68,13 +68,7 @@ def report_of(recipe: Recipe, *, spawn_workers: bool = True) -> None:
         worker_pool=reference_workers(recipe, folder) if spawn_workers else None,
         **asdict(recipe.audit),
     )
-    data = card_data_of_folder(folder.path)
-    data.license = recipe.push.license
-    data.repo_id = recipe.push.repo_id
-    write_card(folder.path, report, data)
-    print(report.table())
-    print(report.headline())
-    print(f"report: {folder.path / 'privacy_report.html'}")
+    present(report, folder.path, recipe.push)
 
 
 def _trained(recipe: Recipe, *, with_repeats: bool) -> tuple[RunFolder, dict[str, Any], Experiment]:

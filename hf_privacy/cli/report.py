@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hf_privacy.cli.arguments import Options
+from hf_privacy.recipe.config import PushSection
+
+if TYPE_CHECKING:
+    from hf_privacy.reports import PrivacyReport
 
 
 def run(options: Options) -> int:
@@ -13,16 +18,21 @@ def run(options: Options) -> int:
         folder = Path(options.folder)
     else:
         folder = Path(options.recipe().output_dir)
-    from hf_privacy.reports import PrivacyReport, card_data_of_folder, write_card
+    from hf_privacy.reports import PrivacyReport
 
     report = PrivacyReport.load(folder)
     report.save(folder)
+    present(report, folder, options.recipe().push if options.config is not None else PushSection())
+    return 0
+
+
+def present(report: PrivacyReport, folder: Path, push: PushSection) -> None:
+    """Write the card of a saved report and print what it found."""
+    from hf_privacy.reports import card_data_of_folder, write_card
+
     data = card_data_of_folder(folder)
-    if options.config is not None:
-        push = options.recipe().push
-        data.license, data.repo_id = push.license, push.repo_id
+    data.license, data.repo_id = push.license, push.repo_id
     write_card(folder, report, data)
     print(report.table())
     print(report.headline())
     print(f"report: {folder / 'privacy_report.html'}")
-    return 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from datasets import Dataset
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from hf_privacy.atomic_file import write_atomically
 from hf_privacy.data.columns import require_column
 from hf_privacy.data.fingerprint import dataset_fingerprint as fingerprint_of
 from hf_privacy.errors import InputError
@@ -140,14 +140,7 @@ class MembershipSplit:
         }
         metadata = {"format": _FORMAT, "hash": self.hash, "facts": json.dumps(facts)}
         content = save({name: getattr(self, name) for name in _PARTS}, metadata=metadata)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        write_atomically(path, content, mode=0o600)
         return path
 
     @classmethod

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 
 import yaml
 
+from hf_privacy.atomic_file import write_atomically
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.audit_settings import AuditSettings
 
@@ -127,8 +128,8 @@ class Recipe:
         return Recipe.from_dict(values)
 
     def save(self, path: str | Path) -> None:
-        """Write the resolved recipe as YAML."""
-        Path(path).write_text(yaml.safe_dump(asdict(self), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        """Write the resolved recipe as YAML, whole or not at all: workers read it."""
+        write_atomically(Path(path), yaml.safe_dump(asdict(self), sort_keys=False, allow_unicode=True).encode())
 
     def check(self) -> None:
         """Refuse what can be seen to be wrong without touching data or model."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from hf_privacy.atomic_file import write_atomically
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.config import Recipe
 
@@ -68,12 +66,12 @@ class RunFolder:
                 )
             return
         self.private.mkdir(parents=True, exist_ok=True)
-        write_text(self.recipe_file, yaml.safe_dump(asdict(recipe), sort_keys=False, allow_unicode=True))
+        recipe.save(self.recipe_file)
 
     def finish(self, split: MembershipSplit, record: dict[str, Any]) -> None:
         """Write split and record, once the model is saved."""
         split.save(self.split_file)
-        write_text(self.record_file, json.dumps(record, indent=2) + "\n")
+        write_atomically(self.record_file, (json.dumps(record, indent=2) + "\n").encode())
 
     @property
     def is_trained(self) -> bool:
@@ -91,10 +89,3 @@ class RunFolder:
         if not self.is_trained:
             raise InputError(f"there is no trained model in {str(self.path)!r}: run `hf-privacy train` first")
         return json.loads(self.record_file.read_text(encoding="utf-8"))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

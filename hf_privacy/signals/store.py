@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save as to_safetensors
 
+from hf_privacy.atomic_file import remove_leftovers, write_atomically
 from hf_privacy.errors import InputError
-from hf_privacy.signals.atomic_file import remove_leftovers, write_atomically
 from hf_privacy.signals.tensor_file import TensorFile
 
 STORE_VERSION = 1

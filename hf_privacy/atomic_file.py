@@ -11,15 +11,15 @@ from pathlib import Path
 _TEMPORARY = re.compile(r"^\..+\.[0-9a-f]{32}\.tmp$")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Write under a temporary name beside `path`, flush to disk, then rename.
 
     The writer holds a lock on its temporary file, so that another process can tell a file being written from one
-    that a killed writer left.
+    that a killed writer left. ``mode`` is the permission of the file.
     """
     while True:
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if temporary.exists():  # else it was cleared between its creation and the lock
             break
