@@ -81,6 +81,9 @@ def test_kill_9_at_five_random_moments_then_the_same_command_gives_the_same_repo
     workers: set[int] = set()
     for number, done in enumerate(moments):
         process = preloaded.start(*command, folder=tmp_path / f"output_{number}")
+        # A kill before the worker is started would not test that it ends too.
+        assert len(finished) == N_REFERENCES or wait_until(lambda: processes_of(folder))
+        workers |= processes_of(folder)
         assert wait_until(lambda done=done: len(state_of(folder)) >= done)
         time.sleep(generator.uniform(0, 0.25))
         workers |= processes_of(folder)
