@@ -1,19 +1,41 @@
-"""What scores say about membership: ROC curves, intervals and the summary every report is built from."""
+"""What scores say about membership: ROC curves, intervals, lower bounds of ε and summaries for reports."""
 
 from __future__ import annotations
 
+from hf_privacy.statistics.bootstrap import bootstrap_interval
 from hf_privacy.statistics.checks import check_scores
+from hf_privacy.statistics.epsilon import epsilon_clopper_pearson, epsilon_from_counts
+from hf_privacy.statistics.gdp import epsilon_gdp, gdp_delta, gdp_epsilon
 from hf_privacy.statistics.intervals import auc_interval, clopper_pearson
+from hf_privacy.statistics.lower_bounds import epsilon_lower_bounds
+from hf_privacy.statistics.one_run import correct_guesses, epsilon_one_run, one_run_p_value
+from hf_privacy.statistics.one_run_fdp import epsilon_one_run_fdp
 from hf_privacy.statistics.roc import auc, roc, roc_counts
+from hf_privacy.statistics.slices import summarize_slices
 from hf_privacy.statistics.summary import summarize, tpr_at_fpr
+from hf_privacy.statistics.vulnerability import vulnerability, vulnerable_share
 
 __all__ = [
     "auc",
     "auc_interval",
+    "bootstrap_interval",
     "check_scores",
     "clopper_pearson",
+    "correct_guesses",
+    "epsilon_clopper_pearson",
+    "epsilon_from_counts",
+    "epsilon_gdp",
+    "epsilon_lower_bounds",
+    "epsilon_one_run",
+    "epsilon_one_run_fdp",
+    "gdp_delta",
+    "gdp_epsilon",
+    "one_run_p_value",
     "roc",
     "roc_counts",
     "summarize",
+    "summarize_slices",
     "tpr_at_fpr",
+    "vulnerability",
+    "vulnerable_share",
 ]

@@ -80,6 +80,81 @@ def check_confidence(confidence: float) -> float:
     return float(confidence)
 
 
+def check_delta(delta: float) -> float:
+    """The δ of (ε, δ)-differential privacy, in [0, 1).
+
+    Raises
+    ------
+    InputError
+        If it lies outside [0, 1), or is no number.
+
+    Examples
+    --------
+    >>> check_delta(1e-5)
+    1e-05
+    """
+    if isinstance(delta, bool) or not isinstance(delta, (int, float, np.number)) or not 0.0 <= delta < 1.0:
+        raise InputError(f"delta is {delta!r}: pass a number in [0, 1), such as 1e-5")
+    return float(delta)
+
+
+def check_fpr(fpr: float) -> float:
+    """A false positive rate strictly between 0 and 1.
+
+    Raises
+    ------
+    InputError
+        If it lies outside (0, 1), or is no number.
+
+    Examples
+    --------
+    >>> check_fpr(0.01)
+    0.01
+    """
+    if not isinstance(fpr, (int, float, np.floating)) or not 0.0 < fpr < 1.0:
+        raise InputError(f"fpr is {fpr!r}: pass a false positive rate in (0, 1), such as 0.01")
+    return float(fpr)
+
+
+def check_whole(name: str, value: int, *, at_least: int) -> int:
+    """A whole number, not below a limit.
+
+    Raises
+    ------
+    InputError
+        If it is no whole number or too small.
+
+    Examples
+    --------
+    >>> check_whole("n_resamples", 1000, at_least=1)
+    1000
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
+        raise InputError(f"{name} is {value!r}: pass a whole number of at least {at_least:,}")
+    return int(value)
+
+
+def check_groups(groups: ArrayLike, n_examples: int) -> NDArray[Any]:
+    """One group label per example, as a vector that can be sorted.
+
+    Raises
+    ------
+    InputError
+        If the labels are not one-dimensional, of another number than the examples, NaN, or of mixed types.
+
+    Examples
+    --------
+    >>> check_groups(["a", "b", "a"], 3).tolist()
+    ['a', 'b', 'a']
+    """
+    labels = _array("groups", groups)
+    if labels.ndim != 1 or len(labels) != n_examples:
+        raise InputError(f"groups have shape {labels.shape} for {n_examples:,} examples: pass one label per example")
+    if labels.dtype.kind not in "biuUSf" or (labels.dtype.kind == "f" and np.isnan(labels).any()):
+        raise InputError(f"groups have dtype {labels.dtype} or hold NaN: pass whole numbers or strings")
+    return labels
+
+
 def _array(name: str, values: ArrayLike) -> NDArray[Any]:
     try:
         return np.asarray(values)

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.errors import InputError
-from hf_privacy.statistics.checks import check_confidence, check_scores
+from hf_privacy.statistics.checks import check_confidence, check_fpr, check_scores
 from hf_privacy.statistics.intervals import auc_interval, clopper_pearson
 from hf_privacy.statistics.roc import auc, roc_counts
 
@@ -57,7 +56,7 @@ def tpr_at_fpr(scores: ArrayLike, membership: ArrayLike, *, fpr: float, confiden
     """
     check_confidence(confidence)
     false_positives, true_positives, _ = roc_counts(scores, membership)
-    return _tpr_from_counts(false_positives, true_positives, _check_fpr(fpr), confidence)
+    return _tpr_from_counts(false_positives, true_positives, check_fpr(fpr), confidence)
 
 
 def summarize(
@@ -99,7 +98,7 @@ def summarize(
     >>> summary["tpr_at_fpr"][0]["tpr"], summary["n_members"], summary["n_nonmembers"]
     (1.0, 3, 2)
     """
-    targets = [_check_fpr(fpr) for fpr in fprs]
+    targets = [check_fpr(fpr) for fpr in fprs]
     scores, membership = check_scores(scores, membership)
     low, high = auc_interval(scores, membership, confidence=confidence)
     false_positives, true_positives, _ = roc_counts(scores, membership)
@@ -117,12 +116,6 @@ def summarize(
         "n_nonmembers": n_nonmembers,
         "confidence": float(confidence),
     }
-
-
-def _check_fpr(fpr: float) -> float:
-    if not isinstance(fpr, (int, float, np.floating)) or not 0.0 < fpr < 1.0:
-        raise InputError(f"fpr is {fpr!r}: pass a false positive rate in (0, 1), such as 0.01")
-    return float(fpr)
 
 
 def _tpr_from_counts(
