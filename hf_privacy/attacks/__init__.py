@@ -3,11 +3,38 @@
 from __future__ import annotations
 
 from hf_privacy.attacks.attack_p import attack_p
+from hf_privacy.attacks.attack_r import attack_r
+from hf_privacy.attacks.base import base
 from hf_privacy.attacks.base_calibration import base_calibration
+from hf_privacy.attacks.blind_baseline import blind_baseline
+from hf_privacy.attacks.class_thresholds import class_thresholds
+from hf_privacy.attacks.confidence import confidence
+from hf_privacy.attacks.entropy import entropy
+from hf_privacy.attacks.label_only import label_only_augmented, label_only_distance
 from hf_privacy.attacks.lira import lira
 from hf_privacy.attacks.loss import loss
 from hf_privacy.attacks.modified_entropy import modified_entropy
+from hf_privacy.attacks.quantile_regression import quantile_regression
 from hf_privacy.attacks.rmia import rmia
 from hf_privacy.attacks.rmia_tuning import tune_rmia_a
+from hf_privacy.attacks.shadow_classifier import shadow_classifier
 
-__all__ = ["attack_p", "base_calibration", "lira", "loss", "modified_entropy", "rmia", "tune_rmia_a"]
+__all__ = [
+    "attack_p",
+    "attack_r",
+    "base",
+    "base_calibration",
+    "blind_baseline",
+    "class_thresholds",
+    "confidence",
+    "entropy",
+    "label_only_augmented",
+    "label_only_distance",
+    "lira",
+    "loss",
+    "modified_entropy",
+    "quantile_regression",
+    "rmia",
+    "shadow_classifier",
+    "tune_rmia_a",
+]

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from hf_privacy.attacks.inputs import as_array, boolean_matrix, finite
+from hf_privacy.attacks.inputs import as_array, finite
+from hf_privacy.attacks.reference_rows import References, as_table, count_in, membership_rows, side_moments
 from hf_privacy.errors import InputError
 
 _MODES = ("online", "offline")
-_VARIANCES = ("per_example", "pooled", "shrunk")
+_VARIANCES = ("per_example", "pooled", "shrunk", "global")
 # Beyond six standard deviations Φ is within 1e-9 of one and soon rounds to it.
 _TAIL_START = 6.0
 
 
-class _Side(NamedTuple):
-    """The IN or the OUT reference models of every example, in three vectors of length N."""
-
-    n_models: NDArray[np.float64]
-    mean: NDArray[np.float64]
-    squares: NDArray[np.float64]  # sum of squared distances from the mean
-
-
 def lira(
     signal: ArrayLike,
-    reference_signals: ArrayLike,
-    reference_membership: ArrayLike,
+    reference_signals: References,
+    reference_membership: References,
     *,
     mode: Literal["online", "offline"] = "online",
-    variance: Literal["per_example", "pooled", "shrunk"] = "pooled",
+    variance: Literal["per_example", "pooled", "shrunk", "global"] = "pooled",
     prior_degrees: float = 8.0,
 ) -> NDArray[np.float64]:
     """Membership score of the likelihood-ratio attack, with a Gaussian for each side of each example.
@@ -48,19 +41,23 @@ def lira(
     signal : array-like of float, shape [N] or [Q, N]
         φ = logit_y − logsumexp_{j≠y} logit_j of the target model, per query and example.
     reference_signals : array-like of float, shape [K, N] or [Q, K, N]
-        The same of each reference model. Read row by row, so a memory-mapped array stays on disk and no more than a
-        few vectors of length N are held.
+        The same of each reference model: an array, or a list of K arrays of length N (Q such lists), such as one
+        memory-mapped file per model. Read in place, a stretch of examples at a time, so what is memory-mapped stays
+        on disk and about ten vectors of length N are held, however many reference models there are.
     reference_membership : array-like of bool, shape [K, N]
-        True where reference model k was trained on example n.
+        True where reference model k was trained on example n; also a list of K arrays.
     mode : {"online", "offline"}, default "online"
         Offline uses the OUT side alone.
-    variance : {"per_example", "pooled", "shrunk"}, default "pooled"
+    variance : {"per_example", "pooled", "shrunk", "global"}, default "pooled"
         Per query, IN and OUT apart, with n reference models on a side of an example and SS their summed squared
         distance from its mean:
 
         - ``per_example``: SS/(n − 1); wants dozens of reference models a side;
         - ``pooled``: one for all examples, ΣSS/Σ(n − 1), around each example's own mean;
-        - ``shrunk``: (ν₀·σ²_pooled + SS)/(ν₀ + n − 1).
+        - ``shrunk``: (ν₀·σ²_pooled + SS)/(ν₀ + n − 1);
+        - ``global``: one for all examples, the mean squared distance of all values from their one grand mean. Blind
+          to how much of it is examples differing from one another, so wider than ``pooled``, but the only one that
+          two reference models, one a side, can give.
     prior_degrees : float, default 8
         ν₀ of ``shrunk``, > 0: how many observations the pooled variance counts for. No paper gives a value; eight
         weighs it about as much as 16 reference models in random halves.
@@ -75,14 +72,14 @@ def lira(
     ------
     InputError
         If shapes disagree, a value is NaN or infinite, membership is not boolean, there are fewer than two reference
-        models, a mode or variance is unknown, an example has no reference model on a side that the mode needs, or a
-        variance cannot be estimated (too few reference models) or is zero.
+        models, a mode or variance is unknown, an example has no reference model on a side that the mode needs, a
+        variance cannot be estimated (too few reference models) or is zero, or a square overflows.
 
     References
     ----------
     Carlini et al., "Membership inference attacks from first principles", IEEE S&P 2022 (arXiv 2112.03570),
-    algorithm 1. The authors' code pools the variance over all examples' values; ours takes each example's mean out
-    first.
+    algorithm 1. ``global`` is the ``fix_variance`` of the authors' code, save that theirs takes the IN deviation for
+    the OUT side too and medians for means; ``pooled`` takes each example's mean out first.
 
     Examples
     --------
@@ -98,38 +95,37 @@ def lira(
     if variance == "shrunk" and not (np.isfinite(prior_degrees) and prior_degrees > 0):
         raise InputError(f"prior_degrees is {prior_degrees!r}: pass a number above 0")
     signals, references, membership = _check_shapes(signal, reference_signals, reference_membership)
-    n_in = membership.sum(axis=0, dtype=np.int64)
+    n_in = count_in(membership)
     _check_sides(n_in, len(membership), mode)
 
     total = np.zeros(signals.shape[1])
-    for query_signal, query_references in zip(signals, references, strict=True):
-        inside, outside = _sides(query_references, membership, n_in)
-        out_variance = _variance(outside, variance, prior_degrees, "OUT")
-        out_distance = (query_signal - outside.mean) / np.sqrt(out_variance)
+    n_out = len(membership) - n_in
+    for query_signal, query_rows in zip(signals, references, strict=True):
+        sides = side_moments("reference_signals", query_rows, membership, n_in)
+        out_variance = _variance(n_out, sides.out_mean, sides.out_squares, variance, prior_degrees, "OUT")
         if mode == "offline":
-            total += out_distance
+            total += (query_signal - sides.out_mean) / np.sqrt(out_variance)
             continue
-        in_variance = _variance(inside, variance, prior_degrees, "IN")
-        in_distance = (query_signal - inside.mean) / np.sqrt(in_variance)
-        total += 0.5 * (out_distance**2 - in_distance**2 + np.log(out_variance) - np.log(in_variance))
+        in_variance = _variance(n_in, sides.in_mean, sides.in_squares, variance, prior_degrees, "IN")
+        total += _log_density(query_signal, sides.in_mean, in_variance)
+        total -= _log_density(query_signal, sides.out_mean, out_variance)
     if mode == "offline":
         return _rising_normal_cdf(total / np.sqrt(len(signals)))
     return total
 
 
 def _check_shapes(
-    signal: ArrayLike, reference_signals: ArrayLike, reference_membership: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[np.bool_]]:
-    """Signal as [Q, N], references as [Q, K, N] (not yet read), membership as [K, N]."""
-    signals, references = as_array("signal", signal), as_array("reference_signals", reference_signals)
-    if signals.ndim not in (1, 2) or references.ndim != signals.ndim + 1:
+    signal: ArrayLike, reference_signals: References, reference_membership: References
+) -> tuple[NDArray[np.float64], list[list[NDArray[Any]]], list[NDArray[np.bool_]]]:
+    """Signal as [Q, N], references as Q lists of K rows (not yet read), membership as K rows."""
+    signals, references = as_array("signal", signal), as_table("reference_signals", reference_signals)
+    if signals.ndim not in (1, 2) or len(references.shape) != signals.ndim + 1:
         raise InputError(
             f"signal has shape {signals.shape} and reference_signals {references.shape}: "
             "pass [N] with [K, N], or [Q, N] with [Q, K, N]"
         )
-    if signals.ndim == 1:
-        signals, references = signals[np.newaxis], references[np.newaxis]
-    n_queries, n_references, n_examples = references.shape
+    signals = np.atleast_2d(signals)
+    n_queries, n_references, n_examples = (1, *references.shape)[-3:]
     if signals.shape != (n_queries, n_examples):
         raise InputError(
             f"signal has {signals.shape[1]:,} examples of {signals.shape[0]} queries and reference_signals "
@@ -139,8 +135,9 @@ def _check_shapes(
         raise InputError("signal is empty: pass at least one example")
     if n_references < 2:
         raise InputError(f"reference_signals hold {n_references} reference models: pass at least 2")
-    membership = boolean_matrix("reference_membership", reference_membership, (n_references, n_examples))
-    return finite("signal", signals), references, membership
+    membership = membership_rows("reference_membership", reference_membership, (n_references, n_examples))
+    rows = [references.rows[first : first + n_references] for first in range(0, len(references.rows), n_references)]
+    return finite("signal", signals), rows, membership
 
 
 def _check_sides(n_in: NDArray[np.int64], n_references: int, mode: str) -> None:
@@ -157,30 +154,18 @@ def _check_sides(n_in: NDArray[np.int64], n_references: int, mode: str) -> None:
         )
 
 
-def _sides(references: NDArray[Any], membership: NDArray[np.bool_], n_in: NDArray[np.int64]) -> tuple[_Side, _Side]:
-    """Count, mean and squared distances of the IN and the OUT references, from two passes over the rows."""
-    # Distances from the first row keep large offsets out of the sums, and make the variance of constants exactly 0.
-    origin = finite("reference_signals", references[0])
-    in_sum, out_sum = np.zeros(len(n_in)), np.zeros(len(n_in))
-    for row, row_membership in zip(references, membership, strict=True):
-        distance = finite("reference_signals", row) - origin
-        in_part = distance * row_membership
-        in_sum += in_part
-        out_sum += distance - in_part
-    in_count, out_count = n_in.astype(np.float64), (len(membership) - n_in).astype(np.float64)
-    in_mean, out_mean = in_sum / np.maximum(in_count, 1), out_sum / np.maximum(out_count, 1)
-    in_squares, out_squares = np.zeros(len(n_in)), np.zeros(len(n_in))
-    for row, row_membership in zip(references, membership, strict=True):
-        squared = (row - origin - np.where(row_membership, in_mean, out_mean)) ** 2
-        in_part = squared * row_membership
-        in_squares += in_part
-        out_squares += squared - in_part
-    return _Side(in_count, in_mean + origin, in_squares), _Side(out_count, out_mean + origin, out_squares)
-
-
-def _variance(side: _Side, variance: str, prior_degrees: float, name: str) -> NDArray[np.float64]:
-    """Variance of one side, as one value per example or one for all."""
-    degrees = np.maximum(side.n_models - 1, 0)
+def _variance(
+    n_models: NDArray[np.int64],
+    mean: NDArray[np.float64],
+    squares: NDArray[np.float64],
+    variance: str,
+    prior_degrees: float,
+    name: str,
+) -> NDArray[np.float64]:
+    """Variance of one side, as one value per example (in the place of ``squares``) or one for all."""
+    if variance == "global":
+        return _global_variance(n_models, mean, squares, name)
+    degrees = np.maximum(n_models - 1, 0)
     if variance == "per_example":
         short = int(np.sum(degrees < 1))
         if short:
@@ -188,18 +173,19 @@ def _variance(side: _Side, variance: str, prior_degrees: float, name: str) -> ND
                 f"variance='per_example' needs 2 {name} reference models per example and {short:,} of "
                 f"{len(degrees):,} examples have fewer: use 'pooled' or 'shrunk', or train more"
             )
-        flat = int(np.sum(side.squares == 0))
+        flat = int(np.sum(squares == 0))
         if flat:
             raise InputError(
                 f"reference_signals have zero variance over the {name} reference models for {flat:,} of "
                 f"{len(degrees):,} examples: use variance='shrunk' or 'pooled'"
             )
-        return side.squares / degrees
+        return np.divide(squares, degrees, out=squares)
     if degrees.sum() == 0:
         raise InputError(
-            f"no example has 2 {name} reference models, so no variance can be estimated: train more reference models"
+            f"no example has 2 {name} reference models, so no variance around its mean can be estimated: "
+            "train more reference models, or use variance='global'"
         )
-    pooled = side.squares.sum() / degrees.sum()
+    pooled = squares.sum() / degrees.sum()
     if pooled == 0:
         raise InputError(
             f"reference_signals have zero variance over the {name} reference models for every example: "
@@ -207,7 +193,38 @@ def _variance(side: _Side, variance: str, prior_degrees: float, name: str) -> ND
         )
     if variance == "pooled":
         return np.asarray(pooled)
-    return (prior_degrees * pooled + side.squares) / (prior_degrees + degrees)
+    squares += prior_degrees * pooled
+    return np.divide(squares, prior_degrees + degrees, out=squares)
+
+
+def _global_variance(
+    n_models: NDArray[np.int64], mean: NDArray[np.float64], squares: NDArray[np.float64], name: str
+) -> NDArray[np.float64]:
+    """Variance of all values of a side around their one mean: within examples and between them."""
+    n_values = n_models.sum()
+    between = mean - mean[np.argmax(n_models > 0)]  # from some example's mean, so that a large offset cannot cancel
+    between[n_models == 0] = 0.0
+    between -= np.dot(n_models, between) / n_values
+    between *= between
+    result = (squares.sum() + np.dot(n_models, between)) / n_values
+    if result == 0:
+        raise InputError(
+            f"reference_signals have one and the same value for every example and every {name} reference model: "
+            "neither differs"
+        )
+    return np.asarray(result)
+
+
+def _log_density(
+    signal: NDArray[np.float64], mean: NDArray[np.float64], variance: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Logarithm of the normal density, without the constant that both sides share."""
+    density = signal - mean
+    density *= density
+    density /= variance
+    density += np.log(variance)
+    density *= -0.5
+    return density
 
 
 def _rising_normal_cdf(distance: NDArray[np.float64]) -> NDArray[np.float64]:

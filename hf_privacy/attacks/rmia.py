@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hf_privacy.attacks.reference_rows import References
 from hf_privacy.attacks.rmia_inputs import check_population_index, check_references, side_means
 from hf_privacy.errors import InputError
 
@@ -19,15 +20,15 @@ _TIE_BREAK = 1e-9
 
 def rmia(
     prob: ArrayLike,
-    reference_probs: ArrayLike,
-    reference_membership: ArrayLike,
+    reference_probs: References,
+    reference_membership: References,
     population_prob: ArrayLike,
-    population_reference_probs: ArrayLike,
+    population_reference_probs: References,
     *,
     mode: Literal["online", "offline"] = "online",
     gamma: float = 1.0,
     a: float | None = None,
-    population_membership: ArrayLike | None = None,
+    population_membership: References | None = None,
     population_index: ArrayLike | None = None,
 ) -> NDArray[np.float64]:
     """Membership score of the robust membership inference attack: Pr_z[r_x / r_z ≥ γ] with r = p(·|θ)/p(·).
@@ -42,9 +43,10 @@ def rmia(
     prob : array-like of float, shape [N]
         Probability of the true class under the target model, in [0, 1].
     reference_probs : array-like of float, shape [K, N]
-        The same under each reference model; read row by row.
+        The same under each reference model: an array, or a list of K arrays, such as one memory-mapped file per
+        model. Read in place, a stretch of examples at a time, so what is memory-mapped stays on disk.
     reference_membership : array-like of bool, shape [K, N]
-        True where reference model k was trained on example n.
+        True where reference model k was trained on example n; also a list of K arrays, as are the two below.
     population_prob : array-like of float, shape [Z]
         Probability of the true class of population examples under the target. None of them may be a member of the
         target: that cannot be seen from here.
@@ -75,7 +77,7 @@ def rmia(
     References
     ----------
     Zarifzadeh et al., "Low-cost high-power membership inference attacks", ICML 2024 (arXiv 2312.03262). Ours
-    sorts r_z, O((N + Z) log Z), instead of filling an N × Z table.
+    sorts r_x and r_z, O(N log N + Z log Z), instead of filling an N × Z table.
 
     Examples
     --------
@@ -110,22 +112,21 @@ def rmia(
         )
     own_position = check_population_index(population_index, len(target), len(population))
 
-    log_ratio = floored_log(target) - floored_log(
-        _mean_probability("reference_probs", references, membership, a, both=True)
+    ratio = likelihood_ratio(target, _mean_probability("reference_probs", references, membership, a, both=True))
+    population_ratio = likelihood_ratio(
+        population,
+        _mean_probability("population_reference_probs", population_references, in_population, a, both=False),
     )
-    population_log_ratio = floored_log(population) - floored_log(
-        _mean_probability("population_reference_probs", population_references, in_population, a, both=False)
-    )
-    return dominance(log_ratio, population_log_ratio, gamma, own_position)
+    return dominance(ratio, population_ratio, gamma, own_position)
 
 
 def dominance(
-    log_ratio: NDArray[np.float64],
-    population_log_ratio: NDArray[np.float64],
+    ratio: NDArray[np.float64],
+    population_ratio: NDArray[np.float64],
     gamma: float,
     own_position: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Share of z ≠ x with r_x / r_z ≥ γ, from log r_x [N], log r_z [Z] and the position of each x among the z.
+    """Share of z ≠ x with r_x / r_z ≥ γ, from r_x [N], r_z [Z] and the position of each x among the z.
 
     Raises
     ------
@@ -134,18 +135,23 @@ def dominance(
 
     Examples
     --------
-    >>> dominance(np.array([0.5, 0.5]), np.array([0.5, 1.0, 0.0]), 1.0, np.array([-1, 0])).round(6)
+    >>> dominance(np.array([1.5, 1.5]), np.array([1.5, 2.0, 1.0]), 1.0, np.array([-1, 0])).round(6)
     array([0.666667, 0.5     ])
     """
-    threshold = log_ratio - np.log(gamma)
-    dominated = np.searchsorted(np.sort(population_log_ratio), threshold, side="right")
-    is_inside = own_position >= 0
-    compared = len(population_log_ratio) - is_inside
-    if compared.min() < 1:
-        raise InputError("population_prob holds one example, which is x itself: pass a larger population")
-    dominated = dominated - (is_inside & (population_log_ratio[own_position] <= threshold))
+    threshold = ratio / gamma
+    # Looked up in rising order, each search starts where the last one ended: ten times faster than in any order.
+    order = np.argsort(threshold)
+    dominated = np.empty(len(threshold), dtype=np.int64)
+    dominated[order] = np.searchsorted(np.sort(population_ratio), threshold[order], side="right")
+    compared = np.full(len(threshold), len(population_ratio))
+    inside = np.flatnonzero(own_position >= 0)
+    if len(inside):
+        compared[inside] -= 1
+        if compared[inside[0]] < 1:
+            raise InputError("population_prob holds one example, which is x itself: pass a larger population")
+        dominated[inside] -= population_ratio[own_position[inside]] <= threshold[inside]
     # A smooth function of r_x alone: the score of an example must not depend on which others are scored with it.
-    tie_break = 0.5 + np.arctan(log_ratio) / np.pi
+    tie_break = 0.5 + np.arctan(np.log(ratio)) / np.pi
     return (1.0 - _TIE_BREAK) * (dominated / compared) + _TIE_BREAK * tie_break
 
 
@@ -160,19 +166,19 @@ def offline_probability(out_mean: NDArray[np.float64], a: float) -> NDArray[np.f
     return 0.5 * ((1.0 + a) * out_mean + 1.0 - a)
 
 
-def floored_log(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Logarithm that takes an underflowed probability as the smallest normal number.
+def likelihood_ratio(prob: NDArray[np.float64], mean_prob: NDArray[np.float64]) -> NDArray[np.float64]:
+    """p(·|θ)/p(·), where a probability that underflowed is taken as the smallest normal number: 0/0 is 1.
 
     Examples
     --------
-    >>> floored_log(np.array([0.0, 1.0])).round(1)
-    array([-708.4,    0. ])
+    >>> likelihood_ratio(np.array([0.0, 0.5]), np.array([0.0, 0.25]))
+    array([1., 2.])
     """
-    return np.log(np.maximum(values, _SMALLEST))
+    return np.maximum(prob, _SMALLEST) / np.maximum(mean_prob, _SMALLEST)
 
 
 def _mean_probability(
-    name: str, references: NDArray[Any], membership: NDArray[np.bool_], a: float | None, *, both: bool
+    name: str, references: list[NDArray[Any]], membership: list[NDArray[np.bool_]], a: float | None, *, both: bool
 ) -> NDArray[np.float64]:
     """p(·) of every example, offline where there is an a; online, ``both`` asks for an IN reference model too."""
     in_mean, out_mean, n_in = side_means(name, references, membership)

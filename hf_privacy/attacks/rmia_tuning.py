@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_privacy.attacks.inputs import as_array, probabilities
-from hf_privacy.attacks.rmia import dominance, floored_log, offline_probability
+from hf_privacy.attacks.reference_rows import References, as_table
+from hf_privacy.attacks.rmia import dominance, likelihood_ratio, offline_probability
 from hf_privacy.attacks.rmia_inputs import check_population_index, check_references, side_means
 from hf_privacy.errors import InputError
 from hf_privacy.statistics import auc
@@ -17,15 +20,15 @@ _GRID = tuple(step / 10 for step in range(11))
 
 
 def tune_rmia_a(
-    reference_probs: ArrayLike,
-    reference_membership: ArrayLike,
-    population_reference_probs: ArrayLike,
+    reference_probs: References,
+    reference_membership: References,
+    population_reference_probs: References,
     *,
     grid: Sequence[float] = _GRID,
     gamma: float = 1.0,
     targets: Sequence[int] | None = None,
     leave_out: Callable[[int], Iterable[int]] | ArrayLike | None = None,
-    population_membership: ArrayLike | None = None,
+    population_membership: References | None = None,
     population_index: ArrayLike | None = None,
 ) -> float:
     """The ``a`` of offline RMIA under which reference models, attacked as if they were the target, leak most.
@@ -38,7 +41,8 @@ def tune_rmia_a(
     Parameters
     ----------
     reference_probs : array-like of float, shape [K, N]
-        Probability of the true class under each reference model, in [0, 1].
+        Probability of the true class under each reference model, in [0, 1]: an array or, as in `rmia`, a list of
+        arrays that is read in place.
     reference_membership : array-like of bool, shape [K, N]
     population_reference_probs : array-like of float, shape [K, Z]
     grid : sequence of float, default 0, 0.1, …, 1
@@ -85,9 +89,9 @@ def tune_rmia_a(
         raise InputError(f"grid is {list(grid)!r}: pass values in [0, 1]")
     if not (np.isfinite(gamma) and gamma > 0):
         raise InputError(f"gamma is {gamma!r}: pass a number above 0, such as 1 or 2")
-    references = as_array("reference_probs", reference_probs)
-    population = as_array("population_reference_probs", population_reference_probs)
-    if references.ndim != 2 or population.ndim != 2 or len(references) != len(population):
+    references = as_table("reference_probs", reference_probs)
+    population = as_table("population_reference_probs", population_reference_probs)
+    if len(references.shape) != 2 or len(population.shape) != 2 or references.shape[0] != population.shape[0]:
         raise InputError(
             f"reference_probs has shape {references.shape} and population_reference_probs {population.shape}: "
             "pass one row per reference model in both"
@@ -95,8 +99,10 @@ def tune_rmia_a(
     n_references, n_examples = references.shape
     if n_references < 2:
         raise InputError(f"reference_probs hold {n_references} reference models: pass at least 2")
-    _, references, membership = check_references("", references[0], references, reference_membership)
-    _, population, in_population = check_references("population_", population[0], population, population_membership)
+    _, rows, membership = check_references("", references.rows[0], references.rows, reference_membership)
+    _, population_rows, in_population = check_references(
+        "population_", population.rows[0], population.rows, population_membership
+    )
     own_position = check_population_index(population_index, n_examples, population.shape[1])
     left_out = _left_out_rows(leave_out, membership)
     attacked = list(range(min(4, n_references))) if targets is None else [int(target) for target in targets]
@@ -106,12 +112,11 @@ def tune_rmia_a(
     areas = np.zeros(len(grid))
     for target in attacked:
         others = np.flatnonzero(~left_out[target])
-        _, out_mean, n_in = side_means("reference_probs", [references[row] for row in others], membership[others])
-        _, population_mean, population_n_in = side_means(
-            "population_reference_probs", [population[row] for row in others], in_population[others]
+        out_mean, usable = _out_means("reference_probs", rows, membership, others)
+        population_out_mean, usable_population = _out_means(
+            "population_reference_probs", population_rows, in_population, others
         )
-        usable = n_in < len(others)
-        usable_population = (population_n_in < len(others)) & ~in_population[target]
+        usable_population &= ~in_population[target]
         truth = membership[target][usable]
         if not usable_population.any() or not truth.any() or truth.all():
             raise InputError(
@@ -119,31 +124,38 @@ def tune_rmia_a(
                 f"left, OUT for {int(truth.sum()):,} of its members, {int((~truth).sum()):,} non-members and "
                 f"{int(usable_population.sum()):,} population examples: train more (4 make two pairs)"
             )
-        log_prob = floored_log(probabilities("reference_probs", references[target])[usable])
-        population_log_prob = floored_log(
-            probabilities("population_reference_probs", population[target])[usable_population]
-        )
+        prob = probabilities("reference_probs", rows[target])[usable]
+        population_prob = probabilities("population_reference_probs", population_rows[target])[usable_population]
+        out_mean, population_out_mean = out_mean[usable], population_out_mean[usable_population]
         position = _moved_position(own_position[usable], usable_population)
         for index, a in enumerate(grid):
-            log_ratio = log_prob - floored_log(offline_probability(out_mean[usable], a))
-            population_log_ratio = population_log_prob - floored_log(
-                offline_probability(population_mean[usable_population], a)
-            )
-            areas[index] += auc(dominance(log_ratio, population_log_ratio, gamma, position), truth)
+            ratio = likelihood_ratio(prob, offline_probability(out_mean, a))
+            population_ratio = likelihood_ratio(population_prob, offline_probability(population_out_mean, a))
+            areas[index] += auc(dominance(ratio, population_ratio, gamma, position), truth)
     return float(grid[int(np.argmax(areas))])
 
 
+def _out_means(
+    name: str, rows: list[NDArray[Any]], membership: list[NDArray[np.bool_]], others: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Mean over the OUT ones of the ``others``, and where there is one."""
+    if len(others) == 0:
+        return np.zeros(len(rows[0])), np.zeros(len(rows[0]), dtype=np.bool_)
+    _, out_mean, n_in = side_means(name, [rows[row] for row in others], [membership[row] for row in others])
+    return out_mean, n_in < len(others)
+
+
 def _left_out_rows(
-    leave_out: Callable[[int], Iterable[int]] | ArrayLike | None, membership: NDArray[np.bool_]
+    leave_out: Callable[[int], Iterable[int]] | ArrayLike | None, membership: list[NDArray[np.bool_]]
 ) -> NDArray[np.bool_]:
     """Row k marks what is left out when reference model k is attacked; itself always."""
     n_references = len(membership)
     left_out = np.eye(n_references, dtype=np.bool_)
     if leave_out is None:
-        packed = [row.tobytes() for row in membership]
-        complements = [(~row).tobytes() for row in membership]
+        digests = [blake2b(np.packbits(row).tobytes()).digest() for row in membership]
+        complements = [blake2b(np.packbits(~row).tobytes()).digest() for row in membership]
         for row, complement in enumerate(complements):
-            left_out[row] |= [other == complement for other in packed]
+            left_out[row] |= [other == complement for other in digests]
     elif callable(leave_out):
         for row in range(n_references):
             partners = [int(partner) for partner in leave_out(row)]

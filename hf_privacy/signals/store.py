@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save as to_safetensors
 
-from hf_privacy.atomic_file import remove_leftovers, write_atomically
+from hf_privacy.atomic_file import claimed, remove_leftovers, write_atomically
 from hf_privacy.errors import InputError
 from hf_privacy.signals.tensor_file import TensorFile
 
@@ -245,14 +243,9 @@ class SignalStore:
         InputError
             For an unknown signal, query or model, or a model whose file is not there.
         """
-        if signal not in self.signals:
-            raise InputError(f"signal is {signal!r}: the store has {self.signals}")
-        if isinstance(query, str) and query != "mean":
-            if query not in self.queries:
-                raise InputError(f"query is {query!r}: the store has {self.queries}")
-            query = self.queries.index(query)
-        if isinstance(query, int) and not 0 <= query < len(self.queries):
-            raise InputError(f"query is {query}: the store has {len(self.queries)} queries")
+        self._check_signal(signal)
+        if query is not None and query != "mean":
+            query = self._query_number(query)
         rows = []
         for file in self._files(models):
             values = file.tensor(signal)[:, columns]
@@ -264,6 +257,41 @@ class SignalStore:
         width = len(range(*columns.indices(self.n_examples)))
         shape = (len(self.queries), width) if query is None else (width,)
         return np.stack(rows) if rows else np.empty((0, *shape))
+
+    def rows(
+        self, signal: str, *, models: Sequence[int] | None = None, query: int | str = 0
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """One query of a signal, and membership, of several models without reading them: K arrays [N] each.
+
+        They are mapped into memory: only the pages that are used are read from disk, and the system may take them
+        back, so tables larger than memory can be handed to the attacks that go through them in stretches.
+
+        Parameters
+        ----------
+        signal : str
+            One of ``signals``.
+        models : sequence of int, optional
+            Which models; by default all :meth:`completed` ones.
+        query : int or str
+            A query's number or name. For several, pass the attack one list a query.
+
+        Returns
+        -------
+        signals, membership : list of float64[N], list of bool[N]
+            Read-only, in the order of `models`.
+
+        Raises
+        ------
+        InputError
+            As :meth:`read`.
+        """
+        self._check_signal(signal)
+        number = self._query_number(query)
+        files = list(self._files(models))
+        return (
+            [file.tensor(signal)[number] for file in files],
+            [file.tensor("membership").view(np.bool_) for file in files],
+        )
 
     def membership(self, *, models: Sequence[int] | None = None, columns: slice = slice(None)) -> np.ndarray:
         """Which examples each model was trained on: bool [K, N], rows and columns as in :meth:`read`."""
@@ -291,16 +319,21 @@ class SignalStore:
         ...             store.write(model, *train(model))
         """
         self._check_number(model)
-        descriptor = os.open(self.folder / f"reference_{model:04d}.lock", os.O_CREAT | os.O_RDWR, 0o644)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield not self.has(model)
-        finally:
-            os.close(descriptor)  # closing releases the lock
+        with claimed(self.folder / f"reference_{model:04d}.lock") as mine:
+            yield mine and not self.has(model)
+
+    def _check_signal(self, signal: str) -> None:
+        if signal not in self.signals:
+            raise InputError(f"signal is {signal!r}: the store has {self.signals}")
+
+    def _query_number(self, query: int | str) -> int:
+        if isinstance(query, str):
+            if query not in self.queries:
+                raise InputError(f"query is {query!r}: the store has {self.queries}")
+            return self.queries.index(query)
+        if not 0 <= query < len(self.queries):
+            raise InputError(f"query is {query}: the store has {len(self.queries)} queries")
+        return query
 
     def _path(self, model: int) -> Path:
         return self.folder / f"reference_{model:04d}.safetensors"

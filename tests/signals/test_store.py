@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hf_privacy.attacks import lira
 from hf_privacy.errors import InputError
 from hf_privacy.signals import SignalStore
 
@@ -73,6 +74,33 @@ def test_rows_come_in_the_order_asked_for_and_columns_in_stretches(store):
     parts = [store.read("phi", models=[2, 1], columns=slice(start, start + 3)) for start in range(0, N_EXAMPLES, 3)]
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
     np.testing.assert_array_equal(store.membership(models=[1], columns=slice(2, 5))[0], table(1)[1][2:5])
+
+
+def test_rows_are_those_that_are_read_but_stay_on_disk(store):
+    for model in range(3):
+        store.write(model, *table(model))
+    for query in (1, "flip"):
+        signals, membership = store.rows("phi", models=[2, 0], query=query)
+        np.testing.assert_array_equal(signals, store.read("phi", models=[2, 0], query=1))
+        np.testing.assert_array_equal(membership, store.membership(models=[2, 0]))
+        assert all(isinstance(row, np.memmap) and not row.flags.writeable for row in [*signals, *membership])
+        assert {row.dtype for row in membership} == {np.dtype(bool)}
+    with pytest.raises(InputError, match="query is 'mean'"):  # a mean has no place on disk
+        store.rows("phi", query="mean")
+    with pytest.raises(InputError, match="signal is 'margin'"):
+        store.rows("margin")
+
+
+def test_rows_feed_an_attack_as_the_whole_table_does(tmp_path):
+    store = SignalStore.create(tmp_path / "store", metadata(n_examples=50, n_models=6))
+    rng = np.random.default_rng(0)
+    half = rng.random((3, 50)) < 0.5
+    for model, membership in enumerate(np.concatenate([half, ~half])):
+        store.write(model, {name: rng.normal(size=(2, 50)) for name in ("phi", "loss")}, membership)
+    target = rng.normal(size=(2, 50))
+    rows = [store.rows("phi", query=query)[0] for query in range(2)]
+    expected = lira(target, store.read("phi", query=None).swapaxes(0, 1), store.membership())
+    np.testing.assert_array_equal(lira(target, rows, store.rows("phi")[1]), expected)
 
 
 def test_an_empty_store_gives_arrays_without_rows(store):
