@@ -9,27 +9,44 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _MODULE_OF = {
+    "BOUNDARY_METHODS": "boundary",
     "QUERY_NAMES": "extract",
     "SIGNAL_NAMES": "scores",
     "SignalStore": "store",
+    "augmented_queries": "queries",
     "average_queries": "extract",
+    "boundary_distance": "boundary",
+    "compute_features": "features",
     "compute_signals": "extract",
     "evaluation_mode": "extract",
+    "flatten_inputs": "input_features",
+    "label_only_correct": "label_only",
     "signals_from_logits": "scores",
 }
 
 __all__ = [
+    "BOUNDARY_METHODS",
     "QUERY_NAMES",
     "SIGNAL_NAMES",
     "SignalStore",
+    "augmented_queries",
     "average_queries",
+    "boundary_distance",
+    "compute_features",
     "compute_signals",
     "evaluation_mode",
+    "flatten_inputs",
+    "label_only_correct",
     "signals_from_logits",
 ]
 
 if TYPE_CHECKING:
+    from hf_privacy.signals.boundary import BOUNDARY_METHODS, boundary_distance
     from hf_privacy.signals.extract import QUERY_NAMES, average_queries, compute_signals, evaluation_mode
+    from hf_privacy.signals.features import compute_features
+    from hf_privacy.signals.input_features import flatten_inputs
+    from hf_privacy.signals.label_only import label_only_correct
+    from hf_privacy.signals.queries import augmented_queries
     from hf_privacy.signals.scores import SIGNAL_NAMES, signals_from_logits
     from hf_privacy.signals.store import SignalStore
 

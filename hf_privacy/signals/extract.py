@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -73,7 +73,57 @@ def compute_signals(
     >>> compute_signals(model, dataset)["phi"].shape
     (1, 5)
     """
-    _check(dataset, batch_size, queries)
+    _check(dataset, queries)
+
+    def signals_of(model: torch.nn.Module, batch: Mapping[str, torch.Tensor], device: torch.device) -> np.ndarray:
+        return _batch_signals(model, batch, queries, device)  # [S, Q, batch]
+
+    batches = map_batches(
+        model,
+        dataset,
+        signals_of,
+        batch_size=batch_size,
+        accelerator=accelerator,
+        progress=progress,
+        description="signals",
+    )
+    table = np.concatenate(batches, axis=2)
+    return {name: np.ascontiguousarray(table[row]) for row, name in enumerate(SIGNAL_NAMES)}
+
+
+def map_batches(
+    model: torch.nn.Module,
+    dataset: TensorDataset,
+    compute: Callable[[torch.nn.Module, Mapping[str, torch.Tensor], torch.device], np.ndarray],
+    *,
+    batch_size: int,
+    accelerator: Accelerator | None,
+    progress: bool,
+    description: str,
+) -> list[np.ndarray]:
+    """What `compute` gives for each batch of `dataset`, in the dataset's order, complete in every process.
+
+    The one loop every signal is computed by. The model is in evaluation mode; each process takes whole batches from
+    one contiguous stretch, cut the same way for any number of processes, so no example is seen twice or padded in.
+
+    Parameters
+    ----------
+    model, dataset, batch_size, accelerator, progress
+        As in :func:`compute_signals`; a training augmentation of the dataset is left out.
+    compute : callable
+        Gets the model, a batch on the CPU and the device to work on. Whether gradients are wanted is its own affair.
+    description : str
+        Of the progress bar.
+
+    Raises
+    ------
+    InputError
+        For an empty dataset, a batch size below 1, or a model sharded over processes.
+    """
+    if len(dataset) == 0:
+        raise InputError("dataset is empty: pass at least one example")
+    if batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}: pass a positive number")
     if "pixel_values" in dataset.column_names:
         dataset = dataset.with_augmentation(None)  # a training dataset may carry one; queries are fixed views
     starts = range(0, len(dataset), batch_size)
@@ -90,15 +140,14 @@ def compute_signals(
         starts = _share(starts, accelerator.process_index, accelerator.num_processes)
 
     show = progress and (accelerator is None or accelerator.is_main_process)
-    batches: list[np.ndarray] = []  # each [S, Q, batch]
-    with evaluation_mode(model), torch.inference_mode():
-        for start in with_progress(starts, description="signals", enabled=show):
+    batches: list[np.ndarray] = []
+    with evaluation_mode(model):
+        for start in with_progress(starts, description=description, enabled=show):
             batch = dataset.__getitems__(list(range(start, min(start + batch_size, len(dataset)))))
-            batches.append(_batch_signals(model, batch, queries, device))
+            batches.append(compute(model, batch, device))
     if accelerator is not None and accelerator.num_processes > 1:
         batches = gather_object(batches)  # ranks in order, so batches in order
-    table = np.concatenate(batches, axis=2)
-    return {name: np.ascontiguousarray(table[row]) for row, name in enumerate(SIGNAL_NAMES)}
+    return batches
 
 
 def average_queries(signals: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -135,6 +184,7 @@ def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
             module.training = training
 
 
+@torch.inference_mode()
 def _batch_signals(
     model: torch.nn.Module, batch: Mapping[str, torch.Tensor], queries: Sequence[str], device: torch.device
 ) -> np.ndarray:
@@ -160,11 +210,7 @@ def _device_of(model: torch.nn.Module) -> torch.device:
     return torch.device("cpu")
 
 
-def _check(dataset: TensorDataset, batch_size: int, queries: Sequence[str]) -> None:
-    if len(dataset) == 0:
-        raise InputError("dataset is empty: pass at least one example")
-    if batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}: pass a positive number")
+def _check(dataset: TensorDataset, queries: Sequence[str]) -> None:
     columns = dataset.column_names
     if "labels" not in columns:
         raise InputError(f"dataset has the columns {sorted(columns)}: signals need a labels column")

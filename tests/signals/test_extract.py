@@ -16,7 +16,14 @@ from accelerate import Accelerator
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
-from hf_privacy.signals import SIGNAL_NAMES, average_queries, compute_signals, signals_from_logits
+from hf_privacy.signals import (
+    SIGNAL_NAMES,
+    average_queries,
+    compute_features,
+    compute_signals,
+    label_only_correct,
+    signals_from_logits,
+)
 
 SCRIPT = Path(__file__).with_name("two_process_signals.py")
 ROOT = Path(__file__).resolve().parents[2]
@@ -155,10 +162,15 @@ def test_trap_7_two_processes_see_every_example_once_and_equal_one_process_exact
         for n_examples in (1, 37):
             model, dataset = script.example(n_examples)
             alone = compute_signals(model, dataset, batch_size=8, queries=("identity", "flip"))
+            features = compute_features(model, dataset, batch_size=8)
+            augmented = label_only_correct(model, dataset, batch_size=8)
             for rank in (0, 1):
                 with np.load(tmp_path / f"{n_examples}_{rank}.npz") as together:
                     for name in SIGNAL_NAMES:
                         assert together[name].shape == (2, n_examples)
                         np.testing.assert_array_equal(together[name], alone[name])
+                    assert together["features"].shape == (n_examples, 8)
+                    np.testing.assert_array_equal(together["features"], features)
+                    np.testing.assert_array_equal(together["augmented"], augmented)
     finally:
         torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""Started by torchrun in test_extract.py: signals computed by two processes, written by each of them."""
+"""Started by torchrun in test_extract.py: signals and features computed by two processes, written by each of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from accelerate import Accelerator
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.models import load_model
-from hf_privacy.signals import compute_signals
+from hf_privacy.signals import compute_features, compute_signals, label_only_correct
 
 
 def example(n_examples: int) -> tuple[torch.nn.Module, TensorDataset]:
@@ -45,7 +45,10 @@ def main() -> None:
         model, dataset = example(n_examples)
         model = accelerator.prepare(model)
         signals = compute_signals(model, dataset, batch_size=8, queries=("identity", "flip"), accelerator=accelerator)
-        np.savez(Path(sys.argv[1], f"{n_examples}_{accelerator.process_index}.npz"), **signals)
+        features = compute_features(model, dataset, batch_size=8, accelerator=accelerator)
+        augmented = label_only_correct(model, dataset, batch_size=8, accelerator=accelerator)
+        path = Path(sys.argv[1], f"{n_examples}_{accelerator.process_index}.npz")
+        np.savez(path, **signals, features=features, augmented=augmented)
     accelerator.end_training()
 
 
