@@ -6,12 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_privacy.errors import InputError
-from hf_privacy.metrics.values import flatten_summary, zero_one
+from hf_privacy.metrics.cards import read_card
+from hf_privacy.metrics.values import attack_summary, flatten_summary, zero_one
 
 if TYPE_CHECKING:
     import evaluate
 
-__all__ = ["flatten_summary", "load_metric", "metric_names", "zero_one"]
+__all__ = [
+    "attack_summary",
+    "flatten_summary",
+    "load_metric",
+    "metric_descriptions",
+    "metric_folder",
+    "metric_names",
+    "zero_one",
+]
 
 _FOLDER = Path(__file__).parent
 
@@ -21,10 +30,40 @@ def metric_names() -> list[str]:
 
     Examples
     --------
-    >>> metric_names()
-    ['lira', 'membership_inference', 'rmia']
+    >>> "lira" in metric_names()
+    True
     """
     return sorted(folder.name for folder in _FOLDER.iterdir() if (folder / f"{folder.name}.py").is_file())
+
+
+def metric_folder(name: str) -> Path:
+    """Folder of one of the package's `evaluate` modules: what `evaluate.load` takes, and what a Space holds.
+
+    Raises
+    ------
+    InputError
+        If there is no metric of that name: the message lists those there are.
+
+    Examples
+    --------
+    >>> metric_folder("lira").name
+    'lira'
+    """
+    names = metric_names()
+    if name not in names:
+        raise InputError(f"there is no metric {name!r}: pass one of {', '.join(names)}")
+    return _FOLDER / name
+
+
+def metric_descriptions() -> dict[str, str]:
+    """One line about each module, from its card.
+
+    Examples
+    --------
+    >>> metric_descriptions()["membership_inference"]
+    'How well scores tell training examples from others: AUC and TPR at low FPR with confidence intervals.'
+    """
+    return {name: str(read_card(_FOLDER / name)[0]["description"]) for name in metric_names()}
 
 
 def load_metric(name: str) -> evaluate.EvaluationModule:
@@ -52,10 +91,8 @@ def load_metric(name: str) -> evaluate.EvaluationModule:
     >>> metric.compute(predictions=[0.9, 0.4, 0.1], references=[1, 0, 0], fprs=[0.5])["auc"]
     1.0
     """
-    names = metric_names()
-    if name not in names:
-        raise InputError(f"there is no metric {name!r}: pass one of {', '.join(names)}")
+    folder = metric_folder(name)
     import evaluate  # only here: it takes transformers and torch along, several seconds
 
     # In memory: membership and scores of single examples have no business in a cache folder.
-    return evaluate.load(str(_FOLDER / name), keep_in_memory=True)
+    return evaluate.load(str(folder), keep_in_memory=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_privacy.errors import InputError
+from hf_privacy.statistics import summarize
 
 
-def zero_one(name: str, values: ArrayLike) -> NDArray[np.bool_]:
-    """Membership written as 0/1 or as booleans, as booleans.
+def zero_one(name: str, values: ArrayLike, *, one: str = "a member", zero: str = "a non-member") -> NDArray[np.bool_]:
+    """Membership, or another yes or no, written as 0/1 or as booleans, as booleans.
 
     Raises
     ------
@@ -26,10 +28,10 @@ def zero_one(name: str, values: ArrayLike) -> NDArray[np.bool_]:
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name} cannot be read as numbers: pass 1 for a member and 0 for a non-member") from error
+        raise InputError(f"{name} cannot be read as numbers: pass 1 for {one} and 0 for {zero}") from error
     wrong = array[(array != 0) & (array != 1)]
     if wrong.size:
-        raise InputError(f"{name} hold {wrong[0]:g}: pass 1 for a member and 0 for a non-member")
+        raise InputError(f"{name} hold {wrong[0]:g}: pass 1 for {one} and 0 for {zero}")
     return array == 1
 
 
@@ -46,8 +48,35 @@ def flatten_summary(summary: dict[str, Any]) -> dict[str, float | int]:
     {'auc': 0.6, 'tpr_at_fpr_0.01': 0.2, 'tpr_at_fpr_0.01_low': 0.1, 'tpr_at_fpr_0.01_high': 0.3}
     """
     flat = {key: value for key, value in summary.items() if key != "tpr_at_fpr"}
-    for rate in summary["tpr_at_fpr"]:
+    for rate in summary.get("tpr_at_fpr", ()):  # a slice too small to be summarized has none
         if rate["tpr"] is not None:
             key = f"tpr_at_fpr_{rate['fpr']:g}"
             flat.update({key: rate["tpr"], f"{key}_low": rate["low"], f"{key}_high": rate["high"]})
     return flat
+
+
+def attack_summary(
+    scores: ArrayLike, references: ArrayLike, *, fprs: Iterable[float], confidence: float
+) -> dict[str, float | int]:
+    """What the module of an attack returns: how well its scores tell members from non-members, in plain numbers.
+
+    Parameters
+    ----------
+    scores : array-like of float, shape [N]
+        Higher for likelier members.
+    references : array-like of 0/1, shape [N]
+        1 for a member.
+    fprs, confidence
+        As in `hf_privacy.statistics.summarize`.
+
+    Raises
+    ------
+    InputError
+        If a reference is neither 0 nor 1, and as `hf_privacy.statistics.summarize`.
+
+    Examples
+    --------
+    >>> attack_summary([0.9, 0.4, 0.1], [1, 0, 0], fprs=[0.5], confidence=0.95)["tpr_at_fpr_0.5"]
+    1.0
+    """
+    return flatten_summary(summarize(scores, zero_one("references", references), fprs=fprs, confidence=confidence))

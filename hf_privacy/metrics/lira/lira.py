@@ -5,9 +5,8 @@ from __future__ import annotations
 import datasets
 import evaluate
 from hf_privacy.attacks import lira
-from hf_privacy.metrics import flatten_summary
+from hf_privacy.metrics import attack_summary
 from hf_privacy.metrics import zero_one
-from hf_privacy.statistics import summarize
 
 _DESCRIPTION = """\
 Membership inference by the likelihood-ratio attack (LiRA): the target's signal on each example against those of \
@@ -21,7 +20,8 @@ references (list of 0/1): 1 for a member of the target's training set, 0 for a n
 reference_signals (K lists of N floats, keyword): the same signal of K reference models.
 reference_membership (K lists of N 0/1, keyword): 1 where the reference model was trained on the example.
 mode (str, keyword): "online" (default) or "offline".
-variance (str, keyword): "pooled" (default), "per_example" or "shrunk".
+variance (str, keyword): "pooled" (default), "per_example", "shrunk" or "global".
+prior_degrees (float, keyword): of "shrunk", how many observations the pooled variance counts for, default 8.
 fprs (list of float, keyword): false positive rates at which to give the TPR, default 0.001, 0.01, 0.1.
 confidence (float, keyword): of every interval, default 0.95.
 """
@@ -60,6 +60,7 @@ class Lira(evaluate.Metric):
         reference_membership,
         mode="online",
         variance="pooled",
+        prior_degrees=8.0,
         fprs=(1e-3, 1e-2, 1e-1),
         confidence=0.95,
     ):
@@ -69,5 +70,6 @@ class Lira(evaluate.Metric):
             zero_one("reference_membership", reference_membership),
             mode=mode,
             variance=variance,
+            prior_degrees=prior_degrees,
         )
-        return flatten_summary(summarize(scores, zero_one("references", references), fprs=fprs, confidence=confidence))
+        return attack_summary(scores, references, fprs=fprs, confidence=confidence)

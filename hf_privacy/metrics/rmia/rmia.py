@@ -5,9 +5,8 @@ from __future__ import annotations
 import datasets
 import evaluate
 from hf_privacy.attacks import rmia
-from hf_privacy.metrics import flatten_summary
+from hf_privacy.metrics import attack_summary
 from hf_privacy.metrics import zero_one
-from hf_privacy.statistics import summarize
 
 _DESCRIPTION = """\
 Membership inference by the robust membership inference attack (RMIA): how many population examples the target's \
@@ -86,4 +85,4 @@ class Rmia(evaluate.Metric):
             population_membership=population_membership,
             population_index=population_index,
         )
-        return flatten_summary(summarize(scores, zero_one("references", references), fprs=fprs, confidence=confidence))
+        return attack_summary(scores, references, fprs=fprs, confidence=confidence)

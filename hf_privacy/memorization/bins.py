@@ -1,0 +1,50 @@
+"""Memorization bins: the groups of examples that leakage is reported for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hf_privacy.errors import InputError
+
+# Wide at the bottom, where nearly all examples lie and scores are noise, so that each bin has examples to count.
+BIN_EDGES = (0.1, 0.25, 0.5, 0.75)
+
+
+def memorization_bin(scores: ArrayLike, *, edges: Sequence[float] = BIN_EDGES) -> NDArray[np.int64]:
+    """The bin of each memorization score: 0 below the first edge, one more at each edge reached.
+
+    Parameters
+    ----------
+    scores : array-like of float, shape [N]
+        Of `feldman_zhang`, in [−1, 1].
+    edges : sequence of float
+        Increasing; by default 0.1, 0.25, 0.5 and 0.75. Feldman and Zhang's own bins of 0.05 are
+        ``np.arange(0.05, 1, 0.05)``.
+
+    Returns
+    -------
+    int64[N]
+        From 0 to ``len(edges)``.
+
+    Raises
+    ------
+    InputError
+        If a score is NaN, or the edges do not increase.
+
+    Examples
+    --------
+    >>> memorization_bin([-0.1, 0.1, 0.6, 1.0])
+    array([0, 1, 3, 4])
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim != 1 or np.isnan(values).any():
+        raise InputError(
+            f"scores have shape {values.shape} with {int(np.isnan(values).sum())} NaN values: pass one memorization "
+            "score per example"
+        )
+    if len(edges) == 0 or np.any(np.diff(edges) <= 0):
+        raise InputError(f"edges are {list(edges)}: pass increasing numbers, such as {list(BIN_EDGES)}")
+    return np.searchsorted(np.asarray(edges, dtype=np.float64), values, side="right")
