@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from hf_privacy import __version__
-from hf_privacy.auditing.scores import AttackScores, SignalTable
+from hf_privacy.auditing.attack import Findings
+from hf_privacy.auditing.table import SignalTable
 from hf_privacy.data import MembershipSplit, RepeatReport
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.hub import weights_sha256
@@ -21,7 +22,7 @@ from hf_privacy.models import describe_model
 from hf_privacy.recipe import AuditSettings
 from hf_privacy.references import ReferenceRun
 from hf_privacy.reports import PrivacyReport, curve_of, public_name
-from hf_privacy.statistics import clopper_pearson, summarize
+from hf_privacy.statistics import clopper_pearson
 
 VERSIONED_PACKAGES = ("torch", "transformers", "datasets", "accelerate", "peft", "timm", "numpy", "scipy")
 
@@ -52,7 +53,7 @@ class Provenance:
 
 def assemble_report(
     table: SignalTable,
-    scores: list[AttackScores],
+    findings: Findings,
     *,
     options: AuditSettings,
     trainer: PrivacyTrainer | None,
@@ -61,25 +62,12 @@ def assemble_report(
     split: MembershipSplit,
     repeats: RepeatReport | None,
     run: ReferenceRun | None,
-    targets: dict[str, Any] | None,
+    blind: dict[str, Any] | None,
     provenance: Provenance,
     cost: dict[str, float | None],
 ) -> PrivacyReport:
     """Put identity, figures, cost and caveats together; aggregates only."""
     membership = table.membership
-    attacks = []
-    for attack in scores:
-        summary = summarize(attack.scores, membership, fprs=tuple(options.fprs), confidence=options.confidence)
-        attacks.append(
-            {
-                "name": attack.name,
-                "title": attack.title,
-                "n_references": attack.n_references,
-                "queries": list(options.queries),
-                "parameters": attack.parameters,
-                **summary,
-            }
-        )
     revised = provenance.dataset_revision
     exact, near = repeats_across(repeats)
     # A saved adapter is loaded for inference, with nothing trainable: the trainer's model knows better.
@@ -115,7 +103,7 @@ def assemble_report(
         },
         defense=_defense(trainer),
         training={} if trainer is None else _without_nothing(trainer.hyperparameters()),
-        epsilon={"upper": None, "lower": None},
+        epsilon={"upper": None if trainer is None else trainer.privacy_spent(), "lower": None},
         depth=options.depth,
         references=None
         if run is None
@@ -124,13 +112,17 @@ def assemble_report(
             "fraction": run.plan.fraction,
             "recipe_hash": run.store.metadata["recipe_hash"],
         },
-        attacks=attacks,
-        curves={attack.name: curve_of(attack.scores, membership) for attack in scores},
-        targets=targets,
+        attacks=findings.attacks,
+        curves={attack.name: curve_of(attack.scores, membership) for attack in findings.scores},
+        targets=findings.targets,
+        budgets=findings.budgets,
+        blind_baseline=blind,
+        class_slices=findings.class_slices,
+        memorization_bins=findings.memorization_bins,
         utility=_utility(table, options.confidence),
         cost={"training_seconds": provenance.training_seconds, **cost},
         versions=versions(),
-        caveats=[*provenance.caveats, *_caveats(table, options, split, repeats)],
+        caveats=[*provenance.caveats, *_caveats(table, options, split, repeats, blind)],
     )
 
 
@@ -160,12 +152,7 @@ def _weights_hash(model: torch.nn.Module, folder: Path | None) -> str:
 def _defense(trainer: PrivacyTrainer | None) -> dict[str, Any]:
     if trainer is None:
         return {"name": "unknown", "parameters": {}, "paper": None}
-    paper = trainer.paper
-    return {
-        "name": trainer.defense_name,
-        "parameters": {name: getattr(trainer.args, name) for name in trainer.paper_defaults},
-        "paper": None if paper is None else {"title": paper["title"], "id": paper["id"]},
-    }
+    return trainer.describe_defense()
 
 
 def _without_nothing(values: dict[str, Any]) -> dict[str, Any]:
@@ -189,8 +176,15 @@ def _caveats(
     options: AuditSettings,
     split: MembershipSplit,
     repeats: RepeatReport | None,
+    blind: dict[str, Any] | None,
 ) -> list[str]:
     caveats = []
+    if blind is not None and blind["differs"]:
+        caveats.append(
+            "Members and non-members can be told apart without the model: a classifier that sees only the inputs "
+            f"reaches an AUC of {blind['auc']:.3f} [{blind['auc_low']:.3f}, {blind['auc_high']:.3f}]. The figures of "
+            "the attacks may hold that difference of the data; draw the split at random."
+        )
     if options.depth == "quick":
         caveats.append(
             "Quick audit: no reference models. Attacks with references (LiRA, RMIA) usually find more; read these "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,14 @@ import numpy as np
 import torch
 
 from hf_privacy.auditing.assemble import Provenance, assemble_report
+from hf_privacy.auditing.attack import attack_all
+from hf_privacy.auditing.blind import blind_baseline
+from hf_privacy.auditing.canaries import canary_audit
+from hf_privacy.auditing.canary_result import CanaryResult, add_canaries
+from hf_privacy.auditing.extras import FEWEST_CALIBRATION, extra_signals
 from hf_privacy.auditing.inputs import input_column_of, resolve_model, to_tensors
-from hf_privacy.auditing.scores import AttackScores, SignalTable, quick_scores, reference_scores
-from hf_privacy.auditing.targets import over_targets
+from hf_privacy.auditing.table import SignalTable
+from hf_privacy.auditing.vulnerability import save_vulnerability
 from hf_privacy.data import MembershipSplit, RepeatReport, TensorDataset, find_repeats
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
@@ -39,15 +44,19 @@ def audit(
     repeats: RepeatReport | None = None,
     provenance: Provenance | None = None,
     worker_pool: AbstractContextManager | None = None,
+    references_dir: str | Path | None = None,
     show_progress: bool = True,
     **settings: Any,
 ) -> PrivacyReport:
     """Attack a trained model with the examples it was and was not trained on, and write the privacy report.
 
-    Two depths. ``depth="quick"`` needs the model alone: LOSS, modified entropy, Attack-P and, when ``base_model`` is
-    given, calibration by the checkpoint it was fine-tuned from. ``depth="full"`` also trains reference models with
-    the target's own recipe and runs LiRA and RMIA, online and offline. References are kept as signals in
+    Two depths. ``depth="quick"`` needs the model alone: LOSS, confidence, entropy, modified entropy, Attack-P and,
+    when ``base_model`` is given, calibration by the checkpoint it was fine-tuned from. ``depth="full"`` also trains
+    reference models with the target's own recipe and runs LiRA and RMIA, online and offline, BASE, Attack-R, a
+    shadow-trained classifier and modified entropy with thresholds per class. References are kept as signals in
     ``output_dir/private/references``: what is there is not trained again, and a store of another recipe is refused.
+    Either depth takes ``extra_attacks``, and tries first to tell the split without the model. With ``canaries`` a
+    second model of the recipe is trained, for a lower bound of ε (see `canary_audit`).
 
     Parameters
     ----------
@@ -58,7 +67,8 @@ def audit(
     split : MembershipSplit
         Which rows the target was trained on, which it was not, and (optionally) a population apart from both.
     output_dir : path
-        Gets the report's files, and ``private/references/``, which is not for publication.
+        Gets the report's files, and ``private/``, which is not for publication: the references' signals and how
+        exposed each example is.
     trainer : PrivacyTrainer, optional
         For a full audit of a model or folder: a trainer with the recipe it was trained with (built with
         ``model_init``); it is not trained itself.
@@ -72,6 +82,8 @@ def audit(
         What report and card call model and dataset, and what training the target took.
     worker_pool : context manager, optional
         Entered while references train: `hf_privacy.references.worker_processes`.
+    references_dir : path, optional
+        Where the references' signals are kept instead, so that targets of one recipe and pool share them.
     show_progress : bool
     **settings
         Fields of `AuditSettings`: ``depth``, ``references``, ``queries``, ``fprs`` and so on.
@@ -106,15 +118,30 @@ def audit(
             f"the trainer was trained on {len(trainer_or_model.train_dataset):,} examples and the split has "
             f"{len(split.members):,} members: pass a split whose members are all among them"
         )
-    run = _reference_run(recipe_trainer, tensors, split, output_dir, options) if options.depth == "full" else None
+    references_dir = Path(references_dir or Path(output_dir) / "private" / "references")
+    if "quantile_regression" in options.extra_attacks and 0 < len(split.population) < FEWEST_CALIBRATION:
+        raise InputError(
+            f"extra_attacks hold quantile_regression and the population has {len(split.population)} examples: it is "
+            f"fitted on them; set aside at least {FEWEST_CALIBRATION}, or none, to fit it on non-members"
+        )
+    run = _reference_run(recipe_trainer, tensors, split, references_dir, options) if options.depth == "full" else None
+    canaries = _canary_audit(recipe_trainer, tensors, split, output_dir, options, show_progress)
 
     evaluated = tensors.subset(np.concatenate([split.pool, split.population]))
     started = time.perf_counter()
     pass_settings = {"batch_size": options.batch_size, "queries": options.queries}
     target = compute_signals(model, evaluated, **pass_settings, progress=show_progress)
     base = None if base_model is None else compute_signals(base_model, evaluated, **pass_settings)
+    table = SignalTable(
+        target=target,
+        membership=split.membership,
+        labels=evaluated.column("labels").numpy(),
+        extras=_extras(model, evaluated, options, show_progress),
+    )
+    blind = None
+    if options.blind_baseline:
+        blind = blind_baseline(tensors, split, confidence=options.confidence)
     cost = {"signals_seconds": time.perf_counter() - started, "references_seconds": None}
-    table = SignalTable(target=target, membership=split.membership)
     if run is not None:
         run.train(
             batch_size=options.batch_size,
@@ -124,14 +151,23 @@ def audit(
         )
         infos = [run.store.info(number) for number in range(run.plan.n_models)]
         cost["references_seconds"] = sum(info["training_seconds"] + info["signal_seconds"] for info in infos)
-        table = _with_references(table, run, every_signal=options.targets > 1)
+        table = replace(
+            table,
+            references={name: run.store.read(name, query=None).swapaxes(0, 1) for name in target},
+            reference_membership=run.store.membership(),
+        )
+
+    def extras_of(number: int) -> dict[str, np.ndarray]:
+        kept = None if run is None or not options.extra_attacks else run.kept_model(number)
+        return {} if kept is None else _extras(kept.to(next(model.parameters()).device), evaluated, options, False)
 
     started = time.perf_counter()
-    scores, targets = _attack(table, base, options)
+    names = [str(model.config.id2label[label]) for label in range(model.config.num_labels)]
+    findings = attack_all(table, base, options, class_names=names, extras_of=extras_of)
     cost["attacks_seconds"] = time.perf_counter() - started
     report = assemble_report(
         table,
-        scores,
+        findings,
         options=options,
         trainer=recipe_trainer,
         model=model,
@@ -139,10 +175,13 @@ def audit(
         split=split,
         repeats=repeats,
         run=run,
-        targets=targets,
+        blind=blind,
         provenance=provenance or Provenance(),
         cost=cost,
     )
+    if canaries is not None:
+        add_canaries(report, canaries)
+    save_vulnerability(Path(output_dir) / "private", split, findings)
     report.save(output_dir)
     return report
 
@@ -162,7 +201,7 @@ def _reference_run(
     trainer: PrivacyTrainer | None,
     tensors: TensorDataset,
     split: MembershipSplit,
-    output_dir: str | Path,
+    references_dir: Path,
     options: AuditSettings,
 ) -> ReferenceRun:
     if trainer is None:
@@ -174,7 +213,7 @@ def _reference_run(
         trainer,
         tensors,
         split,
-        Path(output_dir) / "private" / "references",
+        references_dir,
         n_models=options.references,
         fraction=options.fraction,
         seed=options.reference_seed,
@@ -182,27 +221,41 @@ def _reference_run(
     )
 
 
-def _with_references(table: SignalTable, run: ReferenceRun, *, every_signal: bool) -> SignalTable:
-    """The table with the references' signals; all of them where references serve as targets too."""
-    names = tuple(table.target) if every_signal else ("phi", "probability")
-    return SignalTable(
-        target=table.target,
-        membership=table.membership,
-        references={name: run.store.read(name, query=None).swapaxes(0, 1) for name in names},
-        reference_membership=run.store.membership(),
+def _canary_audit(
+    trainer: PrivacyTrainer | None,
+    tensors: TensorDataset,
+    split: MembershipSplit,
+    output_dir: str | Path,
+    options: AuditSettings,
+    show_progress: bool,
+) -> CanaryResult | None:
+    if not options.canaries:
+        return None
+    if trainer is None:
+        raise InputError(
+            "an audit of a saved model with canaries needs trainer: a PrivacyTrainer with the recipe the model was "
+            "trained with, since a second model is trained with the canaries"
+        )
+    return canary_audit(
+        trainer,
+        tensors,
+        split,
+        output_dir=output_dir,
+        n_canaries=options.canaries,
+        n_guesses=options.canary_guesses,
+        delta=options.delta,
+        confidence=options.confidence,
+        kind=options.canary_kind,
+        queries=options.queries,
+        batch_size=options.batch_size,
+        seed=options.reference_seed,
+        show_progress=show_progress,
     )
 
 
-def _attack(
-    table: SignalTable, base: Mapping[str, np.ndarray] | None, options: AuditSettings
-) -> tuple[list[AttackScores], dict[str, Any] | None]:
-    scores = quick_scores(table, base)
-    if options.depth == "quick":
-        return scores, None
-    settings = {"lira_variance": options.lira_variance, "gamma": options.gamma}
-    scores += reference_scores(table, **settings)
-    if options.targets == 1:
-        return scores, None
-    return scores, over_targets(
-        table, scores, n_targets=options.targets, fprs=tuple(options.fprs), confidence=options.confidence, **settings
+def _extras(
+    model: torch.nn.Module, dataset: TensorDataset, options: AuditSettings, progress: bool
+) -> dict[str, np.ndarray]:
+    return extra_signals(
+        model, dataset, attacks=options.extra_attacks, batch_size=options.batch_size, progress=progress
     )

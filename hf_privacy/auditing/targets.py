@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from hf_privacy.auditing.scores import AttackScores, SignalTable, quick_scores, reference_scores
+from hf_privacy.auditing.table import AttackScores, SignalTable
 from hf_privacy.statistics import summarize
 
 
-def leave_one_out_table(table: SignalTable, model: int) -> SignalTable:
+def leave_one_out_table(
+    table: SignalTable, model: int, *, extras: Mapping[str, np.ndarray] | None = None
+) -> SignalTable:
     """Reference model ``model`` as the target, the others as its references.
 
     The model trained on the exact complement of its training set is left out too: with it, the number of IN models of
     an example would tell whether the attacked model holds it (see `hf_privacy.references.plan_references`).
+    ``extras`` are that model's own; those of the table are the target's.
     """
     assert table.references is not None
     assert table.reference_membership is not None
@@ -27,8 +31,10 @@ def leave_one_out_table(table: SignalTable, model: int) -> SignalTable:
     return SignalTable(
         target={name: values[:, model] for name, values in table.references.items()},
         membership=membership,
+        labels=table.labels,
         references={name: values[:, kept] for name, values in table.references.items()},
         reference_membership=table.reference_membership[kept],
+        extras=extras or {},
     )
 
 
@@ -39,28 +45,17 @@ def further_targets(n_references: int, count: int) -> list[int]:
 
 
 def over_targets(
-    table: SignalTable,
-    scores: list[AttackScores],
-    *,
-    n_targets: int,
-    fprs: tuple[float, ...],
-    confidence: float,
-    **settings: Any,
+    runs: Sequence[tuple[SignalTable, list[AttackScores]]], *, fprs: tuple[float, ...], confidence: float
 ) -> dict[str, Any]:
-    """Attack the target and ``n_targets - 1`` of its references; mean and interval of each figure over them.
+    """Mean and interval, over several attacked models of one recipe, of each figure.
 
     Parameters
     ----------
-    table : SignalTable
-        The target's, with references that hold every signal.
-    scores : list of AttackScores
-        The target's own, already computed.
-    n_targets : int
-        At least 2.
+    runs : sequence of (SignalTable, list of AttackScores)
+        The target's first, then those of `leave_one_out_table`; at least 2. Attacks that not every run has (base
+        calibration has no base for a reference) are left out.
     fprs, confidence
         As in `hf_privacy.statistics.summarize`; the interval over targets is Student's t.
-    **settings
-        Of `reference_scores`.
 
     Returns
     -------
@@ -68,25 +63,32 @@ def over_targets(
         The "targets" section of the report. Targets share their pool, and each other's signals as references, so the
         interval speaks of training runs on this pool, not of other data.
     """
-    n = table.n_pool
-    per_attack: dict[str, list[dict[str, Any]]] = {}
     member_accuracy, nonmember_accuracy = [], []
-    runs = [(table, scores)]
-    assert table.reference_membership is not None
-    for model in further_targets(len(table.reference_membership), n_targets - 1):
-        other = leave_one_out_table(table, model)
-        runs.append((other, quick_scores(other) + reference_scores(other, **settings)))
-    for run, run_scores in runs:
-        correct = run.target["correct"][0][:n]
-        member_accuracy.append(float(correct[run.membership].mean()))
-        nonmember_accuracy.append(float(correct[~run.membership].mean()))
-        for attack in run_scores:
-            summary = summarize(attack.scores, run.membership, fprs=fprs, confidence=confidence)
+    for table, _ in runs:
+        correct = table.target["correct"][0][: table.n_pool]
+        member_accuracy.append(float(correct[table.membership].mean()))
+        nonmember_accuracy.append(float(correct[~table.membership].mean()))
+    return {
+        "n_targets": len(runs),
+        "confidence": confidence,
+        "attacks": mean_figures(runs, fprs=fprs, confidence=confidence),
+        "member_accuracy": mean_interval(member_accuracy, confidence=confidence),
+        "nonmember_accuracy": mean_interval(nonmember_accuracy, confidence=confidence),
+    }
+
+
+def mean_figures(
+    runs: Sequence[tuple[SignalTable, list[AttackScores]]], *, fprs: tuple[float, ...], confidence: float
+) -> list[dict[str, Any]]:
+    """AUC and TPR of each attack that every run has: name, title, and mean with interval over the runs."""
+    per_attack: dict[str, list[dict[str, Any]]] = {}
+    for table, scores in runs:
+        for attack in scores:
+            summary = summarize(attack.scores, table.membership, fprs=fprs, confidence=confidence)
             per_attack.setdefault(attack.name, []).append(summary)
-    attacks = []
-    for attack in scores:
+    figures = []
+    for attack in runs[0][1]:
         summaries = per_attack[attack.name]
-        # Calibration by the base checkpoint has no reference signals to speak of: the target's figure alone.
         if len(summaries) < len(runs):
             continue
         rates = []
@@ -95,14 +97,8 @@ def over_targets(
             if None not in values:
                 rates.append({"fpr": fpr, **mean_interval(values, confidence=confidence)})
         auc = mean_interval([summary["auc"] for summary in summaries], confidence=confidence)
-        attacks.append({"name": attack.name, "title": attack.title, "auc": auc, "tpr_at_fpr": rates})
-    return {
-        "n_targets": len(runs),
-        "confidence": confidence,
-        "attacks": attacks,
-        "member_accuracy": mean_interval(member_accuracy, confidence=confidence),
-        "nonmember_accuracy": mean_interval(nonmember_accuracy, confidence=confidence),
-    }
+        figures.append({"name": attack.name, "title": attack.title, "auc": auc, "tpr_at_fpr": rates})
+    return figures
 
 
 def mean_interval(values: list[float], *, confidence: float = 0.95) -> dict[str, float]:

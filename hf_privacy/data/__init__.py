@@ -30,8 +30,10 @@ _MODULE_OF = {
     "image_shape": "columns",
     "load_dataset_from": "loading",
     "load_digits_dataset": "digits",
+    "make_canaries": "canaries",
     "make_split": "splits",
     "random_flip": "augment",
+    "redraw_members": "members",
 }
 
 __all__ = [
@@ -56,17 +58,21 @@ __all__ = [
     "image_shape",
     "load_dataset_from",
     "load_digits_dataset",
+    "make_canaries",
     "make_split",
     "random_flip",
+    "redraw_members",
 ]
 
 if TYPE_CHECKING:
     from hf_privacy.data.augment import RandomFlipCrop, horizontal_flip, random_flip
+    from hf_privacy.data.canaries import make_canaries
     from hf_privacy.data.columns import check_columns, check_labels, class_names, image_shape
     from hf_privacy.data.digits import load_digits_dataset
     from hf_privacy.data.fingerprint import content_hashes, dataset_fingerprint, example_ids
     from hf_privacy.data.image_processors import image_processor_for
     from hf_privacy.data.loading import load_dataset_from
+    from hf_privacy.data.members import redraw_members
     from hf_privacy.data.processing import encode_features, encode_images, encode_text
     from hf_privacy.data.repeats import RepeatReport, drop_repeats, find_repeats
     from hf_privacy.data.splits import MembershipSplit, make_split

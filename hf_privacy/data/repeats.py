@@ -10,7 +10,7 @@ import hashlib
 import string
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -83,6 +83,15 @@ class RepeatReport:
             "exact_across": None if self.exact_across is None else dict(self.exact_across),
             "near_across": None if self.near_across is None else dict(self.near_across),
         }
+
+    def across(self, split: MembershipSplit) -> RepeatReport:
+        """The same repeats, counted across the parts of another split of the same rows."""
+        exact = {f"{a}_in_{b}": _shared(self.exact_group, split, a, b) for a, b in _BOUNDARIES}
+        near = None
+        if self.near_group is not None:
+            of_any_kind = {f"{a}_in_{b}": _shared(self.near_group, split, a, b) for a, b in _BOUNDARIES}
+            near = {name: int((rows & ~exact[name]).sum()) for name, rows in of_any_kind.items()}
+        return replace(self, exact_across={name: int(rows.sum()) for name, rows in exact.items()}, near_across=near)
 
     def keep(self) -> np.ndarray:
         """Sorted row numbers that stay when the first row of each group stays: int64[K]."""
@@ -200,19 +209,12 @@ def _report(dataset, columns, split, label_column, exact_group, near_group, tole
         labels = content_hashes(dataset, columns=[label_column])
         labelled = np.unique(np.stack([exact_group, np.unique(labels, return_inverse=True)[1].reshape(-1)]), axis=1)
         conflicts = int((np.bincount(labelled[0]) > 1).sum())
-    near_repeats = near_groups = exact_across = near_across = None
+    near_repeats = near_groups = None
     if near_group is not None:
         contents = np.unique(np.stack([near_group, exact_group]), axis=1)[0]
         near_repeats = n_contents - int(np.unique(near_group).size)
         near_groups = int((np.bincount(contents) > 1).sum())
-    if split is not None:
-        exact_across = {f"{a}_in_{b}": int(_shared(exact_group, split, a, b).sum()) for a, b in _BOUNDARIES}
-        if near_group is not None:
-            near_across = {
-                f"{a}_in_{b}": int((_shared(near_group, split, a, b) & ~_shared(exact_group, split, a, b)).sum())
-                for a, b in _BOUNDARIES
-            }
-    return RepeatReport(
+    report = RepeatReport(
         columns=columns,
         n_examples=len(dataset),
         exact_repeats=len(dataset) - n_contents,
@@ -221,11 +223,12 @@ def _report(dataset, columns, split, label_column, exact_group, near_group, tole
         near_repeats=near_repeats,
         near_groups=near_groups,
         tolerance=tolerance,
-        exact_across=exact_across,
-        near_across=near_across,
+        exact_across=None,
+        near_across=None,
         exact_group=exact_group,
         near_group=near_group,
     )
+    return report if split is None else report.across(split)
 
 
 def _shared(group: np.ndarray, split: MembershipSplit, one: str, other: str) -> np.ndarray:

@@ -118,6 +118,18 @@ class TensorDataset(Dataset):
         view._rows = rows if self._rows is None else self._rows[rows]
         return view
 
+    def with_tensors(self, tensors: Mapping[str, torch.Tensor]) -> TensorDataset:
+        """A dataset of other tensors of the same names, trimmed as this one is and without augmentation.
+
+        Raises
+        ------
+        InputError
+            For other names, or tensors of different lengths.
+        """
+        if set(tensors) != set(self._tensors):
+            raise InputError(f"tensors has {', '.join(tensors)}: pass {', '.join(self._tensors)}, as in this dataset")
+        return TensorDataset(tensors, padding_side=self._padding_side, sequence_columns=self._sequence_columns)
+
     def with_augmentation(self, augmentation: Callable[[torch.Tensor], torch.Tensor] | None) -> TensorDataset:
         """A view whose batches have `augmentation` applied to "pixel_values" [B, C, H, W]; None takes it away.
 

@@ -97,6 +97,11 @@ def validate_report(report: dict[str, Any]) -> None:
         for counts in ("member_counts", "nonmember_counts"):
             if len(curve[counts]) != max(bins, 0):
                 _refuse(path, f"{counts} has {len(curve[counts])} bins and score_edges bound {max(bins, 0)}")
+    canaries = report.get("canaries")
+    if canaries is not None:
+        _check_interval("$.canaries", "auc", canaries["auc_low"], canaries["auc"], canaries["auc_high"])
+        if canaries["n_inserted"] >= canaries["n_canaries"]:
+            _refuse("$.canaries.n_inserted", f"it is {canaries['n_inserted']} of {canaries['n_canaries']} canaries")
     for name in ("member_accuracy", "nonmember_accuracy"):
         accuracy = report["utility"][name]
         _check_interval(f"$.utility.{name}", "value", accuracy["low"], accuracy["value"], accuracy["high"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hf_privacy.recipe.audit_settings import AuditSettings
+from hf_privacy.recipe.audit_settings import EXTRA_ATTACKS, AuditSettings
 from hf_privacy.recipe.config import DataSection, ModelSection, PushSection, Recipe, read_yaml
 from hf_privacy.recipe.folder import RunFolder
 
@@ -16,6 +16,7 @@ _BUILD = ("DEFENSES", "Experiment", "prepare", "training_arguments")
 
 __all__ = [
     "DEFENSES",
+    "EXTRA_ATTACKS",
     "AuditSettings",
     "DataSection",
     "Experiment",

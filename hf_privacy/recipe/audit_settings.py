@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 
 from hf_privacy.errors import InputError
 
+LIRA_VARIANCES = ("auto", "pooled", "per_example", "shrunk", "global")
+CANARY_KINDS = ("mislabelled", "random")
+FEWEST_CANARIES = 10  # fewer show next to nothing, and their coins may all fall on one side
+EXTRA_ATTACKS = ("quantile_regression", "label_only", "boundary_distance")
+
 
 @dataclass
 class AuditSettings:
@@ -17,7 +22,8 @@ class AuditSettings:
     depth : "quick" or "full"
         Without or with reference models.
     references : int
-        K, the number of reference models of a full audit, at least 4.
+        K, the number of reference models of a full audit, at least 2; an even number trains each example into as
+        many as it leaves it out of. With 2, LiRA has one value a side and takes one variance for all examples.
     fraction : float
         Share of the pool each reference is trained on, in (0, 1).
     reference_seed : int
@@ -30,10 +36,31 @@ class AuditSettings:
         False positive rates to report the true positive rate at.
     confidence : float
         Of every interval.
-    lira_variance : "pooled", "per_example" or "shrunk"
-        See `hf_privacy.attacks.lira`; pooled suits fewer than about 64 references.
+    lira_variance : "auto", "pooled", "per_example", "shrunk" or "global"
+        See `hf_privacy.attacks.lira`. Auto is pooled, which suits fewer than about 64 references, and global for 2.
     gamma : float
         RMIA's threshold on the likelihood ratio of a pair, above 0.
+    extra_attacks : list of str
+        Attacks that ask the model more: "quantile_regression" (on its features), "label_only" (augmented queries),
+        "boundary_distance" (slow; needs the extra ``robust``). References serve as targets of these only where their
+        weights are kept.
+    budgets : list of int
+        Numbers of references, even and at most ``references``: every attack is made again with that many, as a mean
+        over the targets.
+    blind_baseline : bool
+        Also try to tell members from non-members without the model; a split that can be told apart so makes every
+        attack look strong.
+    class_slices : bool
+        Leakage of the strongest attack for each class.
+    canaries : int
+        Above 0: a second model is trained with that many canaries, each put in by a fair coin, for a lower bound of ε;
+        see `hf_privacy.auditing.canary_audit`.
+    canary_kind : "mislabelled" or "random"
+        Real examples with a wrong label, or made-up ones.
+    canary_guesses : list of int, optional
+        Numbers of canaries guessed, even; by default a tenth, a quarter and a half.
+    delta : float, optional
+        δ of that bound; by default the accountant's, else 1 / (10 · number of members).
     batch_size : int
         Of the passes that collect signals.
     workers : int, optional
@@ -47,8 +74,8 @@ class AuditSettings:
     >>> AuditSettings(depth="full", references=1).check()
     Traceback (most recent call last):
     ...
-    hf_privacy.errors.InputError: references is 1: a full audit needs at least 4 reference models, so that each example
-    is in two and out of two; raise it or use depth 'quick'
+    hf_privacy.errors.InputError: references is 1: a full audit needs at least 2 reference models, so that each example
+    is in one and out of one; raise it or use depth 'quick'
     """
 
     depth: str = "full"
@@ -59,8 +86,16 @@ class AuditSettings:
     queries: list = field(default_factory=lambda: ["identity"])
     fprs: list = field(default_factory=lambda: [0.001, 0.01, 0.1])
     confidence: float = 0.95
-    lira_variance: str = "pooled"
+    lira_variance: str = "auto"
     gamma: float = 1.0
+    extra_attacks: list = field(default_factory=list)
+    budgets: list = field(default_factory=list)
+    blind_baseline: bool = True
+    class_slices: bool = True
+    canaries: int = 0
+    canary_kind: str = "mislabelled"
+    canary_guesses: list | None = None
+    delta: float | None = None
     batch_size: int = 512
     workers: int | None = None
     keep_weights: bool = False
@@ -69,14 +104,24 @@ class AuditSettings:
         """Raise `InputError` for a setting that no audit can run with; needs neither data nor model."""
         if self.depth not in ("quick", "full"):
             raise InputError(f"depth is {self.depth!r}: pass 'quick' or 'full'")
-        if self.lira_variance not in ("pooled", "per_example", "shrunk"):
-            raise InputError(f"lira_variance is {self.lira_variance!r}: pass 'pooled', 'per_example' or 'shrunk'")
-        # A variance needs two values a side, and references come in pairs that hold an example once.
-        if self.depth == "full" and self.references < 4:
+        if self.lira_variance not in LIRA_VARIANCES:
+            raise InputError(f"lira_variance is {self.lira_variance!r}: pass one of {', '.join(LIRA_VARIANCES)}")
+        if self.depth == "full" and self.references < 2:
             raise InputError(
-                f"references is {self.references}: a full audit needs at least 4 reference models, so that each "
-                "example is in two and out of two; raise it or use depth 'quick'"
+                f"references is {self.references}: a full audit needs at least 2 reference models, so that each "
+                "example is in one and out of one; raise it or use depth 'quick'"
             )
+        # References come in pairs that hold an example once; a variance of its own needs two values a side.
+        if self.depth == "full" and self.references < 4 and self.lira_variance not in ("auto", "global"):
+            raise InputError(
+                f"lira_variance is {self.lira_variance!r} with {self.references} references: fewer than 4 leave an "
+                "example one value a side; raise references or pass 'global'"
+            )
+        for name in self.extra_attacks:
+            if name not in EXTRA_ATTACKS:
+                raise InputError(f"extra_attacks holds {name!r}: pass any of {', '.join(EXTRA_ATTACKS)}")
+        self._check_budgets()
+        self._check_canaries()
         for name in ("fraction", "confidence"):
             if not 0 < getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: pass a number in (0, 1)")
@@ -104,3 +149,36 @@ class AuditSettings:
             )
         if not self.queries or any(query not in ("identity", "flip") for query in self.queries):
             raise InputError(f"queries is {self.queries}: pass 'identity', 'flip' or both")
+
+    def _check_budgets(self) -> None:
+        for budget in self.budgets:
+            if not isinstance(budget, int) or budget < 2 or budget % 2:
+                raise InputError(f"budgets holds {budget!r}: pass even numbers of references, such as 2, 4, 8 and 16")
+        if not self.budgets:
+            return
+        if self.targets < 2:
+            raise InputError(f"budgets are {self.budgets} with targets {self.targets}: pass at least 2 targets")
+        # A target taken from the references loses itself and its complement.
+        most = self.references - 2
+        if max(self.budgets) > most:
+            raise InputError(
+                f"budgets hold {max(self.budgets)} with {self.references} references: at most {most}, since further "
+                "targets are references and leave out their pair"
+            )
+
+    def _check_canaries(self) -> None:
+        if self.canaries and self.canaries < FEWEST_CANARIES:
+            raise InputError(
+                f"canaries is {self.canaries}: pass 0 for none, or at least {FEWEST_CANARIES}; a few hundred say more"
+            )
+        if self.canary_kind not in CANARY_KINDS:
+            raise InputError(f"canary_kind is {self.canary_kind!r}: pass 'mislabelled' or 'random'")
+        if self.canary_guesses == []:
+            raise InputError("canary_guesses is empty: leave it out for the default, or pass even numbers")
+        for count in self.canary_guesses or []:
+            if not isinstance(count, int) or count < 2 or count % 2 or count > self.canaries:
+                raise InputError(
+                    f"canary_guesses holds {count!r} for {self.canaries} canaries: pass even numbers from 2 to that"
+                )
+        if self.delta is not None and not 0 < self.delta < 1:
+            raise InputError(f"delta is {self.delta}: pass a number in (0, 1)")

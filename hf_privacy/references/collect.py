@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from hf_privacy.data import MembershipSplit, TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
+from hf_privacy.models import load_saved_model
 from hf_privacy.progress import progress
 from hf_privacy.references.clone import recipe_hash
 from hf_privacy.references.plan import ReferencePlan, plan_references
-from hf_privacy.references.train import remove_checkpoints, train_references
+from hf_privacy.references.train import model_folder, remove_checkpoints, train_references
 from hf_privacy.signals import SIGNAL_NAMES, SignalStore
 
 
@@ -78,6 +80,11 @@ class ReferenceRun:
                 # What is left is claimed by other processes; should one of them die, its claim falls to us.
                 if not trained:
                     time.sleep(0.2)
+
+    def kept_model(self, number: int) -> torch.nn.Module | None:
+        """Reference model ``number``, or None where its weights were not kept."""
+        folder = model_folder(self.store, number)
+        return load_saved_model(folder) if any(folder.glob("*config.json")) else None
 
 
 def reference_run(

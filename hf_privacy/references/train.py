@@ -81,7 +81,7 @@ def _train_one(
     batch_size: int,
     keep_weights: bool,
 ) -> None:
-    folder = _model_folder(store, number)
+    folder = model_folder(store, number)
     seed = plan.model_seed(number)
     started = time.perf_counter()
     clone = reference_trainer(trainer, train_pool.subset(plan.training_indices(number)), seed=seed, output_dir=folder)
@@ -108,12 +108,13 @@ def _train_one(
 
 def remove_checkpoints(store: SignalStore, number: int) -> None:
     """Delete what a finished model resumed from, and its folder unless its weights were kept there."""
-    folder = _model_folder(store, number)
+    folder = model_folder(store, number)
     for checkpoint in folder.glob("checkpoint-*"):
         shutil.rmtree(checkpoint, ignore_errors=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 
 
-def _model_folder(store: SignalStore, number: int) -> Path:
+def model_folder(store: SignalStore, number: int) -> Path:
+    """Where a reference trains, and where its weights stay if they are kept."""
     return Path(store.folder) / "models" / f"reference_{number:04d}"

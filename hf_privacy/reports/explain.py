@@ -135,12 +135,33 @@ def what_it_means(report: PrivacyReport) -> list[str]:
             "implementation is right."
         )
     lower = report.epsilon["lower"]
-    if lower is not None:
+    if report.canaries is not None:
+        sentences.append(_canaries(report.canaries))
+    elif lower is not None:
         sentences.append(
             f"The attacks show, at {percent(lower['confidence'])} confidence, that ε is at least "
             f"{lower['epsilon']:.3g} at δ = {lower['delta']:.3g} ({lower['method']})."
         )
     return sentences
+
+
+def _canaries(canaries: dict[str, Any]) -> str:
+    """What the canary audit did, found, and speaks of."""
+    what = {
+        "mislabelled": "examples from outside the training set with a wrong label",
+        "random": "made-up examples with a random label",
+    }[canaries["kind"]]
+    confidence, delta = percent(canaries["confidence"]), f"δ = {canaries['delta']:.3g}"
+    found = (
+        f"Recognising them shows, at {confidence} confidence, that ε is at least {canaries['one_run']:.3g} at {delta}"
+        if canaries["one_run"] > 0
+        else f"Recognising them shows no ε above 0 at {delta} ({confidence} confidence), which proves nothing"
+    )
+    return (
+        f"A second model was trained with the same recipe on the members and {canaries['n_inserted']:,} of "
+        f"{canaries['n_canaries']:,} canaries ({what}), each put in by a fair coin. {found}. This speaks of the "
+        "training recipe on these data, not of this checkpoint, which never saw a canary."
+    )
 
 
 def what_it_does_not_mean(report: PrivacyReport) -> list[str]:

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render_page(report: PrivacyReport, *, roc_png: bytes, scores_png: bytes) -> str:
+def render_page(report: PrivacyReport, *, roc_png: bytes, scores_png: bytes, budgets_png: bytes | None = None) -> str:
     """Render the report as one HTML page that needs nothing else: images and style inside, no script, no link out.
 
     Parameters
     ----------
     report : PrivacyReport
-    roc_png, scores_png : bytes
-        The two plots.
+    roc_png, scores_png, budgets_png : bytes
+        The plots; the last one only of a report with budgets.
 
     Returns
     -------
@@ -41,6 +41,10 @@ def render_page(report: PrivacyReport, *, roc_png: bytes, scores_png: bytes) -> 
             no_meaning=what_it_does_not_mean(report),
             roc_png=base64.b64encode(roc_png).decode(),
             scores_png=base64.b64encode(scores_png).decode(),
+            budgets_png=None if budgets_png is None else base64.b64encode(budgets_png).decode(),
+            attack_titles={attack["name"]: attack["title"] for attack in report.attacks},
+            memorization_range=memorization_range,
+            class_of=lambda row: row["class"],
             utility=utility_rows(report),
             over_runs=over_runs_rows(report),
             facts=_facts(report),
@@ -67,6 +71,18 @@ def over_runs_rows(report: PrivacyReport) -> list[tuple[str, dict[str, float], d
         (attack["title"], attack["auc"], {entry["fpr"]: entry for entry in attack["tpr_at_fpr"]})
         for attack in report.targets["attacks"]
     ]
+
+
+def memorization_range(row: dict[str, Any]) -> str:
+    """Write a memorization bin's bounds.
+
+    Examples
+    --------
+    >>> memorization_range({"memorization_from": 0.1, "memorization_to": 0.25})
+    '0.1 to 0.25'
+    """
+    low, high = row["memorization_from"], row["memorization_to"]
+    return f"below {high:g}" if low == -1 else f"{low:g} to {high:g}"
 
 
 def utility_rows(report: PrivacyReport) -> list[tuple[str, dict[str, float], float]]:
@@ -98,6 +114,7 @@ def _facts(report: PrivacyReport) -> list[tuple[str, list[tuple[str, str]]]]:
             ("Population", f"{split['n_population']:,}"),
             ("Stratified", _text(split["stratified"])),
             ("Repeats across the split", _repeats(split)),
+            ("Told apart without the model", _blind(report.blind_baseline)),
             ("Hash of the split", split["hash"]),
         ]),
         ("Audit", [
@@ -110,6 +127,7 @@ def _facts(report: PrivacyReport) -> list[tuple[str, list[tuple[str, str]]]]:
             ("Guaranteed, at most", _epsilon(report.epsilon["upper"])),
             ("Measured, at least", _epsilon(report.epsilon["lower"])),
         ]),
+        ("Canaries", _canaries(report.canaries)),
         ("Training", _rows(report.training)),
         ("Robustness", _rows(report.robustness or {})),
         ("Unlearning", _rows(report.unlearning or {})),
@@ -148,6 +166,12 @@ def _repeats(split: dict[str, Any]) -> str:
     return ", ".join(f"{kind} repeats not counted" if n is None else f"{n:,} {kind}" for kind, n in kinds)
 
 
+def _blind(blind: dict[str, Any] | None) -> str:
+    if blind is None:
+        return "not tried"
+    return f"AUC {blind['auc']:.3f} [{blind['auc_low']:.3f}, {blind['auc_high']:.3f}]"
+
+
 def _references(references: dict[str, Any] | None) -> list[tuple[str, str]]:
     if references is None:
         return [("Reference models", "none")]
@@ -168,6 +192,19 @@ def _epsilon(bound: dict[str, Any] | None) -> str:
     source = bound.get("method") or f"{bound['accountant']}, {bound['sampler']} sampling"
     confidence = f", {percent(bound['confidence'])} confidence" if "confidence" in bound else ""
     return f"ε = {bound['epsilon']:.3g} at δ = {bound['delta']:.3g} ({source}{confidence})"
+
+
+def _canaries(canaries: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if canaries is None:
+        return []
+    return [
+        ("Canaries, inserted", f"{canaries['n_canaries']:,} {canaries['kind']}, {canaries['n_inserted']:,}"),
+        ("Guesses", f"{_text(canaries['n_guesses'])}, by {canaries['score']}"),
+        ("AUC", f"{canaries['auc']:.3f} [{canaries['auc_low']:.3f}, {canaries['auc_high']:.3f}]"),
+        ("ε at least, for any training", f"{canaries['one_run']:.3g} at δ = {canaries['delta']:.3g}"),
+        ("ε at least, were it Gaussian (f-DP)", f"{canaries['one_run_fdp']:.3g} at δ = {canaries['delta']:.3g}"),
+        ("Training and scoring", _seconds(canaries["seconds"])),
+    ]
 
 
 def _seconds(seconds: float | None) -> str:

@@ -17,12 +17,22 @@ from matplotlib.ticker import FuncFormatter
 from hf_privacy.reports.explain import percent, strongest_attack
 
 DPI = 150
+MOST_DRAWN = 9
 # Okabe & Ito (2008), colours told apart under every colour-vision deficiency; their yellow is too faint on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 LINES: tuple[Any, ...] = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
 MEMBER_COLOUR, NONMEMBER_COLOUR = "#D55E00", "#0072B2"
 SCORE_LABELS = {
     "loss": "log p(true class) [nats]",
+    "confidence": "p(true class)",
+    "entropy": "minus entropy [nats]",
+    "modified_entropy_per_class": "minus modified entropy, above the class's threshold [nats]",
+    "attack_r": "share of OUT references' losses above the target's",
+    "base": "log-ratio to the references' mean probability [nats]",
+    "shadow_classifier": "log-odds of the shadow-trained classifier",
+    "quantile_regression": "standing among predicted quantiles",
+    "label_only": "share of augmented queries classified right",
+    "boundary_distance": "distance to the decision boundary",
     "modified_entropy": "minus modified entropy [nats]",
     "attack_p": "share of population losses above the example's",
     "base_calibration": "gain over the base checkpoint",
@@ -34,7 +44,7 @@ SCORE_LABELS = {
 
 
 @contextmanager
-def _our_style() -> Iterator[None]:
+def our_style() -> Iterator[None]:
     """Draw with matplotlib's own defaults: a user's matplotlibrc or dark style must not change a published plot."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -42,9 +52,9 @@ def _our_style() -> Iterator[None]:
         yield
 
 
-@_our_style()
+@our_style()
 def roc_figure(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str, Any]]) -> Figure:
-    """Draw every attack's ROC curve on logarithmic axes, with the diagonal of guessing.
+    """Draw the ROC curves of the strongest nine attacks on logarithmic axes, with the diagonal of guessing.
 
     On the strongest attack the reported TPRs are marked with their confidence intervals. Both axes are rates in
     percent and start at one non-member.
@@ -64,7 +74,7 @@ def roc_figure(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str,
     axes = figure.add_subplot()
     floor = min(1.0 / attack["n_nonmembers"] for attack in attacks)
     axes.plot([floor, 1], [floor, 1], color="#8A8A8A", linewidth=1, linestyle=":", label="guessing")
-    drawn = [attack for attack in attacks if attack["name"] in curves]
+    drawn = _drawn(attacks, curves)
     for attack in drawn:
         fpr = np.asarray(curves[attack["name"]]["fpr"])
         tpr = np.asarray(curves[attack["name"]]["tpr"])
@@ -88,9 +98,9 @@ def roc_figure(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str,
     return figure
 
 
-@_our_style()
+@our_style()
 def scores_figure(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str, Any]]) -> Figure:
-    """Draw, one small panel per attack, how members' and non-members' scores are spread.
+    """Draw, a small panel for each of the strongest nine attacks, how members' and non-members' scores are spread.
 
     Heights are the percent of the members (or of the non-members) in a bin, so groups of different size compare. The
     outermost bins hold everything further out.
@@ -104,7 +114,7 @@ def scores_figure(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[s
     -------
     Figure
     """
-    drawn = [attack for attack in attacks if attack["name"] in curves]
+    drawn = _drawn(attacks, curves)
     columns = min(3, max(1, len(drawn)))
     rows = max(1, math.ceil(len(drawn) / columns))
     figure = Figure(figsize=(max(3.6 * columns, 5.0), 2.7 * rows + 0.5), layout="constrained", facecolor="white")
@@ -142,9 +152,20 @@ def png_bytes(figure: Figure) -> bytes:
     b'\\x89PNG\\r\\n\\x1a\\n'
     """
     buffer = io.BytesIO()
-    with _our_style():  # ticks are made only now
+    with our_style():  # ticks are made only now
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _drawn(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The attacks that are drawn, in the table's order: more than nine would hide each other."""
+    remaining = [attack for attack in attacks if attack["name"] in curves]
+    strongest = []
+    while remaining and len(strongest) < MOST_DRAWN:
+        best, _ = strongest_attack(remaining)
+        strongest.append(best["name"])
+        remaining.remove(best)
+    return [attack for attack in attacks if attack["name"] in strongest]
 
 
 def _look(attacks: Sequence[dict[str, Any]], attack: dict[str, Any]) -> dict[str, Any]:

@@ -87,6 +87,40 @@ def targets_table(targets: dict[str, Any]) -> str:
     )
 
 
+def canaries_line(canaries: dict[str, Any], upper: dict[str, Any] | None) -> str:
+    """Say what the canaries showed of ε, beside the accountant's bound, in lines of at most 100 columns.
+
+    Parameters
+    ----------
+    canaries : dict
+        The report's ``canaries``.
+    upper : dict or None
+        The report's ``epsilon["upper"]``.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> found = {"n_canaries": 400, "n_inserted": 203, "kind": "mislabelled", "one_run": 1.234, "delta": 1e-5,
+    ...          "confidence": 0.95, "auc": 0.8, "auc_low": 0.76, "auc_high": 0.84}
+    >>> print(canaries_line(found, None))
+    Canaries (400 mislabelled, 203 inserted into a second model of the recipe): ε ≥ 1.23 at δ = 1e-05,
+      95 % confidence; AUC 0.800 [0.760, 0.840]; no guarantee
+    """
+    guarantee = (
+        "no guarantee" if upper is None else f"guaranteed ε ≤ {upper['epsilon']:.3g} at δ = {upper['delta']:.3g}"
+    )
+    text = (
+        f"Canaries ({canaries['n_canaries']:,} {canaries['kind']}, {canaries['n_inserted']:,} inserted into a second "
+        f"model of the recipe): ε ≥ {canaries['one_run']:.3g} at δ = {canaries['delta']:.3g}, "
+        f"{percent(canaries['confidence'])} confidence; AUC {canaries['auc']:.3f} [{canaries['auc_low']:.3f}, "
+        f"{canaries['auc_high']:.3f}]; {guarantee}"
+    )
+    return "\n".join(textwrap.wrap(text, MAX_WIDTH, subsequent_indent="  "))
+
+
 def _fprs(attacks: Sequence[dict[str, Any]]) -> list[float]:
     measured = sorted({entry["fpr"] for attack in attacks for entry in attack["tpr_at_fpr"]})
     usual = [fpr for fpr in measured if fpr in _SHOWN_FPRS]

@@ -9,10 +9,13 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit, log_expit
 
+from hf_privacy.auditing.table import SignalTable
 from hf_privacy.data import MembershipSplit, TensorDataset, encode_features, make_split
 from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
 from hf_privacy.models import load_model
+from hf_privacy.references import plan_references
 
 N_CLASSES = 3
 MLP = {"input_size": 6, "hidden_sizes": [64]}
@@ -83,3 +86,53 @@ def saved(trained) -> str:
     """The folder the trained model is saved in."""
     trained.save_model(_internal_call=True)
     return trained.args.output_dir
+
+
+POOL, POPULATION = 600, 200
+
+
+def _planted_table(
+    *, n_references: int = 8, effect: float = 2.0, n_queries: int = 1, with_population: bool = True, seed: int = 0
+) -> SignalTable:
+    """A two-class target and its references: φ is normal, and training on an example raises it.
+
+    ``effect`` is that rise in standard deviations of the noise.
+    """
+    rng = np.random.default_rng(seed)
+    labels = np.arange(POOL + (POPULATION if with_population else 0)) % 2
+    n_columns = len(labels)
+    plan = plan_references(labels[:POOL], n_models=n_references + 2, seed=seed)
+    membership = np.zeros((n_references + 2, n_columns), dtype=bool)
+    membership[:, :POOL] = plan.membership
+    easiness = rng.normal(1.0, 1.5, n_columns)
+    phi = easiness + effect * membership[:, None] + rng.normal(size=(n_references + 2, n_queries, n_columns))
+    # The first of a pair that the references know nothing of is the target.
+    signals = {name: values.swapaxes(0, 1) for name, values in _signals(phi).items()}
+    return SignalTable(
+        target={name: values[:, 0] for name, values in signals.items()},
+        membership=membership[0, :POOL],
+        labels=labels,
+        references={name: values[:, 2:] for name, values in signals.items()},
+        reference_membership=membership[2:],
+    )
+
+
+@pytest.fixture(scope="session")
+def planted_table() -> Callable[..., SignalTable]:
+    """Tables of signals whose leakage is known."""
+    return _planted_table
+
+
+def _signals(phi: np.ndarray) -> dict[str, np.ndarray]:
+    p = expit(phi)
+    q = 1 - p
+    entropy = -(p * log_expit(phi) + q * log_expit(-phi))
+    return {
+        "phi": phi,
+        "loss": -log_expit(phi),
+        "probability": p,
+        "margin": phi,
+        "entropy": entropy,
+        "modified_entropy": -2 * q * log_expit(phi),
+        "correct": (phi > 0).astype(float),
+    }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hf_privacy.auditing.scores import SignalTable
+from hf_privacy.auditing.table import SignalTable
 from hf_privacy.auditing.targets import further_targets, leave_one_out_table, mean_interval
 from hf_privacy.references import plan_references
 

@@ -33,7 +33,12 @@ def test_a_quick_report_has_no_references(report):
 
 
 def test_parts_that_later_audits_fill_are_free(report):
-    report["memorization_bins"] = [{"low": 0.0, "high": 0.1, "auc": 0.5}]
+    report["memorization_bins"] = [
+        {
+            "memorization_from": 0.0, "memorization_to": 0.1, "attack": "loss", "n_members": 30, "n_nonmembers": 30,
+            "auc": 0.5, "auc_low": 0.4, "auc_high": 0.6, "confidence": 0.95,
+        }
+    ]  # fmt: skip
     report["robustness"] = {"pgd": {"epsilon": 0.03, "accuracy": 0.4}}
     report["unlearning"] = {"forgetting_rate": 0.9, "retrained": {"forgetting_rate": 0.92}}
     report["epsilon"]["upper"] = {"epsilon": 8, "delta": 1e-5, "accountant": "prv", "sampler": "poisson"}

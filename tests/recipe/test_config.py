@@ -20,7 +20,7 @@ from hf_privacy.recipe.config import set_dotted
         ({"data": {"labelcolumn": "y"}}, "unknown key 'labelcolumn' in section 'data': did you mean 'label_column'?"),
         ({"audit": {"refrences": 4}}, "unknown key 'refrences' in section 'audit': did you mean 'references'?"),
         ({"push": {"privat": True}}, "unknown key 'privat' in section 'push': did you mean 'private'?"),
-        ({"audit": {"zzz": 4}}, "unknown key 'zzz' in section 'audit': known are batch_size, confidence,"),
+        ({"audit": {"zzz": 4}}, "unknown key 'zzz' in section 'audit': known are "),
         ({7: {}}, "unknown key '7' in the recipe"),
     ],
     ids=str,
@@ -82,8 +82,12 @@ def test_a_whole_number_is_a_number():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"references": 1}, "references is 1: a full audit needs at least 4"),
-        ({"references": 3}, "references is 3: a full audit needs at least 4"),
+        ({"references": 1}, "references is 1: a full audit needs at least 2"),
+        ({"references": 2, "lira_variance": "pooled"}, "fewer than 4 leave an example one value a side"),
+        ({"extra_attacks": ["magic"]}, "extra_attacks holds 'magic': pass any of quantile_regression"),
+        ({"budgets": [3], "targets": 2}, "budgets holds 3: pass even numbers"),
+        ({"budgets": [2]}, "with targets 1: pass at least 2 targets"),
+        ({"budgets": [16], "targets": 2}, "budgets hold 16 with 16 references: at most 14"),
         ({"depth": "deep"}, "depth is 'deep': pass 'quick' or 'full'"),
         ({"fraction": 1.0}, "fraction is 1.0"),
         ({"confidence": 0.0}, "confidence is 0.0"),

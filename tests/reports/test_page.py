@@ -105,14 +105,12 @@ def test_light_and_dark_and_narrow_screens(report):
 
 
 def test_parts_that_later_audits_fill_are_shown_when_filled(report):
-    report.memorization_bins = [{"low": 0.0, "high": 0.5, "n_examples": 90, "tpr": 0.25}]
     report.robustness = {"pgd": {"accuracy": 0.41, "eps": 0.0314}}
     report.unlearning = {"forget_accuracy": 0.5}
     report.epsilon["upper"] = {"epsilon": 8.0, "delta": 1e-5, "accountant": "PRV", "sampler": "Poisson"}
     report.defense = {"name": "relaxloss", "parameters": {"alpha": 0.5}, "paper": {"title": "RelaxLoss", "id": "X"}}
     _, page = page_of(report)
     for said in (
-        "n examples",
         "pgd.accuracy",
         "0.41",
         "forget_accuracy",
@@ -121,6 +119,34 @@ def test_parts_that_later_audits_fill_are_shown_when_filled(report):
         "alpha",
     ):
         assert said in page.text
+
+
+GROUP = {
+    "attack": "loss", "n_members": 1234, "n_nonmembers": 567, "auc": 0.61, "auc_low": 0.6, "auc_high": 0.62,
+    "confidence": 0.95, "fpr": 0.01, "tpr": 0.25, "tpr_low": 0.2, "tpr_high": 0.3,
+}  # fmt: skip
+
+
+def test_leakage_by_class_and_by_memorization_has_its_tables(report):
+    assert "By class" not in page_of(report)[1].text
+    report.class_slices = [{"class": "forest", **GROUP}]
+    report.memorization_bins = [
+        {"memorization_from": low, "memorization_to": high, **GROUP} for low, high in ((-1.0, 0.1), (0.1, 0.25))
+    ]
+    text = page_of(report)[1].text
+    for said in ("By class", "forest", "1,234, 567", "[20.0, 30.0]", "By memorization", "below 0.1", "0.1 to 0.25"):
+        assert said in text
+
+
+def test_a_group_without_a_resolved_rate_has_no_such_column(report):
+    report.class_slices = [{"class": "forest", **{k: v for k, v in GROUP.items() if "pr" not in k}}]
+    assert "forest" in page_of(report)[1].text
+
+
+def test_the_page_says_whether_the_split_can_be_told_without_the_model(report):
+    assert "not tried" in page_of(report)[1].text
+    report.blind_baseline = {"auc": 0.51, "auc_low": 0.49, "auc_high": 0.53, "confidence": 0.95, "differs": False}
+    assert "AUC 0.510 [0.490, 0.530]" in page_of(report)[1].text
 
 
 def test_a_quick_report_has_its_page_too(quick_report):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import subprocess
 import sys
@@ -97,3 +98,15 @@ def test_a_report_without_curves_and_a_perfect_attack_can_be_drawn(report):
 def test_drawing_leaves_pyplot_alone():
     code = "import sys, hf_privacy.reports; assert not {'matplotlib.pyplot', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_of_many_attacks_the_strongest_nine_are_drawn(report):
+    attacks, curves = [], {}
+    for number in range(12):
+        attack = copy.deepcopy(report.attacks[0]) | {"name": f"attack_{number}", "title": f"Attack {number}"}
+        for entry in attack["tpr_at_fpr"]:
+            entry["tpr"] = None if entry["tpr"] is None else 0.5 + 0.01 * number
+        attacks.append(attack)
+        curves[attack["name"]] = report.curves[report.attacks[0]["name"]]
+    titles = [axes.get_title(loc="left") for axes in scores_figure(attacks, curves).axes]
+    assert [title for title in titles if title] == [f"Attack {number}" for number in range(3, 12)]

@@ -1,0 +1,88 @@
+"""What a canary audit found, and how it enters the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hf_privacy.reports import PrivacyReport
+
+METHOD = "one-run audit with canaries"
+
+
+@dataclass(frozen=True)
+class CanaryResult:
+    """What a canary audit found, as aggregates: no coin, no seed, no score.
+
+    Attributes
+    ----------
+    one_run : float
+        Lower bound of ε at ``delta`` for any training that is (ε, δ)-differentially private (Steinke et al.).
+    one_run_fdp : float
+        The same for a training whose trade-off curve is Gaussian, as that of DP-SGD nearly is (Mahloujifar et al.);
+        no bound for other training.
+    delta, confidence : float
+        Of both bounds, each on its own.
+    n_canaries, n_inserted : int
+        How many were made, and how many the coins put into the training set.
+    n_guesses : tuple of int
+        Numbers of guesses, fixed beforehand.
+    kind : str
+        Of `hf_privacy.data.make_canaries`.
+    score : str
+        The signal that canaries were guessed by.
+    auc, auc_low, auc_high : float
+        Of inserted against left-out canaries, with the interval.
+    epsilon_upper : dict or None
+        What the trainer's accountant guarantees for this run: ``epsilon``, ``delta``, ``accountant``, ``sampler``.
+    seconds : float
+        Training and scoring, also where an earlier call did it.
+    """
+
+    one_run: float
+    one_run_fdp: float
+    delta: float
+    confidence: float
+    n_canaries: int
+    n_inserted: int
+    n_guesses: tuple[int, ...]
+    kind: str
+    score: str
+    auc: float
+    auc_low: float
+    auc_high: float
+    epsilon_upper: dict[str, Any] | None
+    seconds: float
+
+    @property
+    def epsilon_lower(self) -> dict[str, Any]:
+        """The bound to state, as the report's ``epsilon.lower``: `one_run`, which assumes nothing of the training.
+
+        The method is fixed beforehand; the larger of two bounds would not hold at the stated confidence.
+        """
+        return {"epsilon": self.one_run, "delta": self.delta, "confidence": self.confidence, "method": METHOD}
+
+    @property
+    def contradiction(self) -> str | None:
+        """A sentence where the measured lower bound lies above the accountant's upper bound, else None."""
+        upper = self.epsilon_upper
+        # (ε, δ) implies (ε, δ') for a larger δ' alone.
+        if upper is None or self.delta < upper["delta"] or self.one_run <= upper["epsilon"]:
+            return None
+        return (
+            f"The guarantee is contradicted: canaries show ε ≥ {self.one_run:.3g} at δ = {self.delta:.3g} with "
+            f"{100 * self.confidence:g} % confidence and the accountant claims ε ≤ {upper['epsilon']:.3g} at δ = "
+            f"{upper['delta']:.3g}; the accountant or the implementation is wrong."
+        )
+
+
+def add_canaries(report: PrivacyReport, result: CanaryResult) -> None:
+    """Put a canary audit into a report: ``epsilon.lower``, ``canaries``, and a caveat where they break a guarantee."""
+    report.epsilon = {**report.epsilon, "lower": result.epsilon_lower}
+    names = (
+        "n_canaries", "n_inserted", "n_guesses", "kind", "score", "auc", "auc_low", "auc_high", "one_run",
+        "one_run_fdp", "delta", "confidence", "seconds",
+    )  # fmt: skip
+    report.canaries = {name: getattr(result, name) for name in names}
+    if result.contradiction is not None:
+        report.caveats = [result.contradiction, *report.caveats]

@@ -1,0 +1,91 @@
+"""Attacks that ask the target more than one table of signals holds: features, augmented queries, distances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from hf_privacy import attacks
+from hf_privacy.auditing.table import AttackScores, SignalTable
+from hf_privacy.data import TensorDataset
+from hf_privacy.signals import boundary_distance, compute_features, label_only_correct
+
+# Non-members that a quantile regression needs.
+FEWEST_CALIBRATION = 20
+# Cross-fitting where no population was set aside to fit the quantiles on.
+_FOLDS = 5
+
+
+def extra_signals(
+    model: torch.nn.Module,
+    dataset: TensorDataset,
+    *,
+    attacks: Sequence[str],
+    batch_size: int = 256,
+    progress: bool = False,
+) -> dict[str, np.ndarray]:
+    """What the named extra attacks need of a model, by further passes over the dataset.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    dataset : TensorDataset
+        The pool, then the population.
+    attacks : sequence of str
+        Of `hf_privacy.recipe.EXTRA_ATTACKS`.
+    batch_size : int
+    progress : bool
+
+    Returns
+    -------
+    dict of str to array
+        "features" [N + Z, D] for the quantile regression, "augmented_correct" [Q, N + Z] and "boundary_distance"
+        [N + Z] for the label-only attacks; only what is asked for.
+    """
+    settings = {"batch_size": batch_size, "progress": progress}
+    signals = {}
+    if "quantile_regression" in attacks:
+        signals["features"] = compute_features(model, dataset, **settings)
+    if "label_only" in attacks:
+        signals["augmented_correct"] = label_only_correct(model, dataset, **settings)
+    if "boundary_distance" in attacks:
+        # HopSkipJump would ask the model tens of thousands of times for each example.
+        signals["boundary_distance"] = boundary_distance(model, dataset, method="deepfool", **settings)
+    return signals
+
+
+def extra_scores(table: SignalTable, *, seed: int = 0) -> list[AttackScores]:
+    """Scores of the extra attacks whose signals the table holds."""
+    n = table.n_pool
+    results = []
+    if "features" in table.extras:
+        results.append(_quantile_regression(table, seed))
+    if "augmented_correct" in table.extras:
+        correct = table.extras["augmented_correct"][:, :n]
+        title = f"Label-only ({len(correct)} augmentations)"
+        results.append(AttackScores("label_only", title, attacks.label_only_augmented(correct)))
+    if "boundary_distance" in table.extras:
+        distance = table.extras["boundary_distance"][:n]
+        scores = attacks.label_only_distance(distance, table.target["correct"][0][:n])
+        results.append(AttackScores("boundary_distance", "Distance to the decision boundary (DeepFool)", scores))
+    return results
+
+
+def _quantile_regression(table: SignalTable, seed: int) -> AttackScores:
+    """Quantiles fitted on the population; without one, on the non-members of the other folds."""
+    n = table.n_pool
+    features, margin = table.extras["features"], table.mean("margin")
+    if len(margin) > n:
+        scores = attacks.quantile_regression(margin[:n], features[:n], margin[n:], features[n:], seed=seed)
+        return AttackScores("quantile_regression", "Quantile regression", scores)
+    # Folds of members and non-members alike: an example is scored by a fit that has not seen it.
+    fold = np.random.default_rng(seed).permutation(n) % _FOLDS
+    scores = np.empty(n)
+    for number in range(_FOLDS):
+        scored, fitted = fold == number, (fold != number) & ~table.membership
+        scores[scored] = attacks.quantile_regression(
+            margin[scored], features[scored], margin[fitted], features[fitted], seed=seed
+        )
+    return AttackScores("quantile_regression", f"Quantile regression ({_FOLDS}-fold)", scores)

@@ -1,0 +1,136 @@
+"""One run of a recipe in its folder: train the target, load it again, audit it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hf_privacy.auditing.assemble import Provenance
+from hf_privacy.auditing.audit import audit
+from hf_privacy.data import TensorDataset
+from hf_privacy.defenses import PrivacyTrainer
+from hf_privacy.errors import InputError
+from hf_privacy.hub import weights_sha256
+from hf_privacy.models import load_base_classifier
+from hf_privacy.recipe import Experiment, Recipe, RunFolder
+from hf_privacy.references import last_whole_checkpoint
+from hf_privacy.reports import PrivacyReport
+from hf_privacy.signals import compute_signals
+
+
+def train_target(experiment: Experiment, trainer: PrivacyTrainer, folder: RunFolder) -> dict[str, Any]:
+    """Train an experiment's target into its folder, from its last checkpoint if there is one, and record it.
+
+    Under a distributed launch every process calls this; the main one writes.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    trainer : PrivacyTrainer
+        The experiment's, with the folder as its ``output_dir``.
+    folder : RunFolder
+
+    Returns
+    -------
+    dict
+        The training record: ``training_seconds``, ``member_accuracy``, ``nonmember_accuracy`` and the hashes of split
+        and weights.
+    """
+    if trainer.is_world_process_zero():
+        folder.start(experiment.recipe)
+    trainer.accelerator.wait_for_everyone()
+    started = time.perf_counter()
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder.path))
+    record: dict[str, Any] = {"training_seconds": time.perf_counter() - started}
+    split = experiment.split
+    for name, rows in (("member_accuracy", split.members), ("nonmember_accuracy", split.non_members)):
+        record[name] = _accuracy(trainer, experiment.dataset.subset(rows))
+    trainer.save_model(_internal_call=True)
+    if trainer.is_world_process_zero():
+        trainer.create_model_card()
+        record |= {
+            "split_hash": split.hash,
+            "weights_sha256": weights_sha256(folder.path),
+            "world_size": trainer.args.world_size,
+        }
+        folder.finish(split, record)
+    return record
+
+
+def check_target(recipe: Recipe, folder: RunFolder) -> None:
+    """Refuse a folder that does not hold this recipe's trained model; needs no data.
+
+    Raises
+    ------
+    InputError
+        No trained model, one of another recipe, or other weights than were trained there.
+    """
+    record = folder.record()
+    folder.check(recipe)
+    if weights_sha256(folder.path) != record["weights_sha256"]:
+        raise InputError(f"the weights in {str(folder.path)!r} are not those that were trained there: train again")
+
+
+def check_split(experiment: Experiment, folder: RunFolder) -> None:
+    """Refuse data that are not those the folder's model was trained on."""
+    if experiment.split.hash != folder.record()["split_hash"]:
+        raise InputError(
+            "the split is of another dataset: the data changed since the model was trained; restore it, or train "
+            "again in another output_dir"
+        )
+
+
+def audit_target(
+    experiment: Experiment,
+    folder: RunFolder,
+    *,
+    worker_pool: AbstractContextManager | None = None,
+    references_dir: Path | None = None,
+    show_progress: bool = True,
+) -> PrivacyReport:
+    """Audit the trained model of a folder by its recipe's ``audit`` section; see `hf_privacy.audit`."""
+    recipe = experiment.recipe
+    check_split(experiment, folder)
+    base = None
+    if not recipe.model.from_scratch:
+        base = load_base_classifier(
+            recipe.model.name_or_path,
+            task=recipe.task,
+            num_labels=len(experiment.classes),
+            revision=recipe.model.revision,
+        )
+    return audit(
+        folder.path,
+        experiment.dataset,
+        experiment.split,
+        output_dir=folder.path,
+        trainer=experiment.trainer(output_dir=folder.private),
+        base_model=base,
+        repeats=experiment.repeats,
+        provenance=provenance(recipe, training_seconds=folder.record()["training_seconds"]),
+        worker_pool=worker_pool,
+        references_dir=references_dir,
+        show_progress=show_progress,
+        **asdict(recipe.audit),
+    )
+
+
+def provenance(recipe: Recipe, *, training_seconds: float | None = None, caveats: tuple[str, ...] = ()) -> Provenance:
+    """What report and card call the recipe's model and data."""
+    return Provenance(
+        model_name=recipe.push.repo_id or recipe.name or Path(recipe.output_dir).name,
+        base_model=None if recipe.model.from_scratch else recipe.model.base_model_id or recipe.model.name_or_path,
+        base_revision=recipe.model.revision,
+        dataset_name=recipe.data.dataset_id or recipe.data.name_or_path,
+        dataset_revision=recipe.data.revision,
+        training_seconds=training_seconds,
+        caveats=caveats,
+    )
+
+
+def _accuracy(trainer: PrivacyTrainer, dataset: TensorDataset) -> float:
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    return float(compute_signals(model, dataset, accelerator=trainer.accelerator)["correct"].mean())
