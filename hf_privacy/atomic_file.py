@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, whatever kills the writer."""
+"""Files that appear whole or not at all, and work that one process claims, whatever kills it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import fcntl
 import os
 import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _TEMPORARY = re.compile(r"^\..+\.[0-9a-f]{32}\.tmp$")
@@ -56,3 +58,22 @@ def remove_leftovers(folder: Path) -> None:
             pass
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def claimed(lock: Path) -> Iterator[bool]:
+    """Reserve what `lock` stands for: True for one process at a time, False for the others.
+
+    The reservation ends with the ``with`` block. It is a lock of the operating system (``flock``), which lets go by
+    itself when its process is killed, so no stale reservation can remain; the empty file stays.
+    """
+    descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)  # closing releases the lock

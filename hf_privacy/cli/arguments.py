@@ -18,6 +18,8 @@ COMMANDS = {
     "audit": "Measure what the trained model leaks; writes the privacy report and the card.",
     "report": "Print a model's report, and draw its page, plots and card again.",
     "push": "Send weights, card and report to the Hub in one commit, after the gate.",
+    "compare": "Train and audit several defences under several seeds; writes one table and one plot.",
+    "metrics": "List the evaluate modules, or push them to Spaces.",
     "env": "Print the versions a bug report needs.",
 }
 
@@ -25,6 +27,12 @@ RECIPE_HELP = """\
 A recipe is a YAML file with the sections model, data, training, audit and push; see recipes/ for examples.
 Every key can be set on the command line, which wins over the file:
   --training.learning_rate 1e-3   --data.name_or_path path/to/train.parquet   --output_dir runs/mine
+"""
+
+COMPARISON_HELP = """\
+A comparison is a YAML file with the keys recipe (the base recipe's file), defenses, seeds, overrides, attacks and
+output_dir; see recipes/defenses/ for examples. Every key can be set on the command line, which wins over the file:
+  --output_dir runs/mine   --overrides.audit.references 8   --defenses.relax_loss.training.alpha 1.0
 """
 
 
@@ -87,13 +95,15 @@ def parse(arguments: list[str]) -> tuple[Callable[[Options], int], Options]:
     if known.command is None:
         parser.print_help()
         raise SystemExit(2)
-    flags = {k: v for k, v in vars(known).items() if k not in ("command", "config", "folder")}
+    flags = {k: v for k, v in vars(known).items() if k not in ("command", "config", "folder", "canaries")}
     options = Options(
         config=getattr(known, "config", None),
         folder=getattr(known, "folder", None),
         overrides=_overrides(rest, takes_recipe="config" in vars(known), command=known.command),
         flags=flags,
     )
+    if getattr(known, "canaries", None) is not None:
+        options.overrides["audit.canaries"] = known.canaries
     return import_module(f"hf_privacy.cli.{known.command}").run, options
 
 
@@ -106,26 +116,36 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"hf-privacy {hf_privacy.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
     for name, text in COMMANDS.items():
-        takes_recipe = name not in ("demo", "env")
+        takes_recipe = name not in ("demo", "metrics", "env")
         command = commands.add_parser(
             name,
             help=text,
             description=text,
-            epilog=RECIPE_HELP if takes_recipe else None,
+            epilog=COMPARISON_HELP if name == "compare" else RECIPE_HELP if takes_recipe else None,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
         if takes_recipe:
-            command.add_argument("--config", metavar="FILE", help="the recipe (YAML)")
-        if takes_recipe and name != "train":
+            command.add_argument(
+                "--config", metavar="FILE", help="the comparison (YAML)" if name == "compare" else "the recipe (YAML)"
+            )
+        if takes_recipe and name not in ("train", "compare"):
             command.add_argument("--folder", metavar="DIR", help="a trained model's folder, in place of --config")
         if name == "demo":
             command.add_argument(
                 "--output-dir", default="runs/demo", metavar="DIR", help="where it is made (default: runs/demo)"
             )
+        if name == "compare":
+            # Set by the comparison itself for the processes that work beside it.
+            command.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
         if name == "audit":
             # Set by the audit itself for the processes that train references beside it.
             command.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+            command.add_argument(
+                "--canaries", metavar="M", help="also bound ε from below with M canaries (or audit.canaries)"
+            )
+        if name == "metrics":
+            _add_metrics_arguments(command)
         if name == "push":
             command.add_argument("--dry-run", action="store_true", help="pass the gate, list the commit, send nothing")
             command.add_argument("--repo-id", metavar="ID", help="owner/name on the Hub (or push.repo_id)")
@@ -133,6 +153,21 @@ def _parser() -> argparse.ArgumentParser:
                 "--allow-unaudited", action="store_true", help="push without a report; the card says so"
             )
     return parser
+
+
+def _add_metrics_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("action", choices=("list", "push"), help="print names and what each measures, or push")
+    command.add_argument("names", nargs="*", metavar="NAME", help="the metrics to push")
+    command.add_argument("--all", action="store_true", help="push every metric")
+    command.add_argument(
+        "--namespace", metavar="OWNER", help="user or organisation: each becomes the Space OWNER/NAME"
+    )
+    visibility = command.add_mutually_exclusive_group()
+    visibility.add_argument("--private", action="store_false", dest="public", help="make new Spaces private (default)")
+    visibility.add_argument("--public", action="store_true", help="make new Spaces public")
+    command.add_argument("--revision", metavar="BRANCH", help="branch to commit to (default: main)")
+    command.add_argument("--dry-run", action="store_true", help="list what would be sent, send nothing")
+    command.set_defaults(public=False)
 
 
 def _overrides(rest: list[str], *, takes_recipe: bool, command: str) -> dict[str, str]:

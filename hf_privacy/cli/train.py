@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from hf_privacy.cli.arguments import Options
@@ -17,11 +16,9 @@ def run(options: Options) -> int:
 def train(options: Options) -> None:
     """Train the recipe's model into its ``output_dir`` unless it is there."""
     recipe = options.recipe()
-    from hf_privacy.auditing import repeats_across
+    from hf_privacy.auditing import repeats_across, train_target
     from hf_privacy.cli.plain_progress import show_progress
-    from hf_privacy.hub import weights_sha256
     from hf_privacy.recipe import RunFolder, prepare
-    from hf_privacy.references import last_whole_checkpoint
 
     folder = RunFolder(Path(recipe.output_dir))
     if folder.is_trained:
@@ -44,37 +41,9 @@ def train(options: Options) -> None:
             f"repeats of members among the non-members: {exact} exact"
             + (f", {near} near-exact" if near is not None else "")
         )
-    trainer.accelerator.wait_for_everyone()
-    started = time.perf_counter()
-    trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder.path))
-    seconds = time.perf_counter() - started
-    accuracy = {
-        name: _accuracy(trainer, dataset)
-        for name, dataset in (
-            ("member_accuracy", experiment.dataset.subset(experiment.split.members)),
-            ("nonmember_accuracy", experiment.dataset.subset(experiment.split.non_members)),
+    record = train_target(experiment, trainer, folder)
+    if main:
+        print(
+            f"trained in {record['training_seconds']:.1f} s; accuracy {record['member_accuracy']:.1%} on members, "
+            f"{record['nonmember_accuracy']:.1%} on non-members; saved to {folder.path}"
         )
-    }
-    trainer.save_model(_internal_call=True)
-    if not main:
-        return
-    trainer.create_model_card()
-    record = {
-        "training_seconds": seconds,
-        "split_hash": experiment.split.hash,
-        "weights_sha256": weights_sha256(folder.path),
-        "world_size": trainer.args.world_size,
-        **accuracy,
-    }
-    folder.finish(experiment.split, record)
-    print(
-        f"trained in {seconds:.1f} s; accuracy {accuracy['member_accuracy']:.1%} on members, "
-        f"{accuracy['nonmember_accuracy']:.1%} on non-members; saved to {folder.path}"
-    )
-
-
-def _accuracy(trainer, dataset) -> float:
-    from hf_privacy.signals import compute_signals
-
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    return float(compute_signals(model, dataset, accelerator=trainer.accelerator)["correct"].mean())

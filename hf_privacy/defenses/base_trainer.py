@@ -18,6 +18,7 @@ from hf_privacy.defenses.base_config import PrivacyConfig
 from hf_privacy.defenses.batch_sampler import MembershipBatchSampler
 from hf_privacy.defenses.publishing import PublishingMixin
 from hf_privacy.defenses.saving import SavingMixin
+from hf_privacy.defenses.second_phase import SecondPhaseMixin
 from hf_privacy.defenses.weight_motion import WeightMotionCallback
 from hf_privacy.errors import InputError
 
@@ -38,7 +39,7 @@ def _refuse_iterable(dataset: Any) -> None:
         raise InputError("train_dataset is iterable: membership needs a dataset with a length and indices")
 
 
-class PrivacyTrainer(SavingMixin, PublishingMixin, Trainer):
+class PrivacyTrainer(SecondPhaseMixin, SavingMixin, PublishingMixin, Trainer):
     """A `Trainer` whose model can be audited: the baseline without a defence, and the base of every defence.
 
     What it does beyond `transformers.Trainer`:
@@ -87,6 +88,8 @@ class PrivacyTrainer(SavingMixin, PublishingMixin, Trainer):
     2
     """
 
+    # What `args` must be an instance of: a defence's config holds its own arguments.
+    config_class: ClassVar[type[PrivacyConfig]] = PrivacyConfig
     defense_name: ClassVar[str] = "none"
     # Title, identifier and citation of the paper a defence comes from; None for the baseline.
     paper: ClassVar[dict[str, str] | None] = None
@@ -110,8 +113,8 @@ class PrivacyTrainer(SavingMixin, PublishingMixin, Trainer):
         callbacks: list[TrainerCallback] | None = None,
         **kwargs: Any,
     ) -> None:
-        if not isinstance(args, PrivacyConfig):
-            raise InputError(f"args is {type(args).__name__}: pass a PrivacyConfig")
+        if not isinstance(args, self.config_class):
+            raise InputError(f"args is {type(args).__name__}: pass a {self.config_class.__name__}")
         if kwargs.get("compute_loss_func") is not None:
             raise InputError("compute_loss_func is set: override training_loss, so that evaluation stays undefended")
         if args.n_gpu > 1:
@@ -210,6 +213,20 @@ class PrivacyTrainer(SavingMixin, PublishingMixin, Trainer):
         if self.args.world_size > 1:
             count = int(self.accelerator.gather(torch.tensor([count], device=device)).sum())
         return batches, count
+
+    # ---- the guarantee ----
+
+    def privacy_spent(self) -> dict[str, Any] | None:
+        """The differential privacy that this training guarantees; None without a guarantee, as here.
+
+        Returns
+        -------
+        dict or None
+            ``epsilon``, ``delta``, ``accountant`` and ``sampler`` (names), as in the report's ``epsilon.upper``. A
+            defence that overrides this answers from its arguments and the size of the training set, so that it can
+            be asked before training as well; its figure is that of the whole run.
+        """
+        return None
 
     # ---- batches and optimizer ----
 

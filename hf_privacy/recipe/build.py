@@ -30,14 +30,42 @@ from hf_privacy.data import (
     load_dataset_from,
     make_split,
     random_flip,
+    redraw_members,
 )
-from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
+from hf_privacy.defenses import (
+    CCLConfig,
+    CCLTrainer,
+    ConfidencePenaltyConfig,
+    ConfidencePenaltyTrainer,
+    DPConfig,
+    DPTrainer,
+    EarlyStoppingConfig,
+    EarlyStoppingTrainer,
+    HAMPConfig,
+    HAMPTrainer,
+    LabelSmoothingConfig,
+    LabelSmoothingTrainer,
+    PrivacyConfig,
+    PrivacyTrainer,
+    RelaxLossConfig,
+    RelaxLossTrainer,
+)
 from hf_privacy.errors import InputError
 from hf_privacy.models import load_image_processor, load_model, load_tokenizer
+from hf_privacy.recipe.callbacks import recipe_callbacks
 from hf_privacy.recipe.config import DataSection, Recipe, checked, unknown_key
 
 # Each defence: its trainer and the config whose fields the recipe's training section may set.
-DEFENSES: dict[str, tuple[type[PrivacyTrainer], type[PrivacyConfig]]] = {"none": (PrivacyTrainer, PrivacyConfig)}
+DEFENSES: dict[str, tuple[type[PrivacyTrainer], type[PrivacyConfig]]] = {
+    "none": (PrivacyTrainer, PrivacyConfig),
+    "ccl": (CCLTrainer, CCLConfig),
+    "confidence_penalty": (ConfidencePenaltyTrainer, ConfidencePenaltyConfig),
+    "dp": (DPTrainer, DPConfig),
+    "early_stopping": (EarlyStoppingTrainer, EarlyStoppingConfig),
+    "hamp": (HAMPTrainer, HAMPConfig),
+    "label_smoothing": (LabelSmoothingTrainer, LabelSmoothingConfig),
+    "relax_loss": (RelaxLossTrainer, RelaxLossConfig),
+}
 
 
 @dataclass
@@ -83,7 +111,15 @@ class Experiment:
             train_dataset=self.training_view(self.split.members),
             eval_dataset=self.dataset.subset(self.split.non_members),
             processing_class=self.processor,
+            callbacks=recipe_callbacks(self.recipe, self.dataset, self.split),
+            **self._validation(trainer_class),
         )
+
+    def _validation(self, trainer_class: type[PrivacyTrainer]) -> dict[str, TensorDataset]:
+        """The rows that early stopping looks at: the population, which neither side of the split holds."""
+        if trainer_class is not EarlyStoppingTrainer:
+            return {}
+        return {"validation_dataset": self.dataset.subset(self.split.population)}
 
 
 def training_arguments(recipe: Recipe, output_dir: str | Path) -> PrivacyConfig:
@@ -156,6 +192,11 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
     rows = _chosen_rows(rows, data)
     fingerprint = dataset_fingerprint(rows)
     split = _split(rows, data, fingerprint)
+    if recipe.defense == "early_stopping" and not len(split.population):
+        raise InputError("data.population_fraction is 0: early_stopping validates on the population, so set one aside")
+    dataset, processor, model_init = _encoded(rows, recipe, classes)
+    if data.member_seed is not None:
+        split = redraw_members(split, dataset.column("labels").numpy(), seed=data.member_seed)
     repeats = (
         find_repeats(
             rows, split=split, column=data.input_column, label_column=data.label_column, near=data.near_repeats
@@ -163,7 +204,6 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
         if with_repeats
         else None
     )
-    dataset, processor, model_init = _encoded(rows, recipe, classes)
     return Experiment(recipe, dataset, split, repeats, classes, processor, model_init)
 
 

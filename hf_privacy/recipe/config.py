@@ -44,7 +44,8 @@ class DataSection:
 
     ``name_or_path`` is "digits" (embedded), a Hub id, or a local file or folder; ``dataset_id`` is the Hub id to name
     in report and card when it is local. ``max_examples`` takes a stratified random subset before the split.
-    ``repeats`` says what to do about exact repeats: "report" them or "drop" all but the first.
+    ``repeats`` says what to do about exact repeats: "report" them or "drop" all but the first. ``member_seed`` draws
+    the members anew among the split's members and non-members; the population, and with it the pool, stays.
     """
 
     name_or_path: str = "digits"
@@ -60,6 +61,7 @@ class DataSection:
     stratify: bool = True
     split_seed: int = 0
     split_file: str | None = None
+    member_seed: int | None = None
     repeats: str = "report"
     near_repeats: bool = True
     image_size: int | None = None
@@ -85,7 +87,8 @@ class PushSection:
 class Recipe:
     """One run, whole: what `hf-privacy train`, `audit`, `report` and `push` read.
 
-    ``training`` holds fields of `PrivacyConfig` (or of the defence's own config) and is checked against it.
+    ``training`` holds fields of `PrivacyConfig` (or of the defence's own config) and is checked against it;
+    ``critical_weight_rewind`` holds arguments of `CriticalWeightRewindCallback`, which then goes with any defence.
 
     Examples
     --------
@@ -105,6 +108,7 @@ class Recipe:
     model: ModelSection = field(default_factory=ModelSection)
     data: DataSection = field(default_factory=DataSection)
     training: dict = field(default_factory=dict)
+    critical_weight_rewind: dict | None = None
     audit: AuditSettings = field(default_factory=AuditSettings)
     push: PushSection = field(default_factory=PushSection)
 

@@ -56,6 +56,14 @@ class RunFolder:
         InputError
             Names the sections that differ.
         """
+        self.check(recipe)
+        if self.recipe_file.is_file():
+            return
+        self.private.mkdir(parents=True, exist_ok=True)
+        recipe.save(self.recipe_file)
+
+    def check(self, recipe: Recipe) -> None:
+        """Refuse, as `start` does, a folder that holds a run of another recipe; nothing is written."""
         if self.recipe_file.is_file():
             theirs, ours = asdict(Recipe.load(self.recipe_file)), asdict(recipe)
             different = [name for name in ours if name not in LATER_SECTIONS and theirs[name] != ours[name]]
@@ -64,9 +72,6 @@ class RunFolder:
                     f"output_dir {str(self.path)!r} holds a run of another recipe (different: {', '.join(different)})"
                     ": choose another output_dir, or delete that one"
                 )
-            return
-        self.private.mkdir(parents=True, exist_ok=True)
-        recipe.save(self.recipe_file)
 
     def finish(self, split: MembershipSplit, record: dict[str, Any]) -> None:
         """Write split and record, once the model is saved."""

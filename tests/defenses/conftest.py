@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from transformers import (
     AutoModelForImageClassification,
     AutoModelForSequenceClassification,
@@ -28,8 +29,8 @@ from transformers import (
 )
 
 from hf_privacy.data import TensorDataset
-from hf_privacy.defenses import PrivacyConfig
-from hf_privacy.models import load_model
+from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
+from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification, load_model
 
 N_CLASSES = 3
 QUIET = {
@@ -123,6 +124,34 @@ def short_garbage_collections() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.fixture(scope="session")
+def noisy_digits() -> TensorDataset:
+    """500 real digits, a fifth of the labels drawn at random: whoever trains on the first 250 has to memorize."""
+    pixels, digits = load_digits(return_X_y=True)
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randperm(len(digits), generator=generator)[:500].numpy()
+    is_random = torch.rand(500, generator=generator) < 0.2
+    labels = torch.where(is_random, torch.randint(10, (500,), generator=generator), torch.tensor(digits[rows]))
+    return TensorDataset({"features": torch.tensor(pixels[rows] / 16, dtype=torch.float32), "labels": labels})
+
+
+@pytest.fixture
+def memorizer(noisy_digits: TensorDataset) -> Callable[..., Any]:
+    """Give a function that trains an MLP on the first 250 digits: ``memorizer(HAMPTrainer, args)``."""
+
+    def train(trainer_class: type[PrivacyTrainer], args: PrivacyConfig) -> PrivacyTrainer:
+        config = TabularMLPConfig(input_size=64, hidden_sizes=[64], num_labels=10)
+        trainer = trainer_class(
+            model_init=lambda: TabularMLPForClassification(config),
+            args=args,
+            train_dataset=noisy_digits.subset(range(250)),
+        )
+        trainer.train()
+        return trainer
+
+    return train
+
+
 @pytest.fixture
 def model_of() -> Callable[..., PreTrainedModel]:
     return tiny_model
@@ -135,10 +164,10 @@ def data_of() -> Callable[..., RecordingDataset]:
 
 @pytest.fixture
 def make_args(tmp_path: Path) -> Callable[..., PrivacyConfig]:
-    """Give a function that makes arguments: ``make_args(max_steps=1)``."""
+    """Give a function that makes arguments: ``make_args(max_steps=1)``, ``make_args(CCLConfig, alpha=0.5)``."""
 
-    def make(**arguments: Any) -> PrivacyConfig:
-        return PrivacyConfig(**{**QUIET, "output_dir": str(tmp_path / "run"), **arguments})
+    def make(config_class: type[PrivacyConfig] = PrivacyConfig, **arguments: Any) -> PrivacyConfig:
+        return config_class(**{**QUIET, "output_dir": str(tmp_path / "run"), **arguments})
 
     return make
 

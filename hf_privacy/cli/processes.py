@@ -1,0 +1,30 @@
+"""How a command shares the machine: with processes beside it, or with the ranks of a launch."""
+
+from __future__ import annotations
+
+import os
+
+
+def share_of_cores(workers: int | None, *, most: int) -> tuple[int, int]:
+    """Number of processes in all, this one included, and the threads of each, which are set for this one.
+
+    On CPU a process a core and on a GPU one, unless ``workers`` says otherwise; never more than ``most``.
+    """
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = min(workers or (1 if torch.cuda.is_available() else cores), most)
+    threads = max(1, cores // count)
+    torch.set_num_threads(threads)
+    return count, threads
+
+
+def leave_distributed(local_rank: int) -> None:
+    """Under `accelerate launch` each process trains models alone, on its own device."""
+    from hf_privacy.references.workers import DISTRIBUTED_VARIABLES
+
+    for name in DISTRIBUTED_VARIABLES:
+        os.environ.pop(name, None)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    devices = visible.split(",") if visible else None
+    os.environ["CUDA_VISIBLE_DEVICES"] = devices[local_rank % len(devices)] if devices else str(local_rank)

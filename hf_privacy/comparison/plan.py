@@ -1,0 +1,273 @@
+"""One YAML file describes one comparison: a base recipe, the defences, the seeds and the attacks."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+
+from hf_privacy.atomic_file import write_atomically
+from hf_privacy.errors import InputError
+from hf_privacy.recipe import EXTRA_ATTACKS, Recipe, RunFolder, read_yaml
+from hf_privacy.recipe.config import checked, set_dotted, unknown_key
+from hf_privacy.recipe.folder import PRIVATE
+
+# What a comparison says elsewhere, or differs in from run to run.
+_NOT_OVERRIDDEN = {
+    "output_dir": "set output_dir at the top level of the comparison",
+    "defense": "each of the defences names its own",
+    "critical_weight_rewind": "set it under the defences it goes with",
+    "name": "set name at the top level of the comparison",
+}
+_HAS_OUTPUT_DEFENSE = ("hamp",)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One defence of a comparison: what it changes in the base recipe.
+
+    Parameters
+    ----------
+    defense : str, optional
+        The recipe's ``defense``; by default the entry's own name.
+    title : str, optional
+        What table and plot call it; by default its name.
+    model, training : dict
+        Merged into the base recipe's sections.
+    critical_weight_rewind : dict, optional
+        Arguments of the callback that goes with the defence.
+    """
+
+    defense: str | None = None
+    title: str | None = None
+    model: dict = field(default_factory=dict)
+    training: dict = field(default_factory=dict)
+    critical_weight_rewind: dict | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of a comparison: an entry under one seed, with its recipe and folder."""
+
+    name: str
+    seed: int
+    recipe: Recipe
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where its model, report and record are."""
+        return RunFolder(Path(self.recipe.output_dir))
+
+    @property
+    def label(self) -> str:
+        """For a line of progress."""
+        return f"{self.name}, seed {self.seed}"
+
+
+@dataclass
+class Comparison:
+    """A comparison, whole: what `hf-privacy compare` reads.
+
+    A seed s is one target of each defence: ``training.seed`` and ``data.member_seed`` are s. The members are drawn
+    anew from the base recipe's pool, alike for all defences, so that figures of one seed are pairs; and the reference
+    models of a defence, which depend on the pool alone, serve all its seeds.
+
+    Parameters
+    ----------
+    recipe : str or dict
+        The base recipe: a file, relative to the comparison's, or the recipe itself.
+    defenses : dict of str to Entry
+        At least one. The first without defence and weight edits is the baseline that others are set against.
+    output_dir : str
+    name : str, optional
+        Of the comparison, in its table and plot.
+    seeds : list of int
+        At least 2: one training gives no interval.
+    overrides : dict
+        Sections and keys of the recipe for all defences.
+    attacks : list of str
+        Names of attacks, as in the reports, that get columns; `EXTRA_ATTACKS` are made because they are named here.
+    fpr : float
+        The false positive rate of the table's TPR; one of ``audit.fprs``.
+    workers : int, optional
+        Processes side by side; by default one a core on CPU, one on a GPU.
+
+    Examples
+    --------
+    >>> comparison = Comparison.from_dict({"recipe": {"model": {"name_or_path": "timm/resnet18"}},
+    ...                                    "defenses": {"none": {}, "relax_loss": {"training": {"alpha": 0.5}}}})
+    >>> cell = comparison.cells("relax_loss")[2]
+    >>> cell.seed, cell.recipe.defense, cell.recipe.training, cell.recipe.output_dir
+    (2, 'relax_loss', {'alpha': 0.5, 'seed': 2}, 'runs/comparison/relax_loss/seed_2')
+    >>> Comparison.from_dict({"recipe": {}, "defences": {}})
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: unknown key 'defences' in the comparison: did you mean 'defenses'?
+    """
+
+    recipe: str | dict = ""
+    defenses: dict = field(default_factory=dict)
+    output_dir: str = "runs/comparison"
+    name: str | None = None
+    seeds: list = field(default_factory=lambda: [0, 1, 2])
+    overrides: dict = field(default_factory=dict)
+    attacks: list = field(default_factory=lambda: ["lira", "rmia"])
+    fpr: float = 0.01
+    workers: int | None = None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, folder: Path = Path()) -> Comparison:
+        """Build and check a comparison; ``recipe`` is looked for relative to ``folder``."""
+        arguments = _checked_keys(cls, values, "the comparison")
+        if not arguments.get("recipe"):
+            raise InputError("recipe is not set: the comparison must name its base recipe")
+        if isinstance(arguments["recipe"], str):
+            arguments["recipe"] = read_yaml(folder / arguments["recipe"])
+        defenses = {}
+        for name, entry in arguments.get("defenses", {}).items():
+            where = f"defence {name!r}"
+            if not isinstance(entry, (Mapping, type(None))):
+                raise InputError(f"{where} is {entry!r}: pass a mapping of {', '.join(f.name for f in fields(Entry))}")
+            defenses[name] = Entry(**_checked_keys(Entry, entry or {}, where))
+        comparison = cls(**{**arguments, "defenses": defenses})
+        comparison.check()
+        return comparison
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Comparison:
+        """Read a YAML file; ``overrides`` are dotted keys, as on the command line."""
+        values = read_yaml(path)
+        for key, value in (overrides or {}).items():
+            set_dotted(values, key, value)
+        return cls.from_dict(values, folder=Path(path).parent)
+
+    def save(self, path: str | Path) -> None:
+        """Write it as YAML, base recipe included, whole or not at all: workers read it."""
+        write_atomically(Path(path), yaml.safe_dump(asdict(self), sort_keys=False, allow_unicode=True).encode())
+
+    def check(self) -> None:
+        """Refuse what can be seen to be wrong without touching data or model."""
+        if not self.defenses:
+            raise InputError("defenses is empty: name at least one, such as none: {}")
+        if any(isinstance(seed, bool) or not isinstance(seed, int) or seed < 0 for seed in self.seeds):
+            raise InputError(f"seeds is {self.seeds}: pass whole numbers of at least 0")
+        if len(set(self.seeds)) != len(self.seeds) or len(self.seeds) < 2:
+            raise InputError(f"seeds is {self.seeds}: pass at least 2 different ones, since one gives no interval")
+        if not self.attacks or any(not isinstance(attack, str) for attack in self.attacks):
+            raise InputError(f"attacks is {self.attacks}: name at least one, such as lira")
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"workers is {self.workers}: pass 1 or more")
+        for key, way_out in _NOT_OVERRIDDEN.items():
+            if key in self.overrides:
+                raise InputError(f"overrides.{key} is set: {way_out}")
+        for name, entry in self.defenses.items():
+            if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]*", name):
+                raise InputError(f"defence {name!r} is no name for a folder: use letters, digits, _, + and -")
+            if name == PRIVATE:
+                raise InputError(f"defence {name!r} has the name of the comparison's private folder: choose another")
+            if "seed" in entry.training:
+                raise InputError(f"training.seed of defence {name!r} is set: seeds are set by seeds")
+            self._check_audit(self.cells(name)[0])
+
+    def _check_audit(self, cell: Cell) -> None:
+        audit = cell.recipe.audit
+        if audit.depth != "full":
+            raise InputError(f"audit.depth is {audit.depth!r}: a comparison rests on reference models; use 'full'")
+        if not any(abs(fpr - self.fpr) < 1e-12 for fpr in audit.fprs):
+            raise InputError(f"fpr is {self.fpr} and audit.fprs is {audit.fprs}: add it there")
+
+    def cells(self, name: str) -> list[Cell]:
+        """The trainings of one defence, one a seed, with their whole recipes."""
+        return [Cell(name, seed, self._recipe_of(name, seed)) for seed in self.seeds]
+
+    def title_of(self, name: str) -> str:
+        """What table and plot call a defence."""
+        return self.defenses[name].title or name
+
+    def references_dir(self, name: str) -> Path:
+        """The store of the reference models that a defence's seeds share."""
+        return Path(self.output_dir) / name / PRIVATE / "references"
+
+    def defended_references_dir(self, name: str) -> Path:
+        """The store of the same models' signals as a prediction-time defence gives them out."""
+        return Path(self.output_dir) / name / PRIVATE / "defended_references"
+
+    def defends_outputs(self, name: str) -> bool:
+        """Whether the defence has a prediction-time part, so that plain and defended outputs are both audited."""
+        return self._defense_of(name) in _HAS_OUTPUT_DEFENSE
+
+    def host_of(self, name: str) -> str | None:
+        """For an entry with critical-weight rewinding, the entry that is the same without it, if there is one."""
+        if self.defenses[name].critical_weight_rewind is None:
+            return None
+        return next((other for other in self.defenses if self._is_host(other, name)), None)
+
+    @property
+    def baseline(self) -> str | None:
+        """The first entry without defence and weight edits."""
+        plain = (
+            name
+            for name, entry in self.defenses.items()
+            if self._defense_of(name) == "none" and entry.critical_weight_rewind is None
+        )
+        return next(plain, None)
+
+    def _is_host(self, other: str, name: str) -> bool:
+        mine, theirs = self.defenses[name], self.defenses[other]
+        return (
+            theirs.critical_weight_rewind is None
+            and self._defense_of(other) == self._defense_of(name)
+            and (theirs.model, theirs.training) == (mine.model, mine.training)
+        )
+
+    def _defense_of(self, name: str) -> str:
+        return self.defenses[name].defense or name
+
+    def _recipe_of(self, name: str, seed: int) -> Recipe:
+        entry = self.defenses[name]
+        values = _merged(self.recipe, self.overrides)
+        values = _merged(values, {"model": entry.model, "training": {**entry.training, "seed": seed}})
+        audit = dict(values.get("audit") or {})
+        extras = [attack for attack in self.attacks if attack in EXTRA_ATTACKS]
+        if self.defends_outputs(name):
+            # The adaptive attack: hidden scores do not hide the label.
+            extras.append("label_only")
+        audit["extra_attacks"] = list(dict.fromkeys([*(audit.get("extra_attacks") or []), *extras]))
+        # Several targets, and budgets over them, belong to a single audit: here are the seeds.
+        audit |= {"targets": 1, "budgets": []}
+        values |= {
+            "name": self.name or values.get("name"),
+            "output_dir": str(Path(self.output_dir) / name / f"seed_{seed}"),
+            "defense": self._defense_of(name),
+            "critical_weight_rewind": entry.critical_weight_rewind,
+            "data": {**(values.get("data") or {}), "member_seed": seed},
+            "audit": audit,
+        }
+        return Recipe.from_dict(values)
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` with nested mappings merged and everything else replaced."""
+    result = copy.deepcopy(dict(values))
+    for key, change in changes.items():
+        if isinstance(change, Mapping) and isinstance(result.get(key), Mapping):
+            result[key] = _merged(result[key], change)
+        else:
+            result[key] = copy.deepcopy(change)
+    return result
+
+
+def _checked_keys(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    kinds = get_type_hints(cls)
+    known = [f.name for f in fields(cls)]
+    arguments = {}
+    for key, value in values.items():
+        if key not in known:
+            raise unknown_key(str(key), known, where)
+        arguments[key] = checked(value, kinds[key], key if cls is Comparison else f"{key} of {where}")
+    return arguments

@@ -1,0 +1,300 @@
+"""The gradient of each example's own loss, clipped and summed, in three ways.
+
+"functional" is `torch.func.vmap`: one example's gradient by construction, on nearly any model, slow for convolutions
+on a CPU. "hooks" are Opacus's: faster there, but they cannot follow every model. "ghost" is Opacus's fast gradient
+clipping: norms without gradients, then a second backward pass; by far the fastest where nearly all weights are in
+linear layers. Hooks can go wrong without a word, so `ClippedSum.check` holds whichever way is taken against autograd,
+once a training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from hf_privacy.errors import InputError
+
+PER_SAMPLE_GRADIENTS = ("functional", "hooks", "ghost")
+# Per-sample gradients held at a time: what a CPU's cache is good for, and what a GPU has to spare.
+_CPU_BYTES, _GPU_BYTES = 16 * 2**20, 2 * 2**30
+# Modules whose output for one example depends on its batch-mates, or whose buffers remember them.
+_MIXING = (torch.nn.modules.batchnorm._BatchNorm,)
+
+
+def check_private(model: torch.nn.Module) -> None:
+    """Refuse a model in which examples of a batch touch each other.
+
+    Raises
+    ------
+    InputError
+        Naming the first such module, why it cannot be trained so, and the way out.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, _MIXING):
+            raise InputError(
+                f"{name} is {type(module).__name__}: it normalises an example by its batch-mates, so no example has a "
+                "gradient of its own; use GroupNorm (timm ResNets: model kwargs norm_layer: groupnorm1)"
+            )
+        if isinstance(module, torch.nn.modules.instancenorm._InstanceNorm) and module.track_running_stats:
+            raise InputError(
+                f"{name} is {type(module).__name__} with running statistics, which leak what they saw: set "
+                "track_running_stats=False"
+            )
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError("the model has no trainable weights: nothing would be learnt")
+
+
+class ClippedSum:
+    """Gives a batch's clipped sum; made by `clipped_gradients`."""
+
+    def __init__(self, model: torch.nn.Module, way: str, max_norm: float, hooks: Any = None) -> None:
+        self.model = model
+        self.way = way
+        self.max_norm = max_norm
+        self._hooks = hooks
+
+    def __call__(self, batch: dict[str, torch.Tensor]) -> tuple[list[torch.Tensor | None], torch.Tensor]:
+        """The clipped sum of a batch.
+
+        Parameters
+        ----------
+        batch : dict of tensor
+            With "labels" [B], B ≥ 1.
+
+        Returns
+        -------
+        gradients : list of tensor or None
+            One a trainable parameter, in the order of ``model.parameters()``; None where the loss does not reach it.
+        losses : tensor [B]
+        """
+        if self.way == "functional":
+            return _by_vmap(self.model, batch, self.max_norm)
+        try:
+            return (_by_hooks if self.way == "hooks" else _by_ghost)(self.model, batch, self.max_norm, self._hooks)
+        except (ValueError, RuntimeError) as error:
+            if isinstance(error, (InputError, torch.OutOfMemoryError)):
+                raise
+            raise _cannot_follow(self.way, str(error)) from error
+
+    def check(self, batch: dict[str, torch.Tensor]) -> None:
+        """Hold the clipped sum against one backward pass an example, on up to four examples and without dropout.
+
+        Raises
+        ------
+        InputError
+            If they differ: then no example's influence is bounded, whatever ε is reported.
+        """
+        few = {name: values[:4] for name, values in batch.items()}
+        modes = {module: module.training for module in self.model.modules()}
+        # Dropout would draw differently; but Opacus's hooks look away from a module in evaluation mode.
+        for module in modes:
+            module.training = any(weight.requires_grad for weight in module.parameters(recurse=False))
+        try:
+            if self._hooks is not None:
+                self._hooks.disable_hooks()
+            expected = clipped_sum_by_loop(self.model, few, max_norm=self.max_norm)
+            if self._hooks is not None:
+                self._hooks.enable_hooks()
+            found, _ = self(few)
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+        for gradient, total in zip(found, expected, strict=True):
+            difference = total if gradient is None else gradient - total
+            # Half-precision sums in another order differ by more than float32 ones, a wrong sum by more than either.
+            if difference.float().norm() > 0.02 * total.float().norm() + 1e-3 * self.max_norm:
+                raise _cannot_follow(self.way, "its clipped gradients are not those of one example at a time")
+
+
+@contextmanager
+def clipped_gradients(model: torch.nn.Module, way: str, *, max_norm: float) -> Iterator[ClippedSum]:
+    """A `ClippedSum`, with the hooks it needs on the model while the block runs.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    way : "functional", "hooks" or "ghost"
+    max_norm : float
+        Norm that each example's gradient is clipped to.
+
+    Raises
+    ------
+    InputError
+        If opacus is not installed, or cannot follow the model.
+    """
+    if way == "functional":
+        yield ClippedSum(model, way, max_norm)
+        return
+    try:
+        from opacus.grad_sample.grad_sample_module import GradSampleHooks
+        from opacus.grad_sample.grad_sample_module_fast_gradient_clipping import GradSampleHooksFastGradientClipping
+    except ImportError as error:
+        raise InputError('differential privacy needs opacus: pip install "hf-privacy[dp]"') from error
+    settings = {"batch_first": True, "loss_reduction": "sum"}
+    try:
+        if way == "hooks":
+            hooks = GradSampleHooks(model, **settings)
+        else:
+            hooks = GradSampleHooksFastGradientClipping(model, max_grad_norm=max_norm, **settings)
+    except NotImplementedError as error:
+        raise _cannot_follow(way, str(error)) from error
+    try:
+        yield ClippedSum(model, way, max_norm, hooks)
+    finally:
+        hooks.cleanup()
+
+
+def clipped_sum_by_loop(
+    model: torch.nn.Module, batch: dict[str, torch.Tensor], *, max_norm: float
+) -> list[torch.Tensor]:
+    """The definition: one backward pass an example, clipped, summed."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    totals = [torch.zeros_like(parameter) for parameter in parameters]
+    for row in range(len(batch["labels"])):
+        loss = _losses(model, {name: values[row : row + 1] for name, values in batch.items()}).sum()
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        norm = torch.stack([gradient.float().norm() for gradient in gradients if gradient is not None]).norm()
+        for total, gradient in zip(totals, gradients, strict=True):
+            if gradient is not None:
+                total += gradient * min(1.0, max_norm / max(float(norm), 1e-12))
+    return totals
+
+
+def _losses(model: Callable[..., Any], batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    outputs = model(**{name: values for name, values in batch.items() if name != "labels"})
+    return F.cross_entropy(outputs["logits"].float(), batch["labels"], reduction="none")
+
+
+def _by_hooks(
+    model: torch.nn.Module, batch: dict[str, torch.Tensor], max_norm: float, hooks: Any
+) -> tuple[list[torch.Tensor | None], torch.Tensor]:
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    losses = _losses(model, batch)
+    losses.sum().backward()
+    samples = [getattr(parameter, "grad_sample", None) for parameter in parameters]
+    for parameter, sample in zip(parameters, samples, strict=True):
+        if sample is None and parameter.grad is not None:
+            raise _cannot_follow("hooks", "a weight got no gradients")
+        if sample is not None and (isinstance(sample, list) or len(sample) != len(losses)):
+            raise _cannot_follow("hooks", f"a weight got {len(sample)} gradients for {len(losses)} examples")
+    gradients = _clip_and_sum(samples, max_norm)
+    for parameter in parameters:
+        parameter.grad_sample = None
+        parameter.grad = None
+    return gradients, losses.detach()
+
+
+def _by_ghost(
+    model: torch.nn.Module, batch: dict[str, torch.Tensor], max_norm: float, hooks: Any
+) -> tuple[list[torch.Tensor | None], torch.Tensor]:
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    losses = _losses(model, batch)
+    losses.sum().backward(retain_graph=True)
+    norms = [getattr(parameter, "_norm_sample", None) for parameter in parameters]
+    if any(norm is None and p.grad is not None for norm, p in zip(norms, parameters, strict=True)) or any(
+        norm is not None and len(norm) != len(losses) for norm in norms
+    ):
+        raise _cannot_follow("ghost", "a weight got no norm for each example")
+    reached = torch.stack([norm.flatten().float() for norm in norms if norm is not None])
+    factors = _factors(reached.norm(dim=0), max_norm)
+    for parameter in parameters:
+        parameter.grad = None
+    hooks.disable_hooks()
+    (losses * factors).sum().backward()
+    hooks.enable_hooks()
+    gradients = [parameter.grad for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = parameter._norm_sample = None
+    return gradients, losses.detach()
+
+
+def _by_vmap(
+    model: torch.nn.Module, batch: dict[str, torch.Tensor], max_norm: float
+) -> tuple[list[torch.Tensor | None], torch.Tensor]:
+    """Dropout draws afresh for each example."""
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+    fixed = {name: p for name, p in model.named_parameters() if not p.requires_grad} | dict(model.named_buffers())
+
+    def loss_of(weights: dict[str, torch.Tensor], example: dict[str, torch.Tensor]) -> torch.Tensor:
+        def call(**inputs: torch.Tensor) -> Any:
+            return torch.func.functional_call(model, {**fixed, **weights}, kwargs=inputs)
+
+        return _losses(call, {name: values.unsqueeze(0) for name, values in example.items()}).sum()
+
+    per_example = torch.func.vmap(torch.func.grad_and_value(loss_of), in_dims=(None, 0), randomness="different")
+    try:
+        with _plain_attention(model):
+            return _in_chunks(per_example, weights, _with_open_mask(batch), max_norm)
+    except RuntimeError as error:
+        if "vmap" not in str(error):
+            raise
+        raise _cannot_follow("functional", str(error)) from error
+
+
+def _in_chunks(
+    per_example: Callable[..., Any], weights: dict[str, torch.Tensor], batch: dict[str, torch.Tensor], max_norm: float
+) -> tuple[list[torch.Tensor | None], torch.Tensor]:
+    """The clipped sum and the losses, over so few examples at a time that their gradients stay small."""
+    total_bytes = sum(weight.numel() * weight.element_size() for weight in weights.values())
+    n_examples = len(batch["labels"])
+    allowed = _CPU_BYTES if batch["labels"].device.type == "cpu" else _GPU_BYTES
+    chunk = max(1, min(n_examples, allowed // max(total_bytes, 1)))
+    sums: list[torch.Tensor | None] = []
+    losses = []
+    for start in range(0, n_examples, chunk):
+        part = {name: values[start : start + chunk] for name, values in batch.items()}
+        gradients, part_losses = per_example(weights, part)
+        clipped = _clip_and_sum([gradients[name] for name in weights], max_norm)
+        sums = clipped if not sums else [total + added for total, added in zip(sums, clipped, strict=True)]
+        losses.append(part_losses.detach())
+    return sums, torch.cat(losses)
+
+
+def _with_open_mask(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A text's mask as what is added to the attention's weights: models look at the values of a mask of 0 and 1."""
+    mask = batch.get("attention_mask")
+    if mask is None or mask.ndim != 2:
+        return batch
+    added = torch.zeros(mask.shape, device=mask.device).masked_fill(mask == 0, torch.finfo(torch.float32).min)
+    return {**batch, "attention_mask": added[:, None, None, :]}
+
+
+@contextmanager
+def _plain_attention(model: torch.nn.Module) -> Iterator[None]:
+    """Eager attention, which takes a mask that is added."""
+    config = model.config
+    earlier = config._attn_implementation
+    config._attn_implementation = "eager"
+    try:
+        yield
+    finally:
+        config._attn_implementation = earlier
+
+
+def _clip_and_sum(samples: list[torch.Tensor | None], max_norm: float) -> list[torch.Tensor | None]:
+    """Scale each example's whole gradient to at most ``max_norm`` and sum over the examples."""
+    reached = [sample for sample in samples if sample is not None]
+    norms = torch.stack([sample.flatten(1).float().norm(dim=1) for sample in reached]).norm(dim=0)
+    factors = _factors(norms, max_norm)
+    return [
+        None if sample is None else torch.einsum("n,n...->...", factors.to(sample.dtype), sample) for sample in samples
+    ]
+
+
+def _factors(norms: torch.Tensor, max_norm: float) -> torch.Tensor:
+    """What each example's gradient is multiplied by, [B]."""
+    if not bool(torch.isfinite(norms).all()):
+        raise FloatingPointError("a per-sample gradient is NaN or infinite: lower the learning rate")
+    # A little below one where it binds, so that rounding never lets a norm exceed the bound.
+    return (max_norm / (norms * (1 + 1e-5)).clamp(min=1e-12)).clamp(max=1.0)
+
+
+def _cannot_follow(way: str, reason: str) -> InputError:
+    others = " or ".join(repr(other) for other in PER_SAMPLE_GRADIENTS if other != way)
+    return InputError(
+        f"per_sample_gradients {way!r} cannot follow this model ({' '.join(reason.split())[:200]}): set it to {others}"
+    )

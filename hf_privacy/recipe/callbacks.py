@@ -1,0 +1,47 @@
+"""The callbacks a recipe asks for: weight edits that go with any defence."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from hf_privacy.data import MembershipSplit, TensorDataset
+from hf_privacy.errors import InputError
+from hf_privacy.recipe.config import Recipe, unknown_key
+
+if TYPE_CHECKING:
+    from transformers import TrainerCallback
+
+
+def recipe_callbacks(recipe: Recipe, dataset: TensorDataset, split: MembershipSplit) -> list[TrainerCallback]:
+    """Critical-weight rewinding, if the recipe asks for it, with the population as its non-members.
+
+    The audit's non-members must not serve: what is chosen on them is no longer judged by them. Reference models get
+    the same callback and the same population, which none of them is trained on.
+
+    Raises
+    ------
+    InputError
+        Without a population where the score needs one, or for an argument the callback does not take.
+    """
+    settings = recipe.critical_weight_rewind
+    if settings is None:
+        return []
+    from hf_privacy.defenses import CriticalWeightRewindCallback
+
+    _check_names(settings, CriticalWeightRewindCallback)
+    population = dataset.subset(split.population) if len(split.population) else None
+    callback = CriticalWeightRewindCallback(**settings, reference_dataset=population)
+    if callback.settings.needs_reference and population is None:
+        raise InputError(
+            "data.population_fraction is 0: critical_weight_rewind scores weights against the population, so set one "
+            "aside, or rank them by another score"
+        )
+    return [callback]
+
+
+def _check_names(settings: dict[str, Any], callback: type) -> None:
+    known = [name for name in inspect.signature(callback).parameters if name != "reference_dataset"]
+    for key in settings:
+        if key not in known:
+            raise unknown_key(str(key), known, "section 'critical_weight_rewind'")

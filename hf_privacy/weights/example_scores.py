@@ -1,0 +1,219 @@
+"""Scores of weights that need the gradient of each example by itself: MAS sensitivity and the Fisher diagonal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import nn
+from torch.func import functional_call, grad, vmap
+
+from hf_privacy.errors import InputError
+from hf_privacy.weights.checks import check_parameters
+from hf_privacy.weights.passes import (
+    Batch,
+    Loss,
+    accumulators,
+    cross_entropy,
+    forward,
+    gradients,
+    logits_of,
+    on_device,
+    prepared,
+)
+
+# From logits and labels of a batch to the number whose gradient is taken.
+_Objective = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def mas_sensitivity(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    *,
+    parameters: Iterable[str] | None = None,
+    per_example: bool = True,
+    examples_at_once: int = 1,
+    show_progress: bool = False,
+) -> dict[str, torch.Tensor]:
+    """Sensitivity of the model function, Ω = mean over examples of |∂‖f(x)‖²/∂w|, f the logits.
+
+    The model is in evaluation mode. Labels play no part.
+
+    Parameters
+    ----------
+    model, batches, parameters, show_progress
+        As in `taylor`; `batches` is the forget set.
+    per_example : bool
+        True takes the magnitude of each example's gradient. False takes that of each batch's mean gradient, then the
+        mean weighted by batch size: one backward pass a batch, but gradients of opposite sign cancel.
+    examples_at_once : int
+        With 1, a backward pass an example, for any model. More go through `torch.func.vmap` together: faster on a
+        GPU, needs that many times the memory of the weights, and is refused where vmap cannot run the model (GPT-2;
+        BERT with an attention mask).
+
+    Returns
+    -------
+    dict of float32 tensor
+        Nonnegative, of each weight's shape, by name; float64 for float64 weights.
+
+    Raises
+    ------
+    InputError
+        For unknown names, no batch, a batch without labels, or `examples_at_once` below 1.
+
+    References
+    ----------
+    Memory-aware synapses (arXiv 1711.09601), equation 4 with the squared norm; the sensitivity of fine-grained
+    parameter perturbation (arXiv 2401.04385).
+
+    Examples
+    --------
+    >>> net = nn.Linear(2, 1, bias=False)
+    >>> _ = net.weight.data.fill_(1.0)
+    >>> batch = {"input": torch.tensor([[1.0, 2.0]]), "labels": torch.tensor([0])}
+    >>> mas_sensitivity(net, [batch])["weight"]  # 2 · f(x) · x, with f(x) = 3
+    tensor([[ 6., 12.]])
+    """
+
+    def squared_norm(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return logits.square().sum() / len(logits)
+
+    chosen = check_parameters(model, parameters)
+    _check_examples_at_once(examples_at_once)
+    scores = accumulators(chosen)
+    n_examples = 0
+    with prepared(model, chosen.values()):
+        for batch in on_device(model, batches, description="MAS sensitivity", show_progress=show_progress):
+            n_examples += len(batch["labels"])
+            if per_example:
+                _add_per_example(scores, model, batch, chosen, squared_norm, torch.abs, examples_at_once)
+            else:
+                found = gradients(squared_norm(forward(model, batch), batch["labels"]), chosen)
+                for score, gradient in zip(scores.values(), found, strict=True):
+                    score.add_(gradient.abs_(), alpha=len(batch["labels"]))
+    return {name: score.div_(n_examples) for name, score in scores.items()}
+
+
+def fisher(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    *,
+    loss_function: Loss = cross_entropy,
+    empirical: bool = True,
+    parameters: Iterable[str] | None = None,
+    examples_at_once: int = 1,
+    show_progress: bool = False,
+) -> dict[str, torch.Tensor]:
+    """Diagonal of the Fisher information: mean over examples of the squared gradient of each one's loss.
+
+    The model is in evaluation mode. Gradients are squared example by example; the square of a batch's gradient, as
+    some codes take it, shrinks with the batch.
+
+    Parameters
+    ----------
+    model, batches, parameters, show_progress
+        As in `taylor`.
+    loss_function : callable
+        From logits [B, C] and labels [B] to the mean loss; used with ``empirical=True``.
+    empirical : bool
+        True squares ∂ℓ/∂w at the given labels (the empirical Fisher, which SSD uses). False takes the expectation of
+        (∂ log p(c|x)/∂w)² over the model's own distribution of classes c, exactly: C backward passes an example.
+    examples_at_once : int
+        As in `mas_sensitivity`.
+
+    Returns
+    -------
+    dict of float32 tensor
+        Nonnegative, of each weight's shape, by name; float64 for float64 weights.
+
+    Raises
+    ------
+    InputError
+        As `mas_sensitivity`, and if ``empirical=False`` comes with a loss function, which it would not use.
+
+    References
+    ----------
+    SSD (arXiv 2308.07707), section 3; Golatkar et al. (arXiv 1911.04933) for Fisher unlearning.
+
+    Examples
+    --------
+    >>> net = nn.Linear(1, 2)
+    >>> _ = [parameter.data.zero_() for parameter in net.parameters()]
+    >>> batch = {"input": torch.tensor([[1.0], [-1.0]]), "labels": torch.tensor([0, 0])}
+    >>> fisher(net, [batch])["bias"]  # gradients are p − onehot = (−½, ½), in the weights with the sign of x
+    tensor([0.2500, 0.2500])
+    """
+    if not empirical and loss_function is not cross_entropy:
+        raise InputError("empirical is False with a loss_function: the exact Fisher needs none, leave it out")
+    chosen = check_parameters(model, parameters)
+    _check_examples_at_once(examples_at_once)
+    scores = accumulators(chosen)
+    n_examples = 0
+    with prepared(model, chosen.values()):
+        for batch in on_device(model, batches, description="Fisher information", show_progress=show_progress):
+            n_examples += len(batch["labels"])
+            if empirical:
+                _add_per_example(scores, model, batch, chosen, loss_function, torch.square, examples_at_once)
+                continue
+            with torch.no_grad():
+                n_classes = forward(model, batch).shape[-1]
+            for label in range(n_classes):
+                # The gradient of √p · log p with p held fixed is √p times that of log p: its square is weighted by p.
+                expected = {**batch, "labels": torch.full_like(batch["labels"], label)}
+                _add_per_example(scores, model, expected, chosen, _weighted_log_p, torch.square, examples_at_once)
+    return {name: score.div_(n_examples) for name, score in scores.items()}
+
+
+def _weighted_log_p(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    log_p = logits.log_softmax(dim=-1).gather(-1, labels[:, None])
+    return (log_p.detach() / 2).exp().mul(log_p).sum()
+
+
+def _check_examples_at_once(examples_at_once: int) -> None:
+    if isinstance(examples_at_once, bool) or not isinstance(examples_at_once, int) or examples_at_once < 1:
+        raise InputError(f"examples_at_once is {examples_at_once!r}: pass a whole number of at least 1")
+
+
+def _add_per_example(
+    scores: dict[str, torch.Tensor],
+    model: nn.Module,
+    batch: dict[str, torch.Tensor],
+    parameters: dict[str, nn.Parameter],
+    objective: _Objective,
+    reduce: Callable[[torch.Tensor], torch.Tensor],
+    examples_at_once: int,
+) -> None:
+    """Add the sum over the batch of `reduce` of each example's gradient to the scores."""
+    n = len(batch["labels"])
+    for start in range(0, n, examples_at_once):
+        part = {name: column[start : start + examples_at_once] for name, column in batch.items()}
+        if examples_at_once == 1:
+            found = gradients(objective(forward(model, part), part["labels"]), parameters)
+            for score, gradient in zip(scores.values(), found, strict=True):
+                score += reduce(gradient)
+            continue
+        try:
+            together = _vmapped_gradients(model, part, parameters, objective)
+        except RuntimeError as error:
+            if "vmap" not in str(error):
+                raise
+            raise InputError(
+                f"examples_at_once is {examples_at_once}, and {type(model).__name__} does not run under "
+                "torch.func.vmap: pass 1"
+            ) from error
+        for name, gradient in together.items():
+            scores[name] += reduce(gradient.to(scores[name].dtype)).sum(dim=0)
+
+
+def _vmapped_gradients(
+    model: nn.Module, batch: dict[str, torch.Tensor], parameters: dict[str, nn.Parameter], objective: _Objective
+) -> dict[str, torch.Tensor]:
+    def of_one_example(weights: dict[str, torch.Tensor], example: dict[str, torch.Tensor]) -> torch.Tensor:
+        rows = {name: column.unsqueeze(0) for name, column in example.items()}
+        inputs = {name: column for name, column in rows.items() if name != "labels"}
+        # Tied weights get the one tensor under all their names.
+        outputs = functional_call(model, weights, (), inputs, tie_weights=True)
+        return objective(logits_of(outputs), rows["labels"])
+
+    weights = {name: parameter.detach() for name, parameter in parameters.items()}
+    return vmap(grad(of_one_example), in_dims=(None, 0))(weights, batch)

@@ -1,0 +1,166 @@
+"""Clipped sums of per-example gradients against a loop over examples."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+from transformers import AutoModelForSequenceClassification, LlamaConfig
+
+from hf_privacy.defenses import per_sample_gradients
+from hf_privacy.defenses.per_sample_gradients import (
+    check_private,
+    clipped_gradients,
+    clipped_sum_by_loop,
+)
+from hf_privacy.errors import InputError
+
+opacus = pytest.importorskip("opacus")
+
+
+def assert_equal_to_a_loop(found, expected):
+    gradients, losses = found
+    for gradient, total in zip(gradients, expected, strict=True):
+        if gradient is None:
+            assert not total.any()
+        else:
+            torch.testing.assert_close(gradient, total, rtol=2e-4, atol=1e-6)
+    assert losses.shape == (5,)
+
+
+WAYS = [("functional", name) for name in ("tabular", "vit", "bert", "roberta", "distilbert", "timm", "convnext")]
+WAYS += [(way, name) for way in ("hooks", "ghost") for name in ("tabular", "vit", "timm")]
+
+
+@pytest.mark.parametrize("max_norm", [0.1, 100.0])
+@pytest.mark.parametrize(("way", "name"), WAYS)
+def test_the_clipped_sum_is_that_of_a_loop(way, name, max_norm, model_of, data_of):
+    model, batch = model_of(name), data_of(name, 5).__getitems__(range(5))
+    expected = clipped_sum_by_loop(model, batch, max_norm=max_norm)
+    with clipped_gradients(model, way, max_norm=max_norm) as clipped_sum:
+        assert_equal_to_a_loop(clipped_sum(batch), expected)
+        # And again: nothing of the first pass is left.
+        assert_equal_to_a_loop(clipped_sum(batch), expected)
+
+
+def test_the_loop_clips_each_example_by_its_whole_norm(model_of, data_of):
+    model, batch = model_of("tabular"), data_of("tabular", 3).__getitems__(range(3))
+    total = [torch.zeros_like(parameter) for parameter in model.parameters()]
+    for row in range(3):
+        model.zero_grad()
+        logits = model(features=batch["features"][row : row + 1]).logits
+        F.cross_entropy(logits, batch["labels"][row : row + 1]).backward()
+        norm = sum((p.grad**2).sum() for p in model.parameters()) ** 0.5
+        for t, p in zip(total, model.parameters(), strict=True):
+            t += p.grad * torch.clamp(0.2 / norm, max=1.0)
+    for ours, theirs in zip(clipped_sum_by_loop(model, batch, max_norm=0.2), total, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_examples_are_taken_in_chunks_without_a_difference(model_of, data_of, monkeypatch):
+    model, batch = model_of("tabular"), data_of("tabular", 7).__getitems__(range(7))
+    with clipped_gradients(model, "functional", max_norm=0.1) as clipped_sum:
+        whole = clipped_sum(batch)
+        monkeypatch.setattr(per_sample_gradients, "_CPU_BYTES", 1)  # one example at a time
+        single = clipped_sum(batch)
+    for a, b in zip(whole[0], single[0], strict=True):
+        torch.testing.assert_close(a, b)
+    torch.testing.assert_close(whole[1], single[1])
+
+
+def test_an_adapters_clipped_sum_is_that_of_a_loop(lora_model_of, data_of):
+    model, batch = lora_model_of("bert").eval(), data_of("bert", 5).__getitems__(range(5))
+    expected = clipped_sum_by_loop(model, batch, max_norm=0.5)
+    assert any(total.any() for total in expected)
+    with clipped_gradients(model, "functional", max_norm=0.5) as clipped_sum:
+        assert_equal_to_a_loop(clipped_sum(batch), expected)
+
+
+@pytest.mark.parametrize("way", ["hooks", "ghost"])
+@pytest.mark.parametrize("name", ["bert", "convnext"])
+def test_where_opacuss_hooks_go_wrong_they_are_refused(name, way, model_of, data_of):
+    # BERT's position embeddings get one gradient for the whole batch; ConvNeXt's come out wrong without a word.
+    model, batch = model_of(name), data_of(name, 5).__getitems__(range(5))
+    with (
+        pytest.raises(InputError, match=rf"per_sample_gradients '{way}' cannot follow this model .*'functional'"),
+        clipped_gradients(model, way, max_norm=1.0) as clipped_sum,
+    ):
+        clipped_sum.check(batch)
+
+
+def test_where_torch_func_computes_something_else_it_is_refused(data_of):
+    # From the second layer on, a causal model must not see what comes later; the open mask lets it.
+    config = LlamaConfig(
+        vocab_size=20, pad_token_id=0, num_labels=3, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=16, max_position_embeddings=16, initializer_range=1.0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_config(config)
+    batch = data_of("llama", 4).__getitems__(range(4))
+    with (
+        pytest.raises(InputError, match="not those of one example at a time"),
+        clipped_gradients(model, "functional", max_norm=1.0) as clipped_sum,
+    ):
+        clipped_sum.check(batch)
+
+
+def test_the_check_lets_a_right_way_pass_and_leaves_the_modes_alone(model_of, data_of):
+    model, batch = model_of("vit").train(), data_of("vit", 5).__getitems__(range(5))
+    for way in ("functional", "hooks", "ghost"):
+        with clipped_gradients(model, way, max_norm=0.1) as clipped_sum:
+            clipped_sum.check(batch)
+    assert all(module.training for module in model.modules())
+
+
+def test_the_attention_is_what_it_was_afterwards(model_of, data_of):
+    model, batch = model_of("bert"), data_of("bert", 2).__getitems__(range(2))
+    before = model.config._attn_implementation
+    with clipped_gradients(model, "functional", max_norm=1.0) as clipped_sum:
+        clipped_sum(batch)
+    assert model.config._attn_implementation == before
+
+
+@pytest.mark.parametrize("way", ["functional", "hooks", "ghost"])
+def test_one_example_alone_never_exceeds_the_bound(way, model_of, data_of):
+    model, data = model_of("tabular"), data_of("tabular", 6)
+    with clipped_gradients(model, way, max_norm=0.01) as clipped_sum:
+        for row in range(6):
+            gradients, _ = clipped_sum(data.__getitems__([row]))
+            assert torch.stack([gradient.norm() for gradient in gradients]).norm() <= 0.01
+
+
+@pytest.mark.parametrize("way", ["hooks", "ghost"])
+def test_the_hooks_leave_the_model_as_it_was(way, model_of, data_of):
+    model = model_of("tabular")
+    before = {name: set(vars(module)) for name, module in model.named_modules()}
+    with clipped_gradients(model, way, max_norm=1.0) as clipped_sum:
+        clipped_sum(data_of("tabular", 3).__getitems__(range(3)))
+    for name, module in model.named_modules():
+        assert set(vars(module)) - before[name] <= {"activations"}
+        assert not module._forward_hooks
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_batch_norm_is_refused_with_the_reason_and_the_way_out(model_of):
+    with pytest.raises(InputError, match=r"normalises an example by its batch-mates.*norm_layer: groupnorm1"):
+        check_private(model_of("resnet"))
+
+
+def test_the_way_out_trains_and_reloads(tmp_path):
+    from hf_privacy.models import load_model, load_saved_model
+
+    settings = {"task": "image-classification", "num_labels": 3, "from_scratch": True}
+    with pytest.raises(InputError, match="GroupNorm"):  # timm's own class, no nn.BatchNorm2d by name
+        check_private(load_model("timm:resnet10t", **settings))
+    model = load_model("timm:resnet10t", model_kwargs={"norm_layer": "groupnorm1"}, **settings)
+    check_private(model)
+    model.save_pretrained(tmp_path)
+    saved = load_saved_model(tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), saved.parameters(), strict=True))
+
+
+def test_a_model_without_trainable_weights_is_refused(model_of):
+    model = model_of("tabular")
+    model.requires_grad_(False)
+    with pytest.raises(InputError, match="no trainable weights"):
+        check_private(model)

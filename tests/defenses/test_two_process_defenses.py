@@ -1,0 +1,55 @@
+"""Trap 11: the defences that look beyond one example, on two real processes under torchrun."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hf_privacy.defenses import RelaxLossConfig, RelaxLossTrainer
+
+# As in two_process_defenses.py, with the batch of both processes on one.
+RELAX = {"alpha": 1.12, "num_train_epochs": 4, "per_device_train_batch_size": 16, "optim": "sgd", "learning_rate": 0.1}
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    """The folder two processes wrote."""
+    folder = tmp_path_factory.mktemp("two_processes")
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here.parents[1]), str(here)])
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    script = [str(here / "two_process_defenses.py"), str(folder)]
+    done = subprocess.run([*command, *script], env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return folder
+
+
+def test_relax_loss_judges_the_mean_over_both_processes(two_processes, make_args, model_of, data_of):
+    first, second = (json.loads((two_processes / f"relax-rank{rank}.json").read_text()) for rank in (0, 1))
+    sides = [(a - 1.12) * (b - 1.12) < 0 for a, b in zip(first, second, strict=True)]
+    assert any(sides)  # each process alone would have gone another way
+    start = model_of("tabular").state_dict()
+    trainer = RelaxLossTrainer(
+        model_of("tabular"), make_args(RelaxLossConfig, **RELAX), train_dataset=data_of("tabular", 16)
+    )
+    trainer.train()
+    together = load_file(two_processes / "relax" / "model.safetensors")
+    for key, alone in trainer.model.state_dict().items():
+        assert not torch.equal(alone, start[key])
+        torch.testing.assert_close(together[key], alone, rtol=1e-5, atol=1e-6)
+
+
+def test_early_stopping_stops_both_processes_at_the_same_loss(two_processes):
+    first, second = (json.loads((two_processes / f"stop-rank{rank}.json").read_text()) for rank in (0, 1))
+    losses = [[entry["validation_loss"] for entry in log if "validation_loss" in entry] for log in (first, second)]
+    assert losses[0] == losses[1]
+    assert 1 < len(losses[0]) < 40
+    assert losses[0][-1] >= min(losses[0][:-1])

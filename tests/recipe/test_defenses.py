@@ -1,0 +1,70 @@
+"""A recipe names its defence and sets the defence's own arguments in its training section."""
+
+from __future__ import annotations
+
+import pytest
+
+from hf_privacy.defenses import (
+    CCLTrainer,
+    ConfidencePenaltyTrainer,
+    EarlyStoppingTrainer,
+    HAMPTrainer,
+    LabelSmoothingTrainer,
+    RelaxLossTrainer,
+    ValidationStopCallback,
+)
+from hf_privacy.errors import InputError
+from hf_privacy.recipe import Recipe, prepare
+
+NAMES = {
+    "relax_loss": (RelaxLossTrainer, {"alpha": 0.5}),
+    "hamp": (HAMPTrainer, {"gamma": 0.5, "alpha": 0.01}),
+    "ccl": (CCLTrainer, {"alpha": 0.25, "beta": 0.1}),
+    "label_smoothing": (LabelSmoothingTrainer, {"label_smoothing_factor": 0.2}),
+    "confidence_penalty": (ConfidencePenaltyTrainer, {"beta": 1.0}),
+    "early_stopping": (EarlyStoppingTrainer, {"patience": 2}),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_trains_with_the_defence_it_names(name, make_recipe):
+    trainer_class, arguments = NAMES[name]
+    recipe = make_recipe(defense=name, training=arguments, data={"population_fraction": 0.2})
+    trainer = prepare(recipe).trainer()
+    assert type(trainer) is trainer_class
+    assert {key: getattr(trainer.args, key) for key in arguments} == arguments
+    trainer.train()
+
+
+def test_a_yaml_file_names_the_defence(make_recipe, tmp_path):
+    make_recipe(defense="relax_loss", training={"alpha": 0.5}).save(tmp_path / "recipe.yaml")
+    assert "defense: relax_loss" in (tmp_path / "recipe.yaml").read_text()
+    trainer = prepare(Recipe.load(tmp_path / "recipe.yaml")).trainer()
+    assert isinstance(trainer, RelaxLossTrainer)
+    assert trainer.args.alpha == 0.5
+
+
+@pytest.mark.parametrize(
+    ("defense", "training", "message"),
+    [
+        ("relaxloss", {}, "unknown key 'relaxloss' in defense: did you mean 'relax_loss'"),
+        ("relax_loss", {"alfa": 1.0}, "unknown key 'alfa' in section 'training': did you mean 'alpha'"),
+        ("none", {"alpha": 1.0}, "unknown key 'alpha' in section 'training'"),
+        ("ccl", {"gamma": 1.0}, "unknown key 'gamma' in section 'training'"),
+        ("relax_loss", {"alpha": "high"}, "section 'training' key 'alpha' is 'high': pass float"),
+        ("relax_loss", {"alpha": -1}, "alpha is -1.0: pass a number"),
+        ("hamp", {"n_random_inputs": 2.5}, "section 'training' key 'n_random_inputs' is 2.5: pass int"),
+        ("early_stopping", {}, "data.population_fraction is 0: early_stopping validates on the population"),
+    ],
+)
+def test_a_defence_that_cannot_run_is_refused_before_training(defense, training, message, make_recipe):
+    with pytest.raises(InputError, match=message):
+        prepare(make_recipe(defense=defense, training=training))
+
+
+def test_early_stopping_looks_at_the_population_and_at_no_side_of_the_split(make_recipe):
+    experiment = prepare(make_recipe(defense="early_stopping", data={"population_fraction": 0.25}))
+    trainer = experiment.trainer()
+    (rule,) = [c for c in trainer.callback_handler.callbacks if isinstance(c, ValidationStopCallback)]
+    population = experiment.dataset.subset(experiment.split.population)
+    assert rule.validation_dataset.column("features").equal(population.column("features"))
