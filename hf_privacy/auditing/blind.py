@@ -31,8 +31,9 @@ def blind_baseline(
     Returns
     -------
     dict or None
-        None for fewer than 30 members or non-members, which cannot train such a classifier. The report's ``blind_baseline``: "auc", "auc_low", "auc_high", "confidence" and "differs", True where the
-        interval lies above 0.5: then the figures of the attacks hold a difference of the data, not the model's.
+        None for fewer than 30 members or non-members, which cannot train such a classifier. Otherwise the report's
+        ``blind_baseline``: "auc", "auc_low", "auc_high", "confidence" and "differs", True where the interval lies
+        above 0.5: then the figures of the attacks hold a difference of the data, not the model's.
     """
     n_members = int(split.membership.sum())
     if min(n_members, len(split.pool) - n_members) < _FEWEST:
