@@ -26,6 +26,7 @@ style: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python recipes/benchmarks/references/run.py --data $(DATA)
+	$(BIN)/python recipes/benchmarks/scoring/run.py
 
 cards: $(INSTALLED)
 	$(BIN)/python model_cards/render.py
@@ -33,5 +34,5 @@ cards: $(INSTALLED)
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[dev,dp]"
+	$(BIN)/python -m pip install --quiet --editable ".[dev,dp,robust]"
 	touch $@

@@ -42,7 +42,7 @@ def main() -> None:
         .override(
             {**flattened(grid.get("overrides", {})), "training.seed": grid["seed"], "data.member_seed": grid["seed"]}
         )
-        .override({"training.logging_strategy": "no", "training.disable_tqdm": True})
+        .override({"training.logging_strategy": "'no'", "training.disable_tqdm": True})
     )
     if arguments.data:
         base = base.override({"data.name_or_path": arguments.data})
