@@ -9,6 +9,7 @@ once a training.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -73,8 +74,12 @@ class ClippedSum:
         """
         if self.way == "functional":
             return _by_vmap(self.model, batch, self.max_norm)
+        by = _by_hooks if self.way == "hooks" else _by_ghost
         try:
-            return (_by_hooks if self.way == "hooks" else _by_ghost)(self.model, batch, self.max_norm, self._hooks)
+            with warnings.catch_warnings():
+                # The first layer's input has no gradient, and need not have one.
+                warnings.filterwarnings("ignore", message="Full backward hook is firing")
+                return by(self.model, batch, self.max_norm, self._hooks)
         except (ValueError, RuntimeError) as error:
             if isinstance(error, (InputError, torch.OutOfMemoryError)):
                 raise
@@ -96,7 +101,9 @@ class ClippedSum:
         try:
             if self._hooks is not None:
                 self._hooks.disable_hooks()
-            expected = clipped_sum_by_loop(self.model, few, max_norm=self.max_norm)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Full backward hook is firing")
+                expected = clipped_sum_by_loop(self.model, few, max_norm=self.max_norm)
             if self._hooks is not None:
                 self._hooks.enable_hooks()
             found, _ = self(few)
