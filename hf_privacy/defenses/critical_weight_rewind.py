@@ -81,7 +81,8 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
 
     References
     ----------
-    "Critical weights rewinding and fine-tuning" (ICLR 2026), arXiv 2603.13186. Where the paper says nothing the
+    Fang and Kim, "Learnability and privacy vulnerability are entangled in a few critical weights", ICLR 2026 (arXiv
+    2603.13186). Where the paper says nothing the
     defaults are ours: KL(initial ‖ current), its temperature, λ, the scored copy's optimizer, biases left out, and
     E. The learnability score of the entanglement report is summed over one pass with the trained weights standing
     still, not over the iterations of training.
@@ -112,9 +113,10 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
     """
 
     paper: ClassVar[dict[str, str]] = {
-        "title": "Critical Weights Rewinding and Fine-tuning",
+        "title": "Learnability and Privacy Vulnerability are Entangled in a Few Critical Weights",
         "id": "arXiv:2603.13186",
-        "citation": "Critical weights rewinding and fine-tuning (CWRF). ICLR 2026. arXiv:2603.13186.",
+        "citation": "Xingli Fang and Jung-Eun Kim. Learnability and Privacy Vulnerability are Entangled in a Few "
+        "Critical Weights. ICLR 2026.",
     }
     paper_defaults: ClassVar[dict[str, Any]] = {
         "fraction": 0.01,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hf_privacy.defenses.base_config import PrivacyConfig
-from hf_privacy.defenses.config_checks import check_choice, check_number
+from hf_privacy.defenses.config_checks import check_choice, check_number, refuse_label_smoothing
 from hf_privacy.defenses.dp_accounting import ACCOUNTANTS
 from hf_privacy.defenses.per_sample_gradients import PER_SAMPLE_GRADIENTS
 from hf_privacy.errors import InputError
@@ -67,6 +67,7 @@ class DPConfig(PrivacyConfig):
         check_number("max_grad_norm", self.max_grad_norm, 0.0, low_open=True)
         check_choice("accountant", self.accountant, ACCOUNTANTS)
         check_choice("per_sample_gradients", self.per_sample_gradients, PER_SAMPLE_GRADIENTS)
+        refuse_label_smoothing(self, "DP-SGD")
         if self.fp16:
             raise InputError(
                 "fp16 is set: its loss scale would scale the clipped gradients; use bf16 or full precision"

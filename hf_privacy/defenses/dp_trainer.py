@@ -42,7 +42,8 @@ class DPTrainer(PrivacyTrainer):
     differ even under one ``seed``, and nothing on the card lets anyone subtract the noise.
 
     The guarantee is for adding or removing one example, and covers everything computed from the weights afterwards. It
-    does not cover what was chosen by looking at the data, such as hyper-parameters.
+    does not cover what looks at the members again: the training loss in the logs, an audit's figures, hyper-parameters
+    chosen by them.
 
     Parameters
     ----------
