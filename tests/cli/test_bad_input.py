@@ -47,7 +47,7 @@ def nothing_in(folder) -> bool:
     [
         (["--data.input_column", "featurs"], "input_column is 'featurs' and the dataset has the columns"),
         (["--data.label_column", "target"], "label_column is 'target'"),
-        (["--audit.references", "1"], "references is 1: a full audit needs at least 4"),
+        (["--audit.references", "1"], "references is 1: a full audit needs at least 2"),
         (["--audit.references", "0"], "references is 0"),
         (["--data.member_fraction", "0.001"], "the split has no members"),
         (["--data.member_fraction", "0.999"], "the split has no non-members"),
@@ -131,7 +131,7 @@ def files_and_times(folder):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--audit.references", "1"], "references is 1: a full audit needs at least 4"),
+        (["--audit.references", "1"], "references is 1: a full audit needs at least 2"),
         (["--audit.refrences", "4"], "did you mean 'references'?"),
         (["--audit.depth", "deep"], "depth is 'deep'"),
         (["--data.split_seed", "9"], "holds a run of another recipe (different: data)"),
