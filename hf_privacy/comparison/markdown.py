@@ -45,7 +45,7 @@ def comparison_markdown(table: dict[str, Any]) -> str:
         lines = [
             [
                 row_title(row),
-                _title_of(row["against"]["name"], rows),
+                _title_of(row["against"], rows),
                 _points(row["against"]["accuracy"]),
                 _points(row["against"]["gap"]),
                 *_attack_cells(row["against"]["attacks"], table["attacks"], _signed, _points),
@@ -146,8 +146,9 @@ def _by_rate(table: dict[str, Any]) -> bool:
     return all(row["strongest"]["measure"] == "tpr" for row in table["rows"])
 
 
-def _title_of(name: str, rows: Sequence[dict[str, Any]]) -> str:
-    return next(row["title"] for row in rows if row["name"] == name)
+def _title_of(against: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
+    keys = ("name", "outputs")
+    return next(row_title(row) for row in rows if all(row[key] == against[key] for key in keys))
 
 
 def _rate(figure: dict[str, Any] | None) -> str:

@@ -54,11 +54,8 @@ def comparison_table(comparison: Comparison) -> dict[str, Any]:
         rows.append(_row(comparison, name, "plain", reports[name]))
         if name in defended:
             rows.append(_row(comparison, name, "defended", defended[name]))
-    by_name = {row["name"]: row for row in rows if row["outputs"] == "plain"}
-    for row in rows:
-        other = row["host"] or comparison.baseline
-        if other is not None and (other != row["name"] or row["outputs"] == "defended"):
-            row["against"] = _difference(row, by_name[other], confidence=first["attacks"][0]["confidence"])
+    confidence = first["attacks"][0]["confidence"]
+    add_differences(rows, baseline=comparison.baseline, confidence=confidence)
     return {
         "format": FORMAT,
         "name": comparison.name,
@@ -69,7 +66,7 @@ def comparison_table(comparison: Comparison) -> dict[str, Any]:
         "seeds": list(comparison.seeds),
         "attacks": list(comparison.attacks),
         "fpr": comparison.fpr,
-        "confidence": first["attacks"][0]["confidence"],
+        "confidence": confidence,
         "rows": rows,
         "versions": versions(),
     }
@@ -115,6 +112,19 @@ def _row(comparison: Comparison, name: str, outputs: str, reports: Sequence[dict
     }
 
 
+def add_differences(rows: list[dict[str, Any]], *, baseline: str | None, confidence: float) -> None:
+    """Fill ``against``: each row's differences, seed by seed, to its host or the baseline.
+
+    Defended outputs are set against the host's defended outputs, where it has any.
+    """
+    by_name = {(row["name"], row["outputs"]): row for row in rows}
+    for row in rows:
+        other = row["host"] or baseline
+        if other is not None and (other != row["name"] or row["outputs"] == "defended"):
+            against = by_name.get((other, row["outputs"]), by_name[other, "plain"])
+            row["against"] = _difference(row, against, confidence=confidence)
+
+
 def _attack(report: dict[str, Any], name: str) -> dict[str, Any] | None:
     return next((attack for attack in report["attacks"] if attack["name"] == name), None)
 
@@ -147,6 +157,7 @@ def _difference(row: dict[str, Any], other: dict[str, Any], *, confidence: float
     shared = [name for name in row["attacks"] if name in other["attacks"]]
     return {
         "name": other["name"],
+        "outputs": other["outputs"],
         "accuracy": minus(row["accuracy"], other["accuracy"]),
         "gap": minus(row["gap"], other["gap"]),
         "attacks": {
