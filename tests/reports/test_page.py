@@ -138,6 +138,13 @@ def test_leakage_by_class_and_by_memorization_has_its_tables(report):
         assert said in text
 
 
+def test_many_classes_are_folded_away(report):
+    report.class_slices = [{"class": "forest", **GROUP}] * 12
+    assert "12 classes" not in page_of(report)[1].text
+    report.class_slices = [{"class": "forest", **GROUP}] * 13
+    assert "13 classes" in page_of(report)[1].text
+
+
 def test_a_group_without_a_resolved_rate_has_no_such_column(report):
     report.class_slices = [{"class": "forest", **{k: v for k, v in GROUP.items() if "pr" not in k}}]
     assert "forest" in page_of(report)[1].text
