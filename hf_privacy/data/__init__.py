@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _MODULE_OF = {
+    "ForgetRequest": "forget",
+    "ForgetSplit": "forget",
     "MembershipSplit": "splits",
     "RandomFlipCrop": "augment",
     "RepeatReport": "repeats",
@@ -24,6 +26,7 @@ _MODULE_OF = {
     "encode_images": "processing",
     "encode_text": "processing",
     "example_ids": "fingerprint",
+    "example_seed": "example_generators",
     "find_repeats": "repeats",
     "horizontal_flip": "augment",
     "image_processor_for": "image_processors",
@@ -31,12 +34,15 @@ _MODULE_OF = {
     "load_dataset_from": "loading",
     "load_digits_dataset": "digits",
     "make_canaries": "canaries",
+    "make_forget_split": "forget",
     "make_split": "splits",
     "random_flip": "augment",
     "redraw_members": "members",
 }
 
 __all__ = [
+    "ForgetRequest",
+    "ForgetSplit",
     "MembershipSplit",
     "RandomFlipCrop",
     "RepeatReport",
@@ -52,6 +58,7 @@ __all__ = [
     "encode_images",
     "encode_text",
     "example_ids",
+    "example_seed",
     "find_repeats",
     "horizontal_flip",
     "image_processor_for",
@@ -59,6 +66,7 @@ __all__ = [
     "load_dataset_from",
     "load_digits_dataset",
     "make_canaries",
+    "make_forget_split",
     "make_split",
     "random_flip",
     "redraw_members",
@@ -69,7 +77,9 @@ if TYPE_CHECKING:
     from hf_privacy.data.canaries import make_canaries
     from hf_privacy.data.columns import check_columns, check_labels, class_names, image_shape
     from hf_privacy.data.digits import load_digits_dataset
+    from hf_privacy.data.example_generators import example_seed
     from hf_privacy.data.fingerprint import content_hashes, dataset_fingerprint, example_ids
+    from hf_privacy.data.forget import ForgetRequest, ForgetSplit, make_forget_split
     from hf_privacy.data.image_processors import image_processor_for
     from hf_privacy.data.loading import load_dataset_from
     from hf_privacy.data.members import redraw_members

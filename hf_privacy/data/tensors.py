@@ -118,6 +118,20 @@ class TensorDataset(Dataset):
         view._rows = rows if self._rows is None else self._rows[rows]
         return view
 
+    def shared_rows(self, other: TensorDataset) -> int:
+        """How many rows both views hold of the same tensors; 0 for views of different ones.
+
+        Examples
+        --------
+        >>> dataset = TensorDataset({"labels": torch.arange(4)})
+        >>> dataset.subset([0, 1, 2]).shared_rows(dataset.subset([2, 3]))
+        1
+        """
+        if any(self._tensors.get(name) is not tensor for name, tensor in other._tensors.items()):
+            return 0
+        rows = [np.arange(len(view)) if view._rows is None else view._rows for view in (self, other)]
+        return len(np.intersect1d(*rows))
+
     def with_tensors(self, tensors: Mapping[str, torch.Tensor]) -> TensorDataset:
         """A dataset of other tensors of the same names, trimmed as this one is and without augmentation.
 

@@ -1,0 +1,42 @@
+"""Unlearners: trainers that start from a trained model and make it forget some of its training examples."""
+
+from hf_privacy.unlearning.bad_teacher_config import BadTeacherConfig
+from hf_privacy.unlearning.bad_teacher_trainer import BadTeacherTrainer
+from hf_privacy.unlearning.base_config import UnlearningConfig
+from hf_privacy.unlearning.base_trainer import UnlearningTrainer
+from hf_privacy.unlearning.fine_tune_config import FineTuneConfig
+from hf_privacy.unlearning.fine_tune_trainer import FineTuneTrainer
+from hf_privacy.unlearning.gradient_ascent_config import GradientAscentConfig
+from hf_privacy.unlearning.gradient_ascent_trainer import GradientAscentTrainer
+from hf_privacy.unlearning.l1_sparse_config import L1SparseConfig
+from hf_privacy.unlearning.l1_sparse_trainer import L1SparseTrainer
+from hf_privacy.unlearning.neg_grad_plus_config import NegGradPlusConfig
+from hf_privacy.unlearning.neg_grad_plus_trainer import NegGradPlusTrainer
+from hf_privacy.unlearning.paired_data import PairedBatchSampler, PairedDataset
+from hf_privacy.unlearning.random_labels_config import RandomLabelsConfig
+from hf_privacy.unlearning.random_labels_trainer import RandomLabelsTrainer
+from hf_privacy.unlearning.scrub_config import SCRUBConfig
+from hf_privacy.unlearning.scrub_trainer import SCRUBTrainer
+from hf_privacy.unlearning.stop_rule import HeldoutLossStopCallback
+
+__all__ = [
+    "BadTeacherConfig",
+    "BadTeacherTrainer",
+    "FineTuneConfig",
+    "FineTuneTrainer",
+    "GradientAscentConfig",
+    "GradientAscentTrainer",
+    "HeldoutLossStopCallback",
+    "L1SparseConfig",
+    "L1SparseTrainer",
+    "NegGradPlusConfig",
+    "NegGradPlusTrainer",
+    "PairedBatchSampler",
+    "PairedDataset",
+    "RandomLabelsConfig",
+    "RandomLabelsTrainer",
+    "SCRUBConfig",
+    "SCRUBTrainer",
+    "UnlearningConfig",
+    "UnlearningTrainer",
+]

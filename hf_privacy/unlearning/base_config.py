@@ -1,0 +1,64 @@
+"""The arguments every unlearner takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hf_privacy.defenses import PrivacyConfig
+from hf_privacy.errors import InputError
+
+STOP_RULES = ("none", "heldout_loss")
+
+
+@dataclass
+class UnlearningConfig(PrivacyConfig):
+    """`PrivacyConfig` with what an unlearner needs besides.
+
+    ``num_train_epochs`` may be 0: methods that edit the weights once then do only that. A batch
+    (``per_device_train_batch_size``) counts examples of the set whose one pass is an epoch, the anchor of the method.
+
+    Parameters
+    ----------
+    anchor : {"forget", "retain"}, optional
+        The set whose one pass is an epoch; by default the method's own. The cheap choice is "forget".
+    partner_ratio : float above 0, default 1
+        Examples of the other set beside each example of the anchor, in the same batch.
+    stop_rule : {"none", "heldout_loss"}, default "none"
+        ``"heldout_loss"``: stop when the mean loss on the forget set has risen to that on the held-out set; past that
+        the model does worse on what it forgot than on what it never saw, and that gives membership away too.
+    stop_every_n_steps : int, default 1
+        How often the rule looks, in optimizer steps.
+    check_evidence : bool, default True
+        Warn when the model does no better on the forget set than on the held-out set.
+
+    Raises
+    ------
+    InputError
+        For values outside their range.
+
+    Examples
+    --------
+    >>> UnlearningConfig("runs/doc", stop_rule="loss")
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: stop_rule is 'loss': pass one of none, heldout_loss
+    """
+
+    anchor: str | None = field(default=None, metadata={"help": "Set whose one pass is an epoch."})
+    partner_ratio: float = field(default=1.0, metadata={"help": "Examples of the other set for each of the anchor."})
+    stop_rule: str = field(default="none", metadata={"help": "'none' or 'heldout_loss'."})
+    stop_every_n_steps: int = field(default=1, metadata={"help": "Optimizer steps between looks of the stop rule."})
+    check_evidence: bool = field(default=True, metadata={"help": "Warn when the forget set looks never trained on."})
+
+    def __post_init__(self) -> None:
+        if self.stop_rule not in STOP_RULES:
+            raise InputError(f"stop_rule is {self.stop_rule!r}: pass one of {', '.join(STOP_RULES)}")
+        if self.anchor not in (None, "forget", "retain"):
+            raise InputError(f"anchor is {self.anchor!r}: pass 'forget' or 'retain'")
+        if not self.partner_ratio > 0:
+            raise InputError(f"partner_ratio is {self.partner_ratio}: pass a number above 0")
+        if self.stop_every_n_steps < 1:
+            raise InputError(f"stop_every_n_steps is {self.stop_every_n_steps}: pass 1 or more")
+        if self.num_train_epochs < 0:
+            raise InputError(f"num_train_epochs is {self.num_train_epochs}: pass 0 or more")
+        super().__post_init__()

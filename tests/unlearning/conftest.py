@@ -1,0 +1,82 @@
+"""A model that has learnt some digits by heart, and the sets to make it forget a part of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from hf_privacy.data import TensorDataset
+from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
+from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
+
+QUIET = {
+    "use_cpu": True,
+    "report_to": "none",
+    "save_strategy": "no",
+    "logging_strategy": "no",
+    "disable_tqdm": True,
+    "lr_scheduler_type": "constant",
+    "optim": "sgd",
+}
+
+
+@pytest.fixture(scope="session")
+def digits() -> TensorDataset:
+    """500 real digits as 64 features, a fifth of the labels drawn at random."""
+    pixels, labels = load_digits(return_X_y=True)
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randperm(len(labels), generator=generator)[:500].numpy()
+    is_random = torch.rand(500, generator=generator) < 0.2
+    noisy = torch.where(is_random, torch.randint(10, (500,), generator=generator), torch.tensor(labels[rows]))
+    return TensorDataset({"features": torch.tensor(pixels[rows] / 16, dtype=torch.float32), "labels": noisy})
+
+
+@pytest.fixture(scope="session")
+def sets(digits: TensorDataset) -> dict[str, TensorDataset]:
+    """Forget 25, retain 225, and 250 held out: the arguments of an unlearner."""
+    return {
+        "forget_dataset": digits.subset(range(25)),
+        "retain_dataset": digits.subset(range(25, 250)),
+        "heldout_dataset": digits.subset(range(250, 500)),
+    }
+
+
+@pytest.fixture(scope="session")
+def _trained(digits: TensorDataset, tmp_path_factory: pytest.TempPathFactory) -> torch.nn.Module:
+    config = TabularMLPConfig(input_size=64, hidden_sizes=[64], num_labels=10)
+    args = PrivacyConfig(
+        str(tmp_path_factory.mktemp("original")),
+        learning_rate=0.2,
+        num_train_epochs=60,
+        per_device_train_batch_size=25,
+        **QUIET,
+    )
+    trainer = PrivacyTrainer(
+        model_init=lambda: TabularMLPForClassification(config), args=args, train_dataset=digits.subset(range(250))
+    )
+    trainer.train()
+    return trainer.model
+
+
+@pytest.fixture
+def trained(_trained: torch.nn.Module) -> torch.nn.Module:
+    """A copy of the model that was trained on the forget and the retain set."""
+    return copy.deepcopy(_trained)
+
+
+@pytest.fixture
+def make_args(tmp_path: Path) -> Callable[..., Any]:
+    """Give a function that makes an unlearner's arguments: ``make_args(NegGradPlusConfig, beta=0.9)``."""
+
+    def make(config_class: type, **arguments: Any) -> Any:
+        return config_class(
+            **{**QUIET, "output_dir": str(tmp_path / "run"), "per_device_train_batch_size": 25, **arguments}
+        )
+
+    return make
