@@ -6,6 +6,8 @@ from hf_privacy.unlearning.base_config import UnlearningConfig
 from hf_privacy.unlearning.base_trainer import UnlearningTrainer
 from hf_privacy.unlearning.fine_tune_config import FineTuneConfig
 from hf_privacy.unlearning.fine_tune_trainer import FineTuneTrainer
+from hf_privacy.unlearning.fisher_config import FisherConfig
+from hf_privacy.unlearning.fisher_trainer import FisherTrainer
 from hf_privacy.unlearning.gradient_ascent_config import GradientAscentConfig
 from hf_privacy.unlearning.gradient_ascent_trainer import GradientAscentTrainer
 from hf_privacy.unlearning.l1_sparse_config import L1SparseConfig
@@ -13,10 +15,16 @@ from hf_privacy.unlearning.l1_sparse_trainer import L1SparseTrainer
 from hf_privacy.unlearning.neg_grad_plus_config import NegGradPlusConfig
 from hf_privacy.unlearning.neg_grad_plus_trainer import NegGradPlusTrainer
 from hf_privacy.unlearning.paired_data import PairedBatchSampler, PairedDataset
+from hf_privacy.unlearning.parameter_perturbation_config import ParameterPerturbationConfig
+from hf_privacy.unlearning.parameter_perturbation_trainer import ParameterPerturbationTrainer
 from hf_privacy.unlearning.random_labels_config import RandomLabelsConfig
 from hf_privacy.unlearning.random_labels_trainer import RandomLabelsTrainer
+from hf_privacy.unlearning.salun_config import SalUnConfig
+from hf_privacy.unlearning.salun_trainer import SalUnTrainer
 from hf_privacy.unlearning.scrub_config import SCRUBConfig
 from hf_privacy.unlearning.scrub_trainer import SCRUBTrainer
+from hf_privacy.unlearning.ssd_config import SSDConfig
+from hf_privacy.unlearning.ssd_trainer import SSDTrainer
 from hf_privacy.unlearning.stop_rule import HeldoutLossStopCallback
 
 __all__ = [
@@ -24,6 +32,8 @@ __all__ = [
     "BadTeacherTrainer",
     "FineTuneConfig",
     "FineTuneTrainer",
+    "FisherConfig",
+    "FisherTrainer",
     "GradientAscentConfig",
     "GradientAscentTrainer",
     "HeldoutLossStopCallback",
@@ -33,10 +43,16 @@ __all__ = [
     "NegGradPlusTrainer",
     "PairedBatchSampler",
     "PairedDataset",
+    "ParameterPerturbationConfig",
+    "ParameterPerturbationTrainer",
     "RandomLabelsConfig",
     "RandomLabelsTrainer",
     "SCRUBConfig",
     "SCRUBTrainer",
+    "SSDConfig",
+    "SSDTrainer",
+    "SalUnConfig",
+    "SalUnTrainer",
     "UnlearningConfig",
     "UnlearningTrainer",
 ]

@@ -52,6 +52,9 @@ class UnlearningTrainer(PrivacyTrainer):
         epochs), "total".
     original_state : dict of str to tensor
         Weights and buffers before anything was changed, on the CPU.
+    after_edit : dict of str to float, or None
+        For a method that edits the weights and then trains: accuracy on each set after the edit alone, so that what
+        the epochs add can be told from what they repair.
 
     Raises
     ------
@@ -97,6 +100,7 @@ class UnlearningTrainer(PrivacyTrainer):
         self.retain_dataset = retain_dataset
         self.heldout_dataset = heldout_dataset
         self.timing: dict[str, float] = {"scoring": 0.0, "shadows": 0.0, "training": 0.0, "total": 0.0}
+        self.after_edit: dict[str, float] | None = None
         callbacks = list(callbacks or [])
         if args.stop_rule == "heldout_loss":
             callbacks.append(
@@ -162,11 +166,13 @@ class UnlearningTrainer(PrivacyTrainer):
         scored = time.perf_counter()
         other = self.timing["shadows"]
         self.edit()
-        if self.args.num_train_epochs > 0 or self.args.max_steps > 0:
-            output = super().train(resume_from_checkpoint, **kwargs)
-        else:
-            output = TrainOutput(0, 0.0, {})
-        ended = time.perf_counter()
+        edited = time.perf_counter()
+        has_epochs = self.args.num_train_epochs > 0 or self.args.max_steps > 0
+        if has_epochs and type(self).edit is not UnlearningTrainer.edit:
+            self.after_edit = self._accuracies()
+        looked = time.perf_counter() - edited
+        output = super().train(resume_from_checkpoint, **kwargs) if has_epochs else TrainOutput(0, 0.0, {})
+        ended = time.perf_counter() - looked  # looking is not forgetting
         self.timing["training"] = ended - scored - (self.timing["shadows"] - other)
         self.timing["total"] = ended - started
         return output
@@ -204,6 +210,17 @@ class UnlearningTrainer(PrivacyTrainer):
             "paper": paper,
         }
 
+    def batches_of(self, dataset: TensorDataset) -> Iterator[Batch]:
+        """All of a set in order, without augmentation, in batches of the training's size: for scores."""
+        if dataset.augmentation is not None:
+            dataset = dataset.with_augmentation(None)
+        for start in range(0, len(dataset), self._train_batch_size):
+            yield dataset.__getitems__(range(start, min(start + self._train_batch_size, len(dataset))))
+
+    def trainable(self) -> list[str]:
+        """Names of the parameters that training moves: under LoRA, the adapter's."""
+        return [name for name, parameter in self.model.named_parameters() if parameter.requires_grad]
+
     def get_train_dataloader(self) -> DataLoader:
         """Paired batches, this process's share of them."""
         dataset = self.train_dataset
@@ -229,6 +246,14 @@ class UnlearningTrainer(PrivacyTrainer):
 
     def _get_collator_with_removed_columns(self, data_collator: Callable, description: str | None = None) -> Callable:
         return data_collator
+
+    def _accuracies(self) -> dict[str, float]:
+        sets = {"forget": self.forget_dataset, "retain": self.retain_dataset, "heldout": self.heldout_dataset}
+        return {
+            f"{name}_accuracy": float(compute_signals(self.model, dataset)["correct"].mean())
+            for name, dataset in sets.items()
+            if dataset is not None
+        }
 
     def _warn_without_evidence(self) -> None:
         """Warn where the model does no better on what it is to forget than on what it never saw."""

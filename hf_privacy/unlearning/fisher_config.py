@@ -1,0 +1,41 @@
+"""Arguments of `FisherTrainer`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hf_privacy.defenses.config_checks import check_number
+from hf_privacy.unlearning.base_config import UnlearningConfig
+
+
+@dataclass
+class FisherConfig(UnlearningConfig):
+    """`UnlearningConfig` with the size of Fisher forgetting's noise. It has no epochs.
+
+    Parameters
+    ----------
+    alpha : float above 0, default 1e-6
+        Variance of the noise in units of 1/F.
+    largest_inverse, largest_inverse_head : float above 0, default 1e3 and 1e2
+        What 1/F is cut to, for all weights and for those of the last layer.
+    exact : bool, default False
+        The Fisher information under the model's own predictions, one backward pass a class and example, in place of
+        the empirical one at the labels.
+
+    Raises
+    ------
+    InputError
+        For a value outside its range.
+    """
+
+    num_train_epochs: float = field(default=0.0, metadata={"help": "Fisher forgetting has no epochs: leave it 0."})
+    alpha: float = field(default=1e-6, metadata={"help": "Fisher: variance of the noise in units of 1/F."})
+    largest_inverse: float = field(default=1e3, metadata={"help": "Fisher: 1/F is cut to this."})
+    largest_inverse_head: float = field(default=1e2, metadata={"help": "Fisher: the same for the last layer."})
+    exact: bool = field(default=False, metadata={"help": "Fisher: under the model's own predictions."})
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "largest_inverse", "largest_inverse_head"):
+            check_number(name, getattr(self, name), 0.0, low_open=True)
+        check_number("num_train_epochs", self.num_train_epochs, 0.0, 0.0)
+        super().__post_init__()
