@@ -210,7 +210,10 @@ def make_forget_split(
     label_column: str = "label",
     labels: np.ndarray | None = None,
 ) -> ForgetSplit:
-    """The request's rows to forget, the other members to retain, and the non-members as held-out rows.
+    """The request's rows to forget, the other members to retain, and held-out rows an unlearner may compare with.
+
+    Held out is the population, so that non-members stay unseen and can judge the result; without a population it is
+    the non-members, and figures on these are then not independent of an unlearner that used them.
 
     Parameters
     ----------
@@ -230,4 +233,5 @@ def make_forget_split(
     (array([0, 2]), array([1]), array([3]))
     """
     forget = request.select(dataset, split.members, label_column=label_column, labels=labels)
-    return ForgetSplit(forget, np.setdiff1d(split.members, forget), split.non_members)
+    heldout = split.population if len(split.population) else split.non_members
+    return ForgetSplit(forget, np.setdiff1d(split.members, forget), heldout)

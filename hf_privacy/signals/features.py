@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.models import head_modules
-from hf_privacy.signals.extract import map_batches
+from hf_privacy.signals.batches import map_batches
 
 
 def compute_features(
@@ -81,21 +81,13 @@ def compute_features(
 
     @torch.inference_mode()
     def features_of(model: nn.Module, batch: Mapping[str, torch.Tensor], device: torch.device) -> np.ndarray:
-        calls.clear()
         logits = model(**{name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}).logits
-        parts = [
-            _one_row_each(x, scores, logits, class_dimension)
-            for x, scores, class_dimension in calls
-            if scores.shape[class_dimension] == logits.shape[-1]
-        ]
-        if not parts:
-            raise _no_head(plain)
-        features = torch.cat(parts, dim=1).float().cpu().numpy()
+        features = last(logits).float().cpu().numpy()
         if not np.isfinite(features).all():
             raise InputError("the model's features have NaN or infinite values: it has diverged, train it again")
         return features
 
-    with _recorded(_head_layers(plain)) as calls:
+    with recorded_features(plain) as last:
         batches = map_batches(
             plain,
             dataset,
@@ -106,6 +98,46 @@ def compute_features(
             description="features",
         )
     return np.concatenate(batches)
+
+
+@contextmanager
+def recorded_features(model: nn.Module) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
+    """Give, inside, a function from the logits of the last forward pass to its penultimate features [batch, D].
+
+    They are those of `compute_features`, with their gradients where the pass had them.
+
+    Parameters
+    ----------
+    model : PreTrainedModel or PeftModel
+        The plain module, not what torch.compile or DDP made of it; a pass through these reaches it.
+
+    Raises
+    ------
+    InputError
+        For a model without a classification head.
+
+    Examples
+    --------
+    >>> from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
+    >>> model = TabularMLPForClassification(TabularMLPConfig(input_size=4, hidden_sizes=[8], num_labels=3))
+    >>> with recorded_features(model) as features:
+    ...     features(model(torch.zeros(5, 4)).logits).requires_grad
+    True
+    """
+    with _recorded(_head_layers(model)) as calls:
+
+        def last(logits: torch.Tensor) -> torch.Tensor:
+            parts = [
+                _one_row_each(x, scores, logits, class_dimension)
+                for x, scores, class_dimension in calls
+                if scores.shape[class_dimension] == logits.shape[-1]
+            ]
+            calls.clear()
+            if not parts:
+                raise _no_head(model)
+            return torch.cat(parts, dim=1)
+
+        yield last
 
 
 Call = tuple[torch.Tensor, torch.Tensor, int]  # a layer's input, its output, and the dimension of the classes

@@ -19,6 +19,9 @@ from hf_privacy.unlearning.parameter_perturbation_config import ParameterPerturb
 from hf_privacy.unlearning.parameter_perturbation_trainer import ParameterPerturbationTrainer
 from hf_privacy.unlearning.random_labels_config import RandomLabelsConfig
 from hf_privacy.unlearning.random_labels_trainer import RandomLabelsTrainer
+from hf_privacy.unlearning.remi_config import ReMIConfig
+from hf_privacy.unlearning.remi_shadows import ShadowFeatures, shadow_features_of_models, shadow_features_of_store
+from hf_privacy.unlearning.remi_trainer import ReMITrainer
 from hf_privacy.unlearning.salun_config import SalUnConfig
 from hf_privacy.unlearning.salun_trainer import SalUnTrainer
 from hf_privacy.unlearning.scrub_config import SCRUBConfig
@@ -47,12 +50,17 @@ __all__ = [
     "ParameterPerturbationTrainer",
     "RandomLabelsConfig",
     "RandomLabelsTrainer",
+    "ReMIConfig",
+    "ReMITrainer",
     "SCRUBConfig",
     "SCRUBTrainer",
     "SSDConfig",
     "SSDTrainer",
     "SalUnConfig",
     "SalUnTrainer",
+    "ShadowFeatures",
     "UnlearningConfig",
     "UnlearningTrainer",
+    "shadow_features_of_models",
+    "shadow_features_of_store",
 ]

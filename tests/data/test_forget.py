@@ -48,9 +48,14 @@ def test_a_random_share_depends_on_the_seed_alone(rows, split):
     assert not np.array_equal(one, other)
 
 
-def test_the_split_retains_the_other_members_and_holds_out_the_non_members(rows, split):
+def test_the_split_retains_the_other_members_and_holds_out_the_population(rows, split):
     parts = make_forget_split(rows, split, ForgetRequest(label=0))
-    assert [part.tolist() for part in (parts.forget, parts.retain, parts.heldout)] == [[0, 2, 4], [1, 3], [5, 6]]
+    assert [part.tolist() for part in (parts.forget, parts.retain, parts.heldout)] == [[0, 2, 4], [1, 3], [7]]
+
+
+def test_without_a_population_the_non_members_are_held_out(rows):
+    split = MembershipSplit([0, 1, 2], [5, 6], [], n_examples=8, dataset_fingerprint="f")
+    assert make_forget_split(rows, split, ForgetRequest(label=0)).heldout.tolist() == [5, 6]
 
 
 @pytest.mark.parametrize(

@@ -187,13 +187,8 @@ def test_one_shot_methods_have_no_epochs(make_args, config_class):
         make_args(config_class, num_train_epochs=3)
 
 
-@pytest.mark.parametrize(
-    ("trainer_class", "config_class"),
-    [(FisherTrainer, FisherConfig), (ParameterPerturbationTrainer, ParameterPerturbationConfig)],
-)
-def test_the_same_seed_draws_the_same_noise_and_another_seed_another(
-    trained, sets, make_args, trainer_class, config_class
-):
+@pytest.mark.parametrize("method", [FisherTrainer, ParameterPerturbationTrainer])
+def test_the_same_seed_draws_the_same_noise_and_another_seed_another(trained, sets, make_args, method):
     ends = []
     for seed in (1, 1, 2):
         trainer = method(copy.deepcopy(trained), make_args(method.config_class, seed=seed), **sets)
