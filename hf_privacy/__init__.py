@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _MODULE_OF = {
+    "AdversarialConfig": "hf_privacy.defenses",
+    "AdversarialTrainer": "hf_privacy.defenses",
     "CCLConfig": "hf_privacy.defenses",
     "CCLTrainer": "hf_privacy.defenses",
     "ConfidencePenaltyConfig": "hf_privacy.defenses",
     "ConfidencePenaltyTrainer": "hf_privacy.defenses",
     "CriticalWeightRewindCallback": "hf_privacy.defenses",
+    "CurvatureCallback": "hf_privacy.defenses",
+    "DPAdversarialConfig": "hf_privacy.defenses",
+    "DPAdversarialTrainer": "hf_privacy.defenses",
     "DPConfig": "hf_privacy.defenses",
     "DPTrainer": "hf_privacy.defenses",
+    "DeMemConfig": "hf_privacy.defenses",
+    "DeMemTrainer": "hf_privacy.defenses",
     "EarlyStoppingConfig": "hf_privacy.defenses",
     "EarlyStoppingTrainer": "hf_privacy.defenses",
     "GateError": "hf_privacy.hub",
@@ -31,6 +38,7 @@ _MODULE_OF = {
     "PrivacyTrainer": "hf_privacy.defenses",
     "RelaxLossConfig": "hf_privacy.defenses",
     "RelaxLossTrainer": "hf_privacy.defenses",
+    "TrainingDynamicsCallback": "hf_privacy.defenses",
     "audit": "hf_privacy.auditing",
     "load_metric": "hf_privacy.metrics",
 }
@@ -53,13 +61,20 @@ _ROOMS = (
 )
 
 __all__ = [
+    "AdversarialConfig",
+    "AdversarialTrainer",
     "CCLConfig",
     "CCLTrainer",
     "ConfidencePenaltyConfig",
     "ConfidencePenaltyTrainer",
     "CriticalWeightRewindCallback",
+    "CurvatureCallback",
+    "DPAdversarialConfig",
+    "DPAdversarialTrainer",
     "DPConfig",
     "DPTrainer",
+    "DeMemConfig",
+    "DeMemTrainer",
     "EarlyStoppingConfig",
     "EarlyStoppingTrainer",
     "GateError",
@@ -73,6 +88,7 @@ __all__ = [
     "PrivacyTrainer",
     "RelaxLossConfig",
     "RelaxLossTrainer",
+    "TrainingDynamicsCallback",
     "__version__",
     "attacks",
     "audit",
@@ -96,11 +112,18 @@ __all__ = [
 if TYPE_CHECKING:
     from hf_privacy.auditing import audit
     from hf_privacy.defenses import (
+        AdversarialConfig,
+        AdversarialTrainer,
         CCLConfig,
         CCLTrainer,
         ConfidencePenaltyConfig,
         ConfidencePenaltyTrainer,
         CriticalWeightRewindCallback,
+        CurvatureCallback,
+        DeMemConfig,
+        DeMemTrainer,
+        DPAdversarialConfig,
+        DPAdversarialTrainer,
         DPConfig,
         DPTrainer,
         EarlyStoppingConfig,
@@ -113,6 +136,7 @@ if TYPE_CHECKING:
         PrivacyTrainer,
         RelaxLossConfig,
         RelaxLossTrainer,
+        TrainingDynamicsCallback,
     )
     from hf_privacy.errors import InputError
     from hf_privacy.hub import GateError

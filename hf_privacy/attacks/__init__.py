@@ -9,6 +9,7 @@ from hf_privacy.attacks.base_calibration import base_calibration
 from hf_privacy.attacks.blind_baseline import blind_baseline
 from hf_privacy.attacks.class_thresholds import class_thresholds
 from hf_privacy.attacks.confidence import confidence
+from hf_privacy.attacks.curvature import curvature
 from hf_privacy.attacks.entropy import entropy
 from hf_privacy.attacks.label_only import label_only_augmented, label_only_distance
 from hf_privacy.attacks.lira import lira
@@ -27,6 +28,7 @@ __all__ = [
     "blind_baseline",
     "class_thresholds",
     "confidence",
+    "curvature",
     "entropy",
     "label_only_augmented",
     "label_only_distance",

@@ -63,6 +63,7 @@ def assemble_report(
     repeats: RepeatReport | None,
     run: ReferenceRun | None,
     blind: dict[str, Any] | None,
+    robustness: dict[str, Any] | None,
     provenance: Provenance,
     cost: dict[str, float | None],
 ) -> PrivacyReport:
@@ -119,6 +120,8 @@ def assemble_report(
         blind_baseline=blind,
         class_slices=findings.class_slices,
         memorization_bins=findings.memorization_bins,
+        leakage_share=findings.leakage_share,
+        robustness=robustness,
         utility=_utility(table, options.confidence),
         cost={"training_seconds": provenance.training_seconds, **cost},
         versions=versions(),

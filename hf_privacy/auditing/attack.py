@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from hf_privacy.auditing.budgets import over_budgets
+from hf_privacy.auditing.curvature import quick_curvature_scores, reference_curvature_scores
 from hf_privacy.auditing.extras import extra_scores
+from hf_privacy.auditing.memorization import leakage_at_top, memorization_slices
 from hf_privacy.auditing.scores import quick_scores, reference_scores
-from hf_privacy.auditing.slices import class_slices, memorization_slices
+from hf_privacy.auditing.slices import class_slices
 from hf_privacy.auditing.table import AttackScores, SignalTable
 from hf_privacy.auditing.targets import further_targets, leave_one_out_table, over_targets
 from hf_privacy.recipe import AuditSettings
@@ -33,6 +35,7 @@ class Findings:
         The attack that recognises most members at 1 % false positives.
     targets, budgets : dict or None
     class_slices, memorization_bins : list of dict or None
+    leakage_share : dict or None
     """
 
     attacks: list[dict[str, Any]]
@@ -42,6 +45,7 @@ class Findings:
     budgets: dict[str, Any] | None
     class_slices: list[dict[str, Any]] | None
     memorization_bins: list[dict[str, Any]] | None
+    leakage_share: dict[str, Any] | None
 
 
 def attack_all(
@@ -66,12 +70,10 @@ def attack_all(
     extras_of : callable
         The extra signals of a reference by its number; empty where its weights were not kept.
     """
-    scores = quick_scores(table, base) + extra_scores(table)
-    reference_settings = {"lira_variance": options.lira_variance, "gamma": options.gamma}
-    if table.n_references:
-        scores += reference_scores(table, **reference_settings)
-    attacks = [_summary(attack, table, options) for attack in scores]
-    strongest = {attack.name: attack for attack in scores}[strongest_attack(attacks)[0]["name"]]
+    scores = _all_scores(table, options, base)
+    attacks = [summary_of(attack, table, options) for attack in scores]
+    by_name = {attack.name: attack for attack in scores}
+    strongest = by_name[strongest_attack(attacks)[0]["name"]]
     figures = {"fprs": tuple(options.fprs), "confidence": options.confidence}
     targets = budgets = None
     if options.targets > 1:
@@ -79,14 +81,17 @@ def attack_all(
             leave_one_out_table(table, model, extras=extras_of(model))
             for model in further_targets(table.n_references, options.targets - 1)
         ]
-        runs = [(table, scores)] + [
-            (other, quick_scores(other) + extra_scores(other) + reference_scores(other, **reference_settings))
-            for other in others
-        ]
+        runs = [(table, scores)] + [(other, _all_scores(other, options)) for other in others]
         targets = over_targets(runs, **figures)
         if options.budgets:
             budgets = over_budgets([table, *others], options.budgets, gamma=options.gamma, **figures)
     confidence = options.confidence
+    bins = share = None
+    if table.n_references:
+        # The strongest first; then those that papers report, whichever they are here.
+        shown = {attack.name: attack for attack in (strongest, by_name["lira"], by_name["rmia"])}
+        bins = memorization_slices(table, list(shown.values()), confidence=confidence)
+        share = leakage_at_top(table, strongest)
     return Findings(
         attacks=attacks,
         scores=scores,
@@ -96,17 +101,32 @@ def attack_all(
         class_slices=class_slices(table, strongest, class_names, confidence=confidence)
         if options.class_slices
         else None,
-        memorization_bins=memorization_slices(table, strongest, confidence=confidence) if table.n_references else None,
+        memorization_bins=bins,
+        leakage_share=share,
     )
 
 
-def _summary(attack: AttackScores, table: SignalTable, options: AuditSettings) -> dict[str, Any]:
+def _all_scores(
+    table: SignalTable, options: AuditSettings, base: Mapping[str, np.ndarray] | None = None
+) -> list[AttackScores]:
+    """Every attack the table's signals allow."""
+    scores = quick_scores(table, base) + quick_curvature_scores(table) + extra_scores(table)
+    if table.n_references:
+        scores += reference_scores(table, lira_variance=options.lira_variance, gamma=options.gamma)
+        scores += reference_curvature_scores(table)
+    return scores
+
+
+def summary_of(
+    attack: AttackScores, table: SignalTable, options: AuditSettings, *, queries: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """One attack's entry in the report; ``queries`` are by default those of the settings."""
     summary = summarize(attack.scores, table.membership, fprs=tuple(options.fprs), confidence=options.confidence)
     return {
         "name": attack.name,
         "title": attack.title,
         "n_references": attack.n_references,
-        "queries": list(options.queries),
+        "queries": list(options.queries if queries is None else queries),
         "parameters": attack.parameters,
         **summary,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,19 @@ from hf_privacy.auditing.attack import attack_all
 from hf_privacy.auditing.blind import blind_baseline
 from hf_privacy.auditing.canaries import canary_audit
 from hf_privacy.auditing.canary_result import CanaryResult, add_canaries
+from hf_privacy.auditing.collect import RobustnessPass, with_references
 from hf_privacy.auditing.extras import FEWEST_CALIBRATION, extra_signals
-from hf_privacy.auditing.inputs import input_column_of, resolve_model, to_tensors
+from hf_privacy.auditing.inputs import input_column_of, processor_of, resolve_model, to_tensors
+from hf_privacy.auditing.robustness import robustness_section
 from hf_privacy.auditing.table import SignalTable
 from hf_privacy.auditing.vulnerability import save_vulnerability
 from hf_privacy.data import MembershipSplit, RepeatReport, TensorDataset, find_repeats
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
-from hf_privacy.recipe import AuditSettings
-from hf_privacy.references import ReferenceRun, reference_run
+from hf_privacy.recipe import AuditSettings, adversarial_inputs, curvature_settings
+from hf_privacy.references import audit_references
 from hf_privacy.reports import PrivacyReport
-from hf_privacy.signals import compute_signals
+from hf_privacy.signals import ADVERSARIAL_QUERY, compute_signals
 
 
 def audit(
@@ -56,7 +58,9 @@ def audit(
     shadow-trained classifier and modified entropy with thresholds per class. References are kept as signals in
     ``output_dir/private/references``: what is there is not trained again, and a store of another recipe is refused.
     Either depth takes ``extra_attacks``, and tries first to tell the split without the model. With ``canaries`` a
-    second model of the recipe is trained, for a lower bound of ε (see `canary_audit`).
+    second model of the recipe is trained, for a lower bound of ε (see `canary_audit`). With ``robustness`` target and
+    references are attacked each through itself, for accuracy under attack and membership attacks on the adversarial
+    inputs; with ``curvature`` the attacks that read the curvature of the loss are made too.
 
     Parameters
     ----------
@@ -124,13 +128,25 @@ def audit(
             f"extra_attacks hold quantile_regression and the population has {len(split.population)} examples: it is "
             f"fitted on them; set aside at least {FEWEST_CALIBRATION}, or none, to fit it on non-members"
         )
-    run = _reference_run(recipe_trainer, tensors, split, references_dir, options) if options.depth == "full" else None
+    attack = adversarial_inputs(
+        options,
+        model if recipe_trainer is None else recipe_trainer.model,
+        processor_of(trainer_or_model, recipe_trainer) if "pixel_values" in tensors.column_names else None,
+        tensors,
+    )
+    run = None
+    if options.depth == "full":
+        run = audit_references(
+            _required(recipe_trainer), tensors, split, references_dir, options=options, adversarial=attack
+        )
     canaries = _canary_audit(recipe_trainer, tensors, split, output_dir, options, show_progress)
 
     evaluated = tensors.subset(np.concatenate([split.pool, split.population]))
     started = time.perf_counter()
     pass_settings = {"batch_size": options.batch_size, "queries": options.queries}
-    target = compute_signals(model, evaluated, **pass_settings, progress=show_progress)
+    target = compute_signals(
+        model, evaluated, **pass_settings, curvature=curvature_settings(options), progress=show_progress
+    )
     base = None if base_model is None else compute_signals(base_model, evaluated, **pass_settings)
     table = SignalTable(
         target=target,
@@ -142,6 +158,10 @@ def audit(
     if options.blind_baseline:
         blind = blind_baseline(tensors, split, confidence=options.confidence)
     cost = {"signals_seconds": time.perf_counter() - started, "references_seconds": None}
+    attacked = adversarial = None
+    if attack is not None:
+        attacked = RobustnessPass(attack, evaluated, options, show_progress)
+        adversarial = attacked.adversarial_table(model, table)
     if run is not None:
         run.train(
             batch_size=options.batch_size,
@@ -151,11 +171,9 @@ def audit(
         )
         infos = [run.store.info(number) for number in range(run.plan.n_models)]
         cost["references_seconds"] = sum(info["training_seconds"] + info["signal_seconds"] for info in infos)
-        table = replace(
-            table,
-            references={name: run.store.read(name, query=None).swapaxes(0, 1) for name in target},
-            reference_membership=run.store.membership(),
-        )
+        table = with_references(table, run, queries=options.queries)
+        if adversarial is not None:
+            adversarial = with_references(adversarial, run, queries=[ADVERSARIAL_QUERY])
 
     def extras_of(number: int) -> dict[str, np.ndarray]:
         kept = None if run is None or not options.extra_attacks else run.kept_model(number)
@@ -165,6 +183,10 @@ def audit(
     names = [str(model.config.id2label[label]) for label in range(model.config.num_labels)]
     findings = attack_all(table, base, options, class_names=names, extras_of=extras_of)
     cost["attacks_seconds"] = time.perf_counter() - started
+    robustness = None
+    if attacked is not None and adversarial is not None:
+        models = attacked.attacked_models(model, table, adversarial, run)
+        robustness = robustness_section(models, attack=attacked.attack, options=options, seconds=attacked.seconds)
     report = assemble_report(
         table,
         findings,
@@ -176,6 +198,7 @@ def audit(
         repeats=repeats,
         run=run,
         blind=blind,
+        robustness=robustness,
         provenance=provenance or Provenance(),
         cost=cost,
     )
@@ -197,28 +220,13 @@ def audit_settings(settings: Mapping[str, Any]) -> AuditSettings:
     return options
 
 
-def _reference_run(
-    trainer: PrivacyTrainer | None,
-    tensors: TensorDataset,
-    split: MembershipSplit,
-    references_dir: Path,
-    options: AuditSettings,
-) -> ReferenceRun:
+def _required(trainer: PrivacyTrainer | None) -> PrivacyTrainer:
     if trainer is None:
         raise InputError(
             "a full audit of a saved model needs trainer: a PrivacyTrainer with the recipe the model was trained "
             "with, so that reference models mirror it; or use depth='quick'"
         )
-    return reference_run(
-        trainer,
-        tensors,
-        split,
-        references_dir,
-        n_models=options.references,
-        fraction=options.fraction,
-        seed=options.reference_seed,
-        queries=options.queries,
-    )
+    return trainer
 
 
 def _canary_audit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from hf_privacy.auditing.curvature import quick_curvature_scores, reference_curvature_scores
 from hf_privacy.auditing.extras import extra_scores
 from hf_privacy.auditing.scores import lira_scores, other_reference_scores, quick_scores
 from hf_privacy.auditing.table import SignalTable
@@ -39,12 +40,10 @@ def over_budgets(
         The report's ``budgets``: "n_targets", "confidence", and "attacks", a list of figures with "n_references", 0
         for attacks that use none. LiRA is there under every variance that the budget allows.
     """
-    figures = [
-        {"n_references": 0, **entry}
-        for entry in mean_figures(
-            [(table, quick_scores(table) + extra_scores(table)) for table in tables], fprs=fprs, confidence=confidence
-        )
+    quick_runs = [
+        (table, quick_scores(table) + quick_curvature_scores(table) + extra_scores(table)) for table in tables
     ]
+    figures = [{"n_references": 0, **entry} for entry in mean_figures(quick_runs, fprs=fprs, confidence=confidence)]
     for budget in sorted(set(budgets)):
         runs = []
         for table in tables:
@@ -52,7 +51,8 @@ def over_budgets(
             # Two references leave an example one value a side, and only the global variance is left.
             variances = ("pooled", "shrunk", "per_example", "global") if budget >= 4 else ("global",)
             scores = [score for name in variances for score in lira_scores(smaller, name, name=f"lira_{name}")]
-            runs.append((smaller, scores + other_reference_scores(smaller, gamma=gamma)))
+            scores += other_reference_scores(smaller, gamma=gamma) + reference_curvature_scores(smaller)
+            runs.append((smaller, scores))
         figures += [
             {"n_references": budget, **entry} for entry in mean_figures(runs, fprs=fprs, confidence=confidence)
         ]

@@ -12,7 +12,7 @@ from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedTokenizerB
 from hf_privacy.data import TensorDataset, encode_features, encode_images, encode_text
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
-from hf_privacy.models import load_saved_model
+from hf_privacy.models import load_image_processor, load_saved_model
 
 Target = PrivacyTrainer | torch.nn.Module | str | Path
 
@@ -69,6 +69,13 @@ def to_tensors(
     if kind == "text":
         return encode_text(dataset, processor, text_column=column, label_column=label_column)
     return encode_images(dataset, processor, image_column=column, label_column=label_column)
+
+
+def processor_of(target: Target, trainer: PrivacyTrainer | None) -> Any:
+    """The image processor the data went through: the trainer's, or that of the folder; None for a bare model."""
+    if trainer is not None and trainer.processing_class is not None:
+        return trainer.processing_class
+    return load_image_processor(target) if isinstance(target, (str, Path)) else None
 
 
 def _kind(feature: Any) -> str:

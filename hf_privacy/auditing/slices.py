@@ -1,4 +1,4 @@
-"""Where the leakage sits: by class, and by how much models memorize an example."""
+"""Where the leakage sits: in which groups of examples, such as the classes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from hf_privacy.auditing.table import AttackScores, SignalTable
-from hf_privacy.memorization import BIN_EDGES, feldman_zhang, memorization_bin
 from hf_privacy.statistics import clopper_pearson, summarize
 from hf_privacy.statistics.roc import roc_counts
 
 # A group with fewer members would say too much about each of them.
-_FEWEST = 20
-_FPR = 0.01
+FEWEST = 20
+FPR = 0.01
 
 
 def class_slices(
@@ -30,33 +29,6 @@ def class_slices(
     assert table.labels is not None
     groups = over_groups(table, attack, table.labels[: table.n_pool], confidence=confidence)
     return [{"class": class_names[label], "attack": attack.name, **figures} for label, figures in groups.items()]
-
-
-def memorization_slices(table: SignalTable, attack: AttackScores, *, confidence: float) -> list[dict[str, Any]]:
-    """Leakage of one attack for each memorization bin, by scores from the reference models.
-
-    Scores come from the references alone, so the target's membership plays no part in them.
-
-    Returns
-    -------
-    list of dict
-        "memorization_from", "memorization_to", "attack", and what `over_groups` gives.
-    """
-    assert table.references is not None
-    assert table.reference_membership is not None
-    n = table.n_pool
-    scores = feldman_zhang(table.references["correct"][0][:, :n], table.reference_membership[:, :n])
-    bounds = (-1.0, *BIN_EDGES, 1.0)
-    groups = over_groups(table, attack, memorization_bin(scores), confidence=confidence)
-    return [
-        {
-            "memorization_from": bounds[number],
-            "memorization_to": bounds[number + 1],
-            "attack": attack.name,
-            **figures,
-        }
-        for number, figures in groups.items()
-    ]
 
 
 def over_groups(
@@ -78,13 +50,13 @@ def over_groups(
         share of its members above the one threshold whose false positive rate over **all** non-members is not above
         "fpr", 1 %, as an attacker who does not know the groups would set it; absent where 1 % is not resolved.
     """
-    threshold = _threshold(attack.scores, table.membership)
+    threshold = threshold_at_fpr(attack.scores, table.membership)
     figures = {}
     for group in np.unique(groups):
         inside = groups == group
         members = inside & table.membership
         n_members, n_nonmembers = int(members.sum()), int(inside.sum() - members.sum())
-        if min(n_members, n_nonmembers) < _FEWEST:
+        if min(n_members, n_nonmembers) < FEWEST:
             continue
         summary = summarize(attack.scores[inside], table.membership[inside], fprs=(), confidence=confidence)
         kept = ("auc", "auc_low", "auc_high", "n_members", "n_nonmembers", "confidence")
@@ -92,14 +64,14 @@ def over_groups(
         if threshold is not None:
             found = int((attack.scores[members] >= threshold).sum())
             low, high = clopper_pearson(found, n_members, confidence=confidence)
-            figures[int(group)] |= {"fpr": _FPR, "tpr": found / n_members, "tpr_low": low, "tpr_high": high}
+            figures[int(group)] |= {"fpr": FPR, "tpr": found / n_members, "tpr_low": low, "tpr_high": high}
     return figures
 
 
-def _threshold(scores: np.ndarray, membership: np.ndarray) -> float | None:
-    """The lowest threshold whose false positive rate is not above 1 %; None where that cannot be resolved."""
+def threshold_at_fpr(scores: np.ndarray, membership: np.ndarray) -> float | None:
+    """The lowest threshold whose false positive rate is not above `FPR`; None where that cannot be resolved."""
     false_positives, _, thresholds = roc_counts(scores, membership)
-    allowed = int(np.floor(false_positives[-1] * _FPR * (1 + 1e-12)))
+    allowed = int(np.floor(false_positives[-1] * FPR * (1 + 1e-12)))
     if allowed < 1:
         return None
     return float(thresholds[np.searchsorted(false_positives, allowed, side="right") - 1])

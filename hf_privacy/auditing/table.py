@@ -44,12 +44,13 @@ class SignalTable:
     Attributes
     ----------
     target : dict of str to float64 [Q, N + Z]
+        Of clean queries only, or of the adversarial one alone: an average over queries never mixes the two.
     membership : bool [N]
         The target's members in the pool.
     labels : int [N + Z], optional
         Classes, for thresholds and slices per class.
     references : dict of str to float64 [Q, K, N + Z], optional
-        Every signal of `hf_privacy.signals.SIGNAL_NAMES`.
+        Every signal of ``target``, on the same queries.
     reference_membership : bool [K, N + Z], optional
     extras : dict of str to array, optional
         What further passes over the target gave, see `hf_privacy.auditing.extras`.

@@ -101,7 +101,7 @@ def mean_figures(
     return figures
 
 
-def mean_interval(values: list[float], *, confidence: float = 0.95) -> dict[str, float]:
+def mean_interval(values: list[float], *, confidence: float = 0.95) -> dict[str, Any]:
     """Mean of repeated figures and its Student t interval.
 
     Parameters
@@ -113,7 +113,8 @@ def mean_interval(values: list[float], *, confidence: float = 0.95) -> dict[str,
     Returns
     -------
     dict
-        "mean", "low", "high", not cut to [0, 1].
+        "mean", "low", "high", not cut to [0, 1], and the "values" themselves: differences between two recipes that
+        share their targets' splits rest on pairs of them.
 
     Examples
     --------
@@ -123,4 +124,4 @@ def mean_interval(values: list[float], *, confidence: float = 0.95) -> dict[str,
     array = np.asarray(values, dtype=np.float64)
     mean = float(array.mean())
     half = float(stats.t.ppf((1 + confidence) / 2, len(array) - 1) * array.std(ddof=1) / np.sqrt(len(array)))
-    return {"mean": mean, "low": mean - half, "high": mean + half}
+    return {"mean": mean, "low": mean - half, "high": mean + half, "values": array.tolist()}

@@ -23,6 +23,8 @@ COMMANDS = {
     "env": "Print the versions a bug report needs.",
 }
 
+CURVATURE_VECTORS = "10"  # as in the paper
+
 RECIPE_HELP = """\
 A recipe is a YAML file with the sections model, data, training, audit and push; see recipes/ for examples.
 Every key can be set on the command line, which wins over the file:
@@ -95,7 +97,7 @@ def parse(arguments: list[str]) -> tuple[Callable[[Options], int], Options]:
     if known.command is None:
         parser.print_help()
         raise SystemExit(2)
-    flags = {k: v for k, v in vars(known).items() if k not in ("command", "config", "folder", "canaries")}
+    flags = {k: v for k, v in vars(known).items() if k not in ("command", "config", "folder", "canaries", "curvature")}
     options = Options(
         config=getattr(known, "config", None),
         folder=getattr(known, "folder", None),
@@ -104,6 +106,8 @@ def parse(arguments: list[str]) -> tuple[Callable[[Options], int], Options]:
     )
     if getattr(known, "canaries", None) is not None:
         options.overrides["audit.canaries"] = known.canaries
+    if getattr(known, "curvature", False):
+        options.overrides.setdefault("audit.curvature", CURVATURE_VECTORS)
     return import_module(f"hf_privacy.cli.{known.command}").run, options
 
 
@@ -143,6 +147,11 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
             command.add_argument(
                 "--canaries", metavar="M", help="also bound ε from below with M canaries (or audit.canaries)"
+            )
+            command.add_argument(
+                "--curvature",
+                action="store_true",
+                help=f"also attack by input curvature, with {CURVATURE_VECTORS} vectors (or audit.curvature)",
             )
         if name == "metrics":
             _add_metrics_arguments(command)

@@ -59,20 +59,17 @@ def _work(recipe: Recipe) -> None:
     """Train references into the store until it is whole; the main process makes the report."""
     from transformers.utils import logging
 
-    from hf_privacy.references import reference_run
+    from hf_privacy.references import audit_references
 
     logging.disable_progress_bar()
     folder, experiment = _trained(recipe, with_repeats=False)
     options = recipe.audit
-    reference_run(
+    audit_references(
         experiment.trainer(output_dir=folder.private),
         experiment.dataset,
         experiment.split,
         folder.private / "references",
-        n_models=options.references,
-        fraction=options.fraction,
-        seed=options.reference_seed,
-        queries=options.queries,
+        options=options,
     ).train(batch_size=options.batch_size, keep_weights=options.keep_weights)
 
 

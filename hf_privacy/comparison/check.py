@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from hf_privacy.comparison.experiments import Experiments
@@ -10,9 +11,9 @@ from hf_privacy.comparison.plan import Cell, Comparison
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.critical_weight_checks import check_run
 from hf_privacy.errors import InputError
-from hf_privacy.recipe import training_arguments
+from hf_privacy.recipe import AuditSettings, training_arguments
 from hf_privacy.recipe.config import unknown_key
-from hf_privacy.references import ReferenceRun, reference_run, require_cloneable
+from hf_privacy.references import ReferenceRun, audit_references, require_cloneable
 from hf_privacy.reports.plots import SCORE_LABELS
 from hf_privacy.signals.store import METADATA_FILE
 
@@ -48,10 +49,13 @@ def check_comparison(comparison: Comparison, experiments: Experiments) -> None:
                     check_run(
                         rewind.settings, trainer.args, trainer.model, trainer.train_dataset, rewind.reference_dataset
                     )
-                stores = [comparison.references_dir(name), comparison.defended_references_dir(name)]
-                for store in stores:
+                stores = {
+                    comparison.references_dir(name): references_of,
+                    comparison.defended_references_dir(name): defended_references_of,
+                }
+                for store, run_of in stores.items():
                     if (store / METADATA_FILE).is_file():
-                        references_of(cell, experiments, store, trainer=trainer)
+                        run_of(cell, experiments, store, trainer=trainer)
             except InputError as error:
                 raise InputError(f"defence {name!r}: {error}") from error
 
@@ -61,13 +65,26 @@ def references_of(
 ) -> ReferenceRun:
     """The references of a cell's defence, in the store they belong in: the same for each of its seeds."""
     experiment, options = experiments.of(cell.recipe), cell.recipe.audit
-    return reference_run(
+    return audit_references(
         trainer or experiment.trainer(output_dir=cell.folder.private),
         experiment.dataset,
         experiment.split,
         store,
-        n_models=options.references,
-        fraction=options.fraction,
-        seed=options.reference_seed,
-        queries=options.queries,
+        options=options,
     )
+
+
+def defended_references_of(
+    cell: Cell, experiments: Experiments, store: Path, *, trainer: PrivacyTrainer
+) -> ReferenceRun:
+    """The store of the same references behind a prediction-time part, through which no gradients lead.
+
+    It therefore holds clean queries alone, whatever robustness and curvature the plain outputs are audited for.
+    """
+    experiment, options = experiments.of(cell.recipe), outputs_only(cell.recipe.audit)
+    return audit_references(trainer, experiment.dataset, experiment.split, store, options=options)
+
+
+def outputs_only(options: AuditSettings) -> AuditSettings:
+    """The settings without what needs the gradients of a model."""
+    return replace(options, robustness=None, curvature=0)

@@ -13,7 +13,7 @@ from dataclasses import asdict
 import torch
 
 from hf_privacy.auditing import audit, provenance
-from hf_privacy.comparison.check import references_of
+from hf_privacy.comparison.check import defended_references_of, outputs_only, references_of
 from hf_privacy.comparison.experiments import Experiments
 from hf_privacy.comparison.plan import Cell, Comparison
 from hf_privacy.data import TensorDataset
@@ -49,7 +49,8 @@ def collect_defended_signals(comparison: Comparison, cell: Cell, experiments: Ex
         If a reference's weights are gone and its defended signals are not there.
     """
     plain = references_of(cell, experiments, comparison.references_dir(cell.name))
-    run = references_of(cell, experiments, comparison.defended_references_dir(cell.name), trainer=plain.trainer)
+    store = comparison.defended_references_dir(cell.name)
+    run = defended_references_of(cell, experiments, store, trainer=plain.trainer)
     options, done = cell.recipe.audit, 0
     for number in range(run.plan.n_models):
         with run.store.claim(number) as mine:
@@ -65,7 +66,9 @@ def collect_defended_signals(comparison: Comparison, cell: Cell, experiments: Ex
             members = run.train_pool.subset(run.plan.training_indices(number))
             seed = run.plan.model_seed(number)
             view = _defended(model, members, n_random_inputs=run.trainer.args.n_random_inputs, seed=seed)
-            signals = compute_signals(view, run.audit_dataset, batch_size=options.batch_size, queries=options.queries)
+            signals = compute_signals(
+                view, run.audit_dataset, batch_size=options.batch_size, queries=run.store.queries
+            )
             (membership,) = plain.store.membership(models=[number])
             info = {"seed": seed, "training_seconds": 0.0, "signal_seconds": time.perf_counter() - started}
             run.store.write(number, signals, membership, info=info)
@@ -92,7 +95,7 @@ def audit_defended_outputs(comparison: Comparison, cell: Cell, experiment: Exper
         ),
         references_dir=comparison.defended_references_dir(cell.name),
         show_progress=False,
-        **{**asdict(cell.recipe.audit), "canaries": 0, "canary_guesses": None},
+        **{**asdict(outputs_only(cell.recipe.audit)), "canaries": 0, "canary_guesses": None},
     )
 
 

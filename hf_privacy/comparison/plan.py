@@ -41,6 +41,9 @@ class Entry:
         Merged into the base recipe's sections.
     critical_weight_rewind : dict, optional
         Arguments of the callback that goes with the defence.
+    host : str, optional
+        The entry this one builds on and is set against. By default the baseline; for weight rewinding the entry that
+        is the same without it.
     """
 
     defense: str | None = None
@@ -48,6 +51,7 @@ class Entry:
     model: dict = field(default_factory=dict)
     training: dict = field(default_factory=dict)
     critical_weight_rewind: dict | None = None
+    host: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,9 @@ class Comparison:
     name : str, optional
         Of the comparison, in its table and plot.
     seeds : list of int
-        At least 2: one training gives no interval.
+        At least 2, since one training gives no interval; or a single one with ``audit.targets`` of at least 2 in the
+        recipe: then means and intervals are over the targets of that audit, the further ones taken from the
+        reference models.
     overrides : dict
         Sections and keys of the recipe for all defences.
     attacks : list of str
@@ -156,8 +162,11 @@ class Comparison:
             raise InputError("defenses is empty: name at least one, such as none: {}")
         if any(isinstance(seed, bool) or not isinstance(seed, int) or seed < 0 for seed in self.seeds):
             raise InputError(f"seeds is {self.seeds}: pass whole numbers of at least 0")
-        if len(set(self.seeds)) != len(self.seeds) or len(self.seeds) < 2:
-            raise InputError(f"seeds is {self.seeds}: pass at least 2 different ones, since one gives no interval")
+        if len(set(self.seeds)) != len(self.seeds) or not self.seeds or (len(self.seeds) == 1 and not self.by_targets):
+            raise InputError(
+                f"seeds is {self.seeds}: pass at least 2 different ones, since one gives no interval, or one with "
+                "overrides.audit.targets of at least 2"
+            )
         if not self.attacks or any(not isinstance(attack, str) for attack in self.attacks):
             raise InputError(f"attacks is {self.attacks}: name at least one, such as lira")
         if self.workers is not None and self.workers < 1:
@@ -170,6 +179,9 @@ class Comparison:
                 raise InputError(f"defence {name!r} is no name for a folder: use letters, digits, _, + and -")
             if name == PRIVATE:
                 raise InputError(f"defence {name!r} has the name of the comparison's private folder: choose another")
+            if entry.host is not None and (entry.host not in self.defenses or entry.host == name):
+                others = ", ".join(other for other in self.defenses if other != name)
+                raise InputError(f"host of defence {name!r} is {entry.host!r}: name another of them, {others}")
             if "seed" in entry.training:
                 raise InputError(f"training.seed of defence {name!r} is set: seeds are set by seeds")
             self._check_audit(self.cells(name)[0])
@@ -180,6 +192,15 @@ class Comparison:
             raise InputError(f"audit.depth is {audit.depth!r}: a comparison rests on reference models; use 'full'")
         if not any(abs(fpr - self.fpr) < 1e-12 for fpr in audit.fprs):
             raise InputError(f"fpr is {self.fpr} and audit.fprs is {audit.fprs}: add it there")
+
+    @property
+    def by_targets(self) -> bool:
+        """Whether means are over the targets of one audit, and not over seeds."""
+        return len(self.seeds) == 1 and self._n_targets() >= 2
+
+    def _n_targets(self) -> int:
+        targets = (_merged(self.recipe, self.overrides).get("audit") or {}).get("targets", 1)
+        return targets if isinstance(targets, int) else 1  # what is no number is refused with the recipe
 
     def cells(self, name: str) -> list[Cell]:
         """The trainings of one defence, one a seed, with their whole recipes."""
@@ -202,7 +223,9 @@ class Comparison:
         return self._defense_of(name) in _HAS_OUTPUT_DEFENSE
 
     def host_of(self, name: str) -> str | None:
-        """For an entry with critical-weight rewinding, the entry that is the same without it, if there is one."""
+        """The entry this one builds on: as named, or for weight rewinding the entry that is the same without it."""
+        if self.defenses[name].host is not None:
+            return self.defenses[name].host
         if self.defenses[name].critical_weight_rewind is None:
             return None
         return next((other for other in self.defenses if self._is_host(other, name)), None)
@@ -238,8 +261,8 @@ class Comparison:
             # The adaptive attack: hidden scores do not hide the label.
             extras.append("label_only")
         audit["extra_attacks"] = list(dict.fromkeys([*(audit.get("extra_attacks") or []), *extras]))
-        # Several targets, and budgets over them, belong to a single audit: here are the seeds.
-        audit |= {"targets": 1, "budgets": []}
+        # Several targets, and budgets over them, belong to a single audit: several seeds take their place.
+        audit |= {"targets": self._n_targets() if self.by_targets else 1, "budgets": []}
         values |= {
             "name": self.name or values.get("name"),
             "output_dir": str(Path(self.output_dir) / name / f"seed_{seed}"),

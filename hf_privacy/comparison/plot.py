@@ -10,26 +10,41 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
+from hf_privacy.comparison.cells import attack_title, how_many, robust_columns, robust_figure, row_title
 from hf_privacy.comparison.labels import place_labels
-from hf_privacy.comparison.markdown import attack_title, row_title
+from hf_privacy.comparison.robust import CLEAN
 from hf_privacy.reports.explain import percent
 from hf_privacy.reports.plots import COLOURS, our_style
+from hf_privacy.reports.titles import epsilon_text, norm_title
 
 _GUESSING = "#8A8A8A"
 _PLAIN, _REWOUND = "o", "D"
 
 
+def robust_attack(table: dict[str, Any]) -> str | None:
+    """Name the adversarial attack that most rows have a mean under; PGD before AutoAttack where as many have."""
+    names = [name for name, _ in robust_columns(table)]
+    if not names:
+        return None
+    found = {name: [robust_figure(row, name) for row in table["rows"]] for name in names}
+    # One model's own accuracy, which says what it is over, is no mean.
+    return max(names, key=lambda name: sum(figure is not None and "over" not in figure for figure in found[name]))
+
+
 @our_style()
-def comparison_figure(table: dict[str, Any]) -> Figure:
+def comparison_figure(table: dict[str, Any], *, across: str = CLEAN) -> Figure:
     """Draw AUC, and TPR where it is resolved, of the first attack against the accuracy on non-members.
 
-    Every row of the table is a point with its intervals over the seeds, named beside it. A defence with weight
-    rewinding has its host's colour, and an arrow leads there from the host. Lower and further right is better.
+    Every row of the table is a point with its intervals, named beside it. What is built on another defence, such as
+    weight rewinding, has its host's colour, and an arrow leads there from the host. Lower and further right is better.
 
     Parameters
     ----------
     table : dict
         Of `comparison_table`.
+    across : str
+        Accuracy on clean inputs, or the name of an adversarial attack ("pgd", "autoattack"): accuracy under it. Rows
+        without it are left out.
 
     Returns
     -------
@@ -37,21 +52,27 @@ def comparison_figure(table: dict[str, Any]) -> Figure:
     """
     attack = table["attacks"][0]
     name = attack_title(attack, table["rows"])
-    rows = [row for row in table["rows"] if attack in row["attacks"]]
+    rows = [
+        {**row, "accuracy": accuracy}
+        for row in table["rows"]
+        if attack in row["attacks"] and (accuracy := _across(row, across)) is not None
+    ]
     with_rates = any(row["attacks"][attack]["tpr"] for row in rows)
     panels = [("auc", f"{name} AUC", 0.5)]
     if with_rates:
         panels.append(("tpr", f"{name} TPR at {percent(table['fpr'])} FPR", table["fpr"]))
     figure = Figure(figsize=(6.4 * len(panels), 5.4), layout="constrained", facecolor="white")
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
-    figure.suptitle(table["name"] or "Privacy against utility", x=0.01, ha="left", fontsize=12)
+    heading = "Privacy against utility" if across == CLEAN else "Privacy against robustness"
+    figure.suptitle(table["name"] or heading, x=0.01, ha="left", fontsize=12)
     figure.legend(
         handles=_key(rows), loc="outside lower left", ncols=3, fontsize=8.5, frameon=False, handletextpad=0.3,
-        title=f"Mean over {len(table['seeds'])} seeds with {percent(table['confidence'])} intervals; lower and "
+        title=f"Mean over {how_many(table)} with {percent(table['confidence'])} intervals; lower and "
         "further right is better", title_fontsize=8.5, alignment="left",
     )  # fmt: skip
     for axes, (measure, label, guess) in zip(grid, panels, strict=True):
         _panel(axes, rows, attack, measure=measure, label=label, guess=guess)
+        axes.set_xlabel(_axis_label(table, across))
     # Labels come last: where they go depends on where everything else is.
     figure.draw_without_rendering()
     for axes, (measure, _, _) in zip(grid, panels, strict=True):
@@ -64,6 +85,18 @@ def comparison_figure(table: dict[str, Any]) -> Figure:
             lines=_lines(rows, attack, measure),
         )
     return figure
+
+
+def _across(row: dict[str, Any], across: str) -> dict[str, Any] | None:
+    return row["accuracy"] if across == CLEAN else robust_figure(row, across)
+
+
+def _axis_label(table: dict[str, Any], across: str) -> str:
+    if across == CLEAN:
+        return "accuracy on non-members"
+    made = next(row["robustness"] for row in table["rows"] if robust_figure(row, across))
+    title = made["accuracies"][across]["title"]
+    return f"robust accuracy on non-members ({title}, {norm_title(made['norm'])}, ε = {epsilon_text(made)})"
 
 
 def _panel(axes: Axes, rows: Sequence[dict[str, Any]], attack: str, *, measure: str, label: str, guess: float) -> None:
@@ -79,7 +112,7 @@ def _panel(axes: Axes, rows: Sequence[dict[str, Any]], attack: str, *, measure: 
         colour = _colour(row, rows)
         axes.errorbar(
             accuracy["mean"], leakage["mean"], xerr=_reach(accuracy), yerr=_reach(leakage), color=colour,
-            marker=_REWOUND if row["critical_weight_rewind"] is not None else _PLAIN, markersize=6.5,
+            marker=_REWOUND if _is_built_on(row) else _PLAIN, markersize=6.5,
             markerfacecolor="white" if row["outputs"] == "defended" else colour, markeredgecolor=colour,
             elinewidth=0.9, capsize=2, ecolor=(colour, 0.55), zorder=3,
         )  # fmt: skip
@@ -98,7 +131,6 @@ def _panel(axes: Axes, rows: Sequence[dict[str, Any]], attack: str, *, measure: 
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(max(share, 0.0))))
     if measure == "tpr":
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(max(share, 0.0))))
-    axes.set_xlabel("accuracy on non-members")
     axes.set_title(label, loc="left", fontsize=11)
     axes.grid(which="major", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -141,22 +173,28 @@ def _reach(figure: dict[str, Any]) -> list[list[float]]:
 
 
 def _colour(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
-    """One for each defence without weight rewinding, shared by what is built on it."""
+    """One for each defence that stands alone, shared by what is built on it."""
     families = list(dict.fromkeys(other["host"] or other["name"] for other in rows))
     undefended = [other["name"] for other in rows if other["defense"] == "none"]
     # Black for the baseline, which the others are seen against.
     families.sort(key=lambda name: name not in undefended[:1])
-    palette = ("#000000", *(colour for colour in COLOURS if colour != "#000000"))
-    return palette[families.index(row["host"] or row["name"]) % len(palette)]
+    others = [colour for colour in COLOURS if colour != "#000000"]
+    place = families.index(row["host"] or row["name"])
+    return "#000000" if place == 0 else others[(place - 1) % len(others)]
+
+
+def _is_built_on(row: dict[str, Any]) -> bool:
+    return row["critical_weight_rewind"] is not None or row["host"] is not None
 
 
 def _key(rows: Sequence[dict[str, Any]]) -> list[Line2D]:
     style: dict[str, Any] = {"linestyle": "", "color": "#333333", "markersize": 6.5}
     key = [Line2D([], [], marker=_PLAIN, label="defence", **style)]
-    if any(row["critical_weight_rewind"] is not None for row in rows):
-        key.append(
-            Line2D([], [], marker=_REWOUND, label="with critical-weight rewinding (arrow: from its host)", **style)
-        )
+    built = [row for row in rows if _is_built_on(row)]
+    if built:
+        rewound = all(row["critical_weight_rewind"] is not None for row in built)
+        what = "with critical-weight rewinding" if rewound else "built on another"
+        key.append(Line2D([], [], marker=_REWOUND, label=f"{what} (arrow: from its host)", **style))
     if any(row["outputs"] == "defended" for row in rows):
         key.append(Line2D([], [], marker=_PLAIN, markerfacecolor="white", label="defended outputs", **style))
     return key

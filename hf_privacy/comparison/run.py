@@ -17,7 +17,7 @@ from hf_privacy.comparison.defended import audit_defended_outputs, collect_defen
 from hf_privacy.comparison.experiments import Experiments
 from hf_privacy.comparison.plan import Cell, Comparison
 from hf_privacy.errors import InputError
-from hf_privacy.references import ReferenceRun, train_references
+from hf_privacy.references import ReferenceRun
 from hf_privacy.signals import SignalStore
 from hf_privacy.signals.store import METADATA_FILE
 
@@ -146,13 +146,7 @@ def _train_references(
 ) -> bool:
     options, run = cell.recipe.audit, references()
     started = time.perf_counter()
-    trained = train_references(
-        run.trainer,
-        run.train_pool,
-        run.audit_dataset,
-        run.plan,
-        run.store,
-        queries=options.queries,
+    trained = run.train_missing(
         batch_size=options.batch_size,
         # What a prediction-time defence gives out is computed from them afterwards.
         keep_weights=options.keep_weights or comparison.defends_outputs(cell.name),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from transformers import TrainingArguments
 
+from hf_privacy.defenses.robust_evaluation import eval_attack_settings
 from hf_privacy.errors import InputError
 
 
@@ -33,14 +34,18 @@ class PrivacyConfig(TrainingArguments):
         Release budget: for each false positive rate, the highest true positive rate allowed (upper end likewise).
     allow_unaudited : bool, default False
         Lets a push without a report through; the card then says so.
+    eval_attack : dict, optional
+        `evaluate` also attacks: ``{"epsilon": 8 / 255}`` adds the accuracy under PGD-20 as ``eval_robust_accuracy``.
+        Keys, defaults and units are those of :func:`~hf_privacy.defenses.robust_evaluation.eval_attack_settings`; on
+        a command line it is JSON.
     logging_nan_inf_filter : bool, default False
         A loss that is not a number is shown, not replaced.
 
     Raises
     ------
     InputError
-        If a token is passed (it would be saved in clear with the arguments), a checkpoint push is asked for, or a
-        budget is no rate.
+        If a token is passed (it would be saved in clear with the arguments), a checkpoint push is asked for, a budget
+        is no rate, or an attack is no attack.
 
     Examples
     --------
@@ -60,6 +65,9 @@ class PrivacyConfig(TrainingArguments):
         default=None, metadata={"help": "Refuse a push above these true positive rates, by false positive rate."}
     )
     allow_unaudited: bool = field(default=False, metadata={"help": "Push without a report; the card says so."})
+    eval_attack: dict | str | None = field(
+        default=None, metadata={"help": 'Attack what is evaluated, e.g. \'{"epsilon": 0.03, "n_steps": 20}\'.'}
+    )
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Hide losses that are not numbers."})
 
     def __post_init__(self) -> None:
@@ -79,6 +87,8 @@ class PrivacyConfig(TrainingArguments):
             raise InputError(f"max_auc is {self.max_auc}: pass a number in [0, 1]")
         if self.max_tpr_at_fpr is not None:
             self.max_tpr_at_fpr = _tpr_budget(self.max_tpr_at_fpr)
+        if self.eval_attack is not None:
+            self.eval_attack = eval_attack_settings(self.eval_attack)
         super().__post_init__()
 
 

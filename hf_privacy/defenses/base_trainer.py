@@ -17,6 +17,7 @@ from hf_privacy.data import TensorDataset, collate_batch
 from hf_privacy.defenses.base_config import PrivacyConfig
 from hf_privacy.defenses.batch_sampler import MembershipBatchSampler
 from hf_privacy.defenses.publishing import PublishingMixin
+from hf_privacy.defenses.robust_evaluation import RobustEvaluationMixin
 from hf_privacy.defenses.saving import SavingMixin
 from hf_privacy.defenses.second_phase import SecondPhaseMixin
 from hf_privacy.defenses.weight_motion import WeightMotionCallback
@@ -39,7 +40,7 @@ def _refuse_iterable(dataset: Any) -> None:
         raise InputError("train_dataset is iterable: membership needs a dataset with a length and indices")
 
 
-class PrivacyTrainer(SecondPhaseMixin, SavingMixin, PublishingMixin, Trainer):
+class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, PublishingMixin, Trainer):
     """A `Trainer` whose model can be audited: the baseline without a defence, and the base of every defence.
 
     What it does beyond `transformers.Trainer`:
@@ -47,7 +48,8 @@ class PrivacyTrainer(SecondPhaseMixin, SavingMixin, PublishingMixin, Trainer):
     - the loss is computed here, from logits and labels, as the mean over all examples of an optimizer step: the same
       gradient for 8 × 1 and 2 × 4 (batch × accumulation), for one process and many, for every architecture (the stock
       Trainer's gradient is 4 times too large at 4 accumulation steps for BERT and others, transformers#47688);
-    - evaluation always uses the plain cross-entropy, whatever is trained on;
+    - evaluation always uses the plain cross-entropy, whatever is trained on, and attacks too where
+      ``args.eval_attack`` asks for it (`RobustEvaluationMixin`);
     - each example is drawn exactly once an epoch, on any number of processes (`MembershipBatchSampler`);
     - training that moves no weight stops (`WeightMotionCallback`);
     - nothing that is saved holds a token or a pickle of the arguments;
@@ -143,6 +145,7 @@ class PrivacyTrainer(SecondPhaseMixin, SavingMixin, PublishingMixin, Trainer):
         )
         # Kept False so that no version of the Trainer hands the scaling to the model.
         self.model_accepts_loss_kwargs = False
+        self.prepare_eval_attacks()
 
     # ---- the loss ----
 

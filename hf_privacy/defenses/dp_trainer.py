@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +18,12 @@ from hf_privacy.defenses.base_config import PrivacyConfig
 from hf_privacy.defenses.base_trainer import PrivacyTrainer
 from hf_privacy.defenses.dp_accounting import PrivacyLedger, epsilon_of, noise_multiplier_for, steps_within
 from hf_privacy.defenses.dp_config import DPConfig
-from hf_privacy.defenses.per_sample_gradients import ClippedSum, check_private, clipped_gradients
+from hf_privacy.defenses.per_sample_gradients import (
+    ClippedSum,
+    check_private,
+    clipped_gradients,
+    cross_entropies,
+)
 from hf_privacy.defenses.poisson_sampler import PoissonBatchSampler
 from hf_privacy.errors import InputError
 
@@ -180,6 +186,13 @@ class DPTrainer(PrivacyTrainer):
 
     # ---- training ----
 
+    def private_losses(self, call: Callable[..., Any], batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The loss of each example of a batch, [B]; no example's may depend on another's, nor on the batch.
+
+        ``call`` is the model, or stands in for it with other weights.
+        """
+        return cross_entropies(call, batch)
+
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
         """Train with hooks on the model, which leave it again whatever happens."""
         check_private(self.model)
@@ -192,7 +205,7 @@ class DPTrainer(PrivacyTrainer):
         self._sums = None
         self._checked = False
         way, max_norm = self.args.per_sample_gradients, self.args.max_grad_norm
-        with clipped_gradients(self.model, way, max_norm=max_norm) as clipped_sum:
+        with clipped_gradients(self.model, way, max_norm=max_norm, losses=self.private_losses) as clipped_sum:
             self._clipped_sum = clipped_sum
             try:
                 return super()._inner_training_loop(*args, **kwargs)

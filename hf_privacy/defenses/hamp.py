@@ -13,7 +13,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
-from hf_privacy.signals import evaluation_mode
+from hf_privacy.models import evaluation_mode
 
 SCORES_FILE = "hamp_random_scores.safetensors"
 

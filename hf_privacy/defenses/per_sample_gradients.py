@@ -20,6 +20,8 @@ from torch.nn import functional as F
 from hf_privacy.errors import InputError
 
 PER_SAMPLE_GRADIENTS = ("functional", "hooks", "ghost")
+# From a model to call and a batch to the loss of each example; see `cross_entropies`.
+Losses = Callable[[Callable[..., Any], dict[str, torch.Tensor]], torch.Tensor]
 # Per-sample gradients held at a time: what a CPU's cache is good for, and what a GPU has to spare.
 _CPU_BYTES, _GPU_BYTES = 16 * 2**20, 2 * 2**30
 # Modules whose output for one example depends on its batch-mates, or whose buffers remember them.
@@ -52,10 +54,11 @@ def check_private(model: torch.nn.Module) -> None:
 class ClippedSum:
     """Gives a batch's clipped sum; made by `clipped_gradients`."""
 
-    def __init__(self, model: torch.nn.Module, way: str, max_norm: float, hooks: Any = None) -> None:
+    def __init__(self, model: torch.nn.Module, way: str, max_norm: float, losses: Losses, hooks: Any = None) -> None:
         self.model = model
         self.way = way
         self.max_norm = max_norm
+        self._losses = losses
         self._hooks = hooks
 
     def __call__(self, batch: dict[str, torch.Tensor]) -> tuple[list[torch.Tensor | None], torch.Tensor]:
@@ -73,17 +76,30 @@ class ClippedSum:
         losses : tensor [B]
         """
         if self.way == "functional":
-            return _by_vmap(self.model, batch, self.max_norm)
+            return _by_vmap(self.model, batch, self.max_norm, self._losses)
         by = _by_hooks if self.way == "hooks" else _by_ghost
         try:
             with warnings.catch_warnings():
                 # The first layer's input has no gradient, and need not have one.
                 warnings.filterwarnings("ignore", message="Full backward hook is firing")
-                return by(self.model, batch, self.max_norm, self._hooks)
+                return by(self.model, batch, self.max_norm, self._losses, self._hooks)
         except (ValueError, RuntimeError) as error:
             if isinstance(error, (InputError, torch.OutOfMemoryError)):
                 raise
             raise _cannot_follow(self.way, str(error)) from error
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside, passes through the model leave nothing behind for the clipped sum."""
+        if self._hooks is not None:
+            self._hooks.disable_hooks()
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Full backward hook is firing")
+                yield
+        finally:
+            if self._hooks is not None:
+                self._hooks.enable_hooks()
 
     def check(self, batch: dict[str, torch.Tensor]) -> None:
         """Hold the clipped sum against one backward pass an example, on up to four examples and without dropout.
@@ -99,13 +115,8 @@ class ClippedSum:
         for module in modes:
             module.training = any(weight.requires_grad for weight in module.parameters(recurse=False))
         try:
-            if self._hooks is not None:
-                self._hooks.disable_hooks()
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Full backward hook is firing")
-                expected = clipped_sum_by_loop(self.model, few, max_norm=self.max_norm)
-            if self._hooks is not None:
-                self._hooks.enable_hooks()
+            with self.paused():
+                expected = clipped_sum_by_loop(self.model, few, max_norm=self.max_norm, losses=self._losses)
             found, _ = self(few)
         finally:
             for module, mode in modes.items():
@@ -118,7 +129,9 @@ class ClippedSum:
 
 
 @contextmanager
-def clipped_gradients(model: torch.nn.Module, way: str, *, max_norm: float) -> Iterator[ClippedSum]:
+def clipped_gradients(
+    model: torch.nn.Module, way: str, *, max_norm: float, losses: Losses | None = None
+) -> Iterator[ClippedSum]:
     """A `ClippedSum`, with the hooks it needs on the model while the block runs.
 
     Parameters
@@ -127,14 +140,17 @@ def clipped_gradients(model: torch.nn.Module, way: str, *, max_norm: float) -> I
     way : "functional", "hooks" or "ghost"
     max_norm : float
         Norm that each example's gradient is clipped to.
+    losses : callable, optional
+        The loss of each example, of nothing but that example and the weights; by default `cross_entropies`.
 
     Raises
     ------
     InputError
         If opacus is not installed, or cannot follow the model.
     """
+    losses = cross_entropies if losses is None else losses
     if way == "functional":
-        yield ClippedSum(model, way, max_norm)
+        yield ClippedSum(model, way, max_norm, losses)
         return
     try:
         from opacus.grad_sample.grad_sample_module import GradSampleHooks
@@ -150,19 +166,20 @@ def clipped_gradients(model: torch.nn.Module, way: str, *, max_norm: float) -> I
     except NotImplementedError as error:
         raise _cannot_follow(way, str(error)) from error
     try:
-        yield ClippedSum(model, way, max_norm, hooks)
+        yield ClippedSum(model, way, max_norm, losses, hooks)
     finally:
         hooks.cleanup()
 
 
 def clipped_sum_by_loop(
-    model: torch.nn.Module, batch: dict[str, torch.Tensor], *, max_norm: float
+    model: torch.nn.Module, batch: dict[str, torch.Tensor], *, max_norm: float, losses: Losses | None = None
 ) -> list[torch.Tensor]:
     """The definition: one backward pass an example, clipped, summed."""
+    losses = cross_entropies if losses is None else losses
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     totals = [torch.zeros_like(parameter) for parameter in parameters]
     for row in range(len(batch["labels"])):
-        loss = _losses(model, {name: values[row : row + 1] for name, values in batch.items()}).sum()
+        loss = losses(model, {name: values[row : row + 1] for name, values in batch.items()}).sum()
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         norm = torch.stack([gradient.float().norm() for gradient in gradients if gradient is not None]).norm()
         for total, gradient in zip(totals, gradients, strict=True):
@@ -171,16 +188,17 @@ def clipped_sum_by_loop(
     return totals
 
 
-def _losses(model: Callable[..., Any], batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def cross_entropies(model: Callable[..., Any], batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The cross-entropy of each example of a batch with "labels": [B]."""
     outputs = model(**{name: values for name, values in batch.items() if name != "labels"})
     return F.cross_entropy(outputs["logits"].float(), batch["labels"], reduction="none")
 
 
 def _by_hooks(
-    model: torch.nn.Module, batch: dict[str, torch.Tensor], max_norm: float, hooks: Any
+    model: torch.nn.Module, batch: dict[str, torch.Tensor], max_norm: float, losses_of: Losses, hooks: Any
 ) -> tuple[list[torch.Tensor | None], torch.Tensor]:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    losses = _losses(model, batch)
+    losses = losses_of(model, batch)
     losses.sum().backward()
     samples = [getattr(parameter, "grad_sample", None) for parameter in parameters]
     for parameter, sample in zip(parameters, samples, strict=True):
@@ -196,10 +214,10 @@ def _by_hooks(
 
 
 def _by_ghost(
-    model: torch.nn.Module, batch: dict[str, torch.Tensor], max_norm: float, hooks: Any
+    model: torch.nn.Module, batch: dict[str, torch.Tensor], max_norm: float, losses_of: Losses, hooks: Any
 ) -> tuple[list[torch.Tensor | None], torch.Tensor]:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    losses = _losses(model, batch)
+    losses = losses_of(model, batch)
     losses.sum().backward(retain_graph=True)
     norms = [getattr(parameter, "_norm_sample", None) for parameter in parameters]
     if any(norm is None and p.grad is not None for norm, p in zip(norms, parameters, strict=True)) or any(
@@ -220,7 +238,7 @@ def _by_ghost(
 
 
 def _by_vmap(
-    model: torch.nn.Module, batch: dict[str, torch.Tensor], max_norm: float
+    model: torch.nn.Module, batch: dict[str, torch.Tensor], max_norm: float, losses_of: Losses
 ) -> tuple[list[torch.Tensor | None], torch.Tensor]:
     """Dropout draws afresh for each example."""
     weights = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
@@ -230,7 +248,7 @@ def _by_vmap(
         def call(**inputs: torch.Tensor) -> Any:
             return torch.func.functional_call(model, {**fixed, **weights}, kwargs=inputs)
 
-        return _losses(call, {name: values.unsqueeze(0) for name, values in example.items()}).sum()
+        return losses_of(call, {name: values.unsqueeze(0) for name, values in example.items()}).sum()
 
     per_example = torch.func.vmap(torch.func.grad_and_value(loss_of), in_dims=(None, 0), randomness="different")
     try:

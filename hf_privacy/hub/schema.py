@@ -50,7 +50,8 @@ def validate_report(report: dict[str, Any]) -> None:
     """Check a report against the schema and against itself.
 
     Beyond the schema: every number is finite, attack names are unique, every estimate lies in its interval, each
-    curve belongs to an attack and its arrays fit together, and an audit with references says how many.
+    curve and each memorization bin belongs to an attack, arrays fit together, no adversarial accuracy is given twice,
+    and an audit with references says how many.
 
     Parameters
     ----------
@@ -78,15 +79,7 @@ def validate_report(report: dict[str, Any]) -> None:
         message = error.message if len(error.message) <= 300 else f"{error.message[:297]}..."
         _refuse(error.json_path, message)
 
-    names = [attack["name"] for attack in report["attacks"]]
-    for index, attack in enumerate(report["attacks"]):
-        path = f"$.attacks[{index}]"
-        if names.index(attack["name"]) != index:
-            _refuse(f"{path}.name", f"the attack {attack['name']!r} is listed twice")
-        _check_interval(path, "auc", attack["auc_low"], attack["auc"], attack["auc_high"])
-        for entry_index, entry in enumerate(attack["tpr_at_fpr"]):
-            if entry["tpr"] is not None:
-                _check_interval(f"{path}.tpr_at_fpr[{entry_index}]", "tpr", entry["low"], entry["tpr"], entry["high"])
+    names = _check_attacks(report["attacks"], "$.attacks")
     for name, curve in report["curves"].items():
         path = f"$.curves.{name}"
         if name not in names:
@@ -97,6 +90,15 @@ def validate_report(report: dict[str, Any]) -> None:
         for counts in ("member_counts", "nonmember_counts"):
             if len(curve[counts]) != max(bins, 0):
                 _refuse(path, f"{counts} has {len(curve[counts])} bins and score_edges bound {max(bins, 0)}")
+    _check_bins(report.get("memorization_bins") or [], "$.memorization_bins", "attack")
+    for index, entry in enumerate(report.get("memorization_bins") or []):
+        if entry["attack"] not in names:
+            _refuse(f"$.memorization_bins[{index}].attack", f"no attack is named {entry['attack']!r}")
+    share = report.get("leakage_share")
+    if share is not None and share["attack"] not in names:
+        _refuse("$.leakage_share.attack", f"no attack is named {share['attack']!r}")
+    if report["robustness"] is not None:
+        _check_robustness(report["robustness"])
     canaries = report.get("canaries")
     if canaries is not None:
         _check_interval("$.canaries", "auc", canaries["auc_low"], canaries["auc"], canaries["auc_high"])
@@ -107,6 +109,51 @@ def validate_report(report: dict[str, Any]) -> None:
         _check_interval(f"$.utility.{name}", "value", accuracy["low"], accuracy["value"], accuracy["high"])
     if report["depth"] == "full" and report["references"] is None:
         _refuse("$.references", "the depth is 'full' and no reference models are named")
+
+
+def _check_attacks(attacks: list[dict[str, Any]], where: str) -> list[str]:
+    """Check a list of attacks; their names."""
+    names = [attack["name"] for attack in attacks]
+    for index, attack in enumerate(attacks):
+        path = f"{where}[{index}]"
+        if names.index(attack["name"]) != index:
+            _refuse(f"{path}.name", f"the attack {attack['name']!r} is listed twice")
+        _check_interval(path, "auc", attack["auc_low"], attack["auc"], attack["auc_high"])
+        for entry_index, entry in enumerate(attack["tpr_at_fpr"]):
+            if entry["tpr"] is not None:
+                _check_interval(f"{path}.tpr_at_fpr[{entry_index}]", "tpr", entry["low"], entry["tpr"], entry["high"])
+    return names
+
+
+def _check_bins(bins: list[dict[str, Any]], where: str, *keys: str) -> None:
+    seen = set()
+    for index, entry in enumerate(bins):
+        path = f"{where}[{index}]"
+        if entry["memorization_from"] >= entry["memorization_to"]:
+            _refuse(path, f"it goes from {entry['memorization_from']} to {entry['memorization_to']}")
+        identity = (entry["memorization_from"], entry["memorization_to"], *(entry[key] for key in keys))
+        if identity in seen:
+            _refuse(path, "it is listed twice")
+        seen.add(identity)
+
+
+def _check_robustness(robustness: dict[str, Any]) -> None:
+    seen = set()
+    for index, entry in enumerate(robustness["accuracies"]):
+        path = f"$.robustness.accuracies[{index}]"
+        _check_interval(path, "value", entry["low"], entry["value"], entry["high"])
+        if (entry["name"], entry["set"]) in seen:
+            _refuse(path, f"{entry['name']} of {entry['set']} is listed twice")
+        seen.add((entry["name"], entry["set"]))
+    names = {name for name, _ in seen}
+    bins = robustness["memorization_bins"] or []
+    _check_bins(bins, "$.robustness.memorization_bins", "name", "set")
+    for index, entry in enumerate(bins):
+        path = f"$.robustness.memorization_bins[{index}]"
+        _check_interval(path, "value", entry["low"], entry["value"], entry["high"])
+        if entry["name"] not in names:
+            _refuse(f"{path}.name", f"accuracies holds no {entry['name']!r}")
+    _check_attacks(robustness["membership_attacks"] or [], "$.robustness.membership_attacks")
 
 
 def _refuse_constant(name: str) -> NoReturn:

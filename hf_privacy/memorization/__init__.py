@@ -2,7 +2,45 @@
 
 from __future__ import annotations
 
+from hf_privacy.memorization import links, proxies
 from hf_privacy.memorization.bins import BIN_EDGES, memorization_bin
 from hf_privacy.memorization.feldman_zhang import feldman_zhang
+from hf_privacy.memorization.influence import InfluencePairs, influence, influence_matrix
+from hf_privacy.memorization.links import (
+    binned_means,
+    correlation_table,
+    dp_bound_violations,
+    leakage_share,
+    linear_fit,
+    memorization_bound,
+    mislabel_auroc,
+    saturating_fit,
+    subpopulation_fits,
+)
+from hf_privacy.memorization.reliability import reliability
+from hf_privacy.memorization.standard_error import agresti_caffo, memorization_standard_error
+from hf_privacy.memorization.summary import summarize_memorization
 
-__all__ = ["BIN_EDGES", "feldman_zhang", "memorization_bin"]
+__all__ = [
+    "BIN_EDGES",
+    "InfluencePairs",
+    "agresti_caffo",
+    "binned_means",
+    "correlation_table",
+    "dp_bound_violations",
+    "feldman_zhang",
+    "influence",
+    "influence_matrix",
+    "leakage_share",
+    "linear_fit",
+    "links",
+    "memorization_bin",
+    "memorization_bound",
+    "memorization_standard_error",
+    "mislabel_auroc",
+    "proxies",
+    "reliability",
+    "saturating_fit",
+    "subpopulation_fits",
+    "summarize_memorization",
+]

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from hf_privacy.errors import InputError
+from hf_privacy.memorization.tables import Table, check_row_counts, paired_rows, refuse_one_sided
 
 
-def feldman_zhang(
-    correct: Sequence[ArrayLike] | NDArray[Any], reference_membership: Sequence[ArrayLike] | NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def feldman_zhang(correct: Table, reference_membership: Table) -> NDArray[np.float64]:
     """Mean correctness of the models trained with an example less that of the models trained without it.
 
     Parameters
@@ -48,44 +43,14 @@ def feldman_zhang(
     >>> feldman_zhang(correct, membership)
     array([1., 0.])
     """
-    if len(correct) != len(reference_membership) or len(correct) == 0:
-        raise InputError(
-            f"correct has {len(correct)} rows and reference_membership {len(reference_membership)}: pass one row per "
-            "reference model in both"
-        )
+    check_row_counts(correct, reference_membership)
     n_examples = np.asarray(reference_membership[0]).size
     in_sum, out_sum = np.zeros(n_examples), np.zeros(n_examples)
     n_in = np.zeros(n_examples, dtype=np.int64)
-    for values, membership in zip(correct, reference_membership, strict=True):
-        row = _unit_row(values, n_examples)
-        inside = np.asarray(membership)
-        if inside.shape != (n_examples,) or inside.dtype != np.bool_:
-            raise InputError(
-                f"reference_membership has a row of shape {inside.shape} and dtype {inside.dtype}: pass "
-                f"{n_examples:,} booleans a row, True where the example is IN"
-            )
+    for row, inside in paired_rows(correct, reference_membership):
         in_part = row * inside
         in_sum += in_part
         out_sum += row - in_part
         n_in += inside
-    n_out = len(correct) - n_in
-    for name, count in (("IN", n_out), ("OUT", n_in)):
-        everywhere = int(np.sum(count == 0))
-        if everywhere:
-            raise InputError(
-                f"{everywhere:,} of {n_examples:,} examples are {name} for all {len(correct)} reference models: leave "
-                "them out, or train more reference models"
-            )
-    return in_sum / n_in - out_sum / n_out
-
-
-def _unit_row(values: ArrayLike, n_examples: int) -> NDArray[np.float64]:
-    row = np.asarray(values, dtype=np.float64)
-    if row.shape != (n_examples,):
-        raise InputError(f"correct has a row of shape {row.shape}: pass {n_examples:,} values a row")
-    # A NaN fails both comparisons, so it is refused here too.
-    if not (row.min() >= 0.0 and row.max() <= 1.0):
-        raise InputError(
-            f"correct reaches from {row.min():.4g} to {row.max():.4g}: pass 0 and 1, or probabilities in [0, 1]"
-        )
-    return row
+    refuse_one_sided(n_in, len(correct))
+    return in_sum / n_in - out_sum / (len(correct) - n_in)

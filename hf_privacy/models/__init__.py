@@ -13,6 +13,7 @@ from hf_privacy.models.loading import (
     load_tokenizer,
 )
 from hf_privacy.models.lora import attach_lora, head_modules
+from hf_privacy.models.modes import bare_model, evaluation_mode, float32_logits
 from hf_privacy.models.tabular_mlp import TabularMLPConfig, TabularMLPForClassification
 
 __all__ = [
@@ -20,7 +21,10 @@ __all__ = [
     "TabularMLPConfig",
     "TabularMLPForClassification",
     "attach_lora",
+    "bare_model",
     "describe_model",
+    "evaluation_mode",
+    "float32_logits",
     "head_modules",
     "load_base_classifier",
     "load_image_processor",

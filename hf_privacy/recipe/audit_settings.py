@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from hf_privacy.errors import InputError
+from hf_privacy.recipe.robustness_settings import RobustnessSettings
 
 LIRA_VARIANCES = ("auto", "pooled", "per_example", "shrunk", "global")
 CANARY_KINDS = ("mislabelled", "random")
@@ -52,6 +53,12 @@ class AuditSettings:
         attack look strong.
     class_slices : bool
         Leakage of the strongest attack for each class.
+    robustness : dict, optional
+        Accuracy under attack of target and references, and membership attacks on adversarial inputs: a mapping of
+        `RobustnessSettings`, such as ``{"epsilon": 0.0314, "autoattack": true}``.
+    curvature : int
+        Above 0: the curvature of the loss in the inputs, with that many random vectors (10 is usual), and the attacks
+        that read it; each costs about two gradient passes, for every query and model.
     canaries : int
         Above 0: a second model is trained with that many canaries, each put in by a fair coin, for a lower bound of ε;
         see `hf_privacy.auditing.canary_audit`.
@@ -92,6 +99,8 @@ class AuditSettings:
     budgets: list = field(default_factory=list)
     blind_baseline: bool = True
     class_slices: bool = True
+    robustness: dict | None = None
+    curvature: int = 0
     canaries: int = 0
     canary_kind: str = "mislabelled"
     canary_guesses: list | None = None
@@ -122,6 +131,10 @@ class AuditSettings:
                 raise InputError(f"extra_attacks holds {name!r}: pass any of {', '.join(EXTRA_ATTACKS)}")
         self._check_budgets()
         self._check_canaries()
+        if self.robustness is not None:
+            RobustnessSettings.from_dict(self.robustness)
+        if not isinstance(self.curvature, int) or isinstance(self.curvature, bool) or self.curvature < 0:
+            raise InputError(f"curvature is {self.curvature!r}: pass a number of vectors, such as 10, or 0 for none")
         for name in ("fraction", "confidence"):
             if not 0 < getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: pass a number in (0, 1)")
@@ -149,6 +162,11 @@ class AuditSettings:
             )
         if not self.queries or any(query not in ("identity", "flip") for query in self.queries):
             raise InputError(f"queries is {self.queries}: pass 'identity', 'flip' or both")
+
+    def check_task(self, task: str) -> None:
+        """Raise `InputError` for a setting that does not go with a recipe's task."""
+        if self.robustness is not None:
+            RobustnessSettings.from_dict(self.robustness).check_task(task)
 
     def _check_budgets(self) -> None:
         for budget in self.budgets:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import datasets
 import numpy as np
@@ -33,10 +32,16 @@ from hf_privacy.data import (
     redraw_members,
 )
 from hf_privacy.defenses import (
+    AdversarialConfig,
+    AdversarialTrainer,
     CCLConfig,
     CCLTrainer,
     ConfidencePenaltyConfig,
     ConfidencePenaltyTrainer,
+    DeMemConfig,
+    DeMemTrainer,
+    DPAdversarialConfig,
+    DPAdversarialTrainer,
     DPConfig,
     DPTrainer,
     EarlyStoppingConfig,
@@ -53,14 +58,18 @@ from hf_privacy.defenses import (
 from hf_privacy.errors import InputError
 from hf_privacy.models import load_image_processor, load_model, load_tokenizer
 from hf_privacy.recipe.callbacks import recipe_callbacks
-from hf_privacy.recipe.config import DataSection, Recipe, checked, unknown_key
+from hf_privacy.recipe.config import DataSection, Recipe, unknown_key
+from hf_privacy.recipe.config_arguments import config_from
 
 # Each defence: its trainer and the config whose fields the recipe's training section may set.
 DEFENSES: dict[str, tuple[type[PrivacyTrainer], type[PrivacyConfig]]] = {
     "none": (PrivacyTrainer, PrivacyConfig),
+    "adversarial": (AdversarialTrainer, AdversarialConfig),
     "ccl": (CCLTrainer, CCLConfig),
     "confidence_penalty": (ConfidencePenaltyTrainer, ConfidencePenaltyConfig),
+    "demem": (DeMemTrainer, DeMemConfig),
     "dp": (DPTrainer, DPConfig),
+    "dp_adversarial": (DPAdversarialTrainer, DPAdversarialConfig),
     "early_stopping": (EarlyStoppingTrainer, EarlyStoppingConfig),
     "hamp": (HAMPTrainer, HAMPConfig),
     "label_smoothing": (LabelSmoothingTrainer, LabelSmoothingConfig),
@@ -85,6 +94,8 @@ class Experiment:
     processor : image processor, tokenizer or None
     model_init : callable
         Gives the untrained (or pretrained) model; seeded by the trainer.
+    rows : datasets.Dataset
+        The rows of ``dataset`` with every column of the source: a request to forget may name one of them.
     """
 
     recipe: Recipe
@@ -94,6 +105,7 @@ class Experiment:
     classes: list[str]
     processor: Any
     model_init: Callable[[], Any]
+    rows: datasets.Dataset
 
     def training_view(self, indices: np.ndarray) -> TensorDataset:
         """The rows at ``indices`` as the trainer sees them: with augmentation, if the recipe asks for it."""
@@ -126,39 +138,10 @@ def training_arguments(recipe: Recipe, output_dir: str | Path) -> PrivacyConfig:
     """The recipe's training section as the defence's config; an unknown key is an `InputError`."""
     if recipe.defense not in DEFENSES:
         raise unknown_key(recipe.defense, sorted(DEFENSES), "defense")
-    _, config_class = DEFENSES[recipe.defense]
-    known = [f.name for f in fields(config_class) if f.init]
-    for key in recipe.training:
-        if key not in known:
-            raise unknown_key(key, known, "section 'training'")
-    if "output_dir" in recipe.training:
-        raise InputError("training.output_dir is set: set output_dir at the recipe's top level instead")
-    kinds = get_type_hints(config_class)
-    given = {
-        key: checked(value, kinds[key], f"section 'training' key {key!r}") if _is_scalar(kinds[key]) else value
-        for key, value in recipe.training.items()
-    }
-    defaults = {"save_strategy": "no", "logging_strategy": "epoch", "report_to": "none"}
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        # accelerate takes a single process that names a backend for a distributed one, and fails.
-        given.pop("ddp_backend", None)
-    try:
-        args = config_class(output_dir=str(output_dir), **{**defaults, **given})
-    except InputError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise InputError(f"section 'training' is refused: {' '.join(str(error).split())}") from error
-    for name in ("learning_rate", "per_device_train_batch_size", "gradient_accumulation_steps"):
-        if getattr(args, name) <= 0:
-            raise InputError(f"training.{name} is {getattr(args, name)}: pass a number above 0")
+    args = config_from(recipe.training, DEFENSES[recipe.defense][1], output_dir, section="training")
     if args.num_train_epochs <= 0 and args.max_steps <= 0:
         raise InputError(f"training.num_train_epochs is {args.num_train_epochs}: pass a number above 0")
     return args
-
-
-def _is_scalar(kind: Any) -> bool:
-    """Whether a field takes plain numbers only, which `TrainingArguments` does not check."""
-    return set(get_args(kind) or (kind,)) <= {int, float, bool, type(None)}
 
 
 def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
@@ -188,8 +171,10 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
     check_columns(rows, data.input_column, data.label_column)
     classes = class_names(rows, data.label_column)
     check_labels(rows, data.label_column, len(classes))
-    rows = rows.select_columns([data.input_column, data.label_column])
-    rows = _chosen_rows(rows, data)
+    columns = [data.input_column, data.label_column]
+    chosen = _chosen_rows(rows.select_columns(columns), data)
+    source = rows if chosen is None else rows.select(chosen)
+    rows = source.select_columns(columns)
     fingerprint = dataset_fingerprint(rows)
     split = _split(rows, data, fingerprint)
     if recipe.defense == "early_stopping" and not len(split.population):
@@ -204,15 +189,20 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
         if with_repeats
         else None
     )
-    return Experiment(recipe, dataset, split, repeats, classes, processor, model_init)
+    return Experiment(recipe, dataset, split, repeats, classes, processor, model_init, source)
 
 
-def _chosen_rows(rows: datasets.Dataset, data: DataSection) -> datasets.Dataset:
-    """Without repeats if asked (near-exact ones too, unless not looked for), then a stratified random subset."""
+def _chosen_rows(rows: datasets.Dataset, data: DataSection) -> np.ndarray | None:
+    """Without repeats if asked (near-exact ones too, unless not looked for), then a stratified random subset.
+
+    Row numbers; None for all rows.
+    """
+    kept = None
     if data.repeats == "drop":
-        rows = rows.select(drop_repeats(rows, column=data.input_column, near=data.near_repeats))
+        kept = drop_repeats(rows, column=data.input_column, near=data.near_repeats)
+        rows = rows.select(kept)
     if data.max_examples is None or data.max_examples >= len(rows):
-        return rows
+        return kept
     if data.max_examples < 2:
         raise InputError(f"data.max_examples is {data.max_examples}: pass at least 2")
     chosen = make_split(
@@ -223,7 +213,7 @@ def _chosen_rows(rows: datasets.Dataset, data: DataSection) -> datasets.Dataset:
         seed=data.split_seed,
         fingerprint="the subset is fingerprinted, not what it is taken from",
     ).members
-    return rows.select(chosen)
+    return chosen if kept is None else kept[chosen]
 
 
 def _split(rows: datasets.Dataset, data: DataSection, fingerprint: str) -> MembershipSplit:

@@ -1,4 +1,4 @@
-"""The callbacks a recipe asks for: weight edits that go with any defence."""
+"""The callbacks a recipe asks for: weight edits and watching, which go with any defence."""
 
 from __future__ import annotations
 
@@ -14,17 +14,36 @@ if TYPE_CHECKING:
 
 
 def recipe_callbacks(recipe: Recipe, dataset: TensorDataset, split: MembershipSplit) -> list[TrainerCallback]:
-    """Critical-weight rewinding, if the recipe asks for it, with the population as its non-members.
+    """Critical-weight rewinding and training dynamics, as far as the recipe asks for them.
 
-    The audit's non-members must not serve: what is chosen on them is no longer judged by them. Reference models get
-    the same callback and the same population, which none of them is trained on.
+    Rewinding has the population as its non-members. The audit's must not serve: what is chosen on them is no longer
+    judged by them. Reference models get the same callback and the same population, which none of them is trained on.
+    Dynamics are of the members, in their order in the split, and reference models do without.
 
     Raises
     ------
     InputError
         Without a population where the score needs one, or for an argument the callback does not take.
     """
-    settings = recipe.critical_weight_rewind
+    return [*_rewinding(recipe.critical_weight_rewind, dataset, split), *_watching(recipe.training_dynamics)]
+
+
+def _watching(settings: dict[str, Any] | None) -> list[TrainerCallback]:
+    if settings is None:
+        return []
+    from hf_privacy.defenses import CurvatureCallback, TrainingDynamicsCallback
+    from hf_privacy.signals import Curvature
+
+    every_n_epochs, n_vectors = settings.get("every_n_epochs", 1), settings.get("curvature", 0)
+    callbacks: list[TrainerCallback] = [TrainingDynamicsCallback(every_n_epochs=every_n_epochs)]
+    if n_vectors > 0:
+        callbacks.append(CurvatureCallback(curvature=Curvature(n_vectors=n_vectors), every_n_epochs=every_n_epochs))
+    return callbacks
+
+
+def _rewinding(
+    settings: dict[str, Any] | None, dataset: TensorDataset, split: MembershipSplit
+) -> list[TrainerCallback]:
     if settings is None:
         return []
     from hf_privacy.defenses import CriticalWeightRewindCallback

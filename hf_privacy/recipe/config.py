@@ -14,6 +14,7 @@ import yaml
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.audit_settings import AuditSettings
+from hf_privacy.recipe.unlearning_section import UnlearningSection
 
 TASKS = ("image-classification", "text-classification", "tabular-classification")
 
@@ -89,6 +90,9 @@ class Recipe:
 
     ``training`` holds fields of `PrivacyConfig` (or of the defence's own config) and is checked against it;
     ``critical_weight_rewind`` holds arguments of `CriticalWeightRewindCallback`, which then goes with any defence.
+    ``training_dynamics`` keeps how each member is learnt, in the run's private folder: every so many epochs
+    (``every_n_epochs``, 1 by default) and, with ``curvature`` above 0, its input curvature by so many vectors.
+    ``unlearning`` says what the trained model is to forget, and how (`UnlearningSection`).
 
     Examples
     --------
@@ -109,6 +113,8 @@ class Recipe:
     data: DataSection = field(default_factory=DataSection)
     training: dict = field(default_factory=dict)
     critical_weight_rewind: dict | None = None
+    training_dynamics: dict | None = None
+    unlearning: UnlearningSection = field(default_factory=UnlearningSection)
     audit: AuditSettings = field(default_factory=AuditSettings)
     push: PushSection = field(default_factory=PushSection)
 
@@ -140,7 +146,10 @@ class Recipe:
         _one_of("task", self.task, TASKS)
         _one_of("data.repeats", self.data.repeats, ("report", "drop"))
         _one_of("data.augmentation", self.data.augmentation, (None, "flip", "flip_crop"))
+        self.unlearning.check()
         self.audit.check()
+        self.audit.check_task(self.task)
+        _check_training_dynamics(self.training_dynamics)
         for key, value in self.training.items():
             if key.endswith("token") and value is not None:
                 raise InputError(f"training.{key} is set: a recipe is no place for tokens; log in or set HF_TOKEN")
@@ -198,6 +207,7 @@ def _build(cls: Any, values: Any, where: str) -> Any:
         raise InputError(f"{where} holds {values!r}: pass a mapping of {', '.join(f.name for f in fields(cls))}")
     types = get_type_hints(cls)
     known = [f.name for f in fields(cls)]
+    verbatim = {f.name for f in fields(cls) if f.metadata.get("verbatim")}
     arguments = {}
     for key, value in values.items():
         if key not in known:
@@ -205,18 +215,19 @@ def _build(cls: Any, values: Any, where: str) -> Any:
         if is_dataclass(types[key]):
             arguments[key] = _build(types[key], value if value is not None else {}, f"section {key!r}")
         else:
-            arguments[key] = checked(value, types[key], key if where == "the recipe" else f"{where} key {key!r}")
+            place = key if where == "the recipe" else f"{where} key {key!r}"
+            arguments[key] = checked(value, types[key], place, read_numbers=key not in verbatim)
     for f in fields(cls):
         if f.name not in arguments and f.default is MISSING and f.default_factory is MISSING:
             raise InputError(f"{where} lacks {f.name!r}")
     return cls(**arguments)
 
 
-def checked(value: Any, kind: Any, where: str) -> Any:
+def checked(value: Any, kind: Any, where: str, *, read_numbers: bool = True) -> Any:
     """``value`` if it is of one of the types in ``kind``, with numbers read as such; `InputError` otherwise."""
     kinds = get_args(kind) or (kind,)
     # Where text is meant, 12e4567 is a revision.
-    if str not in kinds:
+    if read_numbers and str not in kinds:
         value = number_or_same(value)
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -225,6 +236,15 @@ def checked(value: Any, kind: Any, where: str) -> Any:
         names = " or ".join("nothing" if k is type(None) else k.__name__ for k in kinds)
         raise InputError(f"{where} is {value!r}: pass {names}")
     return value
+
+
+def _check_training_dynamics(section: dict | None) -> None:
+    smallest = {"every_n_epochs": 1, "curvature": 0}
+    for key, value in (section or {}).items():
+        if key not in smallest:
+            raise unknown_key(str(key), list(smallest), "section 'training_dynamics'")
+        if checked(value, int, f"section 'training_dynamics' key {key!r}") < smallest[key]:
+            raise InputError(f"training_dynamics.{key} is {value}: pass a whole number from {smallest[key]} up")
 
 
 def _one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PRIVATE = "private"
 # Sections that may change between training and audit or push without the model becoming another.
-LATER_SECTIONS = ("audit", "push", "output_dir", "name")
+LATER_SECTIONS = ("unlearning", "audit", "push", "output_dir", "name", "training_dynamics")
 
 
 @dataclass(frozen=True)

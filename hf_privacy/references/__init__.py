@@ -1,5 +1,6 @@
 """Reference models: plan them, train them with the target's own recipe, keep their signals."""
 
+from hf_privacy.references.audited import audit_references
 from hf_privacy.references.checkpoints import last_whole_checkpoint
 from hf_privacy.references.clone import recipe_hash, reference_trainer, require_cloneable
 from hf_privacy.references.collect import ReferenceRun, reference_run
@@ -10,6 +11,7 @@ from hf_privacy.references.workers import worker_processes
 __all__ = [
     "ReferencePlan",
     "ReferenceRun",
+    "audit_references",
     "last_whole_checkpoint",
     "plan_references",
     "recipe_hash",

@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import PrinterCallback, set_seed
+from transformers import PrinterCallback, TrainerCallback, set_seed
 from transformers.trainer_callback import ProgressCallback
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
+from hf_privacy.defenses.epoch_collector import EpochCollector
 from hf_privacy.errors import InputError
 from hf_privacy.references.plan import ReferencePlan
 
@@ -35,7 +36,7 @@ NOT_PART_OF_THE_RECIPE = frozenset(
     dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor
     dataloader_in_order dataloader_multiprocessing_context skip_memory_metrics include_num_input_tokens_seen
     use_cpu local_rank ddp_backend ddp_timeout accelerator_config torch_empty_cache_steps auto_find_batch_size
-    label_names remove_unused_columns
+    label_names remove_unused_columns eval_attack
     """.split()  # noqa: SIM905 - a list of quoted words hides them
 )
 
@@ -46,7 +47,8 @@ def reference_trainer(
     """A trainer like ``trainer`` in everything but its training set and seed.
 
     Same class, arguments, model (from ``model_init``), defence, callbacks as they were before training, processor.
-    It evaluates nothing, logs nothing and pushes nothing.
+    It evaluates nothing, logs nothing and pushes nothing, and callbacks that only watch the training of single
+    examples (`TrainingDynamicsCallback`, `CurvatureCallback`) are left out.
 
     Parameters
     ----------
@@ -80,7 +82,7 @@ def reference_trainer(
         data_collator=trainer.data_collator,
         train_dataset=train_dataset,
         processing_class=trainer.processing_class,
-        callbacks=copy.deepcopy(trainer.initial_callbacks),
+        callbacks=copy.deepcopy(_shaping_callbacks(trainer)),
         optimizer_cls_and_kwargs=trainer.optimizer_cls_and_kwargs,
     )
     clone.remove_callback(PrinterCallback)
@@ -127,7 +129,7 @@ def recipe_hash(trainer: PrivacyTrainer, plan: ReferencePlan, *, dataset_fingerp
         "trainer": f"{type(trainer).__module__}.{type(trainer).__qualname__}",
         "defense": trainer.defense_name,
         "arguments": arguments,
-        "callbacks": [_name_of(callback) for callback in trainer.initial_callbacks],
+        "callbacks": [_name_of(callback) for callback in _shaping_callbacks(trainer)],
         "model": _configuration(model),
         "initial_weights": _weights_hash(model),
         "processor": None if processor is None else type(processor).__name__,
@@ -137,6 +139,11 @@ def recipe_hash(trainer: PrivacyTrainer, plan: ReferencePlan, *, dataset_fingerp
         "plan": _plan_hash(plan),
     }
     return hashlib.sha256(json.dumps(_stable(description), sort_keys=True).encode()).hexdigest()
+
+
+def _shaping_callbacks(trainer: PrivacyTrainer) -> list[TrainerCallback]:
+    """All but those that leave the weights as they are, bit for bit, and would fill the store's folder."""
+    return [callback for callback in trainer.initial_callbacks if not isinstance(callback, EpochCollector)]
 
 
 def _plan_hash(plan: ReferencePlan) -> str:

@@ -8,20 +8,26 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from hf_privacy.data import MembershipSplit, TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
+from hf_privacy.errors import InputError
 from hf_privacy.models import load_saved_model
 from hf_privacy.progress import progress
 from hf_privacy.references.clone import recipe_hash
 from hf_privacy.references.plan import ReferencePlan, plan_references
 from hf_privacy.references.train import model_folder, remove_checkpoints, train_references
-from hf_privacy.signals import SIGNAL_NAMES, SignalStore
+from hf_privacy.signals import ADVERSARIAL_QUERY, SIGNAL_NAMES, SignalStore, curvature_signal_names
+
+if TYPE_CHECKING:
+    from hf_privacy.adversarial import AdversarialInputs
+    from hf_privacy.signals import Curvature
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,10 @@ class ReferenceRun:
         The pool, then the population, as signals are computed on.
     plan : ReferencePlan
     store : SignalStore
+    adversarial : AdversarialInputs, optional
+        The attack that the store's query "adversarial" is made by.
+    curvature : Curvature, optional
+        What the store's curvature signals are made with.
     """
 
     trainer: PrivacyTrainer
@@ -45,6 +55,8 @@ class ReferenceRun:
     audit_dataset: TensorDataset
     plan: ReferencePlan
     store: SignalStore
+    adversarial: AdversarialInputs | None = None
+    curvature: Curvature | None = None
 
     def train(
         self,
@@ -58,7 +70,6 @@ class ReferenceRun:
 
         Returns when every model is done, those claimed by other processes included.
         """
-        queries = self.store.queries
         # A kill just after a model's signals were written leaves its checkpoints behind.
         done = self.store.completed()
         for number in done:
@@ -67,19 +78,25 @@ class ReferenceRun:
             return
         with _shown(self.store, enabled=show_progress), workers or nullcontext(), _frozen_heap():
             while len(self.store.completed()) < self.plan.n_models:
-                trained = train_references(
-                    self.trainer,
-                    self.train_pool,
-                    self.audit_dataset,
-                    self.plan,
-                    self.store,
-                    queries=queries,
-                    batch_size=batch_size,
-                    keep_weights=keep_weights,
-                )
+                trained = self.train_missing(batch_size=batch_size, keep_weights=keep_weights)
                 # What is left is claimed by other processes; should one of them die, its claim falls to us.
                 if not trained:
                     time.sleep(0.2)
+
+    def train_missing(self, *, batch_size: int = 512, keep_weights: bool = False) -> int:
+        """Train, in this process alone, what no other process is at; how many that were."""
+        return train_references(
+            self.trainer,
+            self.train_pool,
+            self.audit_dataset,
+            self.plan,
+            self.store,
+            queries=self.store.queries,
+            batch_size=batch_size,
+            keep_weights=keep_weights,
+            adversarial=self.adversarial,
+            curvature=self.curvature,
+        )
 
     def kept_model(self, number: int) -> torch.nn.Module | None:
         """Reference model ``number``, or None where its weights were not kept."""
@@ -97,6 +114,8 @@ def reference_run(
     fraction: float = 0.5,
     seed: int = 0,
     queries: Sequence[str] = ("identity",),
+    adversarial: AdversarialInputs | None = None,
+    curvature: Curvature | None = None,
 ) -> ReferenceRun:
     """Plan the references of an audit and open their store.
 
@@ -115,12 +134,22 @@ def reference_run(
     n_models, fraction, seed
         Of `plan_references`.
     queries : sequence of str
+        Clean ones.
+    adversarial : AdversarialInputs, optional
+        Adds the query "adversarial", the last one: each example attacked through the reference itself.
+    curvature : Curvature, optional
+        Adds the curvature signals.
 
     Raises
     ------
     InputError
-        If the store in ``folder`` was made with another recipe, dataset, pool or plan.
+        If the store in ``folder`` was made with another recipe, dataset, pool, plan, attack or curvature, or
+        ``queries`` hold "adversarial".
     """
+    if ADVERSARIAL_QUERY in queries:
+        raise InputError(
+            f"queries is {list(queries)}: leave 'adversarial' out, it comes with the argument adversarial"
+        )
     pool_hash = hashlib.sha256(split.pool.tobytes() + b"|" + split.population.tobytes()).hexdigest()
     labels = dataset.column("labels")[split.pool].numpy()
     plan = plan_references(labels, n_models=n_models, fraction=fraction, seed=seed)
@@ -133,14 +162,20 @@ def reference_run(
         "encoded_data_digest": _tensors_digest(dataset.subset(rows)),
         "n_models": n_models,
         "n_examples": len(rows),
-        "queries": list(queries),
-        "signals": list(SIGNAL_NAMES),
+        "queries": [*queries, *([] if adversarial is None else [ADVERSARIAL_QUERY])],
+        "signals": [*SIGNAL_NAMES, *([] if curvature is None else curvature_signal_names(curvature.method))],
     }
+    # Only where there are any: a store from before they existed says nothing of them, and is as good as ever.
+    if adversarial is not None:
+        metadata["adversarial"] = adversarial.describe()
+    if curvature is not None:
+        metadata["curvature"] = asdict(curvature)
     train_pool = dataset.subset(split.pool)
     augmentation = trainer.train_dataset.augmentation
     if augmentation is not None:
         train_pool = train_pool.with_augmentation(augmentation)
-    return ReferenceRun(trainer, train_pool, dataset.subset(rows), plan, SignalStore.create(folder, metadata))
+    store = SignalStore.create(folder, metadata)
+    return ReferenceRun(trainer, train_pool, dataset.subset(rows), plan, store, adversarial, curvature)
 
 
 def _tensors_digest(dataset: TensorDataset) -> str:

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,6 +17,10 @@ from hf_privacy.references.checkpoints import last_whole_checkpoint
 from hf_privacy.references.clone import reference_trainer
 from hf_privacy.references.plan import ReferencePlan
 from hf_privacy.signals import SignalStore, compute_signals
+
+if TYPE_CHECKING:
+    from hf_privacy.adversarial import AdversarialInputs
+    from hf_privacy.signals import Curvature
 
 
 def train_references(
@@ -28,6 +33,8 @@ def train_references(
     queries: Sequence[str] = ("identity",),
     batch_size: int = 512,
     keep_weights: bool = False,
+    adversarial: AdversarialInputs | None = None,
+    curvature: Curvature | None = None,
 ) -> int:
     """Train what the store lacks, and write each model's signals as soon as it is trained.
 
@@ -47,9 +54,13 @@ def train_references(
     store : SignalStore
         Of M examples and ``plan.n_models`` models.
     queries : sequence of str
-        Query augmentations, see `hf_privacy.signals.compute_signals`.
+        Query augmentations, see `hf_privacy.signals.compute_signals`; the store's.
     keep_weights : bool
         Keep each reference's folder with its weights in the store's folder; they are private to the auditor.
+    adversarial : AdversarialInputs, optional
+        The attack behind the query "adversarial"; it goes through each reference itself.
+    curvature : Curvature, optional
+        Of the curvature signals.
 
     Returns
     -------
@@ -58,6 +69,7 @@ def train_references(
     """
     if len(train_pool) != plan.n_examples:
         raise InputError(f"train_pool has {len(train_pool)} examples and the plan {plan.n_examples}: pass the pool")
+    passes = {"batch_size": batch_size, "queries": queries, "adversarial": adversarial, "curvature": curvature}
     trained = 0
     for number in range(plan.n_models):
         if store.has(number):
@@ -65,7 +77,7 @@ def train_references(
         with store.claim(number) as claimed:
             if not claimed:
                 continue
-            _train_one(trainer, train_pool, audit_dataset, plan, store, number, queries, batch_size, keep_weights)
+            _train_one(trainer, train_pool, audit_dataset, plan, store, number, keep_weights, passes)
         trained += 1
     return trained
 
@@ -77,9 +89,8 @@ def _train_one(
     plan: ReferencePlan,
     store: SignalStore,
     number: int,
-    queries: Sequence[str],
-    batch_size: int,
     keep_weights: bool,
+    passes: dict[str, Any],
 ) -> None:
     folder = model_folder(store, number)
     seed = plan.model_seed(number)
@@ -87,7 +98,7 @@ def _train_one(
     clone = reference_trainer(trainer, train_pool.subset(plan.training_indices(number)), seed=seed, output_dir=folder)
     clone.train(resume_from_checkpoint=last_whole_checkpoint(folder))
     seconds = time.perf_counter() - started
-    signals = compute_signals(clone.model, audit_dataset, batch_size=batch_size, queries=queries)
+    signals = compute_signals(clone.model, audit_dataset, **passes)
     membership = torch.zeros(len(audit_dataset), dtype=torch.bool).numpy()
     membership[: plan.n_examples] = plan.membership[number]
     if keep_weights:

@@ -13,18 +13,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hf_privacy.errors import InputError
 from hf_privacy.hub.unaudited import UNAUDITED_TAG
+from hf_privacy.reports.by_memorization import fewer_examples, memorization_table
 from hf_privacy.reports.card_data import (
     AUC_METRIC,
     AUDITED_TAG,
     HELD_OUT_SPLIT,
     METADATA_FIELDS,
+    ROBUST_METRIC,
     TPR_METRIC,
     CardData,
 )
 from hf_privacy.reports.explain import percent, rate, what_it_does_not_mean, what_it_means
 from hf_privacy.reports.files import write_together
 from hf_privacy.reports.leaks import refuse_leaks
+from hf_privacy.reports.memorization_plot import is_drawn
 from hf_privacy.reports.page import TEMPLATES, over_runs_rows, utility_rows
+from hf_privacy.reports.table import memorization_cells
+from hf_privacy.reports.titles import attack_words
 
 if TYPE_CHECKING:
     from hf_privacy.reports.report import PrivacyReport
@@ -186,7 +191,7 @@ def _merged_index(theirs: list[dict[str, Any]] | None, ours: list[dict[str, Any]
 
 
 def _without_our_metrics(result: dict[str, Any]) -> dict[str, Any]:
-    ours = {AUC_METRIC, TPR_METRIC}
+    ours = {AUC_METRIC, TPR_METRIC, ROBUST_METRIC}
     if result["dataset"].get("split") == HELD_OUT_SPLIT:
         ours.add("accuracy")
     return {**result, "metrics": [metric for metric in result["metrics"] if metric["type"] not in ours]}
@@ -202,6 +207,7 @@ def _section(report: PrivacyReport | None, card_data: CardData) -> str:
 
 
 def _values(report: PrivacyReport | None, card_data: CardData) -> dict[str, Any]:
+    by_memorization = memorization_table(report) if report else None
     model_class, processor_class = _AUTO_CLASSES.get(card_data.pipeline_tag or "", (None, None))
     return {
         "report": report,
@@ -217,6 +223,13 @@ def _values(report: PrivacyReport | None, card_data: CardData) -> dict[str, Any]
         "fprs": sorted({e["fpr"] for a in report.attacks for e in a["tpr_at_fpr"]}) if report else [],
         "utility": utility_rows(report) if report else [],
         "over_runs": over_runs_rows(report) if report else [],
+        "by_memorization": by_memorization,
+        "by_memorization_cells": [memorization_cells(row, by_memorization) for row in by_memorization.rows]
+        if by_memorization
+        else [],
+        "fewer": fewer_examples(by_memorization) if by_memorization else None,
+        "memorization_drawn": is_drawn(by_memorization),
+        "adversary": attack_words(report.robustness) if report and report.robustness else None,
         "headline": report.headline() if report else None,
         "meaning": what_it_means(report) if report else [],
         "no_meaning": what_it_does_not_mean(report) if report else [],

@@ -12,6 +12,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from hf_privacy.errors import InputError
 from hf_privacy.hub.unaudited import UNAUDITED_TAG
 from hf_privacy.reports.leaks import is_hub_id, public_name, refuse_leaks, shorten_paths
+from hf_privacy.reports.titles import epsilon_text, norm_title
 
 if TYPE_CHECKING:
     from hf_privacy.reports.report import PrivacyReport
@@ -24,6 +25,7 @@ METADATA_FIELDS = (
 OUR_TAG = "hf_privacy"
 AUDITED_TAG = "privacy-audited"
 AUC_METRIC, TPR_METRIC = "membership_inference_auc", "membership_inference_tpr_at_fpr"
+ROBUST_METRIC = "robust_accuracy"
 HELD_OUT_SPLIT = "held-out (non-members)"
 
 _TASK_OF_ENDING = {
@@ -228,39 +230,75 @@ def _eval_results(report: PrivacyReport, *, task: str) -> list[EvalResult]:
             metric_args={"low": round(accuracy["low"], 4), "high": round(accuracy["high"], 4)},
         )
     ]
+    robustness = report.robustness or {"accuracies": [], "membership_attacks": None}
+    adversary = {} if report.robustness is None else {k: robustness[k] for k in ("norm", "epsilon", "n_steps")}
+    results.extend(
+        EvalResult(
+            **dataset,
+            dataset_split=HELD_OUT_SPLIT,
+            metric_type=ROBUST_METRIC,
+            metric_name=f"Robust accuracy ({entry['title']}, {norm_title(robustness['norm'])}, "
+            f"ε = {epsilon_text(robustness)})",
+            metric_value=round(entry["value"], 4),
+            metric_args={
+                "attack": entry["name"],
+                **(adversary if entry["name"] == "pgd" else {k: adversary[k] for k in ("norm", "epsilon")}),
+                "space": robustness["space"],
+                "n_examples": entry["n_examples"],
+                "low": round(entry["low"], 4),
+                "high": round(entry["high"], 4),
+            },
+        )
+        for entry in robustness["accuracies"]
+        if entry["set"] == "nonmembers" and entry["name"] != "clean"
+    )
     for attack in report.attacks:
-        shared = {"attack": attack["name"], "n_references": attack["n_references"]}
-        results.append(
-            EvalResult(
-                **dataset,
-                dataset_split="members and non-members",
-                metric_type=AUC_METRIC,
-                metric_name=f"{attack['title']}: AUC",
-                metric_value=round(attack["auc"], 4),
-                metric_args={
-                    **shared,
-                    "low": round(attack["auc_low"], 4),
-                    "high": round(attack["auc_high"], 4),
-                    "confidence": attack["confidence"],
-                },
-            )
-        )
+        results.extend(_attack_results(attack, dataset, "", {}))
+    for attack in robustness["membership_attacks"] or []:
         results.extend(
-            EvalResult(
-                **dataset,
-                dataset_split="members and non-members",
-                metric_type=TPR_METRIC,
-                metric_name=f"{attack['title']}: TPR at {100 * entry['fpr']:g} % FPR",
-                metric_value=round(entry["tpr"], 4),
-                metric_args={
-                    **shared,
-                    "fpr": entry["fpr"],
-                    "low": round(entry["low"], 4),
-                    "high": round(entry["high"], 4),
-                    "confidence": attack["confidence"],
-                },
-            )
-            for entry in attack["tpr_at_fpr"]
-            if entry["tpr"] is not None
+            _attack_results(attack, dataset, " on adversarial inputs", {"inputs": "adversarial", **adversary})
         )
+    return results
+
+
+def _attack_results(
+    attack: dict[str, Any], dataset: dict[str, Any], inputs: str, more: dict[str, Any]
+) -> list[EvalResult]:
+    """AUC and every resolved TPR of one membership attack."""
+    shared = {"attack": attack["name"], "n_references": attack["n_references"], **more}
+    interval = {"confidence": attack["confidence"]}
+    split = {"dataset_split": "members and non-members"}
+    results = [
+        EvalResult(
+            **dataset,
+            **split,
+            metric_type=AUC_METRIC,
+            metric_name=f"{attack['title']}{inputs}: AUC",
+            metric_value=round(attack["auc"], 4),
+            metric_args={
+                **shared,
+                "low": round(attack["auc_low"], 4),
+                "high": round(attack["auc_high"], 4),
+                **interval,
+            },
+        )
+    ]
+    results.extend(
+        EvalResult(
+            **dataset,
+            **split,
+            metric_type=TPR_METRIC,
+            metric_name=f"{attack['title']}{inputs}: TPR at {100 * entry['fpr']:g} % FPR",
+            metric_value=round(entry["tpr"], 4),
+            metric_args={
+                **shared,
+                "fpr": entry["fpr"],
+                "low": round(entry["low"], 4),
+                "high": round(entry["high"], 4),
+                **interval,
+            },
+        )
+        for entry in attack["tpr_at_fpr"]
+        if entry["tpr"] is not None
+    )
     return results

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hf_privacy.reports.titles import epsilon_text, norm_title, short_title
+
 if TYPE_CHECKING:
     from hf_privacy.reports.report import PrivacyReport
 
@@ -142,6 +144,58 @@ def what_it_means(report: PrivacyReport) -> list[str]:
             f"The attacks show, at {percent(lower['confidence'])} confidence, that ε is at least "
             f"{lower['epsilon']:.3g} at δ = {lower['delta']:.3g} ({lower['method']})."
         )
+    if report.robustness is not None:
+        sentences.extend(_robustness(report.robustness))
+    if report.leakage_share is not None:
+        sentences.append(leakage_sentence(report))
+    return sentences
+
+
+def leakage_sentence(report: PrivacyReport) -> str:
+    """Say how much of the leakage the most memorized examples carry, beside what they would if it were spread evenly.
+
+    Parameters
+    ----------
+    report : PrivacyReport
+        With a ``leakage_share``.
+
+    Returns
+    -------
+    str
+    """
+    found = report.leakage_share
+    assert found is not None
+    whose = f"of the true positives of {short_title(found['attack'], report.attacks)} at {percent(found['fpr'])} FPR"
+    shares = [entry for entry in found["shares"] if entry["share"] is not None]
+    if not shares:
+        return f"There are none {whose}, so no share of the leakage falls to the most memorized examples."
+    first, *others = shares
+    carried = f"The {percent(first['top'])} most memorized examples carry {percent(first['share'])} {whose}"
+    more = "".join(f", the {percent(entry['top'])} most memorized {percent(entry['share'])}" for entry in others)
+    even = " and ".join(percent(entry["top"]) for entry in shares)
+    return f"{carried}{more}; were leakage spread evenly, they would carry {even}."
+
+
+def _robustness(robustness: dict[str, Any]) -> list[str]:
+    """What robust accuracy is, how far it can be trusted, and what attacks on adversarial inputs are."""
+    titles = list(dict.fromkeys(entry["title"] for entry in robustness["accuracies"] if entry["name"] != "clean"))
+    budget = f"{norm_title(robustness['norm'])} norm, ε = {epsilon_text(robustness)}, in {robustness['space']}"
+    sentences = [
+        f"Robust accuracy is the share of examples still classified right after each was changed, by at most ε "
+        f"({budget}), so as to be misclassified. It is an upper bound: what these attacks ({', '.join(titles)}) could "
+        "not break. A stronger attack can only lower it."
+    ]
+    if not any(entry["name"] == "autoattack" for entry in robustness["accuracies"]):
+        sentences.append(
+            "AutoAttack was not run: against defences that hide gradients, PGD alone has often shown robustness that "
+            "was not there."
+        )
+    if robustness["membership_attacks"]:
+        sentences.append(
+            "The membership attacks on adversarial inputs ask the same question of the same examples, after each "
+            "model was attacked on them: after adversarial training the answers to such inputs can tell more "
+            "than those to clean ones."
+        )
     return sentences
 
 
@@ -183,6 +237,11 @@ def what_it_does_not_mean(report: PrivacyReport) -> list[str]:
     ]
     if report.epsilon["upper"] is None:
         sentences.append("No differential-privacy guarantee (upper bound on ε) comes with this model.")
+    if report.robustness is not None:
+        sentences.append(
+            f"Robust accuracy speaks of changes within its ε and the {norm_title(report.robustness['norm'])} norm "
+            "alone, not of larger or other changes, and certifies nothing."
+        )
     return sentences
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from hf_privacy.reports.explain import percent, rate, what_it_does_not_mean, what_it_means
+from hf_privacy.reports.by_memorization import SETS, fewer_examples, memorization_range, memorization_table
+from hf_privacy.reports.explain import leakage_sentence, percent, rate, what_it_does_not_mean, what_it_means
+from hf_privacy.reports.titles import attack_words, epsilon_text, norm_title
 
 if TYPE_CHECKING:
     from hf_privacy.reports.report import PrivacyReport
@@ -17,19 +19,27 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render_page(report: PrivacyReport, *, roc_png: bytes, scores_png: bytes, budgets_png: bytes | None = None) -> str:
+def render_page(
+    report: PrivacyReport,
+    *,
+    roc_png: bytes,
+    scores_png: bytes,
+    budgets_png: bytes | None = None,
+    memorization_png: bytes | None = None,
+) -> str:
     """Render the report as one HTML page that needs nothing else: images and style inside, no script, no link out.
 
     Parameters
     ----------
     report : PrivacyReport
-    roc_png, scores_png, budgets_png : bytes
-        The plots; the last one only of a report with budgets.
+    roc_png, scores_png, budgets_png, memorization_png : bytes
+        The plots; the last two only of a report with budgets and with memorization bins.
 
     Returns
     -------
     str
     """
+    by_memorization = memorization_table(report) if report.robustness is not None else None
     return (
         _environment()
         .get_template("report.html.jinja")
@@ -42,8 +52,16 @@ def render_page(report: PrivacyReport, *, roc_png: bytes, scores_png: bytes, bud
             roc_png=base64.b64encode(roc_png).decode(),
             scores_png=base64.b64encode(scores_png).decode(),
             budgets_png=None if budgets_png is None else base64.b64encode(budgets_png).decode(),
+            memorization_png=None if memorization_png is None else base64.b64encode(memorization_png).decode(),
             attack_titles={attack["name"]: attack["title"] for attack in report.attacks},
             memorization_range=memorization_range,
+            by_memorization=by_memorization,
+            fewer=fewer_examples(by_memorization) if by_memorization else None,
+            memorization_of=leakage_by_attack(report),
+            sets=SETS,
+            leakage=leakage_sentence(report) if report.leakage_share is not None else None,
+            accuracy_titles=accuracy_titles(report),
+            adversary=attack_words(report.robustness) if report.robustness is not None else None,
             class_of=lambda row: row["class"],
             utility=utility_rows(report),
             over_runs=over_runs_rows(report),
@@ -73,16 +91,15 @@ def over_runs_rows(report: PrivacyReport) -> list[tuple[str, dict[str, float], d
     ]
 
 
-def memorization_range(row: dict[str, Any]) -> str:
-    """Write a memorization bin's bounds.
+def accuracy_titles(report: PrivacyReport) -> dict[str, str]:
+    """Give the title of each accuracy of the report's robustness, by its name."""
+    return {} if report.robustness is None else {e["name"]: e["title"] for e in report.robustness["accuracies"]}
 
-    Examples
-    --------
-    >>> memorization_range({"memorization_from": 0.1, "memorization_to": 0.25})
-    '0.1 to 0.25'
-    """
-    low, high = row["memorization_from"], row["memorization_to"]
-    return f"below {high:g}" if low == -1 else f"{low:g} to {high:g}"
+
+def leakage_by_attack(report: PrivacyReport) -> dict[str, list[dict[str, Any]]]:
+    """Give the memorization bins of each attack, by its name."""
+    attacks = dict.fromkeys(entry["attack"] for entry in report.memorization_bins or [])
+    return {name: [entry for entry in report.memorization_bins or [] if entry["attack"] == name] for name in attacks}
 
 
 def utility_rows(report: PrivacyReport) -> list[tuple[str, dict[str, float], float]]:
@@ -129,7 +146,7 @@ def _facts(report: PrivacyReport) -> list[tuple[str, list[tuple[str, str]]]]:
         ]),
         ("Canaries", _canaries(report.canaries)),
         ("Training", _rows(report.training)),
-        ("Robustness", _rows(report.robustness or {})),
+        ("Adversarial attack", _robustness(report.robustness)),
         ("Unlearning", _rows(report.unlearning or {})),
         ("Cost", [(name.removesuffix("_seconds").capitalize(), _seconds(s)) for name, s in report.cost.items()]),
         ("Versions", _rows(report.versions)),
@@ -192,6 +209,17 @@ def _epsilon(bound: dict[str, Any] | None) -> str:
     source = bound.get("method") or f"{bound['accountant']}, {bound['sampler']} sampling"
     confidence = f", {percent(bound['confidence'])} confidence" if "confidence" in bound else ""
     return f"ε = {bound['epsilon']:.3g} at δ = {bound['delta']:.3g} ({source}{confidence})"
+
+
+def _robustness(robustness: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if robustness is None:
+        return []
+    return [
+        ("Norm, space", f"{norm_title(robustness['norm'])}, {robustness['space']}"),
+        ("ε, step size", f"{epsilon_text(robustness)}, {_text(robustness['step_size'])}"),
+        ("PGD steps", _text(robustness["n_steps"])),
+        ("Time", _seconds(robustness["seconds"])),
+    ]
 
 
 def _canaries(canaries: dict[str, Any] | None) -> list[tuple[str, str]]:

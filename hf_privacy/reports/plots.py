@@ -40,6 +40,8 @@ SCORE_LABELS = {
     "lira_offline": "evidence against non-membership",
     "rmia": "share of population examples dominated",
     "rmia_offline": "share of population examples dominated",
+    "curvature_online": "log-likelihood ratio of log curvature [nats]",
+    "curvature_nll": "NLL of log curvature, OUT less IN [nats]",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,23 @@ import numpy as np
 from hf_privacy.errors import InputError
 from hf_privacy.hub import GateError, load_report_dict, push_folder, validate_report, weights_sha256
 from hf_privacy.reports.budgets import budgets_figure
+from hf_privacy.reports.by_memorization import memorization_table
 from hf_privacy.reports.card import write_card
 from hf_privacy.reports.card_data import CardData, card_data_of_folder
-from hf_privacy.reports.explain import headline
+from hf_privacy.reports.explain import headline, leakage_sentence
 from hf_privacy.reports.files import write_together
 from hf_privacy.reports.leaks import refuse_leaks
+from hf_privacy.reports.memorization_plot import is_drawn, memorization_figure
 from hf_privacy.reports.page import render_page
 from hf_privacy.reports.plots import png_bytes, roc_figure, scores_figure
-from hf_privacy.reports.table import attack_table, canaries_line, targets_table
+from hf_privacy.reports.table import (
+    MAX_WIDTH,
+    adversarial_attack_table,
+    attack_table,
+    canaries_line,
+    memorization_lines,
+    targets_table,
+)
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
@@ -30,6 +40,7 @@ PAGE_FILE = "privacy_report.html"
 ROC_FILE = "privacy_roc.png"
 SCORES_FILE = "privacy_scores.png"
 BUDGETS_FILE = "privacy_budgets.png"
+MEMORIZATION_FILE = "privacy_memorization.png"
 
 
 @dataclass(kw_only=True)
@@ -79,9 +90,18 @@ class PrivacyReport:
         How well members and non-members can be told apart without the model.
     canaries : dict or None
         The canary audit that ``epsilon["lower"]`` comes from.
-    class_slices, memorization_bins : list of dict or None
-        Leakage of the strongest attack by class, and by memorization score.
-    robustness, unlearning : dict or None
+    class_slices : list of dict or None
+        Leakage of the strongest attack by class.
+    memorization_bins : list of dict or None
+        Leakage by memorization score, of one attack or several; each entry names its ``attack``.
+    leakage_share : dict or None
+        Of one attack's true positives at an FPR, the share carried by the most memorized examples: ``attack``,
+        ``fpr``, ``ranked_by``, and ``shares`` with ``top`` (0.01 is the top 1 %), ``share`` and ``n_examples``.
+    robustness : dict or None
+        The adversarial attack (``norm``, ``epsilon``, ``n_steps``, ``step_size``, ``space``); ``accuracies`` by
+        ``name`` ("clean", "pgd", "autoattack") and ``set`` ("members", "nonmembers"); the same over several
+        ``targets`` and by ``memorization_bins``; ``membership_attacks`` on adversarial inputs; ``seconds``.
+    unlearning : dict or None
         None where not measured.
     schema_version : str
 
@@ -114,6 +134,7 @@ class PrivacyReport:
     canaries: dict[str, Any] | None = None
     class_slices: list[dict[str, Any]] | None = None
     memorization_bins: list[dict[str, Any]] | None = None
+    leakage_share: dict[str, Any] | None = None
     robustness: dict[str, Any] | None = None
     unlearning: dict[str, Any] | None = None
     schema_version: str = SCHEMA_VERSION
@@ -147,7 +168,8 @@ class PrivacyReport:
 
     def save(self, folder: str | Path) -> Path:
         """Write ``privacy_report.json``, ``.html``, ``privacy_roc.png`` and ``privacy_scores.png`` into a folder,
-        and ``privacy_budgets.png`` where there are budgets.
+        ``privacy_budgets.png`` where there are budgets, and ``privacy_memorization.png`` where there are
+        memorization bins.
 
         Everything is made and written under temporary names first; the JSON file is renamed last, so a reader never
         sees a report without its plots, and a failure leaves the earlier report whole.
@@ -170,20 +192,31 @@ class PrivacyReport:
         report = self.to_dict()
         roc_png = png_bytes(roc_figure(self.attacks, self.curves))
         scores_png = png_bytes(scores_figure(self.attacks, self.curves))
-        budgets_png = None if self.budgets is None else png_bytes(budgets_figure(self.budgets))
-        page = render_page(self, roc_png=roc_png, scores_png=scores_png, budgets_png=budgets_png)
+        table = memorization_table(self)
+        more_pngs = {
+            BUDGETS_FILE: None if self.budgets is None else png_bytes(budgets_figure(self.budgets)),
+            MEMORIZATION_FILE: png_bytes(memorization_figure(table)) if table and is_drawn(table) else None,
+        }
+        page = render_page(
+            self,
+            roc_png=roc_png,
+            scores_png=scores_png,
+            budgets_png=more_pngs[BUDGETS_FILE],
+            memorization_png=more_pngs[MEMORIZATION_FILE],
+        )
         text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         contents = {
             ROC_FILE: roc_png,
             SCORES_FILE: scores_png,
-            **({} if budgets_png is None else {BUDGETS_FILE: budgets_png}),
+            **{name: png for name, png in more_pngs.items() if png is not None},
             PAGE_FILE: page.encode(),
             REPORT_FILE: text.encode(),
         }
         written = write_together(folder, contents) / REPORT_FILE
-        if budgets_png is None:
-            # Left by an earlier audit: the gate lets plots through by their name.
-            (Path(folder) / BUDGETS_FILE).unlink(missing_ok=True)
+        for name, png in more_pngs.items():
+            if png is None:
+                # Left by an earlier audit: the gate lets plots through by their name.
+                (Path(folder) / name).unlink(missing_ok=True)
         return written
 
     @classmethod
@@ -202,10 +235,21 @@ class PrivacyReport:
         return headline(self.attacks)
 
     def table(self) -> str:
-        """Lay the attacks out as plain text of at most 100 columns; several targets and canaries too, if any."""
+        """Lay the attacks out as plain text of at most 100 columns.
+
+        Below them, where measured: several targets, accuracy and leakage by memorization, membership attacks on
+        adversarial inputs, the share of the most memorized examples, and canaries.
+        """
         parts = [attack_table(self.attacks)]
         if self.targets is not None:
             parts.append(targets_table(self.targets))
+        by_memorization = memorization_table(self)
+        if by_memorization is not None:
+            parts.append(memorization_lines(by_memorization, self.robustness))
+        if self.robustness is not None and self.robustness["membership_attacks"]:
+            parts.append(adversarial_attack_table(self.robustness))
+        if self.leakage_share is not None:
+            parts.append("\n".join(textwrap.wrap(leakage_sentence(self), MAX_WIDTH, subsequent_indent="  ")))
         if self.canaries is not None:
             parts.append(canaries_line(self.canaries, self.epsilon["upper"]))
         return "\n\n".join(parts)

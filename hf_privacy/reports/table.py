@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from hf_privacy.reports.by_memorization import SETS, MemorizationRow, MemorizationTable, fewer_examples
 from hf_privacy.reports.explain import percent, rate
+from hf_privacy.reports.titles import attack_words
 
 MAX_WIDTH = 100
 _SHOWN_FPRS = (1e-3, 1e-2, 1e-1)
+_SHOWN_ATTACKS = 3
 
 
 def attack_table(attacks: Sequence[dict[str, Any]]) -> str:
@@ -119,6 +123,76 @@ def canaries_line(canaries: dict[str, Any], upper: dict[str, Any] | None) -> str
         f"{canaries['auc_high']:.3f}]; {guarantee}"
     )
     return "\n".join(textwrap.wrap(text, MAX_WIDTH, subsequent_indent="  "))
+
+
+def memorization_lines(table: MemorizationTable, robustness: dict[str, Any] | None) -> str:
+    """Lay accuracy, robust accuracy and TPR out by memorization, without intervals, in at most 100 columns.
+
+    Parameters
+    ----------
+    table : MemorizationTable
+    robustness : dict or None
+        The report's ``robustness``.
+
+    Returns
+    -------
+    str
+        A heading, the table, and the means over several training runs where there are any.
+    """
+    table = replace(table, attacks=table.attacks[:_SHOWN_ATTACKS])
+    rates = [f"{title} TPR@{percent(table.fpr).replace(' ', '')}" for _, title in table.attacks]
+    headers = ["Memorization", "Examples", *(title for _, title in table.accuracies), *rates]
+    heading = "By how much an example is memorized: members / non-members, and TPR in %"
+    if robustness is not None:
+        heading = f"Accuracy of members / non-members in %, TPR in %; attack: {attack_words(robustness)}"
+    lines = textwrap.wrap(heading, MAX_WIDTH, subsequent_indent="  ")
+    lines += _grid(headers, [memorization_cells(row, table) for row in table.rows])
+    if part := fewer_examples(table):
+        lines += textwrap.wrap(part, MAX_WIDTH, subsequent_indent="  ")
+    if robustness is not None and robustness["targets"] is not None:
+        lines += textwrap.wrap(_over_targets(table, robustness["targets"]), MAX_WIDTH, subsequent_indent="  ")
+    return "\n".join(lines)
+
+
+def memorization_cells(row: MemorizationRow, table: MemorizationTable) -> list[str]:
+    """Write a row: its name, its examples, its accuracies (members / non-members) and its TPRs, in percent.
+
+    A dash stands for what was not measured.
+    """
+    counts = "-" if row.n_members is None else f"{row.n_members:,} / {row.n_nonmembers:,}"
+    cells = [row.label, counts]
+    for name, _ in table.accuracies:
+        found = [row.accuracies.get((name, which)) for which in SETS]
+        cells.append(" / ".join("-" if entry is None else _bare(entry["value"]) for entry in found))
+    return [*cells, *(_bare(row.rates[name][0]) if name in row.rates else "-" for name, _ in table.attacks)]
+
+
+def adversarial_attack_table(robustness: dict[str, Any]) -> str:
+    """Lay the membership attacks on adversarial inputs out, under a heading; see `attack_table`."""
+    return f"Membership attacks on adversarial inputs\n{attack_table(robustness['membership_attacks'])}"
+
+
+def _over_targets(table: MemorizationTable, targets: dict[str, Any]) -> str:
+    titles = dict(table.accuracies)
+    found = [
+        f"{titles.get(entry['name'], entry['name'])}, {'members' if entry['set'] == 'members' else 'non-members'} "
+        f"{' '.join(rate(entry['mean'], entry['low'], entry['high']))}"
+        for entry in targets["accuracies"]
+    ]
+    return f"Mean accuracy over {targets['n_targets']} training runs, in %: {'; '.join(found)}"
+
+
+def _bare(share: float) -> str:
+    return rate(share, share, share)[0]
+
+
+def _grid(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns as wide as they need be, the last ones left out where they do not fit."""
+    widths = [max(len(line[column]) for line in [headers, *rows]) for column in range(len(headers))]
+    while sum(widths) + 2 * (len(widths) - 1) > MAX_WIDTH:
+        widths.pop()
+    lines = [headers, ["-" * width for width in widths], *rows]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip() for line in lines]
 
 
 def _fprs(attacks: Sequence[dict[str, Any]]) -> list[float]:

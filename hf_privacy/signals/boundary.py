@@ -13,11 +13,11 @@ from accelerate import Accelerator
 from torch import nn
 
 from hf_privacy.data import TensorDataset
+from hf_privacy.data.example_generators import example_seed
 from hf_privacy.errors import InputError
 from hf_privacy.models.architectures import one_line
+from hf_privacy.signals.batches import map_batches
 from hf_privacy.signals.boundary_search import BoundarySearch, UnitCube, is_adversarial
-from hf_privacy.signals.example_generators import example_seed
-from hf_privacy.signals.extract import map_batches
 from hf_privacy.signals.scores import signals_from_logits
 
 # Steps each method takes by default. HopSkipJump: 100·√t queries in step t, about 2,500 in ten, after which the

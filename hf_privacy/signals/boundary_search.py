@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from hf_privacy.signals.example_generators import example_seed
+from hf_privacy.data.example_generators import example_seed
 
 _QUERIES_IN_FIRST_STEP = 100  # foolbox's default; step t makes √t times as many
 _BISECTIONS = 24  # a float32 has 24 bits

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType, gather_object
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.data.augment import horizontal_flip
 from hf_privacy.errors import InputError
-from hf_privacy.progress import progress as with_progress
+from hf_privacy.models.modes import evaluation_mode
+from hf_privacy.signals.batches import map_batches
+from hf_privacy.signals.log_curvature import curvature_signals
+from hf_privacy.signals.names import ADVERSARIAL_QUERY, QUERY_NAMES, clean_rows, curvature_signal_names
 from hf_privacy.signals.scores import SIGNAL_NAMES, signals_from_logits
 
-QUERY_NAMES = ("identity", "flip")
+if TYPE_CHECKING:
+    from hf_privacy.adversarial import AdversarialInputs
+    from hf_privacy.signals.curvature import Curvature
+
+__all__ = ["QUERY_NAMES", "average_queries", "compute_signals", "evaluation_mode", "map_batches"]
 
 
 def compute_signals(
@@ -25,6 +31,8 @@ def compute_signals(
     *,
     batch_size: int = 256,
     queries: Sequence[str] = ("identity",),
+    adversarial: AdversarialInputs | None = None,
+    curvature: Curvature | None = None,
     accelerator: Accelerator | None = None,
     progress: bool = False,
 ) -> dict[str, np.ndarray]:
@@ -45,7 +53,14 @@ def compute_signals(
     batch_size : int
         Examples per forward pass.
     queries : sequence of str
-        Views of each example to ask the model about: ``"identity"`` and, for images, ``"flip"`` (left to right).
+        Views of each example to ask the model about: ``"identity"``, for images ``"flip"`` (left to right), and
+        ``"adversarial"``, the example as `adversarial` changes it against this very model.
+    adversarial : AdversarialInputs, optional
+        The attack behind the query ``"adversarial"``. Its random start is drawn from each example's content, so the
+        values depend on neither batch nor order.
+    curvature : Curvature, optional
+        Also the curvature of the loss at each view, see `hf_privacy.signals.curvature_signals`; as dear as its
+        number of gradient passes.
     accelerator : accelerate.Accelerator, optional
         Spreads the work over its processes and moves the model to its device; every process must make this call.
         Without one this process does all the work, on the device the model is on.
@@ -55,13 +70,15 @@ def compute_signals(
     Returns
     -------
     dict of str to float64 array of shape [Q, N]
-        One array for each name of ``SIGNAL_NAMES``, rows in the order of `queries`.
+        One array for each name of ``SIGNAL_NAMES``, rows in the order of `queries`; with `curvature` also
+        ``"curvature"`` (a logarithm, finite) and ``"curvature_trace"``.
 
     Raises
     ------
     InputError
-        For an empty dataset, one without labels, an unknown or repeated query, ``"flip"`` on data without images, a
-        model sharded over processes, or logits that are not finite.
+        For an empty dataset, one without labels, an unknown or repeated query, ``"flip"`` on data without images,
+        ``"adversarial"`` without its attack or the attack without the query, a model sharded over processes, or
+        logits that are not finite.
 
     Examples
     --------
@@ -73,10 +90,20 @@ def compute_signals(
     >>> compute_signals(model, dataset)["phi"].shape
     (1, 5)
     """
-    _check(dataset, queries)
+    _check(dataset, queries, adversarial)
+    names = [*SIGNAL_NAMES, *([] if curvature is None else curvature_signal_names(curvature.method))]
 
     def signals_of(model: torch.nn.Module, batch: Mapping[str, torch.Tensor], device: torch.device) -> np.ndarray:
-        return _batch_signals(model, batch, queries, device)  # [S, Q, batch]
+        inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
+        labels = batch["labels"]
+        rows = []
+        for query in queries:
+            views = _view(query, model, inputs, labels.to(device), adversarial)
+            signals = _signals(model, views, labels)
+            if curvature is not None:
+                signals |= curvature_signals(model, views, labels.to(device), curvature=curvature)
+            rows.append(np.stack([signals[name] for name in names]))
+        return np.stack(rows, axis=1)  # [S, Q, batch]
 
     batches = map_batches(
         model,
@@ -88,129 +115,52 @@ def compute_signals(
         description="signals",
     )
     table = np.concatenate(batches, axis=2)
-    return {name: np.ascontiguousarray(table[row]) for row, name in enumerate(SIGNAL_NAMES)}
+    return {name: np.ascontiguousarray(table[row]) for row, name in enumerate(names)}
 
 
-def map_batches(
-    model: torch.nn.Module,
-    dataset: TensorDataset,
-    compute: Callable[[torch.nn.Module, Mapping[str, torch.Tensor], torch.device], np.ndarray],
-    *,
-    batch_size: int,
-    accelerator: Accelerator | None,
-    progress: bool,
-    description: str,
-) -> list[np.ndarray]:
-    """What `compute` gives for each batch of `dataset`, in the dataset's order, complete in every process.
-
-    The one loop every signal is computed by. The model is in evaluation mode; each process takes whole batches from
-    one contiguous stretch, cut the same way for any number of processes, so no example is seen twice or padded in.
-
-    Parameters
-    ----------
-    model, dataset, batch_size, accelerator, progress
-        As in :func:`compute_signals`; a training augmentation of the dataset is left out.
-    compute : callable
-        Gets the model, a batch on the CPU and the device to work on. Whether gradients are wanted is its own affair.
-    description : str
-        Of the progress bar.
-
-    Raises
-    ------
-    InputError
-        For an empty dataset, a batch size below 1, or a model sharded over processes.
-    """
-    if len(dataset) == 0:
-        raise InputError("dataset is empty: pass at least one example")
-    if batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}: pass a positive number")
-    if "pixel_values" in dataset.column_names:
-        dataset = dataset.with_augmentation(None)  # a training dataset may carry one; queries are fixed views
-    starts = range(0, len(dataset), batch_size)
-    if accelerator is None:
-        device = _device_of(model)
-    else:
-        if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
-            raise InputError(
-                f"accelerator shards the model ({accelerator.distributed_type.value}): gather it first with "
-                "accelerator.get_state_dict, or compute signals from the saved model"
-            )
-        device = accelerator.device
-        model = accelerator.unwrap_model(model, keep_torch_compile=True).to(device)
-        starts = _share(starts, accelerator.process_index, accelerator.num_processes)
-
-    show = progress and (accelerator is None or accelerator.is_main_process)
-    batches: list[np.ndarray] = []
-    with evaluation_mode(model):
-        for start in with_progress(starts, description=description, enabled=show):
-            batch = dataset.__getitems__(list(range(start, min(start + batch_size, len(dataset)))))
-            batches.append(compute(model, batch, device))
-    if accelerator is not None and accelerator.num_processes > 1:
-        batches = gather_object(batches)  # ranks in order, so batches in order
-    return batches
-
-
-def average_queries(signals: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def average_queries(
+    signals: Mapping[str, np.ndarray], *, queries: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
     """Mean of each signal over its queries: arrays of shape [Q, N] become [N].
+
+    Where the names of the `queries` are given, the adversarial one is left out of the mean.
 
     Examples
     --------
     >>> average_queries({"phi": np.array([[1.0, 2.0], [3.0, 4.0]])})["phi"].tolist()
     [2.0, 3.0]
+    >>> average_queries({"phi": np.array([[1.0], [3.0]])}, queries=["identity", "adversarial"])["phi"].tolist()
+    [1.0]
     """
+    if queries is not None:
+        kept = clean_rows(queries)
+        signals = {name: values[kept] for name, values in signals.items()}
     return {name: values.mean(axis=0) for name, values in signals.items()}
 
 
-@contextmanager
-def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
-    """Put `model` in evaluation mode; on leaving, every module gets back the mode it had (frozen parts stay frozen).
-
-    Examples
-    --------
-    >>> model = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.BatchNorm1d(2).eval()).train(True)
-    >>> _ = model[1].eval()
-    >>> with evaluation_mode(model):
-    ...     model[0].training
-    False
-    >>> model[0].training, model[1].training
-    (True, False)
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
+def _view(
+    query: str,
+    model: torch.nn.Module,
+    inputs: dict[str, torch.Tensor],
+    labels: torch.Tensor,
+    adversarial: AdversarialInputs | None,
+) -> dict[str, torch.Tensor]:
+    """What the model is given for one query."""
+    if query == "flip":
+        return {**inputs, "pixel_values": horizontal_flip(inputs["pixel_values"])}
+    if query == ADVERSARIAL_QUERY:
+        assert adversarial is not None
+        return adversarial(model, inputs, labels)  # takes gradients, so it stands outside inference mode
+    return inputs
 
 
 @torch.inference_mode()
-def _batch_signals(
-    model: torch.nn.Module, batch: Mapping[str, torch.Tensor], queries: Sequence[str], device: torch.device
-) -> np.ndarray:
-    inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
-    rows = []
-    for query in queries:
-        views = inputs if query == "identity" else {**inputs, "pixel_values": horizontal_flip(inputs["pixel_values"])}
-        logits = model(**views).logits.cpu()  # float64 does not exist on every accelerator
-        signals = signals_from_logits(logits, batch["labels"])
-        rows.append(np.stack([signals[name].numpy() for name in SIGNAL_NAMES]))
-    return np.stack(rows, axis=1)
+def _signals(model: torch.nn.Module, views: Mapping[str, torch.Tensor], labels: torch.Tensor) -> dict[str, np.ndarray]:
+    logits = model(**views).logits.cpu()  # float64 does not exist on every accelerator
+    return {name: values.numpy() for name, values in signals_from_logits(logits, labels).items()}
 
 
-def _share(starts: range, process_index: int, num_processes: int) -> range:
-    first = len(starts) * process_index // num_processes
-    last = len(starts) * (process_index + 1) // num_processes
-    return starts[first:last]
-
-
-def _device_of(model: torch.nn.Module) -> torch.device:
-    for parameter in model.parameters():
-        return parameter.device
-    return torch.device("cpu")
-
-
-def _check(dataset: TensorDataset, queries: Sequence[str]) -> None:
+def _check(dataset: TensorDataset, queries: Sequence[str], adversarial: AdversarialInputs | None) -> None:
     columns = dataset.column_names
     if "labels" not in columns:
         raise InputError(f"dataset has the columns {sorted(columns)}: signals need a labels column")
@@ -221,4 +171,9 @@ def _check(dataset: TensorDataset, queries: Sequence[str]) -> None:
         raise InputError(
             f"queries has 'flip' and dataset the columns {sorted(columns)}: flip is for images (pixel_values), "
             'use queries=("identity",)'
+        )
+    if (ADVERSARIAL_QUERY in queries) != (adversarial is not None):
+        raise InputError(
+            f"queries is {list(queries)} and adversarial is {adversarial!r}: the query 'adversarial' goes with its "
+            "attack, pass both or neither"
         )

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
-from hf_privacy.signals.extract import map_batches
+from hf_privacy.signals.batches import map_batches
 from hf_privacy.signals.queries import Query, augmented_queries
 from hf_privacy.signals.scores import signals_from_logits
 

@@ -15,8 +15,8 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.data.augment import horizontal_flip
+from hf_privacy.data.example_generators import example_seed
 from hf_privacy.errors import InputError
-from hf_privacy.signals.example_generators import example_seed
 
 Inputs = dict[str, torch.Tensor]
 Query = Callable[[Inputs], Inputs]

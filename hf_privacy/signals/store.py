@@ -13,20 +13,10 @@ from safetensors.numpy import save as to_safetensors
 
 from hf_privacy.atomic_file import claimed, remove_leftovers, write_atomically
 from hf_privacy.errors import InputError
+from hf_privacy.signals.names import clean_rows
+from hf_privacy.signals.store_metadata import METADATA_FILE, complete_metadata, read_metadata, refuse_stale
+from hf_privacy.signals.store_tensors import store_tensors
 from hf_privacy.signals.tensor_file import TensorFile
-
-STORE_VERSION = 1
-METADATA_FILE = "metadata.json"
-REQUIRED_METADATA = (
-    "recipe_hash",
-    "dataset_fingerprint",
-    "split_hash",
-    "example_ids_digest",
-    "n_models",
-    "n_examples",
-    "queries",
-    "signals",
-)
 
 
 class SignalStore:
@@ -76,8 +66,8 @@ class SignalStore:
             Made if absent.
         metadata : mapping
             JSON values. ``recipe_hash``, ``dataset_fingerprint``, ``split_hash``, ``example_ids_digest`` (str),
-            ``n_models``, ``n_examples`` (int), ``queries``, ``signals`` (list of str); more keys are kept and
-            compared too.
+            ``n_models``, ``n_examples`` (int), ``queries``, ``signals`` (list of str); more keys, such as the
+            settings of an adversarial query, are kept and compared too.
 
         Raises
         ------
@@ -85,22 +75,10 @@ class SignalStore:
             When a required key is missing, or the folder holds a store with other metadata (a stale store).
         """
         folder = Path(folder)
-        missing = [key for key in REQUIRED_METADATA if key not in metadata]
-        if missing:
-            raise InputError(f"metadata has no {', '.join(missing)}: a signal store must say what it belongs to")
-        wanted = json.loads(json.dumps({"store_version": STORE_VERSION, **metadata}))
+        wanted = complete_metadata(metadata)
         if (folder / METADATA_FILE).is_file():
             store = cls.open(folder)
-            different = sorted(
-                key for key in {*wanted, *store.metadata} - {"n_models"} if wanted.get(key) != store.metadata.get(key)
-            )
-            if different:
-                key = different[0]
-                raise InputError(
-                    f"the signal store {folder.name} was made with another {', '.join(different)} ({key} there: "
-                    f"{store.metadata.get(key)!r}, here: {wanted.get(key)!r}): use another folder, or delete this one "
-                    "to train its reference models again"
-                )
+            refuse_stale(folder.name, store.metadata, wanted)
             if wanted["n_models"] > store.n_models:
                 write_atomically(folder / METADATA_FILE, json.dumps(wanted, indent=2, sort_keys=True).encode())
             return cls(folder, wanted)
@@ -122,19 +100,7 @@ class SignalStore:
             When `folder` holds no store, or one of another store version.
         """
         folder = Path(folder)
-        try:
-            metadata = json.loads((folder / METADATA_FILE).read_text())
-        except FileNotFoundError:
-            raise InputError(f"{folder.name} holds no signal store (no {METADATA_FILE}): pass its folder") from None
-        except ValueError:
-            raise InputError(
-                f"{METADATA_FILE} in {folder.name} is not JSON: delete the folder and start again"
-            ) from None
-        if metadata.get("store_version") != STORE_VERSION:
-            raise InputError(
-                f"the signal store {folder.name} has version {metadata.get('store_version')!r} and this package reads "
-                f"{STORE_VERSION}: delete it and train its reference models again"
-            )
+        metadata = read_metadata(folder)
         remove_leftovers(folder)
         return cls(folder, metadata)
 
@@ -193,25 +159,9 @@ class SignalStore:
             For other names or shapes, or values that are not finite.
         """
         self._check_number(model)
-        membership = np.asarray(membership)
-        if membership.dtype != np.bool_ or membership.shape != (self.n_examples,):
-            raise InputError(
-                f"membership has dtype {membership.dtype} and shape {list(membership.shape)}: pass a bool array of "
-                f"{self.n_examples} examples"
-            )
-        if sorted(signals) != sorted(self.signals):
-            raise InputError(
-                f"signals has {sorted(signals)} and the store {sorted(self.signals)}: pass the same names"
-            )
-        tensors = {"membership": membership.astype(np.uint8)}
-        for name in self.signals:
-            values = np.ascontiguousarray(signals[name], dtype=np.float64)
-            if values.shape != (len(self.queries), self.n_examples) or not np.isfinite(values).all():
-                raise InputError(
-                    f"signals[{name!r}] has shape {list(values.shape)}: pass finite values of shape "
-                    f"[{len(self.queries)}, {self.n_examples}], one row per query"
-                )
-            tensors[name] = values
+        tensors = store_tensors(
+            signals, membership, names=self.signals, n_queries=len(self.queries), n_examples=self.n_examples
+        )
         content = to_safetensors(tensors, metadata={"info": json.dumps(dict(info or {}))})
         write_atomically(self._path(model), content)
 
@@ -232,8 +182,8 @@ class SignalStore:
         models : sequence of int, optional
             Which models; by default all :meth:`completed` ones.
         query : int, str or None
-            A query's number or name; ``"mean"`` (the default) averages over the queries; ``None`` keeps them apart
-            and gives [K, Q, N].
+            A query's number or name; ``"mean"`` (the default) averages over the queries, the adversarial one left
+            out; ``None`` keeps them apart and gives [K, Q, N].
         columns : slice
             Which examples. Only these are read from disk, so a table larger than memory can be gone through in
             stretches.
@@ -246,11 +196,12 @@ class SignalStore:
         self._check_signal(signal)
         if query is not None and query != "mean":
             query = self._query_number(query)
+        averaged = clean_rows(self.queries)
         rows = []
         for file in self._files(models):
             values = file.tensor(signal)[:, columns]
             if query == "mean":
-                values = values.mean(axis=0)
+                values = values[averaged].mean(axis=0)
             elif query is not None:
                 values = values[query]
             rows.append(np.array(values, dtype=np.float64))
@@ -310,13 +261,6 @@ class SignalStore:
         Yields True when the model is still to do and nobody else is at it, else False; the reservation ends with
         the ``with`` block. It is a lock of the operating system (``flock``), which lets go by itself when its process
         is killed, so no stale reservation can remain.
-
-        Examples
-        --------
-        >>> for model in range(store.n_models):  # doctest: +SKIP
-        ...     with store.claim(model) as mine:
-        ...         if mine:
-        ...             store.write(model, *train(model))
         """
         self._check_number(model)
         with claimed(self.folder / f"reference_{model:04d}.lock") as mine:

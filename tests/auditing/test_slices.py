@@ -1,14 +1,12 @@
-"""Leakage by class and by memorization, and every attack at every budget."""
+"""Leakage by class, and every attack at every budget."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hf_privacy.auditing.budgets import over_budgets
-from hf_privacy.auditing.slices import class_slices, memorization_slices, over_groups
+from hf_privacy.auditing.slices import class_slices, over_groups
 from hf_privacy.auditing.table import AttackScores
 from hf_privacy.auditing.targets import leave_one_out_table
 from hf_privacy.statistics import auc, tpr_at_fpr
@@ -58,25 +56,6 @@ def test_classes_have_their_names(table, attack):
     slices = class_slices(table, attack, ["cat", "dog"], confidence=0.95)
     assert [row["class"] for row in slices] == ["cat", "dog"]
     assert {row["attack"] for row in slices} == {"lira"}
-
-
-def test_memorization_bins_are_in_order_and_each_example_is_in_one(table, attack):
-    slices = memorization_slices(table, attack, confidence=0.95)
-    bounds = [(row["memorization_from"], row["memorization_to"]) for row in slices]
-    assert bounds == sorted(bounds)
-    assert len(bounds) > 2
-    assert sum(row["n_members"] + row["n_nonmembers"] for row in slices) <= table.n_pool
-
-
-def test_an_example_that_is_right_only_after_training_is_in_the_top_bin(planted_table):
-    table = planted_table(effect=0.0)
-    references = dict(table.references)
-    references["correct"] = table.reference_membership[None].astype(float)
-    memorized = replace(table, references=references)
-    scores = AttackScores("loss", "LOSS", table.target["phi"][0, : table.n_pool])
-    (row,) = memorization_slices(memorized, scores, confidence=0.95)
-    assert (row["memorization_from"], row["memorization_to"]) == (0.75, 1.0)
-    assert row["n_members"] == table.membership.sum()
 
 
 def test_budgets_hold_every_attack_at_every_number_of_references(table):

@@ -124,3 +124,13 @@ def test_folders_of_other_defences_and_seeds_differ():
     folders = {Path(cell.recipe.output_dir) for name in plan.defenses for cell in plan.cells(name)}
     stores = {store(name) for name in plan.defenses for store in (plan.references_dir, plan.defended_references_dir)}
     assert (len(folders), len(stores)) == (6, 4)
+
+
+def test_a_host_may_be_named_and_must_be_another_entry():
+    values = {"recipe": {"model": {"name_or_path": "timm/resnet18"}}}
+    defenses = {"none": {}, "adversarial": {}, "demem": {"host": "adversarial"}}
+    plan = Comparison.from_dict({**values, "defenses": defenses})
+    assert [plan.host_of(name) for name in defenses] == [None, None, "adversarial"]
+    for host in ("pgd_at", "demem"):
+        with pytest.raises(InputError, match="host of defence 'demem' is"):
+            Comparison.from_dict({**values, "defenses": {**defenses, "demem": {"host": host}}})

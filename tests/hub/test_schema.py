@@ -39,11 +39,113 @@ def test_parts_that_later_audits_fill_are_free(report):
             "auc": 0.5, "auc_low": 0.4, "auc_high": 0.6, "confidence": 0.95,
         }
     ]  # fmt: skip
-    report["robustness"] = {"pgd": {"epsilon": 0.03, "accuracy": 0.4}}
     report["unlearning"] = {"forgetting_rate": 0.9, "retrained": {"forgetting_rate": 0.92}}
     report["epsilon"]["upper"] = {"epsilon": 8, "delta": 1e-5, "accountant": "prv", "sampler": "poisson"}
     report["epsilon"]["lower"] = {"epsilon": 0.1, "delta": 1e-5, "confidence": 0.95, "method": "one run"}
     validate_report(report)
+
+
+def robustness() -> dict:
+    """PGD on 100 held-out examples, one memorization bin, and an attack on adversarial inputs."""
+    found = {"value": 0.4, "low": 0.3, "high": 0.5, "n_examples": 100}
+    attack = {
+        "name": "lira", "title": "LiRA", "n_references": 8, "queries": ["adversarial"], "parameters": {}, "auc": 0.6,
+        "auc_low": 0.5, "auc_high": 0.7, "balanced_accuracy": 0.6, "advantage": 0.2, "tpr_at_fpr": [],
+        "n_members": 400, "n_nonmembers": 400, "confidence": 0.95,
+    }  # fmt: skip
+    return {
+        "norm": "linf",
+        "epsilon": 8 / 255,
+        "n_steps": 20,
+        "step_size": None,
+        "space": "pixels",
+        "accuracies": [{"name": "pgd", "title": "PGD-20", "set": "nonmembers", **found}],
+        "targets": {
+            "n_targets": 3,
+            "accuracies": [{"name": "pgd", "set": "nonmembers", "mean": 0.4, "low": -0.1, "high": 0.9}],
+        },
+        "membership_attacks": [attack],
+        "memorization_bins": [
+            {"memorization_from": -1.0, "memorization_to": 0.1, "name": "pgd", "set": "nonmembers", **found}
+        ],
+        "seconds": 12.5,
+    }
+
+
+def leakage_share() -> dict:
+    shares = [{"top": 0.01, "share": 0.2, "n_examples": 8}, {"top": 0.05, "share": None, "n_examples": 40}]
+    return {"attack": "lira", "fpr": 0.01, "shares": shares, "ranked_by": "memorization"}
+
+
+def test_robustness_and_the_leakage_share_are_valid(report):
+    validate_report({**report, "robustness": robustness(), "leakage_share": leakage_share()})
+
+
+def test_a_report_from_before_the_leakage_share_stays_valid(report):
+    assert "leakage_share" not in report
+    assert report["robustness"] is None
+    validate_report(report)
+
+
+def test_the_targets_own_values_may_stand_beside_their_mean(report):
+    found = robustness()
+    found["targets"]["accuracies"][0]["values"] = [0.3, 0.4, 0.5]
+    validate_report({**report, "robustness": found})
+    found["targets"]["accuracies"][0]["values"] = [0.4] * 513
+    with pytest.raises(InputError, match="values"):
+        validate_report({**report, "robustness": found})
+
+
+def test_one_memorization_bin_may_hold_several_attacks_but_none_twice(report):
+    entry = {
+        "memorization_from": 0.0, "memorization_to": 0.1, "attack": "loss", "n_members": 30, "n_nonmembers": 30,
+        "auc": 0.5, "auc_low": 0.4, "auc_high": 0.6, "confidence": 0.95,
+    }  # fmt: skip
+    report["memorization_bins"] = [entry, {**entry, "attack": "lira"}]
+    validate_report(report)
+    report["memorization_bins"] = [entry, {**entry, "auc": 0.55}]
+    with pytest.raises(InputError, match=r"memorization_bins\[1\]: it is listed twice"):
+        validate_report(report)
+    report["memorization_bins"] = [{**entry, "attack": "rmia"}]
+    with pytest.raises(InputError, match="no attack is named 'rmia'"):
+        validate_report(report)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "where"),
+    [
+        (["robustness", "pgd"], {"accuracy": 0.4}, r"\$\.robustness: .*pgd"),
+        (["robustness", "norm"], "l1", r"\$\.robustness\.norm"),
+        (["robustness", "epsilon"], -0.1, r"\$\.robustness\.epsilon"),
+        (["robustness", "space"], "tokens", r"\$\.robustness\.space"),
+        (["robustness", "seconds"], ..., r"\$\.robustness: .*seconds"),
+        (["robustness", "accuracies", 0, "set"], "all", r"accuracies\[0\]\.set"),
+        (["robustness", "accuracies", 0, "value"], 0.6, r"accuracies\[0\]: value is 0.6 but its interval"),
+        (["robustness", "accuracies", 0, "correct"], [True], r"accuracies\[0\]: .*correct"),
+        (
+            ["robustness", "memorization_bins", 0, "name"],
+            "clean",
+            r"memorization_bins\[0\]\.name: accuracies holds no",
+        ),
+        (["robustness", "memorization_bins", 0, "memorization_to"], -1, r"it goes from -1.0 to -1"),
+        (["robustness", "membership_attacks", 0, "auc"], 0.9, r"membership_attacks\[0\]: auc is 0.9"),
+        (["robustness", "targets", "n_targets"], 1, r"targets\.n_targets"),
+        (["leakage_share", "attack"], "rmia", r"\$\.leakage_share\.attack: no attack is named 'rmia'"),
+        (["leakage_share", "shares", 0, "share"], 1.2, r"shares\[0\]\.share"),
+        (["leakage_share", "ids"], [1, 2], r"\$\.leakage_share: .*ids"),
+    ],
+)
+def test_a_violation_of_robustness_or_leakage_is_named_with_its_path(report, path, value, where):
+    report |= {"robustness": robustness(), "leakage_share": leakage_share()}
+    with pytest.raises(InputError, match=where):
+        validate_report(changed(report, path, value))
+
+
+def test_an_adversarial_accuracy_given_twice_is_refused(report):
+    found = robustness()
+    found["accuracies"] *= 2
+    with pytest.raises(InputError, match="pgd of nonmembers is listed twice"):
+        validate_report({**report, "robustness": found})
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,13 @@ def lira(t, n_references=8, **keywords):
     return Case("lira", t.phi, {**given, **keywords}, attacks.lira(t.phi, references, membership, **keywords))
 
 
+def input_curvature(t, **keywords):
+    references, membership = -t.reference_phi, t.reference_membership
+    given = {"reference_log_curvature": references.tolist(), "reference_membership": membership.astype(int).tolist()}
+    scores = attacks.curvature(-t.phi, references, membership, **keywords)
+    return Case("input_curvature", -t.phi, {**given, **keywords}, scores)
+
+
 def rmia(t, **keywords):
     given = {
         "reference_probs": t.reference_prob,
@@ -123,6 +130,8 @@ CASES = {
     "lira, per example": lambda t: lira(t, variance="per_example", mode="offline"),
     "lira, shrunk": lambda t: lira(t, variance="shrunk", prior_degrees=3.0),
     "lira, global": lambda t: lira(t, n_references=2, variance="global"),
+    "input_curvature": input_curvature,
+    "input_curvature, nll": lambda t: input_curvature(t, form="nll", variance="shrunk", prior_degrees=4.0),
     "rmia": rmia,
     "rmia, offline": lambda t: rmia(
         t,

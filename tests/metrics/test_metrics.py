@@ -22,12 +22,15 @@ NAMES = [
     "base_calibration",
     "blind_baseline",
     "epsilon_lower_bound",
+    "input_curvature",
     "label_only",
     "lira",
     "membership_inference",
+    "memorization",
     "modified_entropy",
     "quantile_regression",
     "rmia",
+    "robust_accuracy",
     "shadow_classifier",
 ]
 

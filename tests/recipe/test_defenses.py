@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from hf_privacy.defenses import (
+    AdversarialTrainer,
     CCLTrainer,
     ConfidencePenaltyTrainer,
+    DeMemTrainer,
+    DPAdversarialTrainer,
     EarlyStoppingTrainer,
     HAMPTrainer,
     LabelSmoothingTrainer,
@@ -17,6 +20,8 @@ from hf_privacy.errors import InputError
 from hf_privacy.recipe import Recipe, prepare
 
 NAMES = {
+    "adversarial": (AdversarialTrainer, {"objective": "trades", "epsilon": 0.05, "awp_gamma": 0.01}),
+    "demem": (DeMemTrainer, {"epsilon": 0.05, "variance_weight": -0.1, "control": "negative_variance"}),
     "relax_loss": (RelaxLossTrainer, {"alpha": 0.5}),
     "hamp": (HAMPTrainer, {"gamma": 0.5, "alpha": 0.01}),
     "ccl": (CCLTrainer, {"alpha": 0.25, "beta": 0.1}),
@@ -34,6 +39,15 @@ def test_a_recipe_trains_with_the_defence_it_names(name, make_recipe):
     assert type(trainer) is trainer_class
     assert {key: getattr(trainer.args, key) for key in arguments} == arguments
     trainer.train()
+
+
+def test_a_recipe_trains_adversarially_with_privacy(make_recipe):
+    pytest.importorskip("opacus")
+    training = {"noise_multiplier": 1.0, "accountant": "rdp", "objective": "mart", "epsilon": 0.05}
+    trainer = prepare(make_recipe(defense="dp_adversarial", training=training)).trainer()
+    assert type(trainer) is DPAdversarialTrainer
+    trainer.train()
+    assert trainer.privacy_spent()["epsilon"] > 0
 
 
 def test_a_yaml_file_names_the_defence(make_recipe, tmp_path):
@@ -54,6 +68,10 @@ def test_a_yaml_file_names_the_defence(make_recipe, tmp_path):
         ("relax_loss", {"alpha": "high"}, "section 'training' key 'alpha' is 'high': pass float"),
         ("relax_loss", {"alpha": -1}, "alpha is -1.0: pass a number"),
         ("hamp", {"n_random_inputs": 2.5}, "section 'training' key 'n_random_inputs' is 2.5: pass int"),
+        ("demem", {"variance_weight": -0.1}, "variance_weight is -0.1, which raises the variance"),
+        ("demem", {"per_device_train_batch_size": 1}, "per_device_train_batch_size is 1: the variance"),
+        ("adversarial", {"variance_weight": 0.1}, "unknown key 'variance_weight' in section 'training'"),
+        ("dp_adversarial", {"noise_multiplier": 1.0, "awp_gamma": 0.01}, "awp_gamma is 0.01: .* no ε would hold"),
         ("early_stopping", {}, "data.population_fraction is 0: early_stopping validates on the population"),
     ],
 )

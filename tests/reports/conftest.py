@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from hf_privacy.hub import weights_sha256
 from hf_privacy.reports import PrivacyReport, curve_of
-from hf_privacy.statistics import summarize
+from hf_privacy.statistics import clopper_pearson, summarize
 
 
 def _attack(name: str, title: str, *, n_references: int, shift: float, seed: int, n: int) -> tuple[dict, dict]:
@@ -75,6 +75,7 @@ def _report(n: int) -> dict:
         "canaries": None,
         "class_slices": None,
         "memorization_bins": None,
+        "leakage_share": None,
         "robustness": None,
         "unlearning": None,
         "cost": {
@@ -146,3 +147,70 @@ def folder_report(report_dict: dict, model_folder: Path) -> PrivacyReport:
     """The report of the weights in `model_folder`."""
     report_dict["model"]["weights_sha256"] = weights_sha256(model_folder)
     return PrivacyReport.from_dict(report_dict)
+
+
+BIN_BOUNDS = ((-1.0, 0.1), (0.1, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
+
+
+def _accuracy(value: float, n: int = 200) -> dict:
+    low, high = clopper_pearson(round(value * n), n)
+    return {"value": round(value * n) / n, "low": float(low), "high": float(high), "n_examples": n}
+
+
+def _bins(name: str, *, strength: float) -> list[dict]:
+    bins = []
+    for number, (low, high) in enumerate(BIN_BOUNDS):
+        tpr = min(1.0, 0.01 + strength * number)
+        bins.append(
+            {
+                "memorization_from": low, "memorization_to": high, "attack": name, "n_members": 90 - 15 * number,
+                "n_nonmembers": 95 - 15 * number, "auc": 0.6, "auc_low": 0.5, "auc_high": 0.7, "confidence": 0.95,
+                "fpr": 0.01, "tpr": tpr, "tpr_low": tpr / 2, "tpr_high": min(1.0, 1.3 * tpr),
+            }
+        )  # fmt: skip
+    return bins
+
+
+@pytest.fixture
+def robust_dict(report_dict: dict) -> dict:
+    """An adversarially trained model's report: PGD-20 and AutoAttack, LiRA and RMIA by memorization."""
+    rmia, rmia_curve = _attack("rmia", "RMIA", n_references=16, shift=0.9, seed=2, n=200)
+    report_dict["attacks"].append(rmia)
+    report_dict["curves"]["rmia"] = rmia_curve
+    report_dict["memorization_bins"] = [*_bins("lira", strength=0.15), *_bins("rmia", strength=0.1)]
+    titles = {"clean": ("Clean", 0.9, 0.75), "pgd": ("PGD-20", 0.6, 0.45), "autoattack": ("AutoAttack", 0.55, 0.41)}
+    accuracies, bins = [], []
+    for name, (title, members, nonmembers) in titles.items():
+        for which, value in (("members", members), ("nonmembers", nonmembers)):
+            n = 100 if name == "autoattack" else 200
+            accuracies.append({"name": name, "title": title, "set": which, **_accuracy(value, n)})
+            for number, (low, high) in enumerate(BIN_BOUNDS):
+                found = _accuracy(value * (1 - (0.05 if which == "members" else 0.22) * number), 90 - 15 * number)
+                bins.append({"memorization_from": low, "memorization_to": high, "name": name, "set": which, **found})
+    adversarial = [_attack("lira", "LiRA (online, pooled variance)", n_references=16, shift=1.4, seed=3, n=200)[0]]
+    report_dict["defense"] = {
+        "name": "demem", "parameters": {"objective": "pgd_at", "variance_weight": 0.2},
+        "paper": {"title": "DeMem", "id": "arXiv:2412.05767"},
+    }  # fmt: skip
+    report_dict["robustness"] = {
+        "norm": "linf", "epsilon": 8 / 255, "n_steps": 20, "step_size": 1 / 255, "space": "pixels",
+        "accuracies": accuracies,
+        "targets": {
+            "n_targets": 5,
+            "accuracies": [
+                {"name": "clean", "set": "nonmembers", "mean": 0.752, "low": 0.741, "high": 0.763},
+                {"name": "pgd", "set": "nonmembers", "mean": 0.447, "low": 0.432, "high": 0.462},
+            ],
+        },
+        "membership_attacks": adversarial,
+        "memorization_bins": bins,
+        "seconds": 311.5,
+    }  # fmt: skip
+    shares = [{"top": 0.01, "share": 0.062, "n_examples": 4}, {"top": 0.05, "share": 0.31, "n_examples": 20}]
+    report_dict["leakage_share"] = {"attack": "lira", "fpr": 0.01, "shares": shares, "ranked_by": "memorization"}
+    return report_dict
+
+
+@pytest.fixture
+def robust_report(robust_dict: dict) -> PrivacyReport:
+    return PrivacyReport.from_dict(robust_dict)

@@ -161,13 +161,13 @@ def test_trap_7_two_processes_see_every_example_once_and_equal_one_process_exact
     try:
         for n_examples in (1, 37):
             model, dataset = script.example(n_examples)
-            alone = compute_signals(model, dataset, batch_size=8, queries=("identity", "flip"))
+            alone = compute_signals(model, dataset, batch_size=8, **script.SETTINGS)
             features = compute_features(model, dataset, batch_size=8)
             augmented = label_only_correct(model, dataset, batch_size=8)
             for rank in (0, 1):
                 with np.load(tmp_path / f"{n_examples}_{rank}.npz") as together:
-                    for name in SIGNAL_NAMES:
-                        assert together[name].shape == (2, n_examples)
+                    for name in (*SIGNAL_NAMES, "curvature", "curvature_trace"):
+                        assert together[name].shape == (3, n_examples)
                         np.testing.assert_array_equal(together[name], alone[name])
                     assert together["features"].shape == (n_examples, 8)
                     np.testing.assert_array_equal(together["features"], features)

@@ -298,3 +298,23 @@ def test_a_store_grows_and_shows_its_first_models(tmp_path):
     large.write(3, values, np.ones(small.n_examples, dtype=bool))
     assert SignalStore.open(tmp_path / "store").n_models == 4
     assert SignalStore.create(tmp_path / "store", metadata(n_models=2)).membership().shape[0] == 2
+
+
+def test_the_mean_over_queries_leaves_the_adversarial_one_out(tmp_path):
+    store = SignalStore.create(tmp_path / "store", metadata(queries=["identity", "flip", "adversarial"]))
+    values = np.arange(3.0 * N_EXAMPLES).reshape(3, N_EXAMPLES)
+    store.write(0, {"phi": values, "loss": values}, np.zeros(N_EXAMPLES, dtype=bool))
+    np.testing.assert_array_equal(store.read("phi")[0], values[:2].mean(axis=0))
+    np.testing.assert_array_equal(store.read("phi", query="adversarial")[0], values[2])
+
+
+def test_a_store_of_another_attack_or_of_none_is_refused(tmp_path):
+    attacked = metadata(queries=["identity", "adversarial"], adversarial={"epsilon": 0.03, "norm": "linf"})
+    store = SignalStore.create(tmp_path / "attacked", attacked)
+    for other in ({**attacked, "adversarial": {"epsilon": 0.06, "norm": "linf"}}, metadata(queries=["identity"])):
+        with pytest.raises(InputError, match="another adversarial"):
+            SignalStore.create(store.folder, other)
+    SignalStore.create(tmp_path / "clean", metadata(queries=["identity"]))
+    with pytest.raises(InputError, match="another adversarial, queries"):
+        SignalStore.create(tmp_path / "clean", attacked)
+    assert SignalStore.create(store.folder, attacked).metadata == store.metadata

@@ -9,9 +9,16 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from hf_privacy.adversarial import PGD, AdversarialInputs, PixelSpace
 from hf_privacy.data import TensorDataset
 from hf_privacy.models import load_model
-from hf_privacy.signals import compute_features, compute_signals, label_only_correct
+from hf_privacy.signals import Curvature, compute_features, compute_signals, label_only_correct
+
+SETTINGS = {
+    "queries": ("identity", "flip", "adversarial"),
+    "adversarial": AdversarialInputs(PixelSpace((0.5,), (0.05,)), PGD(0.01, n_steps=2)),
+    "curvature": Curvature(n_vectors=1),
+}
 
 
 def example(n_examples: int) -> tuple[torch.nn.Module, TensorDataset]:
@@ -44,7 +51,7 @@ def main() -> None:
     for n_examples in (1, 37):
         model, dataset = example(n_examples)
         model = accelerator.prepare(model)
-        signals = compute_signals(model, dataset, batch_size=8, queries=("identity", "flip"), accelerator=accelerator)
+        signals = compute_signals(model, dataset, batch_size=8, **SETTINGS, accelerator=accelerator)
         features = compute_features(model, dataset, batch_size=8, accelerator=accelerator)
         augmented = label_only_correct(model, dataset, batch_size=8, accelerator=accelerator)
         path = Path(sys.argv[1], f"{n_examples}_{accelerator.process_index}.npz")

@@ -1,0 +1,136 @@
+"""What an input space must know of a model: how its pixels were normalised, where its text may be padded."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import BaseImageProcessor, TimmWrapperImageProcessor
+
+from hf_privacy.errors import InputError
+from hf_privacy.models.modes import bare_model, float32_logits
+
+_WAY_OUT = "pass PixelSpace(mean=..., std=...) with the values for pixels in 0..1 instead"
+
+
+def normalisation_of(processor: Any, *, n_channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel that an image processor normalises pixels in 0..1 with.
+
+    What its configuration says is compared with what comes out for a black and for a white image.
+
+    Parameters
+    ----------
+    processor : BaseImageProcessor
+    n_channels : int
+        Of the model, for processors that do not normalise or have one number for all channels.
+
+    Returns
+    -------
+    mean, std : tuple of float
+        0 and 1 where the processor does not normalise.
+
+    Raises
+    ------
+    InputError
+        When `processor` is no image processor, does not scale by 1/255, normalises without saying how, or does
+        something else to pixels than it says.
+
+    Examples
+    --------
+    >>> from transformers import ViTImageProcessor
+    >>> processor = ViTImageProcessor(size={"height": 8, "width": 8}, image_mean=[0.5], image_std=[0.25])
+    >>> normalisation_of(processor, n_channels=1)
+    ((0.5,), (0.25,))
+    """
+    if not isinstance(processor, BaseImageProcessor):
+        raise InputError(
+            f"processor is {'missing' if processor is None else f'a {type(processor).__name__}'}: an attack on pixels "
+            f"needs the image processor, which knows how they were normalised; or {_WAY_OUT}"
+        )
+    if isinstance(processor, TimmWrapperImageProcessor):
+        mean, std = processor.data_config["mean"], processor.data_config["std"]
+    else:
+        mean, std = _stated(processor.to_dict(), n_channels)
+    facts = tuple(float(value) for value in mean), tuple(float(value) for value in std)
+    _compare_with_output(processor, *facts)
+    return facts
+
+
+def _stated(facts: dict[str, Any], n_channels: int) -> tuple[Any, Any]:
+    factor = facts.get("rescale_factor")
+    if not facts.get("do_rescale") or factor is None or not math.isclose(factor, 1 / 255, rel_tol=1e-4):
+        raise InputError(
+            f"processor has do_rescale {facts.get('do_rescale')} and rescale_factor {factor}: pixels must be scaled "
+            "to 0..1 (do_rescale True, rescale_factor 1/255) for epsilon to be in pixel units"
+        )
+    if not facts.get("do_normalize"):  # some say nothing of it; what comes out tells
+        return (0.0,) * n_channels, (1.0,) * n_channels
+    mean, std = facts.get("image_mean"), facts.get("image_std")
+    if mean is None or std is None:
+        raise InputError(f"processor normalises with image_mean {mean} and image_std {std}: set both, or {_WAY_OUT}")
+    single = isinstance(mean, (int, float)) and isinstance(std, (int, float))
+    return ((mean,) * n_channels, (std,) * n_channels) if single else (mean, std)
+
+
+def _compare_with_output(processor: BaseImageProcessor, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    mode = "L" if len(mean) == 1 else "RGB"
+    for grey in (0, 255):
+        image = Image.new(mode, (64, 64), grey if mode == "L" else (grey,) * 3)
+        values = torch.as_tensor(processor([image], return_tensors="pt")["pixel_values"])
+        if values.ndim != 4 or values.shape[1] != len(mean):
+            raise InputError(
+                f"processor gives pixel_values of shape {list(values.shape)} for one image and has {len(mean)} "
+                f"means: an attack on pixels needs images [B, C, H, W] with one mean for each channel"
+            )
+        centre = values[0, :, values.shape[2] // 2, values.shape[3] // 2].tolist()
+        expected = [(grey / 255 - m) / s for m, s in zip(mean, std, strict=True)]
+        if not all(math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-3) for a, b in zip(centre, expected, strict=True)):
+            raise InputError(
+                f"processor turns grey {grey} into {centre} where its image_mean and image_std give {expected}: it "
+                f"does more to pixels than it says, so {_WAY_OUT}"
+            )
+
+
+def embedding_padding_side(model: Any) -> str | None:
+    """The one side on which a text model may be padded when it is called with embeddings; None if either will do.
+
+    A model that finds the last token by its number cannot do so among embeddings: it takes the last place of all, so
+    only padding on the left is right. A padded text is given both ways, as tokens and as embeddings, on either side.
+
+    Raises
+    ------
+    InputError
+        When the model takes no embeddings, or answers otherwise than for tokens on both sides.
+    """
+    bare = bare_model(model)
+    try:
+        table = bare.get_input_embeddings()
+        facts = bare.config.get_text_config().to_dict()
+        pad = facts.get("pad_token_id") or 0
+        # each a number, a list of numbers or nothing
+        ends = np.hstack([facts.get(f"{name}_token_id") or 0 for name in ("bos", "eos", "cls", "sep")])
+        word = next(number for number in range(len(ends) + 2) if number not in {pad, *ends.tolist()})
+        agreeing = []
+        with float32_logits(model) as logits_of, torch.no_grad():
+            for side in ("right", "left"):
+                tokens = [word, word, word, pad] if side == "right" else [pad, word, word, word]
+                ids = torch.tensor([tokens], device=table.weight.device)
+                mask = torch.tensor([[1, 1, 1, 0] if side == "right" else [0, 1, 1, 1]], device=ids.device)
+                from_tokens = logits_of({"input_ids": ids, "attention_mask": mask})
+                from_embeddings = logits_of({"inputs_embeds": table(ids).float(), "attention_mask": mask})
+                if torch.allclose(from_tokens, from_embeddings, rtol=1e-4, atol=1e-5):
+                    agreeing.append(side)
+    except (TypeError, ValueError, AttributeError, NotImplementedError, RuntimeError, IndexError) as error:
+        raise InputError(
+            f"model is a {type(bare).__name__}, which takes no word embeddings (inputs_embeds) in place of tokens "
+            f"({' '.join(str(error).split())[:200]}): an attack on text needs one that does"
+        ) from error
+    if not agreeing:
+        raise InputError(
+            f"model is a {type(bare).__name__}, which answers otherwise for the embeddings of a padded text than for "
+            "its tokens: an attack on text needs one that answers the same"
+        )
+    return None if len(agreeing) == 2 else agreeing[0]

@@ -1,0 +1,175 @@
+"""The report's section on robustness: accuracy under attack beside what membership attacks find there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hf_privacy.adversarial import AdversarialInputs
+from hf_privacy.auditing.attack import summary_of
+from hf_privacy.auditing.memorization import BIN_BOUNDS, memorization_of
+from hf_privacy.auditing.scores import quick_scores, reference_scores
+from hf_privacy.auditing.slices import FEWEST
+from hf_privacy.auditing.table import SignalTable
+from hf_privacy.auditing.targets import mean_interval
+from hf_privacy.memorization import memorization_bin
+from hf_privacy.recipe import AuditSettings, RobustnessSettings
+from hf_privacy.signals import ADVERSARIAL_QUERY
+from hf_privacy.statistics import clopper_pearson
+
+MEMBERSHIP_ATTACKS = ("loss", "lira", "rmia")
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """On which examples one model is right, under one attack or none.
+
+    Attributes
+    ----------
+    positions : int array of shape [M]
+        Columns of the pool that were tried.
+    correct : bool array of shape [M]
+    """
+
+    positions: np.ndarray
+    correct: np.ndarray
+
+
+@dataclass(frozen=True)
+class AttackedModel:
+    """One model as its owner and as its attacker see it.
+
+    Attributes
+    ----------
+    clean : SignalTable
+        Of the clean queries.
+    adversarial : SignalTable
+        Of the query "adversarial" alone: every model attacked through itself, with the same references.
+    autoattack : Outcomes, optional
+        On some of the model's non-members.
+    """
+
+    clean: SignalTable
+    adversarial: SignalTable
+    autoattack: Outcomes | None = None
+
+    def outcomes(self) -> dict[tuple[str, str], Outcomes]:
+        """By name ("clean", "pgd", "autoattack") and set ("members", "nonmembers").
+
+        An example is its own first adversarial input: what is wrong before the attack counts as wrong under it.
+        """
+        membership = self.clean.membership
+        found = {}
+        clean, attacked = (table.target["correct"][0][: table.n_pool] == 1 for table in (self.clean, self.adversarial))
+        for name, correct in (("clean", clean), ("pgd", clean & attacked)):
+            for group, inside in (("members", membership), ("nonmembers", ~membership)):
+                positions = np.flatnonzero(inside)
+                found[name, group] = Outcomes(positions, correct[positions])
+        if self.autoattack is not None:
+            found["autoattack", "nonmembers"] = self.autoattack
+        return found
+
+
+def robustness_section(
+    models: Sequence[AttackedModel], *, attack: AdversarialInputs, options: AuditSettings, seconds: float
+) -> dict[str, Any]:
+    """Put the section together.
+
+    Parameters
+    ----------
+    models : sequence of AttackedModel
+        The target first, then further targets, if any, each with the references it is attacked with.
+    attack : AdversarialInputs
+        That of the adversarial query.
+    options : AuditSettings
+        With ``robustness``.
+    seconds : float
+        What attacking the target took, and AutoAttack on further targets; that of PGD on the references is part of
+        what their signals took.
+
+    Returns
+    -------
+    dict
+        The report's ``robustness``: aggregates only, and bins of memorization with at least 20 examples a set.
+    """
+    settings = RobustnessSettings.from_dict(options.robustness or {})
+    target = models[0]
+    outcomes = target.outcomes()
+    membership_attacks = None
+    if settings.membership:
+        membership_attacks = [
+            summary_of(score, target.adversarial, options, queries=[ADVERSARIAL_QUERY])
+            for score in _membership_scores(target.adversarial, options)
+        ]
+    return {
+        "norm": attack.attack.norm,
+        "epsilon": attack.attack.epsilon,
+        "n_steps": attack.attack.n_steps,
+        "step_size": attack.attack.step,
+        "space": attack.space.name,
+        "accuracies": [
+            {
+                "name": name,
+                "title": {"clean": "Clean", "pgd": f"PGD-{attack.attack.n_steps}", "autoattack": "AutoAttack"}[name],
+                "set": group,
+                **_rate(tried.correct, options.confidence),
+            }
+            for (name, group), tried in outcomes.items()
+        ],
+        "targets": _over_targets(models, options.confidence) if len(models) > 1 else None,
+        "membership_attacks": membership_attacks,
+        "memorization_bins": _bins(target, options.confidence) if target.clean.n_references else None,
+        "seconds": seconds,
+    }
+
+
+def _membership_scores(table: SignalTable, options: AuditSettings) -> list[Any]:
+    scores = quick_scores(table)
+    if table.n_references:
+        scores += reference_scores(table, lira_variance=options.lira_variance, gamma=options.gamma)
+    return [score for score in scores if score.name in MEMBERSHIP_ATTACKS]
+
+
+def _over_targets(models: Sequence[AttackedModel], confidence: float) -> dict[str, Any]:
+    """Means over the models of what was measured on each of them."""
+    found = [model.outcomes() for model in models]
+    return {
+        "n_targets": len(models),
+        "accuracies": [
+            {
+                "name": name,
+                "set": group,
+                **mean_interval([float(of[name, group].correct.mean()) for of in found], confidence=confidence),
+            }
+            for name, group in found[0]
+            if all((name, group) in of for of in found)
+        ],
+    }
+
+
+def _bins(target: AttackedModel, confidence: float) -> list[dict[str, Any]]:
+    bins = memorization_bin(memorization_of(target.clean))
+    entries = []
+    for number in np.unique(bins):
+        for (name, group), tried in target.outcomes().items():
+            correct = tried.correct[bins[tried.positions] == number]
+            if len(correct) >= FEWEST:
+                entries.append(
+                    {
+                        "memorization_from": BIN_BOUNDS[number],
+                        "memorization_to": BIN_BOUNDS[number + 1],
+                        "name": name,
+                        "set": group,
+                        **_rate(correct, confidence),
+                    }
+                )
+    return entries
+
+
+def _rate(correct: np.ndarray, confidence: float) -> dict[str, Any]:
+    n_correct, n_examples = int(correct.sum()), len(correct)
+    low, high = clopper_pearson(n_correct, n_examples, confidence=confidence)
+    return {"value": n_correct / n_examples, "low": low, "high": high, "n_examples": n_examples}

@@ -1,0 +1,118 @@
+"""The state a model runs in: training or evaluation, wrapped or bare, in which precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from accelerate.utils.other import is_compiled_module
+from torch import nn
+
+_LOW_PRECISION = (torch.bfloat16, torch.float16)
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put `model` in evaluation mode; on leaving, every module gets back the mode it had (frozen parts stay frozen).
+
+    Examples
+    --------
+    >>> model = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.BatchNorm1d(2).eval()).train(True)
+    >>> _ = model[1].eval()
+    >>> with evaluation_mode(model):
+    ...     model[0].training
+    False
+    >>> model[0].training, model[1].training
+    (True, False)
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def bare_model(model: nn.Module) -> Any:
+    """The module inside ``DistributedDataParallel``, ``DataParallel`` or ``torch.compile``; any other as it is.
+
+    Gradients with respect to inputs are taken through it: a parallel wrapper would prepare the exchange of parameter
+    gradients that never come, and a compiled one would compile again.
+
+    Examples
+    --------
+    >>> inner = nn.Linear(2, 2)
+    >>> bare_model(nn.DataParallel(inner)) is inner
+    True
+    """
+    while True:
+        if isinstance(model, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
+            model = model.module
+        elif is_compiled_module(model):
+            model = model._orig_mod
+        else:
+            return model
+
+
+@contextmanager
+def float32_logits(model: nn.Module) -> Iterator[Callable[[Mapping[str, torch.Tensor]], torch.Tensor]]:
+    """A function from model inputs to logits, in evaluation mode and float32, whatever precision training uses.
+
+    Autocast is off, also the one that ``accelerator.prepare`` builds into ``model.forward``. Weights in bfloat16 or
+    float16 are copied to float32 for the duration, so that steps smaller than their rounding are seen. Gradients are
+    recorded, also when called under ``no_grad`` or ``inference_mode``. On leaving, the model is as it was: modes,
+    weights, buffers, forward.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Returns an output with ``logits`` of shape [batch, C]; may be wrapped (:func:`bare_model`).
+
+    Yields
+    ------
+    callable
+        Takes a dictionary of tensors (without labels; those of floating point in float32) and gives float32 logits;
+        a float64 model takes and gives float64.
+
+    Examples
+    --------
+    >>> from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
+    >>> model = TabularMLPForClassification(TabularMLPConfig(input_size=4, num_labels=3)).bfloat16()
+    >>> with float32_logits(model) as logits_of:
+    ...     logits_of({"features": torch.zeros(2, 4)}).dtype
+    torch.float32
+    """
+    bare = bare_model(model)
+    device = next(bare.parameters()).device
+    with torch.inference_mode(False), torch.enable_grad(), evaluation_mode(bare), _own_forward(bare):
+        upcast = {
+            name: tensor.detach().float()
+            for named in (bare.named_parameters(), bare.named_buffers())
+            for name, tensor in named
+            if tensor.dtype in _LOW_PRECISION
+        }
+
+        def logits_of(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+            with torch.autocast(device.type, enabled=False):
+                outputs = torch.func.functional_call(bare, upcast, (), dict(inputs)) if upcast else bare(**inputs)
+            logits = outputs.logits
+            return logits if logits.dtype == torch.float64 else logits.float()
+
+        yield logits_of
+
+
+@contextmanager
+def _own_forward(model: nn.Module) -> Iterator[None]:
+    """Inside, the forward that `model` had before accelerate put autocast around it, if it did."""
+    wrapped, own = vars(model).get("forward"), vars(model).get("_original_forward")
+    if wrapped is None or own is None:
+        yield
+        return
+    model.forward = own
+    try:
+        yield
+    finally:
+        model.forward = wrapped

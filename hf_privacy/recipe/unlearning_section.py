@@ -1,0 +1,77 @@
+"""The recipe's section on unlearning: what is to be forgotten, by which method, and how the result is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hf_privacy.errors import InputError
+
+
+@dataclass
+class UnlearningSection:
+    """What `hf-privacy unlearn` does with the recipe's trained model.
+
+    Parameters
+    ----------
+    method : str, optional
+        One of `hf_privacy.recipe.UNLEARNERS`, or "retrain": the recipe's own training on what is retained.
+    request : dict
+        Exactly one of ``rows``, ``ids``, ``label``, ``where`` and ``fraction``; see `hf_privacy.data.ForgetRequest`.
+    training : dict
+        Arguments of the method's config. What `PrivacyConfig` shares with the recipe's ``training`` is taken from
+        there unless it is set here, but for the schedule: the learning rate is a tenth of the recipe's, constant.
+    heldout : "population", "non_members" or list of int, optional
+        What the unlearner may compare with: one of the split's parts, or row numbers among them. By default the
+        population; without one a random half of the non-members. Figures are of the non-members that are left.
+    heldout_seed : int
+        Of that half.
+    retrains : int
+        Models trained anew on what is retained, that the result is judged by; 0 leaves the judgement out.
+    retrain_seed : int
+        Their seeds derive from it.
+    relearning_steps : int
+        How many optimizer steps the forget set may take to be learnt again; 0 leaves that out.
+    audit : "quick" or "none"
+        The attacks made on the model that is left, which its report must hold before it can be pushed.
+
+    Examples
+    --------
+    >>> UnlearningSection(method="salun", retrains=-1).check()
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: unlearning.retrains is -1: pass 0 or more
+    """
+
+    method: str | None = None
+    request: dict = field(default_factory=dict, metadata={"verbatim": True})  # a value to look for may be "12e4567"
+    training: dict = field(default_factory=dict)
+    heldout: str | list | None = None
+    heldout_seed: int = 0
+    retrains: int = 0
+    retrain_seed: int = 0
+    relearning_steps: int = 100
+    audit: str = "quick"
+
+    def check(self) -> None:
+        """Raise `InputError` for what can be seen to be wrong without data or model."""
+        for name in ("heldout_seed", "retrains", "retrain_seed", "relearning_steps"):
+            if getattr(self, name) < 0:
+                raise InputError(f"unlearning.{name} is {getattr(self, name)}: pass 0 or more")
+        if self.audit not in ("quick", "none"):
+            raise InputError(f"unlearning.audit is {self.audit!r}: pass 'quick' or 'none'")
+        if isinstance(self.heldout, str) and self.heldout not in ("population", "non_members"):
+            raise InputError(
+                f"unlearning.heldout is {self.heldout!r}: pass 'population', 'non_members' or a list of row numbers"
+            )
+        if isinstance(self.heldout, list) and not all(_is_row(row) for row in self.heldout):
+            raise InputError("unlearning.heldout holds something else than row numbers: pass whole numbers from 0 up")
+        for key, value in self.training.items():
+            if key.endswith("token") and value is not None:
+                raise InputError(
+                    f"unlearning.training.{key} is set: a recipe is no place for tokens; log in or set HF_TOKEN"
+                )
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

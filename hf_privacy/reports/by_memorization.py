@@ -1,0 +1,151 @@
+"""Accuracy, robust accuracy and leakage side by side: of all examples, and by how much an example is memorized."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hf_privacy.reports.explain import tpr_at
+from hf_privacy.reports.titles import short_title
+
+if TYPE_CHECKING:
+    from hf_privacy.reports.report import PrivacyReport
+
+SETS = ("members", "nonmembers")
+_FPR = 0.01
+
+
+@dataclass(frozen=True)
+class MemorizationRow:
+    """The figures of one group of examples.
+
+    Attributes
+    ----------
+    label : str
+        "all examples", or the group's range of memorization.
+    n_members, n_nonmembers : int or None
+        As the membership attacks count them; None where no such attack was made in this group.
+    accuracies : dict of (str, str) to dict
+        By the name of the adversarial attack and the set: ``value``, ``low``, ``high``, ``n_examples``.
+    rates : dict of str to (float, float, float)
+        By the name of the membership attack: TPR with its interval, at one threshold for all groups.
+    """
+
+    label: str
+    n_members: int | None
+    n_nonmembers: int | None
+    accuracies: dict[tuple[str, str], dict[str, Any]]
+    rates: dict[str, tuple[float, float, float]]
+
+
+@dataclass(frozen=True)
+class MemorizationTable:
+    """The columns and rows of the table.
+
+    Attributes
+    ----------
+    accuracies, attacks : list of (str, str)
+        Name and title of each accuracy ("clean", "PGD-20", …) and of each membership attack.
+    fpr : float
+        False-positive rate of the TPRs.
+    rows : list of MemorizationRow
+        All examples first, then the groups from the least memorized up.
+    """
+
+    accuracies: list[tuple[str, str]]
+    attacks: list[tuple[str, str]]
+    fpr: float
+    rows: list[MemorizationRow]
+
+    @property
+    def groups(self) -> list[MemorizationRow]:
+        """The rows below the one of all examples."""
+        return self.rows[1:]
+
+
+def memorization_table(report: PrivacyReport) -> MemorizationTable | None:
+    """Join the report's robustness and its leakage by memorization into one table.
+
+    Parameters
+    ----------
+    report : PrivacyReport
+
+    Returns
+    -------
+    MemorizationTable or None
+        None of a report with neither robust accuracy nor memorization bins.
+    """
+    bins = report.memorization_bins or []
+    robustness = report.robustness or {"accuracies": [], "memorization_bins": []}
+    robust_bins = robustness["memorization_bins"] or []
+    if not bins and not robustness["accuracies"]:
+        return None
+    attacks = list(dict.fromkeys(entry["attack"] for entry in bins))
+    fpr = next((entry["fpr"] for entry in bins if "fpr" in entry), _FPR)
+    names = dict.fromkeys(entry["name"] for entry in robustness["accuracies"])
+    titles = {entry["name"]: entry["title"] for entry in robustness["accuracies"]}
+    everyone = {
+        attack["name"]: (entry["tpr"], entry["low"], entry["high"])
+        for attack in report.attacks
+        if attack["name"] in attacks and (entry := tpr_at(attack, fpr=fpr))
+    }
+    rows = [
+        MemorizationRow(
+            "all examples",
+            report.attacks[0]["n_members"],
+            report.attacks[0]["n_nonmembers"],
+            {(entry["name"], entry["set"]): entry for entry in robustness["accuracies"]},
+            everyone,
+        )
+    ]
+    for low, high in sorted({_range(entry) for entry in [*bins, *robust_bins]}):
+        inside = [entry for entry in bins if _range(entry) == (low, high)]
+        resolved = [entry for entry in inside if "tpr" in entry]
+        rows.append(
+            MemorizationRow(
+                memorization_range({"memorization_from": low, "memorization_to": high}),
+                inside[0]["n_members"] if inside else None,
+                inside[0]["n_nonmembers"] if inside else None,
+                {(entry["name"], entry["set"]): entry for entry in robust_bins if _range(entry) == (low, high)},
+                {entry["attack"]: (entry["tpr"], entry["tpr_low"], entry["tpr_high"]) for entry in resolved},
+            )
+        )
+    return MemorizationTable(
+        accuracies=[(name, titles[name]) for name in names],
+        attacks=[(name, short_title(name, report.attacks)) for name in attacks],
+        fpr=fpr,
+        rows=rows,
+    )
+
+
+def fewer_examples(table: MemorizationTable) -> str | None:
+    """Say which accuracies were measured on fewer examples than the membership attacks; None where none was."""
+    everyone = table.rows[0]
+    audited = {"members": everyone.n_members, "nonmembers": everyone.n_nonmembers}
+    words = {"members": "members", "nonmembers": "non-members"}
+    found = []
+    for name, title in table.accuracies:
+        counts = {
+            which: everyone.accuracies[name, which]["n_examples"]
+            for which in SETS
+            if (name, which) in everyone.accuracies
+        }
+        if any(count != audited[which] for which, count in counts.items()):
+            found.append(f"{title}, {' and '.join(f'{count:,} {words[which]}' for which, count in counts.items())}")
+    return f"Measured on part of the examples: {'; '.join(found)}." if found else None
+
+
+def memorization_range(entry: dict[str, Any]) -> str:
+    """Write a memorization bin's bounds.
+
+    Examples
+    --------
+    >>> memorization_range({"memorization_from": 0.1, "memorization_to": 0.25})
+    '0.1 to 0.25'
+    """
+    low, high = _range(entry)
+    return f"below {high:g}" if low == -1 else f"{low:g} to {high:g}"
+
+
+def _range(entry: dict[str, Any]) -> tuple[float, float]:
+    return entry["memorization_from"], entry["memorization_to"]

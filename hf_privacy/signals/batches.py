@@ -1,0 +1,88 @@
+"""The one loop over a dataset that every signal is computed by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType, extract_model_from_parallel, gather_object
+
+from hf_privacy.data import TensorDataset
+from hf_privacy.errors import InputError
+from hf_privacy.models.modes import evaluation_mode
+from hf_privacy.progress import progress as with_progress
+
+
+def map_batches(
+    model: torch.nn.Module,
+    dataset: TensorDataset,
+    compute: Callable[[torch.nn.Module, Mapping[str, torch.Tensor], torch.device], np.ndarray],
+    *,
+    batch_size: int,
+    accelerator: Accelerator | AcceleratorState | None,
+    progress: bool,
+    description: str,
+) -> list[np.ndarray]:
+    """What `compute` gives for each batch of `dataset`, in the dataset's order, complete in every process.
+
+    The model is in evaluation mode; each process takes whole batches from
+    one contiguous stretch, cut the same way for any number of processes, so no example is seen twice or padded in.
+
+    Parameters
+    ----------
+    model, dataset, batch_size, accelerator, progress
+        As in :func:`~hf_privacy.signals.compute_signals`; a training augmentation of the dataset is left out.
+        A callback, which has no accelerator at hand, passes accelerate's state.
+    compute : callable
+        Gets the model, a batch on the CPU and the device to work on. Whether gradients are wanted is its own affair.
+    description : str
+        Of the progress bar.
+
+    Raises
+    ------
+    InputError
+        For an empty dataset, a batch size below 1, or a model sharded over processes.
+    """
+    if len(dataset) == 0:
+        raise InputError("dataset is empty: pass at least one example")
+    if batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}: pass a positive number")
+    if "pixel_values" in dataset.column_names:
+        dataset = dataset.with_augmentation(None)  # a training dataset may carry one; queries are fixed views
+    starts = range(0, len(dataset), batch_size)
+    if accelerator is None:
+        device = _device_of(model)
+    else:
+        if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+            raise InputError(
+                f"accelerator shards the model ({accelerator.distributed_type.value}): gather it first with "
+                "accelerator.get_state_dict, or compute signals from the saved model"
+            )
+        device = accelerator.device
+        model = extract_model_from_parallel(model, keep_torch_compile=True).to(device)
+        starts = _share(starts, accelerator.process_index, accelerator.num_processes)
+
+    show = progress and (accelerator is None or accelerator.is_main_process)
+    batches: list[np.ndarray] = []
+    with evaluation_mode(model):
+        for start in with_progress(starts, description=description, enabled=show):
+            batch = dataset.__getitems__(list(range(start, min(start + batch_size, len(dataset)))))
+            batches.append(compute(model, batch, device))
+    if accelerator is not None and accelerator.num_processes > 1:
+        batches = gather_object(batches)  # ranks in order, so batches in order
+    return batches
+
+
+def _share(starts: range, process_index: int, num_processes: int) -> range:
+    first = len(starts) * process_index // num_processes
+    last = len(starts) * (process_index + 1) // num_processes
+    return starts[first:last]
+
+
+def _device_of(model: torch.nn.Module) -> torch.device:
+    for parameter in model.parameters():
+        return parameter.device
+    return torch.device("cpu")
