@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import PrinterCallback, TrainerCallback, set_seed
+from transformers import ImageProcessingMixin, PrinterCallback, TrainerCallback, set_seed
 from transformers.trainer_callback import ProgressCallback
 
 from hf_privacy.data import TensorDataset
@@ -132,7 +132,7 @@ def recipe_hash(trainer: PrivacyTrainer, plan: ReferencePlan, *, dataset_fingerp
         "callbacks": [_name_of(callback) for callback in _shaping_callbacks(trainer)],
         "model": _configuration(model),
         "initial_weights": _weights_hash(model),
-        "processor": None if processor is None else type(processor).__name__,
+        "processor": _processor(processor),
         "augmentation": _name_of(trainer.train_dataset.augmentation),
         "dataset": dataset_fingerprint,
         "pool": pool_hash,
@@ -178,6 +178,18 @@ def _weights_hash(model: torch.nn.Module) -> str:
     trainable = sorted(name for name, parameter in model.named_parameters() if parameter.requires_grad)
     digest.update("|".join(trainable).encode())
     return digest.hexdigest()
+
+
+# What an image processor does to pixels: defences that move pixels act through it.
+_PREPROCESSING = ("size", "do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std", "data_config")
+
+
+def _processor(processor: Any) -> Any:
+    """A processor's kind and, for images, what it does to them."""
+    if processor is None:
+        return None
+    settings = processor.to_dict() if isinstance(processor, ImageProcessingMixin) else {}
+    return [type(processor).__name__, {name: settings[name] for name in _PREPROCESSING if name in settings}]
 
 
 def _name_of(augmentation: Callable | None) -> str:

@@ -257,6 +257,13 @@ def test_what_shapes_the_weights_changes_the_hash(make_trainer, hash_of, change)
     assert hash_of(make_trainer(**change)) != hash_of(make_trainer())
 
 
+def test_another_normalisation_changes_the_hash(make_trainer, hash_of):
+    """A radius in pixels is another one in what the model sees."""
+    means = ([0.5] * 3, [0.5] * 3, [0.4] * 3)
+    hashes = {hash_of(make_trainer(processing_class=ViTImageProcessor(image_mean=mean))) for mean in means}
+    assert len(hashes) == 2
+
+
 def test_a_callbacks_settings_change_the_hash(make_trainer, hash_of):
     hashes = {hash_of(make_trainer(callbacks=[CountingCallback(every)])) for every in (1, 1, 2)}
     assert len(hashes) == 2
