@@ -4,20 +4,30 @@ from hf_privacy.auditing.assemble import Provenance, repeats_across, versions
 from hf_privacy.auditing.audit import audit
 from hf_privacy.auditing.canaries import canary_audit
 from hf_privacy.auditing.canary_result import CanaryResult
+from hf_privacy.auditing.judge_unlearning import judge_unlearning
 from hf_privacy.auditing.recipe_run import audit_target, check_split, check_target, provenance, train_target
 from hf_privacy.auditing.targets import mean_interval
+from hf_privacy.auditing.unlearn import unlearn_queue, unlearn_request
+from hf_privacy.auditing.unlearned_folder import UnlearnedFolder
+from hf_privacy.auditing.unlearning import Outcome, unlearning_section
 
 __all__ = [
     "CanaryResult",
+    "Outcome",
     "Provenance",
+    "UnlearnedFolder",
     "audit",
     "audit_target",
     "canary_audit",
     "check_split",
     "check_target",
+    "judge_unlearning",
     "mean_interval",
     "provenance",
     "repeats_across",
     "train_target",
+    "unlearn_queue",
+    "unlearn_request",
+    "unlearning_section",
     "versions",
 ]

@@ -119,7 +119,10 @@ def audit_target(
 
 
 def provenance(recipe: Recipe, *, training_seconds: float | None = None, caveats: tuple[str, ...] = ()) -> Provenance:
-    """What report and card call the recipe's model and data."""
+    """What report and card call the recipe's model and data, and that labels are wrong on purpose, if they are."""
+    if recipe.data.label_noise:
+        turned = f"{100 * recipe.data.label_noise:g} % of the labels were turned to a wrong class on purpose."
+        caveats = (turned, *caveats)
     return Provenance(
         model_name=recipe.push.repo_id or recipe.name or Path(recipe.output_dir).name,
         base_model=None if recipe.model.from_scratch else recipe.model.base_model_id or recipe.model.name_or_path,

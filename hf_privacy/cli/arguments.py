@@ -15,6 +15,7 @@ from hf_privacy.recipe.config import Recipe, unknown_key
 COMMANDS = {
     "demo": "Train, audit, report and (dry) push a small model on the embedded digits: the whole way in minutes.",
     "train": "Train the recipe's model on the members of its split.",
+    "unlearn": "Make the trained model forget some of its examples, and judge the result beside retraining.",
     "audit": "Measure what the trained model leaks; writes the privacy report and the card.",
     "report": "Print a model's report, and draw its page, plots and card again.",
     "push": "Send weights, card and report to the Hub in one commit, after the gate.",
@@ -31,11 +32,23 @@ Every key can be set on the command line, which wins over the file:
   --training.learning_rate 1e-3   --data.name_or_path path/to/train.parquet   --output_dir runs/mine
 """
 
+UNLEARNING_HELP = """\
+The recipe's section unlearning names method, request and training; see recipes/unlearning/ for examples. Every key
+can be set on the command line, which wins over the file:
+  --unlearning.method salun   --unlearning.request.label 3   --unlearning.training.learning_rate 1e-3
+  --unlearning.retrains 3     --unlearning.heldout population
+A request is one of rows, ids, label, where (one column and its value) and fraction. A queue holds one request a line,
+as JSON with a request_id of its own: {"request_id": "r-17", "where": {"person": "p3"}}
+The result goes to <output_dir>/unlearned/<method>; the trained model stays as it is.
+"""
+
 COMPARISON_HELP = """\
 A comparison is a YAML file with the keys recipe (the base recipe's file), defenses, seeds, overrides, attacks and
 output_dir; see recipes/defenses/ for examples. Every key can be set on the command line, which wins over the file:
   --output_dir runs/mine   --overrides.audit.references 8   --defenses.relax_loss.training.alpha 1.0
 """
+
+_EPILOGS = {"compare": COMPARISON_HELP, "unlearn": UNLEARNING_HELP}
 
 
 @dataclass
@@ -125,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=text,
             description=text,
-            epilog=COMPARISON_HELP if name == "compare" else RECIPE_HELP if takes_recipe else None,
+            epilog=_EPILOGS.get(name, RECIPE_HELP) if takes_recipe else None,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
@@ -152,6 +165,10 @@ def _parser() -> argparse.ArgumentParser:
                 "--curvature",
                 action="store_true",
                 help=f"also attack by input curvature, with {CURVATURE_VECTORS} vectors (or audit.curvature)",
+            )
+        if name == "unlearn":
+            command.add_argument(
+                "--queue", metavar="FILE", help="requests to serve in order, one JSON object a line (JSON lines)"
             )
         if name == "metrics":
             _add_metrics_arguments(command)

@@ -24,6 +24,8 @@ def run(options: Options) -> int:
         "revision": push.revision,
         "max_auc": push.max_auc,
         "max_tpr_at_fpr": push.max_tpr_at_fpr,
+        "max_unlearning_gap": push.max_unlearning_gap,
+        "require_unlearning": push.require_unlearning,
         "allow_unaudited": bool(options.flags["allow_unaudited"]) or push.allow_unaudited,
         "base_model_id": model.base_model_id,
     }

@@ -36,8 +36,10 @@ _MODULE_OF = {
     "make_canaries": "canaries",
     "make_forget_split": "forget",
     "make_split": "splits",
+    "noisy_labels": "label_noise",
     "random_flip": "augment",
     "redraw_members": "members",
+    "with_label_noise": "label_noise",
 }
 
 __all__ = [
@@ -68,8 +70,10 @@ __all__ = [
     "make_canaries",
     "make_forget_split",
     "make_split",
+    "noisy_labels",
     "random_flip",
     "redraw_members",
+    "with_label_noise",
 ]
 
 if TYPE_CHECKING:
@@ -81,6 +85,7 @@ if TYPE_CHECKING:
     from hf_privacy.data.fingerprint import content_hashes, dataset_fingerprint, example_ids
     from hf_privacy.data.forget import ForgetRequest, ForgetSplit, make_forget_split
     from hf_privacy.data.image_processors import image_processor_for
+    from hf_privacy.data.label_noise import noisy_labels, with_label_noise
     from hf_privacy.data.loading import load_dataset_from
     from hf_privacy.data.members import redraw_members
     from hf_privacy.data.processing import encode_features, encode_images, encode_text

@@ -32,6 +32,10 @@ class PrivacyConfig(TrainingArguments):
         Release budget: a push is refused when the upper end of the interval of any attack's AUC is above it.
     max_tpr_at_fpr : dict of float to float, optional
         Release budget: for each false positive rate, the highest true positive rate allowed (upper end likewise).
+    max_unlearning_gap : float, optional
+        Release budget of an unlearned model: the largest mean gap to retraining, as a share (0.012 is 1.2 points).
+    require_unlearning : bool, default False
+        A push is refused whose report has no unlearning section.
     allow_unaudited : bool, default False
         Lets a push without a report through; the card then says so.
     eval_attack : dict, optional
@@ -64,6 +68,12 @@ class PrivacyConfig(TrainingArguments):
     max_tpr_at_fpr: dict | str | None = field(
         default=None, metadata={"help": "Refuse a push above these true positive rates, by false positive rate."}
     )
+    max_unlearning_gap: float | None = field(
+        default=None, metadata={"help": "Refuse a push of an unlearned model further than this from retraining."}
+    )
+    require_unlearning: bool = field(
+        default=False, metadata={"help": "Refuse a push whose report has no unlearning section."}
+    )
     allow_unaudited: bool = field(default=False, metadata={"help": "Push without a report; the card says so."})
     eval_attack: dict | str | None = field(
         default=None, metadata={"help": 'Attack what is evaluated, e.g. \'{"epsilon": 0.03, "n_steps": 20}\'.'}
@@ -85,6 +95,8 @@ class PrivacyConfig(TrainingArguments):
             raise InputError(f"momentum is {self.momentum}: pass a number in [0, 1)")
         if self.max_auc is not None and not 0 <= self.max_auc <= 1:
             raise InputError(f"max_auc is {self.max_auc}: pass a number in [0, 1]")
+        if self.max_unlearning_gap is not None and not 0 <= self.max_unlearning_gap <= 1:
+            raise InputError(f"max_unlearning_gap is {self.max_unlearning_gap}: pass a number in [0, 1]")
         if self.max_tpr_at_fpr is not None:
             self.max_tpr_at_fpr = _tpr_budget(self.max_tpr_at_fpr)
         if self.eval_attack is not None:

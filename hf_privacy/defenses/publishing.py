@@ -113,6 +113,8 @@ class PublishingMixin:
             "commit_message": commit_message,
             "max_auc": self.args.max_auc,
             "max_tpr_at_fpr": self.args.max_tpr_at_fpr,
+            "max_unlearning_gap": self.args.max_unlearning_gap,
+            "require_unlearning": self.args.require_unlearning,
             "allow_unaudited": self.args.allow_unaudited,
             "base_model_id": base_model_id,
         }

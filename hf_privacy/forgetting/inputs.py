@@ -64,9 +64,7 @@ def zero_one_table(name: str, values: ArrayLike, *, n_examples: int) -> NDArray[
     return _zero_one(name, model_table(name, table, at_least=1, n_examples=n_examples))
 
 
-def model_table(
-    name: str, values: ArrayLike, *, at_least: int, n_examples: int | None = None
-) -> NDArray[np.float64]:
+def model_table(name: str, values: ArrayLike, *, at_least: int, n_examples: int | None = None) -> NDArray[np.float64]:
     """One row per model, one column per example, all finite.
 
     Raises

@@ -34,7 +34,7 @@ def ratio_interval(
     --------
     >>> before = np.ones(20, dtype=bool)
     >>> [round(end, 3) for end in ratio_interval(np.arange(20) < 10, before)]
-    [0.313, 0.744]
+    [0.321, 0.78]
     """
     quantile = norm.isf((1.0 - check_confidence(confidence)) / 2)
     n_after, n_before = int(after.sum()), int(before.sum())
@@ -73,7 +73,7 @@ def difference_interval(
     --------
     >>> before = np.ones(20, dtype=bool)
     >>> [round(end, 3) for end in difference_interval(before, np.arange(20) < 10)]
-    [0.243, 0.666]
+    [0.211, 0.698]
     """
     quantile = norm.isf((1.0 - check_confidence(confidence)) / 2)
     n_padded = len(before) + 2

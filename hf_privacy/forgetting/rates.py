@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_privacy.errors import InputError
-from hf_privacy.forgetting.inputs import zero_one_vector
+from hf_privacy.forgetting.inputs import zero_one_table, zero_one_vector
 from hf_privacy.forgetting.paired import ratio_interval
+from hf_privacy.forgetting.seeds import mean_interval
 
 Reading: TypeAlias = Literal["accuracy", "membership"]
 
@@ -56,7 +57,7 @@ def forgetting_rate(after: ArrayLike, before: ArrayLike, *, reading: Reading = "
     Examples
     --------
     >>> forgetting_rate(after=[1, 0, 0, 0], before=[1, 1, 1, 0])
-    0.6666666666666667
+    0.6666666666666666
     """
     # Counts are subtracted before anything is divided: nothing forgotten is 0, not a rounding error.
     now, then = _checked(after, before, reading)
@@ -121,11 +122,89 @@ def memory_retention_rate_interval(
     Examples
     --------
     >>> low, high = memory_retention_rate_interval(after=[1, 1, 0, 0], before=[1, 1, 1, 1])
-    >>> 0 < low < 0.5 < high < 1
+    >>> 0 < low < 0.5 < high
     True
     """
     now, then = _checked(after, before, reading)
     return ratio_interval(now, then, confidence=confidence)
+
+
+def summarize_rate(
+    after: ArrayLike,
+    before: ArrayLike,
+    retrained: ArrayLike | None = None,
+    *,
+    rate: Literal["forgetting_rate", "memory_retention_rate"] = "forgetting_rate",
+    reading: Reading = "accuracy",
+    confidence: float = 0.95,
+) -> dict[str, Any]:
+    """One of the two rates with its interval, beside the value of retraining, which is the goal.
+
+    Parameters
+    ----------
+    after, before : array-like of 0/1, shape [N]
+        As in `forgetting_rate`.
+    retrained : array-like of 0/1, shape [N] or [R, N], optional
+        What stands in the place of ``after`` for one or several models retrained without the forget set.
+    rate : {"forgetting_rate", "memory_retention_rate"}, default "forgetting_rate"
+    reading : {"accuracy", "membership"}, default "accuracy"
+    confidence : float, default 0.95
+
+    Returns
+    -------
+    dict
+        ``value``, ``low``, ``high`` (over the choice of examples), ``reading``, ``n_before`` and ``n_after`` (ones),
+        ``n_examples``, ``confidence``. With ``retrained`` also ``retrained`` (mean over the models),
+        ``retrained_low``, ``retrained_high`` (Student's t over the models, for one of them over the examples),
+        ``gap``, the value less that of retraining, and ``n_retrained``.
+
+    Raises
+    ------
+    InputError
+        As `forgetting_rate`; also if the rate is unknown or confidence lies outside (0, 1).
+
+    Examples
+    --------
+    >>> result = summarize_rate([1, 0, 0, 0], [1, 1, 1, 1], retrained=[1, 1, 0, 0])
+    >>> result["value"], result["retrained"], result["gap"]
+    (0.75, 0.5, 0.25)
+    """
+    if rate not in _RATES:
+        raise InputError(f"rate is {rate!r}: pass one of {', '.join(_RATES)}")
+    measure, interval = _RATES[rate]
+    now, then = _checked(after, before, reading)
+    low, high = interval(now, then, reading=reading, confidence=confidence)
+    value = measure(now, then, reading=reading)
+    result: dict[str, Any] = {
+        "value": value,
+        "low": low,
+        "high": high,
+        "reading": reading,
+        "n_before": int(then.sum()),
+        "n_after": int(now.sum()),
+        "n_examples": len(then),
+        "confidence": float(confidence),
+    }
+    if retrained is None:
+        return result
+    table = zero_one_table("retrained", retrained, n_examples=len(then))
+    values = np.array([measure(row, then, reading=reading) for row in table])
+    ends: tuple[float | None, float | None] = interval(table[0], then, reading=reading, confidence=confidence)
+    if len(table) > 1:
+        ends = mean_interval(values, confidence=confidence)
+    return result | {
+        "retrained": float(values.mean()),
+        "retrained_low": ends[0],
+        "retrained_high": ends[1],
+        "gap": value - float(values.mean()),
+        "n_retrained": len(table),
+    }
+
+
+_RATES = {
+    "forgetting_rate": (forgetting_rate, forgetting_rate_interval),
+    "memory_retention_rate": (memory_retention_rate, memory_retention_rate_interval),
+}
 
 
 def _checked(after: ArrayLike, before: ArrayLike, reading: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -135,7 +214,7 @@ def _checked(after: ArrayLike, before: ArrayLike, reading: str) -> tuple[NDArray
     now = zero_one_vector("after", after, n_examples=len(then))
     if not then.any():
         raise InputError(
-            f"before holds no 1: none of the {len(then):,} examples was {_BEFORE[reading]} before unlearning, so there "
-            "is nothing to forget or to keep and no rate"
+            f"before holds no 1: none of the {len(then):,} examples was {_BEFORE[reading]} before unlearning, so "
+            "there is nothing to forget or to keep and no rate"
         )
     return now, then

@@ -74,11 +74,35 @@ def _check_tpr(report: dict[str, Any], fpr: float, max_tpr: float) -> None:
         )
 
 
+def _check_unlearning(report: dict[str, Any], max_gap: float | None) -> None:
+    section = report["unlearning"]
+    if section is None:
+        raise GateError(
+            "the report says nothing of unlearning and the push demands it: run `hf-privacy unlearn` and push the "
+            "folder it makes"
+        )
+    if max_gap is None:
+        return
+    if section["gap"] is None:
+        raise GateError(
+            f"the budget is max_unlearning_gap {max_gap:g} and no model was retrained to compare with: run "
+            "`hf-privacy unlearn` with unlearning.retrains of 1 or more"
+        )
+    if section["gap"]["average"] > max_gap:
+        raise GateError(
+            f"the budget is max_unlearning_gap {max_gap:g} and {section['method']['name']} is "
+            f"{section['gap']['average']:.4g} from retraining on average: unlearn by other means, retrain, or raise "
+            "the budget"
+        )
+
+
 def check_gate(
     folder: str | Path,
     *,
     max_auc: float | None = None,
     max_tpr_at_fpr: TprBudget | None = None,
+    max_unlearning_gap: float | None = None,
+    require_unlearning: bool = False,
     allow_unaudited: bool = False,
 ) -> dict[str, Any] | None:
     """Judge a saved model by its report; return the report, or raise with the reason.
@@ -96,6 +120,11 @@ def check_gate(
     max_tpr_at_fpr
         The highest true-positive rate allowed at a false-positive rate: a pair ``(fpr, tpr)``, or a mapping from
         each FPR to its TPR, all in [0, 1].
+    max_unlearning_gap
+        The largest mean absolute gap of UA, RA, TA and MIA efficacy to those of retraining, in [0, 1]: 0.012 is 1.2
+        points. The report must then have an unlearning section with retrained models.
+    require_unlearning
+        Refuse a report without an unlearning section.
     allow_unaudited
         Let a folder *without* a report pass, unjudged by any budget. A report that is there is always judged.
 
@@ -107,8 +136,8 @@ def check_gate(
     Raises
     ------
     GateError
-        There is no report, the report is not valid, is for other weights, is over the budget, or does not resolve an
-        FPR of the budget.
+        There is no report, the report is not valid, is for other weights, is over the budget, does not resolve an
+        FPR of the budget, or lacks the unlearning that is demanded.
     InputError
         The budget is no rate, or there are no weights.
 
@@ -121,6 +150,7 @@ def check_gate(
     """
     highest_auc = None if max_auc is None else _rate("max_auc", max_auc)
     tpr_budgets = _tpr_budgets(max_tpr_at_fpr)
+    largest_gap = None if max_unlearning_gap is None else _rate("max_unlearning_gap", max_unlearning_gap)
     actual = weights_sha256(folder)
     if not (Path(folder) / REPORT_NAME).is_file():
         if allow_unaudited:
@@ -143,4 +173,6 @@ def check_gate(
         _check_auc(report, highest_auc)
     for fpr, max_tpr in tpr_budgets.items():
         _check_tpr(report, fpr, max_tpr)
+    if require_unlearning or largest_gap is not None:
+        _check_unlearning(report, largest_gap)
     return report

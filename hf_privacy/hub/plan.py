@@ -122,6 +122,8 @@ def prepare_push(
     commit_message: str | None,
     max_auc: float | None,
     max_tpr_at_fpr: TprBudget | None,
+    max_unlearning_gap: float | None,
+    require_unlearning: bool,
     allow_unaudited: bool,
     base_model_id: str | None,
     secrets: tuple[str, ...],
@@ -132,7 +134,14 @@ def prepare_push(
         _check_repo_id("base_model_id", base_model_id)
     if not Path(folder).is_dir():
         raise InputError(f"there is no folder {folder}: pass the folder of a saved model")
-    report = check_gate(folder, max_auc=max_auc, max_tpr_at_fpr=max_tpr_at_fpr, allow_unaudited=allow_unaudited)
+    report = check_gate(
+        folder,
+        max_auc=max_auc,
+        max_tpr_at_fpr=max_tpr_at_fpr,
+        max_unlearning_gap=max_unlearning_gap,
+        require_unlearning=require_unlearning,
+        allow_unaudited=allow_unaudited,
+    )
     audited = report is not None
     contents = collect_contents(folder, audited=audited, base_model_id=base_model_id, secrets=secrets)
     names = set(contents.uploads)
@@ -172,6 +181,8 @@ def plan_push(
     commit_message: str | None = None,
     max_auc: float | None = None,
     max_tpr_at_fpr: TprBudget | None = None,
+    max_unlearning_gap: float | None = None,
+    require_unlearning: bool = False,
     allow_unaudited: bool = False,
     base_model_id: str | None = None,
 ) -> PushPlan:
@@ -195,6 +206,8 @@ def plan_push(
         commit_message=commit_message,
         max_auc=max_auc,
         max_tpr_at_fpr=max_tpr_at_fpr,
+        max_unlearning_gap=max_unlearning_gap,
+        require_unlearning=require_unlearning,
         allow_unaudited=allow_unaudited,
         base_model_id=base_model_id,
         secrets=(),

@@ -96,6 +96,8 @@ def push_folder(
     commit_message: str | None = None,
     max_auc: float | None = None,
     max_tpr_at_fpr: TprBudget | None = None,
+    max_unlearning_gap: float | None = None,
+    require_unlearning: bool = False,
     allow_unaudited: bool = False,
     base_model_id: str | None = None,
 ) -> CommitInfo:
@@ -123,7 +125,7 @@ def push_folder(
         Branch to commit to, created when missing; None is the main branch.
     commit_message
         Title of the commit.
-    max_auc, max_tpr_at_fpr, allow_unaudited
+    max_auc, max_tpr_at_fpr, max_unlearning_gap, require_unlearning, allow_unaudited
         The gate's; see :func:`hf_privacy.hub.check_gate`. A card pushed without a report says so.
     base_model_id
         Repository id of an adapter's base model, where ``adapter_config.json`` names a local folder.
@@ -150,6 +152,8 @@ def push_folder(
         commit_message=commit_message,
         max_auc=max_auc,
         max_tpr_at_fpr=max_tpr_at_fpr,
+        max_unlearning_gap=max_unlearning_gap,
+        require_unlearning=require_unlearning,
         allow_unaudited=allow_unaudited,
         base_model_id=base_model_id,
         secrets=(token,),

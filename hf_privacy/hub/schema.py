@@ -99,6 +99,8 @@ def validate_report(report: dict[str, Any]) -> None:
         _refuse("$.leakage_share.attack", f"no attack is named {share['attack']!r}")
     if report["robustness"] is not None:
         _check_robustness(report["robustness"])
+    if report["unlearning"] is not None:
+        _check_unlearning(report["unlearning"])
     canaries = report.get("canaries")
     if canaries is not None:
         _check_interval("$.canaries", "auc", canaries["auc_low"], canaries["auc"], canaries["auc_high"])
@@ -154,6 +156,27 @@ def _check_robustness(robustness: dict[str, Any]) -> None:
         if entry["name"] not in names:
             _refuse(f"{path}.name", f"accuracies holds no {entry['name']!r}")
     _check_attacks(robustness["membership_attacks"] or [], "$.robustness.membership_attacks")
+
+
+def _check_unlearning(unlearning: dict[str, Any]) -> None:
+    names = ["UA", "RA", "TA", "MIA"]
+    for stage, figures in unlearning["figures"].items():
+        path = f"$.unlearning.figures.{stage}"
+        if figures is None:
+            continue
+        if [figure["name"] for figure in figures] != names:
+            _refuse(path, f"it holds {[figure['name'] for figure in figures]} and not {names}")
+        for index, figure in enumerate(figures):
+            _check_interval(f"{path}[{index}]", "value", figure["low"], figure["value"], figure["high"])
+    for name in ("newly_wrong", "newly_right"):
+        share = unlearning["retain_harm"][name]
+        _check_interval(f"$.unlearning.retain_harm.{name}", "value", share["low"], share["value"], share["high"])
+    judged = unlearning["n_retrained"] > 0
+    if judged != (unlearning["gap"] is not None) or judged != (unlearning["figures"]["retrained"] is not None):
+        _refuse("$.unlearning.gap", f"{unlearning['n_retrained']} retrained models and their figures do not agree")
+    if unlearning["u_lira"] is not None:
+        found = unlearning["u_lira"]
+        _check_interval("$.unlearning.u_lira", "auc", found["auc_low"], found["auc"], found["auc_high"])
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hf_privacy.memorization import links, proxies
 from hf_privacy.memorization.bins import BIN_EDGES, memorization_bin
+from hf_privacy.memorization.dynamics import dynamics_proxies
 from hf_privacy.memorization.feldman_zhang import feldman_zhang
 from hf_privacy.memorization.influence import InfluencePairs, influence, influence_matrix
 from hf_privacy.memorization.links import (
@@ -17,6 +18,7 @@ from hf_privacy.memorization.links import (
     saturating_fit,
     subpopulation_fits,
 )
+from hf_privacy.memorization.pairs import mean_memorization_of_pairs
 from hf_privacy.memorization.reliability import reliability
 from hf_privacy.memorization.standard_error import agresti_caffo, memorization_standard_error
 from hf_privacy.memorization.summary import summarize_memorization
@@ -28,12 +30,14 @@ __all__ = [
     "binned_means",
     "correlation_table",
     "dp_bound_violations",
+    "dynamics_proxies",
     "feldman_zhang",
     "influence",
     "influence_matrix",
     "leakage_share",
     "linear_fit",
     "links",
+    "mean_memorization_of_pairs",
     "memorization_bin",
     "memorization_bound",
     "memorization_standard_error",

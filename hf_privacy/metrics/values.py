@@ -55,6 +55,31 @@ def flatten_summary(summary: dict[str, Any]) -> dict[str, float | int]:
     return flat
 
 
+def by_model(name: str, rows: ArrayLike) -> NDArray[np.float64]:
+    """Rows of one example each, as `evaluate` collects them, turned into one row per model.
+
+    Raises
+    ------
+    InputError
+        If the rows differ in length or are no lists of numbers.
+
+    Examples
+    --------
+    >>> by_model("predictions", [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    array([[1., 3., 5.],
+           [2., 4., 6.]])
+    """
+    try:
+        table = np.asarray(rows, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{name} cannot be read as a table: pass one row per example, with one number per model in every row"
+        ) from error
+    if table.ndim != 2:
+        raise InputError(f"{name} has shape {table.shape}: pass one row per example and one column per model")
+    return table.T
+
+
 def attack_summary(
     scores: ArrayLike, references: ArrayLike, *, fprs: Iterable[float], confidence: float
 ) -> dict[str, float | int]:

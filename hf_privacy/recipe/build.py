@@ -30,6 +30,7 @@ from hf_privacy.data import (
     make_split,
     random_flip,
     redraw_members,
+    with_label_noise,
 )
 from hf_privacy.defenses import (
     AdversarialConfig,
@@ -96,6 +97,8 @@ class Experiment:
         Gives the untrained (or pretrained) model; seeded by the trainer.
     rows : datasets.Dataset
         The rows of ``dataset`` with every column of the source: a request to forget may name one of them.
+    mislabelled : bool[N]
+        The rows whose label ``data.label_noise`` turned; private.
     """
 
     recipe: Recipe
@@ -106,6 +109,7 @@ class Experiment:
     processor: Any
     model_init: Callable[[], Any]
     rows: datasets.Dataset
+    mislabelled: np.ndarray
 
     def training_view(self, indices: np.ndarray) -> TensorDataset:
         """The rows at ``indices`` as the trainer sees them: with augmentation, if the recipe asks for it."""
@@ -173,7 +177,13 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
     check_labels(rows, data.label_column, len(classes))
     columns = [data.input_column, data.label_column]
     chosen = _chosen_rows(rows.select_columns(columns), data)
-    source = rows if chosen is None else rows.select(chosen)
+    source, mislabelled = with_label_noise(
+        rows if chosen is None else rows.select(chosen),
+        label_column=data.label_column,
+        n_classes=len(classes),
+        share=data.label_noise,
+        seed=data.label_noise_seed,
+    )
     rows = source.select_columns(columns)
     fingerprint = dataset_fingerprint(rows)
     split = _split(rows, data, fingerprint)
@@ -189,7 +199,7 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
         if with_repeats
         else None
     )
-    return Experiment(recipe, dataset, split, repeats, classes, processor, model_init, source)
+    return Experiment(recipe, dataset, split, repeats, classes, processor, model_init, source, mislabelled)
 
 
 def _chosen_rows(rows: datasets.Dataset, data: DataSection) -> np.ndarray | None:

@@ -47,6 +47,8 @@ class DataSection:
     in report and card when it is local. ``max_examples`` takes a stratified random subset before the split.
     ``repeats`` says what to do about exact repeats: "report" them or "drop" all but the first. ``member_seed`` draws
     the members anew among the split's members and non-members; the population, and with it the pool, stays.
+    ``label_noise`` turns that share of the labels, of all rows before the split, to a wrong class at random
+    (``label_noise_seed``): for experiments on memorization. Which rows those are is never written.
     """
 
     name_or_path: str = "digits"
@@ -65,6 +67,8 @@ class DataSection:
     member_seed: int | None = None
     repeats: str = "report"
     near_repeats: bool = True
+    label_noise: float = 0.0
+    label_noise_seed: int = 0
     image_size: int | None = None
     augmentation: str | None = None
     max_length: int = 128
@@ -81,6 +85,8 @@ class PushSection:
     license: str | None = None
     max_auc: float | None = None
     max_tpr_at_fpr: dict | None = None
+    max_unlearning_gap: float | None = None
+    require_unlearning: bool = False
     allow_unaudited: bool = False
 
 
@@ -146,6 +152,10 @@ class Recipe:
         _one_of("task", self.task, TASKS)
         _one_of("data.repeats", self.data.repeats, ("report", "drop"))
         _one_of("data.augmentation", self.data.augmentation, (None, "flip", "flip_crop"))
+        if not 0 <= self.data.label_noise < 1:
+            raise InputError(f"data.label_noise is {self.data.label_noise}: pass a share of the labels in [0, 1)")
+        if self.data.label_noise_seed < 0:
+            raise InputError(f"data.label_noise_seed is {self.data.label_noise_seed}: pass 0 or more")
         self.unlearning.check()
         self.audit.check()
         self.audit.check_task(self.task)

@@ -32,6 +32,9 @@ class UnlearningSection:
         Their seeds derive from it.
     relearning_steps : int
         How many optimizer steps the forget set may take to be learnt again; 0 leaves that out.
+    u_lira : bool
+        Let the audit's reference models forget as well, and ask whether unlearned and never-seen examples can be told
+        apart. Their weights must be there (``audit.keep_weights``), and a population to hold out.
     audit : "quick" or "none"
         The attacks made on the model that is left, which its report must hold before it can be pushed.
 
@@ -51,6 +54,7 @@ class UnlearningSection:
     retrains: int = 0
     retrain_seed: int = 0
     relearning_steps: int = 100
+    u_lira: bool = False
     audit: str = "quick"
 
     def check(self) -> None:

@@ -33,6 +33,7 @@ NOT_PART_OF_THE_RECIPE = frozenset(
     save_strategy save_steps save_total_limit save_only_model save_on_each_node enable_jit_checkpoint
     resume_from_checkpoint restore_callback_states_from_checkpoint push_to_hub hub_model_id hub_strategy
     hub_token hub_private_repo hub_always_push hub_revision hub_create_pr max_auc max_tpr_at_fpr allow_unaudited
+    max_unlearning_gap require_unlearning
     dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor
     dataloader_in_order dataloader_multiprocessing_context skip_memory_metrics include_num_input_tokens_seen
     use_cpu local_rank ddp_backend ddp_timeout accelerator_config torch_empty_cache_steps auto_find_batch_size

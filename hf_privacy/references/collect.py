@@ -100,8 +100,11 @@ class ReferenceRun:
 
     def kept_model(self, number: int) -> torch.nn.Module | None:
         """Reference model ``number``, or None where its weights were not kept."""
-        folder = model_folder(self.store, number)
-        return load_saved_model(folder) if any(folder.glob("*config.json")) else None
+        return load_saved_model(model_folder(self.store, number)) if self.keeps_weights(number) else None
+
+    def keeps_weights(self, number: int) -> bool:
+        """Whether reference model ``number`` is there itself, not its signals alone."""
+        return any(model_folder(self.store, number).glob("*config.json"))
 
 
 def reference_run(

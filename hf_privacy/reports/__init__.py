@@ -11,6 +11,7 @@ from hf_privacy.reports.page import render_page
 from hf_privacy.reports.plots import png_bytes, roc_figure, scores_figure
 from hf_privacy.reports.report import PrivacyReport
 from hf_privacy.reports.table import attack_table
+from hf_privacy.reports.unlearning import unlearning_lines
 
 __all__ = [
     "CardData",
@@ -27,6 +28,7 @@ __all__ = [
     "roc_figure",
     "scores_figure",
     "strongest_attack",
+    "unlearning_lines",
     "what_it_does_not_mean",
     "what_it_means",
     "write_card",

@@ -12,6 +12,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from hf_privacy.reports.by_memorization import SETS, fewer_examples, memorization_range, memorization_table
 from hf_privacy.reports.explain import leakage_sentence, percent, rate, what_it_does_not_mean, what_it_means
 from hf_privacy.reports.titles import attack_words, epsilon_text, norm_title
+from hf_privacy.reports.unlearning import (
+    unlearning_headers,
+    unlearning_request_words,
+    unlearning_sentences,
+    unlearning_table_rows,
+)
 
 if TYPE_CHECKING:
     from hf_privacy.reports.report import PrivacyReport
@@ -63,6 +69,7 @@ def render_page(
             accuracy_titles=accuracy_titles(report),
             adversary=attack_words(report.robustness) if report.robustness is not None else None,
             class_of=lambda row: row["class"],
+            unlearning=unlearning_parts(report),
             utility=utility_rows(report),
             over_runs=over_runs_rows(report),
             facts=_facts(report),
@@ -100,6 +107,19 @@ def leakage_by_attack(report: PrivacyReport) -> dict[str, list[dict[str, Any]]]:
     """Give the memorization bins of each attack, by its name."""
     attacks = dict.fromkeys(entry["attack"] for entry in report.memorization_bins or [])
     return {name: [entry for entry in report.memorization_bins or [] if entry["attack"] == name] for name in attacks}
+
+
+def unlearning_parts(report: PrivacyReport) -> dict[str, Any] | None:
+    """Give what page and card show of the report's unlearning: words, headers, rows and sentences."""
+    section = report.unlearning
+    if section is None:
+        return None
+    return {
+        "words": unlearning_request_words(section),
+        "headers": unlearning_headers(section),
+        "rows": unlearning_table_rows(section),
+        "sentences": unlearning_sentences(section),
+    }
 
 
 def utility_rows(report: PrivacyReport) -> list[tuple[str, dict[str, float], float]]:
@@ -147,7 +167,7 @@ def _facts(report: PrivacyReport) -> list[tuple[str, list[tuple[str, str]]]]:
         ("Canaries", _canaries(report.canaries)),
         ("Training", _rows(report.training)),
         ("Adversarial attack", _robustness(report.robustness)),
-        ("Unlearning", _rows(report.unlearning or {})),
+        ("Unlearning", _unlearning(report.unlearning)),
         ("Cost", [(name.removesuffix("_seconds").capitalize(), _seconds(s)) for name, s in report.cost.items()]),
         ("Versions", _rows(report.versions)),
     ]  # fmt: skip
@@ -220,6 +240,20 @@ def _robustness(robustness: dict[str, Any] | None) -> list[tuple[str, str]]:
         ("PGD steps", _text(robustness["n_steps"])),
         ("Time", _seconds(robustness["seconds"])),
     ]
+
+
+def _unlearning(unlearning: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if unlearning is None:
+        return []
+    method, loss = unlearning["method"], unlearning["forget_loss"]
+    rows = [("Method", method["name"]), *_rows(method["parameters"]), *_paper(method)]
+    rows += [(name.removeprefix("n_").capitalize(), _text(value)) for name, value in unlearning["request"].items()]
+    rows += [
+        (f"After the edit alone: {name}", _text(value)) for name, value in (unlearning["after_edit"] or {}).items()
+    ]
+    for name in ("quantiles", "before", "after", "retrained", "test_after") if loss is not None else ():
+        rows.append((f"Loss on the forget set: {name}", _text(loss[name])))
+    return rows
 
 
 def _canaries(canaries: dict[str, Any] | None) -> list[tuple[str, str]]:

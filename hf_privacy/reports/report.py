@@ -30,6 +30,7 @@ from hf_privacy.reports.table import (
     memorization_lines,
     targets_table,
 )
+from hf_privacy.reports.unlearning import unlearning_lines
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
@@ -102,7 +103,9 @@ class PrivacyReport:
         ``name`` ("clean", "pgd", "autoattack") and ``set`` ("members", "nonmembers"); the same over several
         ``targets`` and by ``memorization_bins``; ``membership_attacks`` on adversarial inputs; ``seconds``.
     unlearning : dict or None
-        None where not measured.
+        What the model was made to forget: ``request`` (kind and counts), ``method``, ``figures`` (UA, RA, TA and MIA
+        efficacy ``before``, ``after`` and ``retrained``), ``gap`` to retraining, ``retain_harm``, ``forget_loss``
+        (quantiles), ``relearning``, ``u_lira`` and ``cost``.
     schema_version : str
 
     Examples
@@ -238,7 +241,7 @@ class PrivacyReport:
         """Lay the attacks out as plain text of at most 100 columns.
 
         Below them, where measured: several targets, accuracy and leakage by memorization, membership attacks on
-        adversarial inputs, the share of the most memorized examples, and canaries.
+        adversarial inputs, the share of the most memorized examples, canaries, and what was unlearned.
         """
         parts = [attack_table(self.attacks)]
         if self.targets is not None:
@@ -252,6 +255,8 @@ class PrivacyReport:
             parts.append("\n".join(textwrap.wrap(leakage_sentence(self), MAX_WIDTH, subsequent_indent="  ")))
         if self.canaries is not None:
             parts.append(canaries_line(self.canaries, self.epsilon["upper"]))
+        if self.unlearning is not None:
+            parts.append(unlearning_lines(self.unlearning))
         return "\n\n".join(parts)
 
     def push_to_hub(

@@ -1,14 +1,14 @@
 """SPD-GAN: the forget set moved a little off the data's distribution, so that forgetting it can be seen.
 
-Training data are i.i.d., so a good model goes on predicting examples it has forgotten. Images changed slightly, so that
-a model which never saw them gets them wrong, are predicted only by a model that was trained on them.
+Training data are i.i.d., so a good model goes on predicting examples it has forgotten. Images changed slightly, so
+that a model which never saw them gets them wrong, are predicted only by a model that was trained on them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,16 @@ from accelerate import Accelerator
 from hf_privacy.adversarial import PixelSpace
 from hf_privacy.atomic_file import remove_leftovers
 from hf_privacy.data import TensorDataset
-from hf_privacy.defenses.critical_weight_files import state_digest
 from hf_privacy.errors import InputError
-from hf_privacy.models.modes import bare_model, float32_logits
+from hf_privacy.models.modes import float32_logits
 from hf_privacy.progress import progress as with_progress
-from hf_privacy.unlearning.spd_gan_checkpoint import CHECKPOINT, GANState, load_checkpoint, save_checkpoint
+from hf_privacy.unlearning.spd_gan_checkpoint import CHECKPOINT, GANState, load_checkpoint, run_facts, save_checkpoint
 from hf_privacy.unlearning.spd_gan_checks import check_classifier, check_images, check_points, device_of, space_of
 from hf_privacy.unlearning.spd_gan_config import SPDGANConfig
 from hf_privacy.unlearning.spd_gan_losses import adversarial_loss, discriminator_loss, label_hinge, residual_hinge
 from hf_privacy.unlearning.spd_gan_networks import Discriminator, SPDGenerator
 
 _LOSSES = ("adversarial", "residual", "label", "discriminator")
-# Settings that a resumed run may change: they decide when it stops, not where it goes.
-_FREE_SETTINGS = ("num_train_epochs", "save_every_n_epochs")
 
 LogitsOf = Callable[[dict[str, torch.Tensor]], torch.Tensor]
 
@@ -108,13 +105,13 @@ def train_spd_gan(
         check_classifier(logits_of, forget, device)
         state = _new_state(space, config, c, device)
         folder = None if output_dir is None else Path(output_dir)
-        facts = {} if folder is None else _facts(forget, retain, retain_classifier, space, config, c)
+        facts = {} if folder is None else run_facts(forget, retain, retain_classifier, space, config, c)
         is_main = accelerator is None or accelerator.is_main_process
         if folder is not None:
             _resume(folder, state, facts, config, is_main=is_main)
         if accelerator is not None:
             accelerator.wait_for_everyone()  # nobody writes before all have read
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        with _exactly(device):
             epochs = range(state.epoch, config.num_train_epochs)
             for epoch in with_progress(epochs, description="SPD-GAN, epochs", enabled=progress and is_main):
                 state.generator.losses.append(_train_epoch(state, forget, retain, logits_of, config, accelerator))
@@ -171,6 +168,14 @@ def perturbed_forget_set(
             changed.append(generator.space.inputs(points, images)["pixel_values"].cpu())
     others = {name: dataset.column(name) for name in dataset.column_names}
     return dataset.with_tensors({**others, "pixel_values": torch.cat(changed)})
+
+
+@contextmanager
+def _exactly(device: torch.device) -> Iterator[None]:
+    """In float32, by the same convolution each time."""
+    flags = {"enabled": True, "benchmark": False, "deterministic": True}
+    with torch.autocast(device.type, enabled=False), torch.backends.cudnn.flags(**flags):
+        yield
 
 
 def _train_epoch(
@@ -287,23 +292,3 @@ def _resume(folder: Path, state: GANState, facts: dict[str, Any], config: SPDGAN
             f"the checkpoint in {folder} has had {state.epoch} epochs and num_train_epochs is "
             f"{config.num_train_epochs}: ask for as many or more, or choose another output_dir"
         )
-
-
-def _facts(
-    forget: TensorDataset,
-    retain: TensorDataset,
-    classifier: torch.nn.Module,
-    space: PixelSpace,
-    config: SPDGANConfig,
-    c: float,
-) -> dict[str, Any]:
-    """What makes a run this run; digests, so that a checkpoint tells nothing of the images."""
-    settings = {name: value for name, value in asdict(config).items() if name not in _FREE_SETTINGS}
-    weights = {name: tensor.detach().cpu() for name, tensor in bare_model(classifier).state_dict().items()}
-    return {
-        "settings": {**settings, "c": c},
-        "space": [space.mean, space.std],
-        "forget_dataset": state_digest({name: forget.column(name) for name in forget.column_names}),
-        "retain_dataset": state_digest({"pixel_values": retain.column("pixel_values")}),
-        "retain_classifier": state_digest(weights),
-    }

@@ -98,7 +98,7 @@ def accept_perturbed_set(
     >>> accept_perturbed_set(right, wrong, right).accepted, accept_perturbed_set(right, right, right).accepted
     (True, False)
     """
-    _check_settings(level, min_drop, min_accuracy_fitted)
+    check_acceptance_settings(level, min_drop, min_accuracy_fitted)
     before = zero_one_vector("correct_forget", correct_forget)
     after = zero_one_vector("correct_perturbed", correct_perturbed, n_examples=len(before))
     fitted = zero_one_vector("correct_fitted", correct_fitted, n_examples=len(before))
@@ -141,7 +141,8 @@ def accept_perturbed_set(
     )
 
 
-def _check_settings(level: float, min_drop: float, min_accuracy_fitted: float) -> None:
+def check_acceptance_settings(level: float, min_drop: float, min_accuracy_fitted: float) -> None:
+    """Refuse settings of :func:`accept_perturbed_set` that are outside their range."""
     if not 0 < level < 1:
         raise InputError(f"level is {level}: pass a probability between 0 and 1")
     if not 0 <= min_drop < 1:

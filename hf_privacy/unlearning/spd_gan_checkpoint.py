@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,19 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from hf_privacy.adversarial import PixelSpace
 from hf_privacy.atomic_file import write_atomically
+from hf_privacy.data import TensorDataset
+from hf_privacy.defenses.critical_weight_files import state_digest
 from hf_privacy.errors import InputError
+from hf_privacy.models.modes import bare_model
+from hf_privacy.unlearning.spd_gan_config import SPDGANConfig
 from hf_privacy.unlearning.spd_gan_networks import Discriminator, SPDGenerator
 
 CHECKPOINT = "spd_gan.safetensors"
 _FORMAT = "hf_privacy SPD-GAN checkpoint 1"
+# Settings that a resumed run may change: they decide when it stops, not where it goes.
+_FREE_SETTINGS = ("num_train_epochs", "save_every_n_epochs")
 
 
 @dataclass
@@ -36,6 +43,26 @@ class GANState:
     def optimizers(self) -> dict[str, torch.optim.Adam]:
         """By the name of the network each one moves."""
         return {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}
+
+
+def run_facts(
+    forget: TensorDataset,
+    retain: TensorDataset,
+    classifier: torch.nn.Module,
+    space: PixelSpace,
+    config: SPDGANConfig,
+    c: float,
+) -> dict[str, Any]:
+    """What makes a run this run; images and weights by their digests."""
+    settings = {name: value for name, value in asdict(config).items() if name not in _FREE_SETTINGS}
+    weights = {name: tensor.detach().cpu() for name, tensor in bare_model(classifier).state_dict().items()}
+    return {
+        "settings": {**settings, "c": c},
+        "space": [space.mean, space.std],
+        "forget_dataset": state_digest({name: forget.column(name) for name in forget.column_names}),
+        "retain_dataset": state_digest({"pixel_values": retain.column("pixel_values")}),
+        "retain_classifier": state_digest(weights),
+    }
 
 
 def save_checkpoint(folder: Path, state: GANState, facts: dict[str, Any]) -> None:

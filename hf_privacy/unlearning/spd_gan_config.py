@@ -56,7 +56,7 @@ class SPDGANConfig:
     >>> SPDGANConfig(c=12)
     Traceback (most recent call last):
     ...
-    hf_privacy.errors.InputError: c is 12 and pixels go from 0 to 1: pass a number above 0 and at most 1, such as 12/255
+    hf_privacy.errors.InputError: c is 12 where pixels go from 0 to 1: pass a number above 0, at most 1, such as 12/255
     """
 
     c: float | None = None
@@ -77,7 +77,7 @@ class SPDGANConfig:
         object.__setattr__(self, "betas", tuple(self.betas))
         if self.c is not None and not 0 < self.c <= 1:
             way_out = f", such as {self.c:g}/255" if 1 < self.c <= 255 else ""
-            raise InputError(f"c is {self.c} and pixels go from 0 to 1: pass a number above 0 and at most 1{way_out}")
+            raise InputError(f"c is {self.c} where pixels go from 0 to 1: pass a number above 0, at most 1{way_out}")
         for name in ("residual_weight", "label_weight", "label_margin"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}: pass a number from 0 up")

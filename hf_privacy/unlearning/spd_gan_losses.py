@@ -32,7 +32,7 @@ def adversarial_loss(fake_scores: torch.Tensor) -> torch.Tensor:
 
 
 def residual_hinge(residual: torch.Tensor, *, bound: float) -> torch.Tensor:
-    """mean max(0, ‖r‖₂ − bound), the norm of each image's change over all its pixels.
+    """Keep the change small: mean max(0, ‖r‖₂ − bound), the norm of each image's change over all its pixels.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def residual_hinge(residual: torch.Tensor, *, bound: float) -> torch.Tensor:
 
 
 def label_hinge(logits: torch.Tensor, labels: torch.Tensor, *, margin: float) -> torch.Tensor:
-    """mean max(0, z_y − max_{j≠y} z_j + margin): 0 once another class leads the label by the margin.
+    """Push off the label: mean max(0, z_y − max_{j≠y} z_j + margin), 0 once another class leads by the margin.
 
     Parameters
     ----------

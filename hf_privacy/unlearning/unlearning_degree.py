@@ -19,7 +19,11 @@ from hf_privacy.errors import InputError
 from hf_privacy.forgetting.unlearning_degree import unlearning_degree
 from hf_privacy.signals import compute_signals
 from hf_privacy.unlearning.spd_gan import perturbed_forget_set, train_spd_gan
-from hf_privacy.unlearning.spd_gan_acceptance import PerturbedSetAcceptance, accept_perturbed_set
+from hf_privacy.unlearning.spd_gan_acceptance import (
+    PerturbedSetAcceptance,
+    accept_perturbed_set,
+    check_acceptance_settings,
+)
 from hf_privacy.unlearning.spd_gan_checks import check_images
 from hf_privacy.unlearning.spd_gan_config import SPDGANConfig
 
@@ -33,8 +37,8 @@ class UnlearningDegree:
     acceptance : PerturbedSetAcceptance
         Whether the perturbed set can show forgetting at all.
     figures : dict, or None
-        Of :func:`hf_privacy.forgetting.unlearning_degree`, with ``ceiling_is_attacked``: whether the ceiling is that of
-        the classifier the perturbation was made against, and so on the high side. None for a set that was not
+        Of :func:`hf_privacy.forgetting.unlearning_degree`, with ``ceiling_is_attacked``: whether the ceiling is that
+        of the classifier the perturbation was made against, and so on the high side. None for a set that was not
         accepted: nothing was unlearned then.
     correct : dict of str to bool array [N]
         Right or wrong on each perturbed example: "retain_only" (the classifier attacked), "before", and with figures
@@ -119,8 +123,7 @@ def measure_unlearning_degree(
     The acceptance test and the ceiling are ours.
     """
     check_images(forget_dataset, retain_dataset)
-    # Refused now, not after two trainings.
-    accept_perturbed_set([1], [0], [1], level=level, min_drop=min_drop, min_accuracy_fitted=min_accuracy_fitted)
+    check_acceptance_settings(level, min_drop, min_accuracy_fitted)  # now, not after two trainings
     seconds: dict[str, float] = {}
 
     def correct_of(model: torch.nn.Module, dataset: TensorDataset) -> np.ndarray:

@@ -204,6 +204,25 @@ def test_hessian_products_and_finite_differences_agree(kind):
         torch.testing.assert_close(differences[name], value, rtol=1e-4, atol=1e-7)
 
 
+def test_differences_across_a_relu_kink_see_the_jump_of_the_gradient_and_hessian_products_do_not():
+    """One hidden unit ReLU(x₁) of logit weight w at x₁ = h/10: half of the vectors lead across, where ∇ℓ is 0."""
+    model = mlp((1,), activation="relu")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.layers[0].weight[0, 0] = 1.0
+        model.classifier.weight[0, 0] = w = 2.0
+    h, x = 1e-3, torch.zeros(1, D, dtype=torch.float64)
+    x[0, 0] = h / 10
+    p = torch.softmax(torch.tensor([w * h / 10, 0.0, 0.0], dtype=torch.float64), 0)[0]
+    exact = input_curvature(model, x, LABELS[:1], n_vectors=50, generator=seeded())
+    torch.testing.assert_close(exact["norm"], (w**2 * p * (1 - p))[None])
+    crossing = sum(v[0] < 0 for v in drawn(x, 50)) / 50
+    found = input_curvature(model, x, LABELS[:1], n_vectors=50, h=h, method="finite_difference", generator=seeded())
+    jump = w * (1 - p) / h
+    torch.testing.assert_close(found["norm"], (crossing * jump + (1 - crossing) * exact["norm"]), rtol=1e-3, atol=0)
+
+
 @pytest.mark.parametrize("part_size", [1, 3, 7])
 def test_the_parts_a_batch_is_taken_in_change_nothing(part_size):
     model, x = mlp((8,)), rows()

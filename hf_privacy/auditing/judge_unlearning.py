@@ -1,0 +1,242 @@
+"""Judge an unlearned model: against the original, against retrained ones, and by the attacks of a quick audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hf_privacy.auditing.audit import audit
+from hf_privacy.auditing.recipe_run import provenance
+from hf_privacy.auditing.unlearned_folder import UnlearnedFolder
+from hf_privacy.auditing.unlearning import Outcome, unlearning_section
+from hf_privacy.errors import InputError
+from hf_privacy.forgetting import u_lira
+from hf_privacy.models import load_saved_model
+from hf_privacy.recipe import (
+    RETRAIN,
+    UNLEARNERS,
+    AuditSettings,
+    Experiment,
+    RunFolder,
+    UnlearningRows,
+    relearning_arguments,
+    trainable_again,
+    unlearning_arguments,
+)
+from hf_privacy.references import (
+    ReferenceRun,
+    audit_references,
+    retrained_evaluations,
+    retrained_run,
+    retrained_seconds,
+    save_retrained_figures,
+    unlearned_references,
+)
+from hf_privacy.reports import PrivacyReport
+from hf_privacy.unlearning import Relearning, UnlearningEvaluation, evaluate_unlearning, relearning_steps
+
+
+def judge_unlearning(
+    experiment: Experiment,
+    run: RunFolder,
+    unlearned: UnlearnedFolder,
+    *,
+    say: Callable[[str], None] = print,
+    worker_pool: AbstractContextManager | None = None,
+    show_progress: bool = True,
+) -> tuple[dict[str, Any], PrivacyReport | None]:
+    """The report's section on an unlearned model, and the report it stands in.
+
+    Retrained models are kept in ``<run>/private/retrained``, one store for each forget set: what is there is not
+    trained again, and serves every method.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    run : RunFolder
+        With the original model.
+    unlearned : UnlearnedFolder
+        Gets the report, unless the section's ``audit`` is "none".
+    say : callable
+    worker_pool : context manager, optional
+        Entered while models are retrained.
+    show_progress : bool
+
+    Returns
+    -------
+    section : dict
+        See `unlearning_section`.
+    report : PrivacyReport or None
+        A quick audit of the model, with what is retained for members.
+    """
+    section, rows, record = experiment.recipe.unlearning, unlearned.rows(), unlearned.record()
+    original, model = _on_device(load_saved_model(run.path)), _on_device(load_saved_model(unlearned.path))
+    before, after = (_evaluated(experiment, one, rows) for one in (original, model))
+    retrained: ReferenceRun | None = None
+    evaluations: list[UnlearningEvaluation] = []
+    seconds: list[float] = []
+    if section.retrains:
+        retrained = _retrained(experiment, run, rows)
+        say(f"judging by {section.retrains} models retrained on {len(rows.split.retain):,} examples")
+        retrained.train(
+            batch_size=experiment.recipe.audit.batch_size,
+            keep_weights=True,
+            workers=worker_pool,
+            show_progress=show_progress,
+        )
+        evaluations = retrained_evaluations(retrained.store, _labels(experiment, rows))
+        seconds = retrained_seconds(retrained.store)
+        save_retrained_figures(retrained.store, evaluations)
+    relearn = _Relearner(experiment, rows, target_loss=float(before.forget["loss"].mean()))
+    outcome = Outcome(
+        rows=rows,
+        method=record["method"],
+        before=before,
+        after=after,
+        timing=record["timing"],
+        retrained=evaluations,
+        retrain_seconds=seconds,
+        relearning=relearn(model) if section.relearning_steps else None,
+        retrained_relearning=[] if retrained is None or not section.relearning_steps else relearn.all_of(retrained),
+        relearning_cap=section.relearning_steps,
+        after_edit=record["after_edit"],
+        u_lira=_u_lira(experiment, run, rows) if section.u_lira else None,
+        confidence=experiment.recipe.audit.confidence,
+    )
+    found = unlearning_section(outcome)
+    unlearned.write_section(found)
+    if section.audit == "none":
+        return found, None
+    return found, _audited(experiment, unlearned, rows, found, show_progress=show_progress)
+
+
+class _Relearner:
+    """Counts the steps in which a model learns the forget set again, with the recipe's optimizer."""
+
+    def __init__(self, experiment: Experiment, rows: UnlearningRows, *, target_loss: float) -> None:
+        self.experiment = experiment
+        self.forget = experiment.training_view(rows.split.forget)
+        self.target_loss = target_loss
+
+    def __call__(self, model: torch.nn.Module) -> Relearning:
+        return relearning_steps(
+            trainable_again(self.experiment, model),
+            self.forget,
+            args=relearning_arguments(self.experiment.recipe, self.experiment.recipe.output_dir),
+            target_loss=self.target_loss,
+            max_steps=self.experiment.recipe.unlearning.relearning_steps,
+        )
+
+    def all_of(self, run: ReferenceRun) -> list[Relearning]:
+        models = (run.kept_model(number) for number in range(run.plan.n_models))
+        return [self(_on_device(model)) for model in models if model is not None]
+
+
+def _retrained(experiment: Experiment, run: RunFolder, rows: UnlearningRows) -> ReferenceRun:
+    section = experiment.recipe.unlearning
+    return retrained_run(
+        experiment.trainer(output_dir=run.private),
+        experiment.dataset,
+        rows.split,
+        run.private / "retrained" / rows.digest(seed=section.retrain_seed)[:16],
+        test=rows.test,
+        n_models=section.retrains,
+        seed=section.retrain_seed,
+        dataset_fingerprint=experiment.split.dataset_fingerprint,
+    )
+
+
+def _u_lira(experiment: Experiment, run: RunFolder, rows: UnlearningRows) -> dict[str, Any]:
+    """The audit's references, made to forget as the target was, against those that never saw the forget set."""
+    recipe, split = experiment.recipe, experiment.split
+    if recipe.unlearning.method == RETRAIN:
+        raise InputError("unlearning.u_lira is set with method 'retrain': retrained models are its never-seen side")
+    if not np.isin(rows.split.heldout, split.population).all():
+        raise InputError(
+            "unlearning.u_lira is set and the held-out rows are no population: reference models were trained on them; "
+            "set data.population_fraction before training"
+        )
+    references = audit_references(
+        experiment.trainer(output_dir=run.private),
+        experiment.dataset,
+        split,
+        run.private / "references",
+        options=recipe.audit,
+    )
+    trainer_class, _ = UNLEARNERS[str(recipe.unlearning.method)]
+
+    def make_unlearner(model: torch.nn.Module, forget: Any, retain: Any, folder: Path) -> Any:
+        args = unlearning_arguments(recipe, folder)
+        args.disable_tqdm = True
+        heldout = experiment.dataset.subset(rows.split.heldout)
+        return trainer_class(trainable_again(experiment, model), args, forget, retain, heldout)
+
+    phi = unlearned_references(
+        references,
+        np.searchsorted(split.pool, rows.split.forget),
+        run.private / "unlearned_references" / f"{recipe.unlearning.method}-{rows.digest()[:16]}",
+        make_unlearner=make_unlearner,
+        description={"method": recipe.unlearning.method, "training": recipe.unlearning.training},
+        batch_size=recipe.audit.batch_size,
+    )
+    return u_lira(phi.unlearned, phi.never, confidence=recipe.audit.confidence).summary
+
+
+def _audited(
+    experiment: Experiment,
+    unlearned: UnlearnedFolder,
+    rows: UnlearningRows,
+    section: dict[str, Any],
+    *,
+    show_progress: bool,
+) -> PrivacyReport:
+    """A quick audit: no reference models, which would be of the original's recipe."""
+    recipe, split = experiment.recipe, rows.remaining(experiment.split)
+    settings = asdict(recipe.audit)
+    defaults = asdict(AuditSettings())
+    for name in ("extra_attacks", "budgets", "robustness", "curvature", "canaries", "canary_guesses", "targets"):
+        settings[name] = defaults[name]
+    report = audit(
+        unlearned.path,
+        experiment.dataset,
+        split,
+        output_dir=unlearned.path,
+        repeats=None if experiment.repeats is None else experiment.repeats.across(split),
+        provenance=replace(provenance(recipe), caveats=(_caveat(recipe.defense, section),)),
+        show_progress=show_progress,
+        **{**settings, "depth": "quick"},
+    )
+    report.unlearning = section
+    report.save(unlearned.path)
+    return report
+
+
+def _caveat(defense: str, section: dict[str, Any]) -> str:
+    counts = section["request"]
+    text = (
+        f"The model was trained on {counts['n_forget'] + counts['n_retain']:,} examples and then made to forget "
+        f"{counts['n_forget']:,} of them ({section['method']['name']}); members are those it retains."
+    )
+    if defense in ("dp", "dp_adversarial"):
+        text += " It was trained with differential privacy, which unlearning without noise does not keep."
+    return text
+
+
+def _evaluated(experiment: Experiment, model: torch.nn.Module, rows: UnlearningRows) -> UnlearningEvaluation:
+    size = experiment.recipe.audit.batch_size
+    return evaluate_unlearning(model, experiment.dataset, rows.split, test=rows.test, batch_size=size)
+
+
+def _labels(experiment: Experiment, rows: UnlearningRows) -> np.ndarray:
+    labels = experiment.dataset.column("labels").numpy()
+    return labels[np.concatenate([rows.split.forget, rows.split.retain, rows.test])]
+
+
+def _on_device(model: torch.nn.Module) -> torch.nn.Module:
+    return model.to("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,210 @@
+"""The report's section on unlearning: what was asked, what came of it, and what retraining would have given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hf_privacy.auditing.slices import FEWEST
+from hf_privacy.forgetting import FIGURES, unlearning_gap
+from hf_privacy.forgetting.seeds import mean_interval
+from hf_privacy.recipe import UnlearningRows
+from hf_privacy.statistics import clopper_pearson
+from hf_privacy.unlearning import Relearning, UnlearningEvaluation
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """All that the section is made of.
+
+    Attributes
+    ----------
+    rows : UnlearningRows
+    method : dict
+        "name", "parameters" and "paper", as `UnlearningTrainer.describe_unlearning` gives them.
+    before, after : UnlearningEvaluation
+        The original and the unlearned model.
+    timing : mapping of str to float
+        "scoring", "shadows", "training" and "total", in seconds, of the last request.
+    retrained : sequence of UnlearningEvaluation
+        Empty where nothing was retrained.
+    retrain_seconds : sequence of float
+    relearning : Relearning, optional
+    retrained_relearning : sequence of Relearning
+    relearning_cap : int
+    after_edit : mapping of str to float, optional
+        Accuracies between the edit and the epochs.
+    u_lira : mapping, optional
+        The summary of `hf_privacy.forgetting.u_lira`.
+    confidence : float
+    """
+
+    rows: UnlearningRows
+    method: Mapping[str, Any]
+    before: UnlearningEvaluation
+    after: UnlearningEvaluation
+    timing: Mapping[str, float]
+    retrained: Sequence[UnlearningEvaluation] = ()
+    retrain_seconds: Sequence[float] = ()
+    relearning: Relearning | None = None
+    retrained_relearning: Sequence[Relearning] = ()
+    relearning_cap: int = 0
+    after_edit: Mapping[str, float] | None = None
+    u_lira: Mapping[str, Any] | None = None
+    confidence: float = 0.95
+
+
+def unlearning_section(outcome: Outcome) -> dict[str, Any]:
+    """Put the section together: counts and aggregates, never which examples were forgotten.
+
+    Parameters
+    ----------
+    outcome : Outcome
+
+    Returns
+    -------
+    dict
+        The report's ``unlearning``. ``figures`` has UA, RA, TA and MIA efficacy before, after and retrained (mean over
+        models, Student's t interval; for one model its own exact interval); ``gap`` what
+        `hf_privacy.forgetting.unlearning_gap` gives of them, None without retrained models; ``retain_harm`` the
+        retained examples that turned wrong and right; ``forget_loss`` quantiles of the loss on the forget set, None
+        for fewer than 20 examples; ``relearning``, ``u_lira`` and ``cost``.
+    """
+    split = outcome.rows.split
+    return {
+        "request": {
+            "kind": outcome.rows.kind,
+            "n_requests": outcome.rows.n_requests,
+            "n_forget": len(split.forget),
+            "n_retain": len(split.retain),
+            "n_heldout": len(split.heldout),
+            "n_test": len(outcome.rows.test),
+        },
+        "method": {name: outcome.method[name] for name in ("name", "parameters", "paper")},
+        "after_edit": None if outcome.after_edit is None else dict(outcome.after_edit),
+        "n_retrained": len(outcome.retrained),
+        "figures": _figures(outcome),
+        "gap": _gap(outcome),
+        "retain_harm": _retain_harm(outcome),
+        "forget_loss": _forget_loss(outcome),
+        "relearning": _relearning(outcome),
+        "u_lira": None if outcome.u_lira is None else _u_lira(outcome.u_lira),
+        "cost": _cost(outcome),
+    }
+
+
+def _figures(outcome: Outcome) -> dict[str, Any]:
+    stages: dict[str, Any] = {
+        "before": outcome.before.figures(confidence=outcome.confidence),
+        "after": outcome.after.figures(confidence=outcome.confidence),
+        "retrained": None,
+    }
+    if outcome.retrained:
+        per_model = [model.figures(confidence=outcome.confidence) for model in outcome.retrained]
+        stages["retrained"] = [
+            _over_models([figures[place] for figures in per_model], outcome.confidence)
+            for place in range(len(FIGURES))
+        ]
+    return stages
+
+
+def _over_models(figures: Sequence[Mapping[str, Any]], confidence: float) -> dict[str, Any]:
+    """One figure of several models: its mean and interval over them; a single model's is as it is."""
+    if len(figures) == 1:
+        return dict(figures[0])
+    values = np.array([figure["value"] for figure in figures])
+    low, high = mean_interval(values, confidence=confidence)
+    assert low is not None
+    assert high is not None
+    return {
+        "name": figures[0]["name"],
+        "value": float(values.mean()),
+        "low": max(low, 0.0),
+        "high": min(high, 1.0),
+        "n_examples": figures[0]["n_examples"],
+    }
+
+
+def _gap(outcome: Outcome) -> dict[str, Any] | None:
+    if not outcome.retrained:
+        return None
+    found = unlearning_gap(
+        outcome.after.values(), [model.values() for model in outcome.retrained], confidence=outcome.confidence
+    )
+    return {
+        "average": found["avg_gap"],
+        "in_retrain_noise": found["avg_gap_in_noise"],
+        "retrain_against_retrain": None if found["null"] is None else found["null"]["avg_gap"],
+        "figures": [
+            {"name": name, "gap": figure["gap"], "in_retrain_noise": figure["gap_in_noise"]}
+            for name, figure in found["figures"].items()
+        ],
+    }
+
+
+def _retain_harm(outcome: Outcome) -> dict[str, Any]:
+    before, after = (model.retain["correct"] == 1 for model in (outcome.before, outcome.after))
+    return {
+        "newly_wrong": _share(before & ~after, outcome.confidence),
+        "newly_right": _share(~before & after, outcome.confidence),
+        "mean_loss_before": float(outcome.before.retain["loss"].mean()),
+        "mean_loss_after": float(outcome.after.retain["loss"].mean()),
+    }
+
+
+def _share(hits: np.ndarray, confidence: float) -> dict[str, Any]:
+    count = int(hits.sum())
+    low, high = clopper_pearson(count, len(hits), confidence=confidence)
+    return {"value": count / len(hits), "low": low, "high": high}
+
+
+def _forget_loss(outcome: Outcome) -> dict[str, Any] | None:
+    if len(outcome.rows.split.forget) < FEWEST:
+        return None
+    retrained = None
+    if outcome.retrained:
+        retrained = np.mean([_quantiles(model.forget["loss"]) for model in outcome.retrained], axis=0).tolist()
+    return {
+        "quantiles": list(QUANTILES),
+        "before": _quantiles(outcome.before.forget["loss"]),
+        "after": _quantiles(outcome.after.forget["loss"]),
+        "retrained": retrained,
+        "test_after": _quantiles(outcome.after.test["loss"]),
+    }
+
+
+def _quantiles(losses: np.ndarray) -> list[float]:
+    return np.quantile(losses, QUANTILES).tolist()
+
+
+def _relearning(outcome: Outcome) -> dict[str, Any] | None:
+    if outcome.relearning is None:
+        return None
+    others = outcome.retrained_relearning
+    return {
+        "cap": outcome.relearning_cap,
+        "steps": outcome.relearning.steps,
+        "regained": outcome.relearning.regained,
+        "retrained_steps": float(np.mean([one.steps for one in others])) if others else None,
+        "retrained_regained": sum(one.regained for one in others) if others else None,
+    }
+
+
+def _u_lira(summary: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("auc", "auc_low", "auc_high", "tpr_at_fpr", "n_pairs", "n_examples")
+    return {name: summary[name] for name in names}
+
+
+def _cost(outcome: Outcome) -> dict[str, Any]:
+    seconds = {f"{name}_seconds": float(outcome.timing[name]) for name in ("scoring", "shadows", "training", "total")}
+    retrain = float(np.mean(outcome.retrain_seconds)) if outcome.retrain_seconds else None
+    return {
+        **seconds,
+        "retrain_seconds": retrain,
+        "share_of_retrain": None if not retrain else seconds["total_seconds"] / retrain,
+    }

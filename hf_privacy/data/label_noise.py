@@ -1,0 +1,111 @@
+"""Labels that are wrong on purpose, to see who learns them by heart and what finds them."""
+
+from __future__ import annotations
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import ArrayLike, NDArray
+
+from hf_privacy.data.columns import check_labels
+from hf_privacy.errors import InputError
+from hf_privacy.statistics.checks import check_whole
+
+
+def noisy_labels(labels: ArrayLike, *, n_classes: int, share: float, seed: int = 0) -> NDArray[np.int64]:
+    """Turn a share of the labels, each to one of the other classes, drawn evenly.
+
+    The rows are drawn at random from all, whatever their class. With one seed a larger share turns the same labels, to
+    the same classes, and more.
+
+    Parameters
+    ----------
+    labels : int array-like of shape [N]
+        From 0 to ``n_classes`` − 1.
+    n_classes : int
+        At least 2, unless ``share`` is 0.
+    share : float
+        In [0, 1); round(share · N) labels are turned.
+    seed : int, default 0
+
+    Returns
+    -------
+    int64[N]
+        They differ from ``labels`` in the rows that were turned. Which these are tells of single examples.
+
+    Raises
+    ------
+    InputError
+        If the share lies outside [0, 1) or turns no label though it is above 0, there is no other class, or the seed
+        is negative.
+
+    Examples
+    --------
+    >>> turned = noisy_labels([0, 0, 1, 1, 2, 2, 0, 1, 2, 0], n_classes=3, share=0.2)
+    >>> int((turned != [0, 0, 1, 1, 2, 2, 0, 1, 2, 0]).sum())
+    2
+    """
+    _check_share(share)
+    given = np.asarray(labels, dtype=np.int64)
+    generator = np.random.default_rng(check_whole("seed", seed, at_least=0))
+    if share == 0:
+        return given.copy()
+    if n_classes < 2:
+        raise InputError(f"label_noise is {share:g} with {n_classes} class: there is no other label to turn one to")
+    count = round(share * len(given))
+    if count == 0:
+        raise InputError(
+            f"label_noise is {share:g} of {len(given):,} labels: none would be turned; pass 0, or at least "
+            f"{1 / max(len(given), 1):.2g}"
+        )
+    order = generator.permutation(len(given))
+    steps = generator.integers(1, n_classes, size=len(given))  # drawn for all: a larger share keeps a smaller one's
+    rows = order[:count]
+    turned = given.copy()
+    turned[rows] = (given[rows] + steps[rows]) % n_classes
+    return turned
+
+
+def with_label_noise(
+    rows: Dataset, *, label_column: str, n_classes: int, share: float, seed: int = 0
+) -> tuple[Dataset, NDArray[np.bool_]]:
+    """The rows with `noisy_labels` in their label column, and which rows those are.
+
+    Parameters
+    ----------
+    rows : datasets.Dataset of N rows
+    label_column : str
+    n_classes, share, seed
+        As in `noisy_labels`.
+
+    Returns
+    -------
+    rows : datasets.Dataset
+        Every other column as it was; the given ones where the share is 0.
+    mislabelled : bool[N]
+        **Private: never publish or log it**, only how many.
+
+    Raises
+    ------
+    InputError
+        As `noisy_labels`, and for a label column without integers.
+
+    Examples
+    --------
+    >>> rows = Dataset.from_dict({"text": list("abcd"), "label": [0, 1, 0, 1]})
+    >>> noisy, mislabelled = with_label_noise(rows, label_column="label", n_classes=2, share=0.5)
+    >>> int(mislabelled.sum()), noisy["text"][:] == rows["text"][:]
+    (2, True)
+    """
+    labels = check_labels(rows, label_column, n_classes)
+    turned = noisy_labels(labels, n_classes=n_classes, share=share, seed=seed)
+    if share == 0:
+        return rows, np.zeros(len(rows), dtype=bool)
+    names, feature = rows.column_names, rows.features[label_column]
+    others = rows.remove_columns(label_column)
+    return others.add_column(label_column, turned, feature=feature).select_columns(names), turned != labels
+
+
+def _check_share(share: float) -> None:
+    # A NaN fails the comparison, so it is refused here too.
+    if not 0 <= share < 1:
+        raise InputError(f"label_noise is {share}: pass the share of labels to turn, in [0, 1), such as 0.1")

@@ -1,0 +1,140 @@
+"""From a request to forget to rows: to forget, to retain, held out, and to judge by."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hf_privacy.data import ForgetRequest, ForgetSplit, MembershipSplit
+from hf_privacy.errors import InputError
+from hf_privacy.recipe.build import Experiment
+from hf_privacy.recipe.config import number_or_same
+
+
+@dataclass(frozen=True, eq=False)
+class UnlearningRows:
+    """Which rows an unlearner gets, and which judge it.
+
+    Attributes
+    ----------
+    split : ForgetSplit
+        Forget, retain and held out, as positions in the experiment's dataset.
+    test : int64[T]
+        Seen neither in training nor by the unlearner.
+    kind : str
+        The form of the request; "queue" for several.
+    n_requests : int
+    """
+
+    split: ForgetSplit
+    test: np.ndarray
+    kind: str
+    n_requests: int = 1
+
+    def digest(self, *, seed: int = 0) -> str:
+        """A name for these rows, and for a seed, that says nothing of them: SHA-256."""
+        found = hashlib.sha256(str(seed).encode())
+        for part in (self.split.forget, self.split.retain, self.split.heldout, self.test):
+            found.update(b"|" + part.tobytes())
+        return found.hexdigest()
+
+    def remaining(self, split: MembershipSplit) -> MembershipSplit:
+        """Who is a member once the request is served: what is retained; the forgotten rows are in no part."""
+        population = np.setdiff1d(split.population, self.test)
+        return MembershipSplit(
+            self.split.retain,
+            self.test,
+            population,
+            n_examples=split.n_examples,
+            dataset_fingerprint=split.dataset_fingerprint,
+        )
+
+
+def request_of(values: Mapping[str, Any]) -> ForgetRequest:
+    """The section's request; a fraction that YAML read as text is a number."""
+    given = {name: number_or_same(value) if name == "fraction" else value for name, value in values.items()}
+    return ForgetRequest.from_dict(given)
+
+
+def requested_rows(experiment: Experiment, request: ForgetRequest) -> np.ndarray:
+    """Members that a request names, as positions in the experiment's dataset: int64, sorted.
+
+    ``ids`` are `hf_privacy.data.example_ids` of the recipe's input and label columns; ``where`` may name any column
+    of the source; ``label`` may be a class name.
+
+    Raises
+    ------
+    InputError
+        As `ForgetRequest.select`.
+    """
+    data = experiment.recipe.data
+    rows = experiment.rows
+    if request.ids is not None:
+        rows = rows.select_columns([data.input_column, data.label_column])
+    if isinstance(request.label, str):
+        if request.label not in experiment.classes:
+            raise InputError(
+                f"label is {request.label!r}: the dataset has no class of that name; pass one of its classes"
+            )
+        request = ForgetRequest(label=experiment.classes.index(request.label))
+    labels = experiment.dataset.column("labels").numpy()
+    return request.select(rows, experiment.split.members, label_column=data.label_column, labels=labels)
+
+
+def unlearning_rows(
+    experiment: Experiment, forget: np.ndarray, *, kind: str = "rows", n_requests: int = 1
+) -> UnlearningRows:
+    """The rows to forget, to retain, held out and to judge by, as the recipe's section asks.
+
+    Raises
+    ------
+    InputError
+        When everything is to be forgotten, the held-out rows hold members or are none, or no row is left to judge by.
+    """
+    section, split = experiment.recipe.unlearning, experiment.split
+    retain = np.setdiff1d(split.members, forget)
+    if len(retain) == 0:
+        raise InputError(
+            f"the request names all {len(split.members)} members: nothing would be retained; train another model "
+            "instead"
+        )
+    heldout = _heldout(section.heldout, split, seed=section.heldout_seed)
+    test = np.setdiff1d(split.non_members, heldout)
+    if len(test) == 0:
+        test = np.setdiff1d(split.population, heldout)
+    if len(test) == 0:
+        raise InputError(
+            "unlearning.heldout takes every row the model was not trained on: leave some to judge the result by"
+        )
+    return UnlearningRows(ForgetSplit(forget, retain, heldout), test, kind, n_requests)
+
+
+def _heldout(wanted: str | list | None, split: MembershipSplit, *, seed: int) -> np.ndarray:
+    if isinstance(wanted, list):
+        rows = np.unique(np.asarray(wanted, dtype=np.int64))
+        if len(rows) == 0 or rows[-1] >= split.n_examples:
+            raise InputError(
+                f"unlearning.heldout has {len(rows)} rows, the last one {rows[-1] if len(rows) else 'none'}: pass row "
+                f"numbers from 0 to {split.n_examples - 1}"
+            )
+        members = np.isin(rows, split.members).sum()
+        if members:
+            raise InputError(f"unlearning.heldout holds {members} members: the model was trained on them; name others")
+        return rows
+    if wanted == "non_members":
+        return split.non_members
+    if len(split.population):
+        return split.population
+    if wanted == "population":
+        raise InputError(
+            "unlearning.heldout is 'population' and the split has none: set data.population_fraction before training, "
+            "or leave heldout out, which takes half of the non-members"
+        )
+    if len(split.non_members) < 2:
+        raise InputError("the split has one non-member: an unlearner and its judge need at least one each")
+    order = np.random.default_rng(seed).permutation(split.non_members)
+    return np.sort(order[: len(order) // 2])

@@ -1,0 +1,93 @@
+"""From evaluations to the rows of the table, and the table as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hf_privacy.forgetting import FIGURES, forgetting_rate, memory_retention_rate, unlearning_gap
+from hf_privacy.forgetting.seeds import mean_interval
+
+
+def gaps_of(evaluations: Sequence[Any], judges: Sequence[Any]) -> dict[str, Any]:
+    """The gap of some models to the retrained ones."""
+    return unlearning_gap([one.values() for one in evaluations], [one.values() for one in judges])
+
+
+def row_of(
+    evaluations: Sequence[Any],
+    before: Sequence[Any],
+    judges: Sequence[Any],
+    timing: Sequence[Any],
+    retrain_seconds: float,
+) -> dict[str, Any]:
+    """One method's figures over the seeds, with the gap to retraining, FR and MRR, and the time."""
+    gaps = gaps_of(evaluations, judges)
+    is_judge = evaluations is judges
+    row: dict[str, Any] = {
+        "figures": {
+            name: {"mean": gaps["figures"][name]["unlearned"], "low": gaps["figures"][name]["unlearned_low"],
+                   "high": gaps["figures"][name]["unlearned_high"]}
+            for name in FIGURES
+        },
+        "avg_gap": gaps["null"]["avg_gap"] if is_judge else gaps["avg_gap"],
+        "avg_gap_low": gaps["null"]["avg_gap_low"] if is_judge else gaps["avg_gap_low"],
+        "avg_gap_high": gaps["null"]["avg_gap_high"] if is_judge else gaps["avg_gap_high"],
+        "avg_gap_in_noise": None if is_judge else gaps["avg_gap_in_noise"],
+    }  # fmt: skip
+    pairs = list(zip(evaluations, before, strict=True))
+    row["forgetting_rate"] = _spread([forgetting_rate(a.forget["correct"], b.forget["correct"]) for a, b in pairs])
+    row["memory_retention_rate"] = _spread(
+        [memory_retention_rate(a.retain["correct"], b.retain["correct"]) for a, b in pairs]
+    )
+    seconds = [part["total"] if isinstance(part, dict) else part for part in timing]
+    row["time_ratio"] = None if not seconds else float(np.mean(seconds) / retrain_seconds)
+    row["seconds"] = None if not seconds else float(np.mean(seconds))
+    row["shadow_seconds"] = float(
+        np.mean([part["shadows"] if isinstance(part, dict) else 0.0 for part in timing] or [0])
+    )
+    return row
+
+
+def _spread(values: Sequence[float]) -> dict[str, float | None]:
+    low, high = mean_interval(np.array(values))
+    return {"mean": float(np.mean(values)), "low": low, "high": high}
+
+
+def markdown(config: dict[str, Any], results: dict[str, Any]) -> str:
+    """One table a request."""
+    lines: list[str] = []
+    for request, table in results.items():
+        forget, retain, test = table["sizes"]
+        lines += ["", f"### {config['requests'][request].get('title', request)}", ""]
+        lines += [f"{forget} examples to forget, {retain} to retain, {test} unseen ones to judge by.", ""]
+        lines += ["| Method | UA | RA | TA | MIA efficacy | AvgGap | in retrain noise | FR | MRR | time ÷ retrain |"]
+        lines += ["|---|---|---|---|---|---|---|---|---|---|"]
+        names = [name for name in table if name != "sizes"]
+        for name in sorted(names, key=lambda name: (name not in ("original", "retrained"), table[name]["avg_gap"])):
+            row = table[name]
+            figures = [_percent(row["figures"][figure]) for figure in FIGURES]
+            noise = "" if row["avg_gap_in_noise"] is None else f"{row['avg_gap_in_noise']:.1f}"
+            time = "" if row["time_ratio"] is None else f"{100 * row['time_ratio']:.1f} %"
+            gap = {"mean": row["avg_gap"], "low": row["avg_gap_low"], "high": row["avg_gap_high"]}
+            cells = [row.get("title", name), *figures, _percent(gap), noise]
+            cells += [_percent(row["forgetting_rate"]), _percent(row["memory_retention_rate"]), time]
+            lines.append(f"| {' | '.join(cells)} |")
+        searched = [table[name] for name in names if "search_seconds" in table[name]]
+        total, tried = sum(row["search_seconds"] for row in searched), sum(row["tried"] for row in searched)
+        lines += ["", f"The search tried {tried} settings on another request and original, {total:.0f} s in all."]
+        edits = [row for row in searched if "after_edit" in row]
+        for row in edits:
+            after = row["after_edit"]
+            lines += ["", f"{row['title']}, after the edit alone: {100 * (1 - after['forget_accuracy']):.1f} UA, "
+                      f"{100 * after['retain_accuracy']:.1f} RA."]  # fmt: skip
+    return "\n".join(lines).strip() + "\n"
+
+
+def _percent(figure: dict[str, float | None]) -> str:
+    text = f"{100 * figure['mean']:.1f}"
+    if figure["low"] is None:
+        return text
+    return f"{text} ± {50 * (figure['high'] - figure['low']):.1f}"

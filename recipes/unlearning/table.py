@@ -1,0 +1,201 @@
+"""Unlearners against retraining: python table.py --config location30.yaml [--data FILE] [--output-dir FOLDER].
+
+For each request every method makes the same originals forget, one a seed, and is judged by models retrained on what
+is retained. Settings are chosen first, on another request and another original, by the average gap to retraining
+there; what that search took is printed. A killed run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from cells import gaps_of, markdown, row_of
+
+from hf_privacy.atomic_file import write_atomically
+from hf_privacy.auditing import train_target
+from hf_privacy.data import ForgetRequest, TensorDataset
+from hf_privacy.recipe import (
+    Experiment,
+    Recipe,
+    RunFolder,
+    UnlearningRows,
+    prepare,
+    requested_rows,
+    start_model,
+    unlearner,
+    unlearning_rows,
+)
+from hf_privacy.references import reference_run, retrained_evaluations, retrained_run, retrained_seconds
+from hf_privacy.unlearning import evaluate_unlearning
+
+VALIDATION_SEED = 100
+
+
+class Study:
+    """One YAML: the base recipe, its originals, and what was measured so far."""
+
+    def __init__(self, config: dict[str, Any], folder: Path, base: Path, data: str | None) -> None:
+        self.config, self.folder = config, folder
+        values = yaml.safe_load((base / config["recipe"]).read_text())
+        recipe = Recipe.from_dict(values).override(config.get("overrides", {}))
+        if data is not None:
+            recipe = recipe.override({"data.name_or_path": data, "data.dataset_split": None})
+        self.recipe = recipe
+        self.experiment = prepare(recipe, with_repeats=False)
+        self.file = folder / "measured.json"
+        self.measured: dict[str, Any] = json.loads(self.file.read_text()) if self.file.is_file() else {}
+
+    def keep(self, key: str, value: Any) -> Any:
+        """Write what was measured, so that it is not measured again."""
+        self.measured[key] = value
+        write_atomically(self.file, json.dumps(self.measured, indent=1).encode())
+        return value
+
+    def original(self, seed: int) -> Path:
+        """The folder of the original of a seed, trained if it is not there."""
+        folder = RunFolder(self.folder / "originals" / f"seed_{seed}")
+        if not folder.is_trained:
+            recipe = self.recipe.override({"training.seed": seed, "output_dir": str(folder.path)})
+            experiment = self.with_recipe(recipe)
+            train_target(experiment, experiment.trainer(), folder)
+        return folder.path
+
+    def with_recipe(self, recipe: Recipe) -> Experiment:
+        """The same data under another recipe."""
+        return Experiment(**{**vars(self.experiment), "recipe": recipe})
+
+    def rows(self, form: dict[str, Any], *, validation: bool) -> UnlearningRows:
+        """The rows of a request; the search has one of the same form and another content."""
+        dataset, members = self.experiment.dataset, self.experiment.split.members
+        number = form.get("seed", 0) + (VALIDATION_SEED if validation else 0)
+        if "person" in form:
+            forget = person_rows(dataset, members, size=form["person"], seed=number)
+        elif "fraction" in form:
+            forget = requested_rows(self.experiment, ForgetRequest(fraction=form["fraction"], seed=number))
+        else:
+            label = (form["label"] + (1 if validation else 0)) % len(self.experiment.classes)
+            forget = requested_rows(self.experiment, ForgetRequest(label=label))
+        return unlearning_rows(self.experiment, forget)
+
+    def retrained(self, name: str, rows: UnlearningRows, *, n_models: int, seed: int) -> tuple[list, float]:
+        """Evaluations of retrained models, from their store, and their mean training time."""
+        run = retrained_run(
+            self.experiment.trainer(),
+            self.experiment.dataset,
+            rows.split,
+            self.folder / "retrained" / name,
+            test=rows.test,
+            n_models=n_models,
+            seed=seed,
+            dataset_fingerprint=self.experiment.split.dataset_fingerprint,
+        )
+        run.train()
+        order = np.concatenate([rows.split.forget, rows.split.retain, rows.test])
+        labels = self.experiment.dataset.column("labels").numpy()[order]
+        return retrained_evaluations(run.store, labels), float(np.mean(retrained_seconds(run.store)))
+
+    def forgotten(self, method: dict[str, Any], rows: UnlearningRows, seed: int) -> tuple[Any, dict[str, float], dict]:
+        """One original made to forget: its evaluation, the seconds it took, and accuracies after the edit alone."""
+        section = {"method": method["method"], "training": {**method.get("training", {}), "seed": seed}}
+        recipe = Recipe.from_dict({**asdict(self.recipe), "unlearning": section})
+        experiment = self.with_recipe(recipe)
+        trainer = unlearner(
+            experiment,
+            rows,
+            start_model(experiment, self.original(seed)),
+            output_dir=self.folder / "work",
+            references=self.folder / "references",
+        )
+        timing = trainer.unlearn()
+        evaluation = evaluate_unlearning(trainer.model, experiment.dataset, rows.split, test=rows.test)
+        return evaluation, timing, trainer.after_edit or {}
+
+    def shadows(self) -> None:
+        """Train the shadow models that ReMI's inference approximator learns from, if the YAML asks for any."""
+        if self.config.get("shadows"):
+            trainer, split = self.experiment.trainer(), self.experiment.split
+            folder = self.folder / "references"
+            reference_run(trainer, self.experiment.dataset, split, folder, n_models=self.config["shadows"]).train()
+
+
+def person_rows(dataset: TensorDataset, members: np.ndarray, *, size: int, seed: int) -> np.ndarray:
+    """One "person": a random member and the members nearest to it in input space, whatever their class."""
+    column = next(name for name in dataset.column_names if name != "labels")
+    inputs = dataset.column(column)[members].flatten(1).float().numpy()
+    centre = inputs[np.random.default_rng(seed).integers(len(members))]
+    nearest = np.argsort(((inputs - centre) ** 2).sum(axis=1), kind="stable")[:size]
+    return np.sort(members[nearest])
+
+
+def choices(method: dict[str, Any]) -> list[dict[str, Any]]:
+    """The settings the search tries: the product of the lists under ``search``."""
+    search = method.get("search", {})
+    return [dict(zip(search, values, strict=True)) for values in itertools.product(*search.values())]
+
+
+def search(study: Study, name: str, method: dict[str, Any], request: str) -> dict[str, Any]:
+    """The settings with the smallest average gap on the validation request, and the seconds of trying all."""
+    key = f"search/{request}/{name}"
+    if key in study.measured:
+        return study.measured[key]
+    rows = study.rows(study.config["requests"][request], validation=True)
+    judges, _ = study.retrained(f"{request}_validation", rows, n_models=2, seed=VALIDATION_SEED)
+    found, started = [], time.perf_counter()
+    for settings in choices(method):
+        chosen = {**method, "training": {**method.get("training", {}), **settings}}
+        evaluation, _, _ = study.forgotten(chosen, rows, VALIDATION_SEED)
+        found.append((gaps_of([evaluation], judges)["avg_gap"], settings))
+    best = min(found, key=lambda pair: pair[0])
+    seconds = time.perf_counter() - started
+    return study.keep(key, {"settings": best[1], "gap": best[0], "tried": len(found), "seconds": seconds})
+
+
+def main() -> None:
+    """Search, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--data", help="a local file in place of the recipe's dataset")
+    parser.add_argument("--output-dir")
+    arguments = parser.parse_args()
+    path = Path(arguments.config)
+    config = yaml.safe_load(path.read_text())
+    study = Study(config, Path(arguments.output_dir or config["output_dir"]), path.parent, arguments.data)
+    study.shadows()
+    results: dict[str, Any] = {}
+    for request, form in config["requests"].items():
+        rows = study.rows(form, validation=False)
+        judges, retrain_seconds = study.retrained(request, rows, n_models=len(config["seeds"]), seed=0)
+        originals = [start_model(study.experiment, study.original(seed)) for seed in config["seeds"]]
+        before = [
+            evaluate_unlearning(model, study.experiment.dataset, rows.split, test=rows.test) for model in originals
+        ]
+        table: dict[str, Any] = {"sizes": [len(rows.split.forget), len(rows.split.retain), len(rows.test)]}
+        table["original"] = row_of(before, before, judges, [], retrain_seconds)
+        table["retrained"] = row_of(judges, before, judges, [retrain_seconds] * len(judges), retrain_seconds)
+        for name, method in config["methods"].items():
+            found = search(study, name, method, request)
+            chosen = {**method, "training": {**method.get("training", {}), **found["settings"]}}
+            runs = [study.forgotten(chosen, rows, seed) for seed in config["seeds"]]
+            table[name] = row_of([run[0] for run in runs], before, judges, [run[1] for run in runs], retrain_seconds)
+            table[name] |= {"title": method.get("title", name), "settings": found["settings"]}
+            table[name]["search_seconds"], table[name]["tried"] = found["seconds"], found["tried"]
+            if runs[0][2]:
+                table[name]["after_edit"] = {key: float(np.mean([run[2][key] for run in runs])) for key in runs[0][2]}
+            print(f"{request}, {name}: AvgGap {100 * table[name]['avg_gap']:.2f}", flush=True)
+        results[request] = study.keep(f"table/{request}", table)
+    write_atomically(study.folder / "result.json", json.dumps(results, indent=1).encode())
+    text = markdown(config, results)
+    write_atomically(study.folder / "table.md", text.encode())
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
