@@ -22,16 +22,23 @@ NAMES = [
     "base_calibration",
     "blind_baseline",
     "epsilon_lower_bound",
+    "forgetting_quality",
+    "forgetting_rate",
     "input_curvature",
+    "klom",
     "label_only",
     "lira",
     "membership_inference",
     "memorization",
+    "memory_retention_rate",
     "modified_entropy",
     "quantile_regression",
     "rmia",
     "robust_accuracy",
     "shadow_classifier",
+    "u_lira",
+    "unlearning_degree",
+    "unlearning_gap",
 ]
 
 

@@ -18,6 +18,7 @@ RETRAINED = GENERATOR.normal(size=(40, 8))  # one row per example
 UNLEARNED = GENERATOR.normal(0.5, 1, (40, 6))
 AFTER, BEFORE = GENERATOR.random(30) < 0.5, GENERATOR.random(30) < 0.9
 OTHERS = GENERATOR.random((3, 30)) < 0.6
+ROWS = {"forget": slice(0, 10), "retain": slice(10, 30), "test": slice(30, 40)}
 SETS = np.repeat([0, 1, 2], [10, 20, 10])
 
 ARGUMENTS = {
@@ -99,11 +100,8 @@ def gap_figures(table, scores):
     correct = table > 0
     return [
         forgetting.unlearning_figures(
-            *(correct[SETS == number, model] for number in range(3)),
-            **{
-                f"{group}_scores": scores[SETS == number, model]
-                for number, group in enumerate(("forget", "retain", "test"))
-            },
+            *(correct[rows, model] for rows in ROWS.values()),
+            **{f"{group}_scores": scores[rows, model] for group, rows in ROWS.items()},
         )
         for model in range(table.shape[1])
     ]

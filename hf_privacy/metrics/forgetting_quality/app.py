@@ -1,4 +1,4 @@
-"""The evaluate module as a web page: outputs of unlearned and of retrained models in, forgetting quality and its null out."""
+"""The evaluate module as a web page: outputs of both kinds of models in, forgetting quality and its null out."""
 
 from __future__ import annotations
 

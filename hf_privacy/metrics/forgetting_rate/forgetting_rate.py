@@ -6,7 +6,6 @@ import datasets
 import evaluate
 from hf_privacy.forgetting import summarize_rate
 
-
 _DESCRIPTION = """\
 Share of what held for the forget set before unlearning (answers that are right, or examples judged members) that no \
 longer holds after it, with its interval. The goal is the value of a retrained model, not 1.

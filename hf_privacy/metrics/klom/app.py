@@ -1,4 +1,4 @@
-"""The evaluate module as a web page: margins of unlearned and of retrained models in, their divergence and its null out."""
+"""The evaluate module as a web page: margins of both kinds of models in, their divergence and its null out."""
 
 from __future__ import annotations
 

@@ -7,11 +7,10 @@ import evaluate
 from hf_privacy.forgetting import klom
 from hf_privacy.metrics import by_model
 
-
 _DESCRIPTION = """\
-KL divergence of each example's margins under unlearned models from those under retrained ones, from histograms: mean and \
-95th percentile over examples; and the null, the same between two halves of the retrained models, which is the value of a \
-perfect unlearner and well above 0.
+KL divergence of each example's margins under unlearned models from those under retrained ones, from histograms: mean \
+and 95th percentile over examples; and the null, the same between two halves of the retrained models, which is the \
+value of a perfect unlearner and well above 0.
 """
 
 _INPUTS = """\

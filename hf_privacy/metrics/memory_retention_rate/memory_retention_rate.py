@@ -6,7 +6,6 @@ import datasets
 import evaluate
 from hf_privacy.forgetting import summarize_rate
 
-
 _DESCRIPTION = """\
 What holds for the retain set after unlearning (answers that are right, or examples judged members) over what held \
 before, with its interval. The goal is the value of a retrained model.

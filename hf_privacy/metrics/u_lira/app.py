@@ -1,4 +1,4 @@
-"""The evaluate module as a web page: signals of unlearned and of never-seen models in, how well they are told apart out."""
+"""The evaluate module as a web page: signals of both kinds of models in, how well they are told apart out."""
 
 from __future__ import annotations
 

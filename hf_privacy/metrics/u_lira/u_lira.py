@@ -8,7 +8,6 @@ from hf_privacy.forgetting import u_lira
 from hf_privacy.metrics import by_model
 from hf_privacy.metrics import flatten_summary
 
-
 _DESCRIPTION = """\
 Likelihood-ratio attack on unlearning: each model's signal on each forget example against a Gaussian of models that \
 unlearned it and one of models that never saw it, none of them the model itself. Returns AUC and TPR at low FPR with \
@@ -16,8 +15,8 @@ intervals; an AUC of 0.5 is what retraining itself gets.
 """
 
 _INPUTS = """\
-predictions (N lists of K floats): the signal phi (logit_y - logsumexp of the other logits) of K unlearned models on each
-  forget example, K of at least 4.
+predictions (N lists of K floats): the signal phi (logit_y - logsumexp of the other logits) of K unlearned models on
+  each forget example, K of at least 4.
 references (N lists of L floats): the same of L models that never saw it, such as retrained ones.
 variance (str, keyword): "pooled" (default), "per_example" or "shrunk".
 prior_degrees (float, keyword): of "shrunk", how many observations the pooled variance counts for, default 8.

@@ -6,7 +6,6 @@ import datasets
 import evaluate
 from hf_privacy.forgetting import unlearning_degree
 
-
 _DESCRIPTION = """\
 Accuracy on the slightly perturbed forget set before unlearning less that after it, with its interval and, given \
 retrained models, the ceiling: what retraining takes away. More than the ceiling is no better.

@@ -10,10 +10,9 @@ from hf_privacy.forgetting import unlearning_figures
 from hf_privacy.forgetting import unlearning_gap
 from hf_privacy.metrics import by_model
 
-
 _DESCRIPTION = """\
-Unlearning accuracy (UA, 1 - accuracy on the forget set), retain and test accuracy (RA, TA) and the share of the forget \
-set that a membership attack takes for unseen (MIA) of unlearned models, their gaps to retrained models, the average \
+Unlearning accuracy (UA, 1 - accuracy on the forget set), retain and test accuracy (RA, TA) and the share of the \
+forget set that a membership attack takes for unseen (MIA) of unlearned models, their gaps to retrained models, the average \
 absolute gap (AvgGap), and the AvgGap of retrained models against each other, which is the null.
 """
 
@@ -52,9 +51,10 @@ def _figures(name, correct, scores_name, scores, sets, attack):
                 f"{scores_name} has {len(tables['scores'])} columns and {name} {len(tables['correct'])}: pass one per "
                 "model in both"
             )
-    for table_name, table in zip((name, scores_name), tables.values()):
+    for kind, table in tables.items():
         if table.shape[1] != len(sets):
-            raise InputError(f"{table_name} has {table.shape[1]} rows and references {len(sets)}: pass one for each")
+            given = name if kind == "correct" else scores_name
+            raise InputError(f"{given} has {table.shape[1]} rows and references {len(sets)}: pass one for each")
     logs = []
     for model in range(len(tables["correct"])):
         parts = {
