@@ -198,8 +198,8 @@ class ForgetSplit:
         for one, other in (("forget", "retain"), ("forget", "heldout"), ("retain", "heldout")):
             shared = np.intersect1d(getattr(self, one), getattr(self, other)).size
             if shared:
-                rows = "1 row is" if shared == 1 else f"{shared} rows are"
-                raise InputError(f"{rows} in {one} and in {other}: give each to one part only")
+                count = "1 row is" if shared == 1 else f"{shared} rows are"
+                raise InputError(f"{count} in {one} and in {other}: give each to one part only")
 
 
 def make_forget_split(

@@ -129,8 +129,8 @@ class TensorDataset(Dataset):
         """
         if any(self._tensors.get(name) is not tensor for name, tensor in other._tensors.items()):
             return 0
-        rows = [np.arange(len(view)) if view._rows is None else view._rows for view in (self, other)]
-        return len(np.intersect1d(*rows))
+        mine, theirs = (np.arange(len(view)) if view._rows is None else view._rows for view in (self, other))
+        return len(np.intersect1d(mine, theirs))
 
     def with_tensors(self, tensors: Mapping[str, torch.Tensor]) -> TensorDataset:
         """A dataset of other tensors of the same names, trimmed as this one is and without augmentation.

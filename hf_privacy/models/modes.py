@@ -87,7 +87,9 @@ def float32_logits(model: nn.Module) -> Iterator[Callable[[Mapping[str, torch.Te
     """
     bare = bare_model(model)
     device = next(bare.parameters()).device
-    with torch.inference_mode(False), torch.enable_grad(), evaluation_mode(bare), _own_forward(bare):
+    # Around the whole block: a backward pass within it would else run under the caller's autocast.
+    no_autocast = torch.autocast(device.type, enabled=False)
+    with torch.inference_mode(False), torch.enable_grad(), no_autocast, evaluation_mode(bare), _own_forward(bare):
         upcast = {
             name: tensor.detach().float()
             for named in (bare.named_parameters(), bare.named_buffers())
@@ -96,8 +98,7 @@ def float32_logits(model: nn.Module) -> Iterator[Callable[[Mapping[str, torch.Te
         }
 
         def logits_of(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-            with torch.autocast(device.type, enabled=False):
-                outputs = torch.func.functional_call(bare, upcast, (), dict(inputs)) if upcast else bare(**inputs)
+            outputs = torch.func.functional_call(bare, upcast, (), dict(inputs)) if upcast else bare(**inputs)
             logits = outputs.logits
             return logits if logits.dtype == torch.float64 else logits.float()
 

@@ -10,7 +10,7 @@ import torch
 from hf_privacy.signals.curvature import Curvature, input_curvature
 
 # The curvature of a saturated model underflows to exactly 0; all below this count as equally flat.
-SMALLEST_CURVATURE = 1e-30
+SMALLEST_CURVATURE = 1e-70
 
 
 def curvature_signals(
@@ -33,7 +33,7 @@ def curvature_signals(
     -------
     dict of str to float64[B]
         "curvature": ln of the squared norm, the estimate of tr(H²), or of the zero-order estimate; no lower than
-        ln 1e-30 ≈ −69.1, where the curvature of a saturated model is 0 to a computer. "curvature_trace": the estimate
+        ln 1e-70 ≈ −161, where the curvature of a saturated model is 0 to a computer. "curvature_trace": the estimate
         of tr(H), not with the zero-order method.
 
     Raises

@@ -10,6 +10,7 @@ from transformers.trainer_callback import ProgressCallback
 from hf_privacy.auditing import check_target, train_target
 from hf_privacy.cli.audit import reference_workers
 from hf_privacy.comparison.experiments import Experiments
+from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.recipe import Experiment, Recipe, RunFolder
 from hf_privacy.references import ReferenceRun, audit_references
 
@@ -21,8 +22,7 @@ def trained(recipe: Recipe, experiments: Experiments) -> tuple[Experiment, RunFo
         check_target(recipe, folder)
         return experiment, folder
     trainer = experiment.trainer()
-    trainer.remove_callback(ProgressCallback)
-    trainer.remove_callback(PrinterCallback)
+    be_quiet(trainer)
     record = train_target(experiment, trainer, folder)
     print(
         f"{folder.path}: trained in {record['training_seconds']:.1f} s, accuracy {record['member_accuracy']:.3f} on "
@@ -46,3 +46,9 @@ def with_references(experiment: Experiment, folder: RunFolder) -> ReferenceRun:
         run.train(batch_size=options.batch_size, workers=reference_workers(experiment.recipe, folder))
         print(f"{folder.path}: {options.references} references", flush=True)
     return run
+
+
+def be_quiet(trainer: PrivacyTrainer) -> None:
+    """A line for each model is enough."""
+    trainer.remove_callback(ProgressCallback)
+    trainer.remove_callback(PrinterCallback)

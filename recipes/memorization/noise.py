@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from models import trained, with_references
+from models import be_quiet, trained, with_references
 
 from hf_privacy import attacks
-from hf_privacy.defenses import read_training_dynamics
+from hf_privacy.defenses import CurvatureCallback, read_training_dynamics
 from hf_privacy.defenses.dynamics_store import DynamicsStore
 from hf_privacy.memorization import (
     binned_means,
@@ -27,7 +29,7 @@ from hf_privacy.memorization import (
 from hf_privacy.models import load_saved_model
 from hf_privacy.recipe import Experiment, Recipe, RunFolder, curvature_settings
 from hf_privacy.references import ReferenceRun
-from hf_privacy.signals import compute_signals
+from hf_privacy.signals import Curvature, compute_signals
 from hf_privacy.statistics import summarize
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ def measure_noise(plan: Plan, share: float) -> dict[str, Any]:
     log_curvature = run.store.read("curvature")[:, :n]
 
     proxies = dynamics_proxies(read_training_dynamics(folder.path))
+    differences = dynamics_proxies(read_training_dynamics(watched_by_differences(experiment, folder)))
+    proxies |= {f"{name}_differences": values for name, values in differences.items()}
     proxies["log_curvature_of_references"] = _mean_inside(log_curvature, membership)[inside]
     wrong = experiment.mislabelled[experiment.split.pool]
     signals, plain_seconds = _target_signals(experiment, folder)
@@ -80,6 +84,21 @@ def noise_recipe(plan: Plan, share: float) -> Recipe:
         "training_dynamics": {"every_n_epochs": 1, "curvature": plan.base.audit.curvature},
     }
     return plan.base.override(changes)
+
+
+def watched_by_differences(experiment: Experiment, folder: RunFolder) -> Path:
+    """Folder of the same training, watched by the paper's finite differences: they see the kinks of a ReLU network."""
+    path = folder.private / "finite_differences"
+    finished = path / "finished"
+    if not finished.is_file():
+        recipe = experiment.recipe.override({"training_dynamics": None})
+        trainer = replace(experiment, recipe=recipe).trainer(output_dir=path)
+        curvature = Curvature(method="finite_difference", n_vectors=experiment.recipe.audit.curvature)
+        trainer.add_callback(CurvatureCallback(curvature=curvature))
+        be_quiet(trainer)
+        trainer.train()
+        finished.touch()
+    return path
 
 
 def _memorization(table: np.ndarray, membership: np.ndarray, wrong: np.ndarray) -> dict[str, Any]:
@@ -146,7 +165,10 @@ def _cost(run: ReferenceRun, folder: RunFolder, plain_seconds: float, *, n_membe
     infos = [run.store.info(number) for number in range(run.plan.n_models)]
     training = sum(info["training_seconds"] for info in infos)
     curvature = float(np.mean([info["signal_seconds"] for info in infos]))  # with the pass that signals need anyway
-    epochs = DynamicsStore(folder.path).metadata()["streams"]["curvature"]["seconds"]
+    epochs, differences = (
+        DynamicsStore(path).metadata()["streams"]["curvature"]["seconds"]
+        for path in (folder.path, folder.private / "finite_differences")
+    )
     n_pool, n_rows = run.plan.n_examples, run.store.n_examples
     per_example = (training + len(infos) * plain_seconds) / n_pool
     return {
@@ -154,6 +176,8 @@ def _cost(run: ReferenceRun, folder: RunFolder, plain_seconds: float, *, n_membe
         "one_training_seconds": training / len(infos),
         "final_curvature_seconds": curvature * n_members / n_rows,
         "epochs_curvature_seconds": epochs,
+        "epochs_differences_seconds": differences,
         "final_curvature_is_cheaper_by": per_example / (curvature / n_rows),
         "epochs_curvature_is_cheaper_by": per_example / (epochs / n_members),
+        "epochs_differences_is_cheaper_by": per_example / (differences / n_members),
     }

@@ -19,6 +19,12 @@ TITLES = {
     "final_curvature": "curvature, final",
     "final_curvature_norm": "curvature norm, final",
     "final_log_curvature": "log curvature, final",
+    "mean_curvature_differences": "curvature by differences, mean over epochs",
+    "mean_curvature_norm_differences": "curvature norm by differences, mean over epochs",
+    "mean_log_curvature_differences": "log of mean curvature by differences",
+    "final_curvature_differences": "curvature by differences, final",
+    "final_curvature_norm_differences": "curvature norm by differences, final",
+    "final_log_curvature_differences": "log curvature by differences, final",
     "log_curvature_of_references": "log curvature, final, mean of the references",
     "mean_loss": "loss, mean over epochs",
     "final_loss": "loss, final",
@@ -36,6 +42,8 @@ ATTACKS = {
 QUANTITIES = {
     "curvature": "mean curvature",
     "log_curvature": "mean log curvature",
+    "curvature_differences": "mean curvature by differences",
+    "log_curvature_differences": "mean log curvature by differences",
     "memorization_correct": "mean memorization (correctness)",
     "memorization_probability": "mean memorization (probability)",
 }
@@ -54,7 +62,10 @@ def write_page(result: dict[str, Any], folder: Path) -> str:
     sections += [leakage_table(result["label_noise"]), cost_table(result["label_noise"])]
     if result["privacy"]:
         sections += [privacy_table(result["privacy"]), bound_table(result["privacy"]), fits_table(result["privacy"])]
-        write_figure(folder / "epsilon.png", privacy_figure(result))
+        for kind in ("curvature", "memorization"):
+            figure = privacy_figure(result, kind)
+            if figure is not None:
+                write_figure(folder / f"epsilon_{kind}.png", figure)
     text = "\n\n".join(section for section in sections if section) + "\n"
     write_atomically(folder / "tables.md", text.encode())
     return text
@@ -143,21 +154,27 @@ def cost_table(entries: list[dict]) -> str:
     """Seconds of both ways, and what the cheaper one knows."""
     head = ["Wrong labels", "Scores from references", "One training", "Curvature, final", "per example cheaper by"]
     head += ["Spearman", "Curvature, all epochs", "per example cheaper by", "Spearman"]
+    head += ["By differences, all epochs", "per example cheaper by", "Spearman"]
     rows = []
     for entry in entries:
         cost, found = entry["cost"], entry["correlations"]["correct"]
         rows.append([noise(entry)])
         rows[-1] += [f"{cost['references_seconds']:.0f} s", f"{cost['one_training_seconds']:.1f} s"]
-        for when, name in (("final", "final_log_curvature"), ("epochs", "mean_log_curvature")):
-            rows[-1] += [f"{cost[f'{when}_curvature_seconds']:.1f} s"]
-            rows[-1] += [f"{cost[f'{when}_curvature_is_cheaper_by']:.1f}×", f"{found[name]['spearman']:.2f}"]
+        for which, name in (
+            ("final_curvature", "final_log_curvature"),
+            ("epochs_curvature", "mean_log_curvature"),
+            ("epochs_differences", "mean_log_curvature_differences"),
+        ):
+            rows[-1] += [f"{cost[f'{which}_seconds']:.1f} s"]
+            rows[-1] += [f"{cost[f'{which}_is_cheaper_by']:.1f}×", f"{found[name]['spearman']:.2f}"]
     return "### What the proxies cost\n\n" + table(head, rows)
 
 
 def privacy_table(privacy: dict) -> str:
     """Level by level: accuracy, curvature, memorization."""
     with_scores = any(level["memorization"] for level in privacy["levels"])
-    head = ["ε", "Accuracy, members", "non-members", "Mean curvature of the members", "Mean log curvature"]
+    head = ["ε", "Accuracy, members", "non-members", "Mean curvature of the members", "mean log curvature"]
+    head += ["Mean curvature by differences", "mean log curvature by differences"]
     head += ["Mean memorization (correctness)", "(probability)"] if with_scores else []
     rows = []
     for level in privacy["levels"]:
@@ -165,7 +182,7 @@ def privacy_table(privacy: dict) -> str:
         rows.append([level_title(level)])
         for side in ("member_accuracy", "nonmember_accuracy"):
             rows[-1].append(f"{100 * sum(run[side] for run in runs) / len(runs):.1f} %")
-        rows[-1] += [over_runs([run[quantity] for run in runs]) for quantity in ("curvature", "log_curvature")]
+        rows[-1] += [over_runs([run[quantity] for run in runs]) for quantity in QUANTITIES if quantity in runs[0]]
         for form in ("correct", "probability") if level["memorization"] else ():
             rows[-1].append(over_runs(level["memorization"][form]["pair_means"]))
     return "### Under DP-SGD\n\n" + table(head, rows)
@@ -189,7 +206,7 @@ def bound_table(privacy: dict) -> str:
 
 
 def fits_table(privacy: dict) -> str:
-    """a + b(1 − e^−ε) through the runs of DP-SGD, clipping alone as ε = ∞, against a constant."""
+    """The curve a + b(1 − e^−ε) through the runs of DP-SGD, clipping alone as ε = ∞, against a constant."""
     head = ["Quantity", "a", "b", "R²", "p of b = 0", "Spread about the curve", "about a constant", "Points"]
     rows = []
     for name, fit in privacy["fits"].items():
@@ -212,11 +229,13 @@ def link_figure(name: str, entry: dict) -> Any:
     )
 
 
-def privacy_figure(result: dict) -> Any:
-    """A panel for each quantity that has a curve."""
+def privacy_figure(result: dict, kind: str) -> Any:
+    """A panel for each quantity of a kind that has a curve; None where there is none."""
     privacy, series = result["privacy"], {}
     levels = [level for level in privacy["levels"] if level["name"] != "no DP-SGD"]
     for name, fit in privacy["fits"].items():
+        if kind not in name:
+            continue
         points = []
         for level in levels:
             epsilon = math.inf if level["epsilon"] is None else level["epsilon"]
@@ -226,13 +245,19 @@ def privacy_figure(result: dict) -> Any:
             )
             points += [(epsilon, value) for value in values]
         series[QUANTITIES[name]] = {"epsilon": [p[0] for p in points], "values": [p[1] for p in points], "fit": fit}
-    bounded = [title for title in series if "memorization" in title]
+    if not series:
+        return None
+    bounded = list(series) if kind == "memorization" else []
     return epsilon_figure(series, bounded=bounded, title=f"{result['name']}: DP-SGD, ∞ without noise")
 
 
 def ordered(found: dict) -> dict:
-    """The proxies in the order of their titles."""
-    return {name: found[name] for name in TITLES if name in found}
+    """The proxies in the order of their titles. The cosine of a logarithm says nothing: its zero is arbitrary."""
+    rows = {name: found[name] for name in TITLES if name in found}
+    return {
+        name: {key: value for key, value in row.items() if "log" not in name or not key.startswith("cosine")}
+        for name, row in rows.items()
+    }
 
 
 def interval(found: dict, key: str, *, digits: int = 2) -> str:

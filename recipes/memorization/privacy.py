@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,15 +17,16 @@ from hf_privacy.memorization import (
 )
 from hf_privacy.memorization.dynamics import SMALLEST_CURVATURE
 from hf_privacy.models import load_saved_model
-from hf_privacy.recipe import Recipe, RunFolder, curvature_settings
-from hf_privacy.signals import compute_curvature
+from hf_privacy.recipe import Recipe, RunFolder
+from hf_privacy.signals import Curvature, compute_curvature
 
 if TYPE_CHECKING:
     from links import Plan
 
 # ε = ∞ twice: DP-SGD that clips and adds no noise, and the base recipe's own training.
 CLIPPED, PLAIN = "clipping only", "no DP-SGD"
-QUANTITIES = ("curvature", "log_curvature")
+# By Hessian-vector products, and by the paper's finite differences, which see the kinks of a ReLU network.
+METHODS = {"": "hvp", "_differences": "finite_difference"}
 
 
 def measure_privacy(plan: Plan) -> dict[str, Any] | None:
@@ -34,7 +36,7 @@ def measure_privacy(plan: Plan) -> dict[str, Any] | None:
     levels = [_level(plan, name, epsilon) for name, epsilon in level_names(plan)]
     private = [level for level in levels if level["name"] != PLAIN]
     fits: dict[str, Any] = {}
-    for quantity in QUANTITIES:
+    for quantity in [f"{kind}{ending}" for ending in METHODS for kind in ("curvature", "log_curvature")]:
         points = [(level["epsilon"], run[quantity]) for level in private for run in level["runs"]]
         fits[quantity] = saturating_fit(*_columns(points))
     for form in ("correct", "probability"):
@@ -58,7 +60,7 @@ def level_names(plan: Plan) -> list[tuple[str, float]]:
 
 
 def private_recipe(plan: Plan, name: str, epsilon: float, seed: int) -> Recipe:
-    """The base recipe at one level, under one seed of members and training, with the references of the privacy part."""
+    """The base recipe at one level, under one seed of members and training, with the level's references."""
     folder = {CLIPPED: "clipped", PLAIN: "plain"}.get(name, f"epsilon_{epsilon:g}")
     changes: dict[str, Any] = {
         "name": f"{plan.name}, {name}",
@@ -86,26 +88,22 @@ def _level(plan: Plan, name: str, epsilon: float) -> dict[str, Any]:
 def _run(plan: Plan, recipe: Recipe) -> dict[str, float]:
     """One target: accuracies, and the curvature of its members."""
     experiment, folder = trained(recipe, plan.experiments)
-    found = compute_curvature(
-        load_saved_model(folder.path),
-        experiment.dataset.subset(experiment.split.members),
-        curvature=curvature_settings(recipe.audit),
-        batch_size=recipe.audit.batch_size,
-    )["squared_norm"]
+    members, model = experiment.dataset.subset(experiment.split.members), load_saved_model(folder.path)
     record = folder.record()
-    return {
-        "curvature": float(found.mean()),
-        "log_curvature": float(np.log(np.maximum(found, SMALLEST_CURVATURE)).mean()),
-        "member_accuracy": record["member_accuracy"],
-        "nonmember_accuracy": record["nonmember_accuracy"],
-        "training_seconds": record["training_seconds"],
-    }
+    found = {name: record[name] for name in ("member_accuracy", "nonmember_accuracy", "training_seconds")}
+    for ending, method in METHODS.items():
+        curvature = Curvature(method=method, n_vectors=recipe.audit.curvature)
+        values = compute_curvature(model, members, curvature=curvature, batch_size=recipe.audit.batch_size)
+        squares = values["squared_norm"]
+        found[f"curvature{ending}"] = float(squares.mean())
+        found[f"log_curvature{ending}"] = float(np.log(np.maximum(squares, SMALLEST_CURVATURE)).mean())
+    return found
 
 
 def _memorization(plan: Plan, recipe: Recipe, epsilon: float) -> dict[str, Any]:
     """Memorization from the references of a level, and how many examples exceed the bound."""
     recipe = recipe.override({"audit.curvature": 0})
-    experiment, folder = plan.experiments.of(recipe), _folder(recipe)
+    experiment, folder = plan.experiments.of(recipe), RunFolder(Path(recipe.output_dir))
     run = with_references(experiment, folder)
     n = run.plan.n_examples
     membership = run.store.membership()[:, :n]
@@ -123,12 +121,6 @@ def _memorization(plan: Plan, recipe: Recipe, epsilon: float) -> dict[str, Any]:
                 for bound in ("paper", "tight")
             }
     return found
-
-
-def _folder(recipe: Recipe) -> RunFolder:
-    from pathlib import Path
-
-    return RunFolder(Path(recipe.output_dir))
 
 
 def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:

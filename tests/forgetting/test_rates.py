@@ -13,6 +13,7 @@ from hf_privacy.forgetting import (
     forgetting_rate_interval,
     memory_retention_rate,
     memory_retention_rate_interval,
+    summarize_rate,
 )
 from hf_privacy.forgetting.paired import difference_interval, ratio_interval
 
@@ -80,6 +81,19 @@ def test_a_forget_set_known_better_than_before_has_a_negative_rate():
 def test_no_rate_rather_than_a_nan_for_bad_input(rate, arguments, message):
     with pytest.raises(InputError, match=re.escape(message)):
         rate(**arguments)
+
+
+def test_summary_stands_beside_retraining_which_is_the_goal():
+    retrained = [[1, 1, 0, 0, 1], [1, 1, 0, 0, 0]]
+    result = summarize_rate(AFTER, BEFORE, retrained)
+    assert (result["value"], result["retrained"]) == (0.5, pytest.approx((0.25 + 0.5) / 2))
+    assert result["gap"] == pytest.approx(0.125)
+    assert (result["n_before"], result["n_after"], result["n_examples"], result["n_retrained"]) == (4, 2, 5, 2)
+    kept = summarize_rate(AFTER, BEFORE, AFTER, rate="memory_retention_rate")
+    assert (kept["value"], kept["gap"]) == (0.5, 0.0)
+    assert (kept["retrained_low"], kept["retrained_high"]) == (kept["low"], kept["high"])
+    with pytest.raises(InputError, match="rate is 'both': pass one of forgetting_rate, memory_retention_rate"):
+        summarize_rate(AFTER, BEFORE, rate="both")
 
 
 def test_the_interval_of_one_rate_is_that_of_the_other_turned():

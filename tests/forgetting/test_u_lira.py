@@ -77,14 +77,23 @@ def test_intervals_are_never_narrower_than_those_of_independent_scores():
 @pytest.mark.parametrize("n_models", [(4, 4), (4, 9)])
 def test_a_perfect_unlearner_scores_one_half_with_few_models_too(variance, n_models):
     areas, rates = [], []
-    for seed in range(12):
+    for seed in range(8):
         summary = u_lira(
             draw(n_models[0], 400, seed=2 * seed), draw(n_models[1], 400, seed=2 * seed + 1), variance=variance
         ).summary
         areas.append(summary["auc"])
         rates.append(summary["tpr_at_fpr"][0]["tpr"])
-    assert np.mean(areas) == pytest.approx(0.5, abs=0.01)
-    assert np.mean(rates) == pytest.approx(0.01, abs=0.005)
+    assert np.mean(areas) == pytest.approx(0.5, abs=0.015)
+    assert np.mean(rates) == pytest.approx(0.01, abs=0.006)
+
+
+def test_a_rate_that_fewer_pairs_cannot_resolve_still_has_an_interval():
+    unlearned, never = draw(4, 26, shift=1), draw(4, 26, seed=1)  # 104 scores a side, 78 without one pair
+    [rate] = u_lira(unlearned, never, fprs=[0.01]).summary["tpr_at_fpr"]
+    assert 0 <= rate["low"] <= rate["tpr"] <= rate["high"] <= 1
+    [rate] = u_lira(unlearned, never, fprs=[0.001]).summary["tpr_at_fpr"]
+    assert (rate["tpr"], rate["low"]) == (None, None)
+    assert "cannot resolve" in rate["reason"]
 
 
 @pytest.mark.parametrize("model_effect", [0.0, 0.5])
@@ -92,11 +101,11 @@ def test_the_interval_covers_one_half_for_a_perfect_unlearner(model_effect):
     """Also where whole models differ, which intervals over examples know nothing of."""
     generator = np.random.default_rng(0)
     covered = 0
-    for _ in range(60):
+    for _ in range(40):
         tables = generator.normal(size=(2, 5, 40)) + model_effect * generator.normal(size=(2, 5, 1))
         summary = u_lira(*tables, fprs=[0.1]).summary
         covered += summary["auc_low"] <= 0.5 <= summary["auc_high"]
-    assert covered >= 55
+    assert covered >= 36
 
 
 def test_what_is_left_of_training_is_found_in_either_direction():

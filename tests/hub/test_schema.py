@@ -39,7 +39,6 @@ def test_parts_that_later_audits_fill_are_free(report):
             "auc": 0.5, "auc_low": 0.4, "auc_high": 0.6, "confidence": 0.95,
         }
     ]  # fmt: skip
-    report["unlearning"] = {"forgetting_rate": 0.9, "retrained": {"forgetting_rate": 0.92}}
     report["epsilon"]["upper"] = {"epsilon": 8, "delta": 1e-5, "accountant": "prv", "sampler": "poisson"}
     report["epsilon"]["lower"] = {"epsilon": 0.1, "delta": 1e-5, "confidence": 0.95, "method": "one run"}
     validate_report(report)

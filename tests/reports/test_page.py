@@ -105,12 +105,10 @@ def test_light_and_dark_and_narrow_screens(report):
 
 
 def test_parts_that_later_audits_fill_are_shown_when_filled(report):
-    report.unlearning = {"forget_accuracy": 0.5}
     report.epsilon["upper"] = {"epsilon": 8.0, "delta": 1e-5, "accountant": "PRV", "sampler": "Poisson"}
     report.defense = {"name": "relaxloss", "parameters": {"alpha": 0.5}, "paper": {"title": "RelaxLoss", "id": "X"}}
     _, page = page_of(report)
     for said in (
-        "forget_accuracy",
         "ε = 8 at δ = 1e-05",
         "RelaxLoss (X)",
         "alpha",

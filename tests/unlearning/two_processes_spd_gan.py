@@ -1,10 +1,11 @@
-"""Started in test_spd_gan.py, by torchrun and alone: SPD-GAN stopped after two of three epochs, then resumed."""
+"""Started by torchrun in test_spd_gan.py: SPD-GAN stopped after two of three epochs, then resumed; and alone."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -20,32 +21,36 @@ SIZES = {"num_channels": 1, "embedding_size": 8, "hidden_sizes": [8], "depths": 
 
 
 def main() -> None:
-    """Write each process's generator to <folder>/rank<number>.safetensors, a lone one's to <folder>/alone."""
+    """Write each process's generator to <folder>/rank<number>.safetensors, and what the first finds alone."""
     torch.set_num_threads(1)
     accelerator = Accelerator(cpu=True)
-    n_processes = accelerator.num_processes
-    name = f"rank{accelerator.process_index}" if n_processes > 1 else "alone"
+    assert accelerator.num_processes == 2
     folder = Path(sys.argv[1])
+    for n_epochs in (2, 3):
+        together = trained(n_epochs, accelerator=accelerator, output_dir=folder / "run")
+    write(together, folder / f"rank{accelerator.process_index}.safetensors")
+    if accelerator.is_main_process:
+        write(trained(3), folder / "alone.safetensors")
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+
+
+def trained(n_epochs: int, **arguments: Any) -> torch.nn.Module:
+    """17 images in batches of 8: the last batch has one."""
     model = load_model(
         "resnet", task="image-classification", num_labels=4, from_scratch=True, model_kwargs=SIZES, seed=1
     )
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(40, 1, 8, 8, generator=generator)
     dataset = TensorDataset({"pixel_values": images, "labels": torch.randint(4, (40,), generator=generator)})
-    for n_epochs in (2, 3):
-        trained = train_spd_gan(
-            dataset.subset(range(17)),
-            dataset.subset(range(17, 40)),
-            retain_classifier=model,
-            space=PixelSpace((0.0,), (1.0,)),
-            config=replace(CONFIG, num_train_epochs=n_epochs),
-            accelerator=accelerator,
-            output_dir=folder / f"run{n_processes}",
-        )
-    save_file(
-        {key: tensor.contiguous() for key, tensor in trained.state_dict().items()}, folder / f"{name}.safetensors"
-    )
-    accelerator.end_training()
+    sets = dataset.subset(range(17)), dataset.subset(range(17, 40))
+    config = replace(CONFIG, num_train_epochs=n_epochs)
+    return train_spd_gan(*sets, retain_classifier=model, space=PixelSpace((0.0,), (1.0,)), config=config, **arguments)
+
+
+def write(network: torch.nn.Module, path: Path) -> None:
+    """Its weights, as safetensors."""
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
 
 
 if __name__ == "__main__":

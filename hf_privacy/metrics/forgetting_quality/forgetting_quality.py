@@ -9,8 +9,8 @@ from hf_privacy.metrics import by_model
 
 _DESCRIPTION = """\
 Forgetting quality of the NeurIPS 2023 competition: for each forget example an epsilon from the error rates of \
-threshold attacks between the outputs of unlearned and of retrained models, F = mean of 2^-floor(epsilon/0.5); and the null, F \
-between two halves of the retrained models, which is the value of a perfect unlearner and far below 1.
+threshold attacks between the outputs of unlearned and of retrained models, F = mean of 2^-floor(epsilon/0.5); and \
+the null, F between two halves of the retrained models, which is the value of a perfect unlearner and far below 1.
 """
 
 _INPUTS = """\

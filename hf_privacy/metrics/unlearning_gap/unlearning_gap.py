@@ -12,8 +12,8 @@ from hf_privacy.metrics import by_model
 
 _DESCRIPTION = """\
 Unlearning accuracy (UA, 1 - accuracy on the forget set), retain and test accuracy (RA, TA) and the share of the \
-forget set that a membership attack takes for unseen (MIA) of unlearned models, their gaps to retrained models, the average \
-absolute gap (AvgGap), and the AvgGap of retrained models against each other, which is the null.
+forget set that a membership attack takes for unseen (MIA) of unlearned models, their gaps to retrained models, the \
+average absolute gap (AvgGap), and the AvgGap of retrained models against each other, which is the null.
 """
 
 _INPUTS = """\
