@@ -22,6 +22,7 @@ from cells import gaps_of, markdown, row_of
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.auditing import train_target
 from hf_privacy.data import ForgetRequest, TensorDataset
+from hf_privacy.errors import InputError
 from hf_privacy.recipe import (
     Experiment,
     Recipe,
@@ -151,11 +152,16 @@ def search(study: Study, name: str, method: dict[str, Any], request: str) -> dic
     found, started = [], time.perf_counter()
     for settings in choices(method):
         chosen = {**method, "training": {**method.get("training", {}), **settings}}
-        evaluation, _, _ = study.forgotten(chosen, rows, VALIDATION_SEED)
+        try:
+            evaluation, _, _ = study.forgotten(chosen, rows, VALIDATION_SEED)
+        except InputError as error:
+            if "diverged" not in str(error):
+                raise
+            continue  # no setting to choose
         found.append((gaps_of([evaluation], judges)["avg_gap"], settings))
     best = min(found, key=lambda pair: pair[0])
     seconds = time.perf_counter() - started
-    return study.keep(key, {"settings": best[1], "gap": best[0], "tried": len(found), "seconds": seconds})
+    return study.keep(key, {"settings": best[1], "gap": best[0], "tried": len(choices(method)), "seconds": seconds})
 
 
 def main() -> None:
