@@ -106,6 +106,9 @@ class ReMITrainer(UnlearningTrainer):
                 f"{', '.join(self.args.features or [])}: make them of the same"
             )
         self.shadow_features = shadow_features
+        if shadow_features is not None:
+            # Trained before, and no part of what is measured here.
+            self.timing["shadows"] += shadow_features.seconds
         if self.args.guard:
             self.add_callback(_Guard(self))
 
@@ -121,8 +124,6 @@ class ReMITrainer(UnlearningTrainer):
             always=always,
             seed=self.args.seed,
         ).to(self.args.device)
-        if self.shadow_features is not None:
-            self.timing["shadows"] += self.shadow_features.seconds
 
     def approximate(self, dataset: TensorDataset) -> torch.Tensor:
         """A's logits on a dataset, the model in evaluation mode: [N], on the CPU."""

@@ -11,7 +11,10 @@ from hf_privacy.hub import GateError, check_gate, plan_push
 
 
 def unlearning(*, gap: float | None = 0.02) -> dict:
-    figures = [{"name": name, "value": 0.5, "low": 0.4, "high": 0.6, "n_examples": 40} for name in FIGURES]
+
+    def figures() -> list[dict]:
+        return [{"name": name, "value": 0.5, "low": 0.4, "high": 0.6, "n_examples": 40} for name in FIGURES]
+
     share = {"value": 0.0, "low": 0.0, "high": 0.1}
     judged = gap is not None
     return {
@@ -21,7 +24,7 @@ def unlearning(*, gap: float | None = 0.02) -> dict:
         "method": {"name": "salun", "parameters": {"learning_rate": 0.001}, "paper": None},
         "after_edit": None,
         "n_retrained": 3 if judged else 0,
-        "figures": {"before": figures, "after": figures, "retrained": figures if judged else None},
+        "figures": {"before": figures(), "after": figures(), "retrained": figures() if judged else None},
         "gap": {
             "average": gap, "in_retrain_noise": 1.4, "retrain_against_retrain": 0.01,
             "figures": [{"name": name, "gap": 0.0, "in_retrain_noise": None} for name in FIGURES],
@@ -56,7 +59,7 @@ def test_an_unlearned_model_within_its_gap_passes(make):
 
 
 def test_a_gap_over_the_budget_is_refused_with_the_figure(make):
-    with pytest.raises(GateError, match="max_unlearning_gap 0.012 and salun is 0.02 from retraining"):
+    with pytest.raises(GateError, match=r"max_unlearning_gap 0\.012 and salun is 0\.02 from retraining"):
         check_gate(make(unlearning()), max_unlearning_gap=0.012)
 
 
@@ -76,7 +79,7 @@ def test_a_report_without_unlearning_is_refused_where_it_is_demanded(demand, mak
 
 
 def test_a_budget_in_points_is_refused(make):
-    with pytest.raises(InputError, match="max_unlearning_gap is 1.2: pass a number in"):
+    with pytest.raises(InputError, match=r"max_unlearning_gap is 1\.2: pass a number in"):
         check_gate(make(unlearning()), max_unlearning_gap=1.2)
 
 
@@ -100,7 +103,7 @@ def changed(**parts) -> dict:
         (changed(figures__after__0__value=0.9), r"\$\.unlearning\.figures\.after\[0\]"),
         (changed(figures__before__1__name="UA"), r"\$\.unlearning\.figures\.before"),
         (changed(n_retrained=0), r"\$\.unlearning\.gap"),
-        (changed(gap__average=float("nan")), r"\$\.unlearning\.gap\.average"),
+        (changed(gap__average=float("nan")), "NaN is not a JSON number"),
         (changed(cost__total_seconds=-1.0), r"\$\.unlearning\.cost\.total_seconds"),
     ],
 )

@@ -211,7 +211,7 @@ def test_held_out_members_are_refused(make):
     strangers, member = experiment.split.non_members[:3].tolist(), int(experiment.split.members[0])
     _, rows = rows_of(make(heldout=strangers))
     assert rows.split.heldout.tolist() == strangers
-    with pytest.raises(InputError, match="unlearning.heldout holds 1 members"):
+    with pytest.raises(InputError, match=r"unlearning\.heldout holds 1 members"):
         rows_of(make(heldout=[*strangers, member]))
 
 

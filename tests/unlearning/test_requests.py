@@ -66,9 +66,9 @@ def test_a_refusal_names_the_line_and_not_the_person(write):
 
 
 def test_an_empty_queue_and_a_missing_one_are_refused(write, tmp_path):
-    with pytest.raises(InputError, match="queue requests.jsonl is empty"):
+    with pytest.raises(InputError, match=r"queue requests\.jsonl is empty"):
         read_queue(write())
-    with pytest.raises(InputError, match="'none.jsonl' is no file"):
+    with pytest.raises(InputError, match=r"'none\.jsonl' is no file"):
         read_queue(tmp_path / "none.jsonl")
 
 
@@ -120,7 +120,7 @@ def test_a_changed_log_and_a_lost_salt_are_refused(tmp_path):
     log = RequestLog(tmp_path)
     log.append(log.name_of("a"), **FACTS)
     log.path.write_text(json.dumps({"method": "ssd"}) + "\n" + log.path.read_text())
-    with pytest.raises(InputError, match="line 1 of unlearning_log.jsonl is no entry"):
+    with pytest.raises(InputError, match=r"line 1 of unlearning_log\.jsonl is no entry"):
         log.entries()
     (tmp_path / "salt").unlink()
     with pytest.raises(InputError, match="has lost its salt"):
