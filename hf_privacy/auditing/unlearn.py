@@ -274,7 +274,10 @@ def _trainer(
         original = experiment.trainer(output_dir=folder)
         retain = experiment.training_view(rows.split.retain)
         return reference_trainer(original, retain, seed=original.args.seed, output_dir=folder)
-    return unlearner(experiment, rows, start_model(experiment, start), output_dir=folder, references=references)
+    trainer = unlearner(experiment, rows, start_model(experiment, start), output_dir=folder, references=references)
+    if rows.n_requests > 1:
+        trainer.args.check_evidence = False  # a part of what is to be forgotten is forgotten already
+    return trainer
 
 
 def _trained(trainer: PrivacyTrainer, checkpoint: str | None) -> dict[str, float]:

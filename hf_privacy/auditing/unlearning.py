@@ -30,7 +30,8 @@ class Outcome:
     before, after : UnlearningEvaluation
         The original and the unlearned model.
     timing : mapping of str to float
-        "scoring", "shadows", "training" and "total", in seconds, of the last request.
+        "scoring", "shadows", "training" and "total", in seconds, of the last request; the cost beside retraining is
+        that of scoring and training, and, apart, with the shadow models, whenever these were trained.
     retrained : sequence of UnlearningEvaluation
         Empty where nothing was retrained.
     retrain_seconds : sequence of float
@@ -203,8 +204,10 @@ def _u_lira(summary: Mapping[str, Any]) -> dict[str, Any]:
 def _cost(outcome: Outcome) -> dict[str, Any]:
     seconds = {f"{name}_seconds": float(outcome.timing[name]) for name in ("scoring", "shadows", "training", "total")}
     retrain = float(np.mean(outcome.retrain_seconds)) if outcome.retrain_seconds else None
+    own = seconds["scoring_seconds"] + seconds["training_seconds"]
     return {
         **seconds,
         "retrain_seconds": retrain,
-        "share_of_retrain": None if not retrain else seconds["total_seconds"] / retrain,
+        "share_of_retrain": None if not retrain else own / retrain,
+        "share_with_shadows": None if not retrain else (own + seconds["shadows_seconds"]) / retrain,
     }

@@ -164,8 +164,12 @@ def _u_lira(section: dict[str, Any]) -> list[str]:
 
 def _cost(section: dict[str, Any]) -> str:
     cost = section["cost"]
-    parts = ", ".join(f"{name} {cost[f'{name}_seconds']:.3g} s" for name in ("scoring", "shadows", "training"))
-    said = f"It took {cost['total_seconds']:.3g} s ({parts})"
+    said = f"It took {cost['scoring_seconds']:.3g} s of scoring and {cost['training_seconds']:.3g} s of training"
+    if cost["shadows_seconds"]:
+        said += f", with shadow models of {cost['shadows_seconds']:.3g} s"
     if cost["share_of_retrain"] is None:
         return f"{said}."
-    return f"{said}, {percent(min(cost['share_of_retrain'], 1e6))} of a retraining ({cost['retrain_seconds']:.3g} s)."
+    said += f": {cost['share_of_retrain']:.3g} times a retraining ({cost['retrain_seconds']:.3g} s)"
+    return (
+        f"{said}, {cost['share_with_shadows']:.3g} with the shadow models." if cost["shadows_seconds"] else f"{said}."
+    )

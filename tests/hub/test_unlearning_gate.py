@@ -35,7 +35,7 @@ def unlearning(*, gap: float | None = 0.02) -> dict:
         "u_lira": None,
         "cost": {
             "scoring_seconds": 1.0, "shadows_seconds": 0.0, "training_seconds": 1.0, "total_seconds": 2.0,
-            "retrain_seconds": None, "share_of_retrain": None,
+            "retrain_seconds": None, "share_of_retrain": None, "share_with_shadows": None,
         },
     }  # fmt: skip
 

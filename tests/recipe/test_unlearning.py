@@ -16,6 +16,7 @@ from hf_privacy.recipe import (
     prepare,
     request_of,
     requested_rows,
+    start_model,
     unlearner,
     unlearning_arguments,
     unlearning_rows,
@@ -226,3 +227,31 @@ def test_remi_asks_for_the_audits_references_before_it_starts(make, tmp_path):
     assert UNLEARNERS["remi"][0] is ReMITrainer
     with pytest.raises(InputError, match="there are no reference models: run `hf-privacy audit` first"):
         unlearner(experiment, rows, experiment.model_init(), output_dir=tmp_path / "x", references=tmp_path)
+
+
+# ---- the model it starts from ----
+
+
+def test_an_adapter_is_unlearned_where_it_was_trained(make_recipe, text_file, tiny_bert, tmp_path):
+    recipe = make_recipe(
+        text_file,
+        task="text-classification",
+        model={"name_or_path": tiny_bert, "from_scratch": False, "kwargs": {}, "lora": {"r": 2}},
+        data={"input_column": "sentence", "max_length": 16, "population_fraction": 0.2},
+        training={"learning_rate": 0.01},
+        unlearning={"method": "neg_grad_plus", "training": {"num_train_epochs": 1}},
+    )
+    experiment = prepare(recipe)
+    original = experiment.trainer()
+    original.train()
+    original.save_model(str(tmp_path / "original"))
+    model = start_model(experiment, tmp_path / "original")
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trained == {name for name, weight in original.model.named_parameters() if weight.requires_grad}
+    rows = unlearning_rows(experiment, requested_rows(experiment, ForgetRequest(fraction=0.3)))
+    trainer = unlearner(experiment, rows, model, output_dir=tmp_path / "unlearned")
+    trainer.unlearn()
+    trainer.save_model()
+    again = dict(start_model(experiment, tmp_path / "unlearned").named_parameters())
+    moved = {name for name, weight in original.model.named_parameters() if not weight.equal(again[name])}
+    assert moved == trained

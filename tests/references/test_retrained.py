@@ -82,7 +82,7 @@ def test_missing_models_and_foreign_arrays_are_refused(run, dataset):
     retrained = run(2)
     with pytest.raises(InputError, match="2 of 2 retrained models are missing"):
         retrained_evaluations(retrained.store, labels_of(dataset))
-    with pytest.raises(InputError, match="labels has 3 rows for 60 examples"):
+    with pytest.raises(InputError, match="labels has 3 rows and the store 60 examples"):
         retrained_evaluations(retrained.store, np.zeros(3))
     with pytest.raises(InputError, match="n_models is 0"):
         run(0)
