@@ -177,7 +177,7 @@ def test_autoattack_finds_no_more_robust_examples_than_pgd():
         ),
         ({"confidence": 95}, "confidence is 95"),
     ],
-    ids=str,
+    ids=["no attack", "a name", "no labels", "a label too many", "a percentage"],
 )
 def test_bad_input_is_refused_in_a_sentence(half_plane, dataset, change, message):
     arguments = {"dataset": dataset, "attack": AdversarialInputs(SPACE, PGD(0.1)), **change}
