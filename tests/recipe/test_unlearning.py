@@ -254,4 +254,5 @@ def test_an_adapter_is_unlearned_where_it_was_trained(make_recipe, text_file, ti
     trainer.save_model()
     again = dict(start_model(experiment, tmp_path / "unlearned").named_parameters())
     moved = {name for name, weight in original.model.named_parameters() if not weight.equal(again[name])}
-    assert moved == trained
+    # The head that peft copied and no longer uses is drawn anew whenever the base is loaded.
+    assert {name for name in moved if ".original_module." not in name} == trained
