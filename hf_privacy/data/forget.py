@@ -119,9 +119,7 @@ class ForgetRequest:
             place = {name: row for row, name in enumerate(example_ids(dataset).tolist())}
             unknown = sum(name not in place for name in self.ids)
             if unknown:
-                raise InputError(
-                    f"{unknown} of {len(self.ids)} ids name no row of the dataset: pass its example_ids"
-                )
+                raise InputError(f"{unknown} of {len(self.ids)} ids name no row of the dataset: pass its example_ids")
             return self._members_only(np.unique([place[name] for name in self.ids]), members, "ids")
         if self.label is not None:
             wanted, values = self.label, labels
