@@ -78,21 +78,22 @@ def test_kill_9_at_five_random_moments_then_the_same_command_gives_the_same_repo
     generator = random.Random(20)
     moments = [*sorted(generator.sample(range(N_REFERENCES), 4)), N_REFERENCES]
     finished: dict[str, tuple[int, int]] = {}
-    workers: set[int] = set()
+    n_interrupted = 0
     for number, done in enumerate(moments):
         process = preloaded.start(*command, folder=tmp_path / f"output_{number}")
-        # A kill before the worker is started would not test that it ends too.
-        assert len(finished) == N_REFERENCES or wait_until(lambda: processes_of(folder))
-        workers |= processes_of(folder)
+        # A kill before the worker is started would not test that it ends too. A machine fast enough to finish the
+        # store between two kills starts none from then on.
+        if len(finished) < N_REFERENCES:
+            assert wait_until(lambda: processes_of(folder))
+            n_interrupted += 1
         assert wait_until(lambda done=done: len(state_of(folder)) >= done)
         time.sleep(generator.uniform(0, 0.25))
-        workers |= processes_of(folder)
         process.kill()
         assert process.wait() == -9
         now = state_of(folder)
         assert {name: now[name] for name in finished} == finished
         finished = now
-    assert len(workers) >= 4  # each audit had one, but where it was killed before it started any
+    assert n_interrupted >= 2  # or nothing was ever taken up again
     process = preloaded.start(*command, folder=tmp_path / "output_last")
     assert process.wait() == 0, process.stderr
     now = state_of(folder)
