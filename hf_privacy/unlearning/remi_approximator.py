@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from scipy import stats
@@ -13,6 +15,8 @@ from hf_privacy.errors import InputError
 
 _VALIDATION_SHARE = 0.2
 _BATCH = 128
+# Of many examples, as many shadow models have them, larger batches: an epoch is this many steps at most.
+_STEPS_AN_EPOCH = 64
 _LEARNING_RATE = 1e-3
 _WEIGHT_DECAY = 1e-4
 # Adam on standardised features; a feature that hardly varies is not blown up by its scale.
@@ -102,10 +106,11 @@ def fit_approximator(
         torch.manual_seed(seed)
         approximator = MembershipApproximator(columns, mean, scale)
     weight = torch.tensor(float((labels[used] == 0).sum() / max(float((labels[used] == 1).sum()), 1.0)))
+    batch_size = max(_BATCH, math.ceil(len(used) / _STEPS_AN_EPOCH))
     optimizer = torch.optim.Adam(approximator.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
     for _ in range(epochs):
         shuffled = used[torch.randperm(len(used), generator=generator)]
-        for rows in shuffled.split(_BATCH):
+        for rows in shuffled.split(batch_size):
             loss = F.binary_cross_entropy_with_logits(approximator(features[rows]), labels[rows], pos_weight=weight)
             optimizer.zero_grad()
             loss.backward()

@@ -78,6 +78,11 @@ def markdown(config: dict[str, Any], results: dict[str, Any]) -> str:
         searched = [table[name] for name in names if "search_seconds" in table[name]]
         total, tried = sum(row["search_seconds"] for row in searched), sum(row["tried"] for row in searched)
         lines += ["", f"The search tried {tried} settings on another request and original, {total:.0f} s in all."]
+        for row in searched:
+            if row["shadow_seconds"]:
+                extra = row["shadow_seconds"] / row["seconds"] * row["time_ratio"]
+                lines += ["", f"{row['title']} also needs its shadow models, once for all requests: "
+                          f"{row['shadow_seconds']:.0f} s, {100 * extra:.0f} % of retraining."]  # fmt: skip
         edits = [row for row in searched if "after_edit" in row]
         for row in edits:
             after = row["after_edit"]

@@ -137,9 +137,13 @@ def person_rows(dataset: TensorDataset, members: np.ndarray, *, size: int, seed:
 
 
 def choices(method: dict[str, Any]) -> list[dict[str, Any]]:
-    """The settings the search tries: the product of the lists under ``search``."""
-    search = method.get("search", {})
-    return [dict(zip(search, values, strict=True)) for values in itertools.product(*search.values())]
+    """The settings the search tries: the product of the lists under ``search``, or of each of several such grids."""
+    grids = method.get("search", {})
+    return [
+        dict(zip(grid, values, strict=True))
+        for grid in (grids if isinstance(grids, list) else [grids])
+        for values in itertools.product(*grid.values())
+    ]
 
 
 def search(study: Study, name: str, method: dict[str, Any], request: str) -> dict[str, Any]:
