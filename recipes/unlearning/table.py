@@ -43,12 +43,16 @@ VALIDATION_SEED = 100
 class Study:
     """One YAML: the base recipe, its originals, and what was measured so far."""
 
-    def __init__(self, config: dict[str, Any], folder: Path, base: Path, data: str | None) -> None:
+    def __init__(
+        self, config: dict[str, Any], folder: Path, base: Path, data: str | None, model: str | None = None
+    ) -> None:
         self.config, self.folder = config, folder
         values = yaml.safe_load((base / config["recipe"]).read_text())
         recipe = Recipe.from_dict(values).override(config.get("overrides", {}))
         if data is not None:
             recipe = recipe.override({"data.name_or_path": data, "data.dataset_split": None})
+        if model is not None:
+            recipe = recipe.override({"model.name_or_path": model})
         self.recipe = recipe
         self.experiment = prepare(recipe, with_repeats=False)
         self.file = folder / "measured.json"
@@ -173,11 +177,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", required=True)
     parser.add_argument("--data", help="a local file in place of the recipe's dataset")
+    parser.add_argument("--model", help="a local folder in place of the recipe's base model")
     parser.add_argument("--output-dir")
     arguments = parser.parse_args()
     path = Path(arguments.config)
     config = yaml.safe_load(path.read_text())
-    study = Study(config, Path(arguments.output_dir or config["output_dir"]), path.parent, arguments.data)
+    folder = Path(arguments.output_dir or config["output_dir"])
+    study = Study(config, folder, path.parent, arguments.data, arguments.model)
     study.shadows()
     results: dict[str, Any] = {}
     for request, form in config["requests"].items():
