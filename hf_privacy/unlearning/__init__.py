@@ -37,7 +37,12 @@ from hf_privacy.unlearning.spd_gan_networks import SPDGenerator
 from hf_privacy.unlearning.ssd_config import SSDConfig
 from hf_privacy.unlearning.ssd_trainer import SSDTrainer
 from hf_privacy.unlearning.stop_rule import HeldoutLossStopCallback
-from hf_privacy.unlearning.unlearning_degree import UnlearningDegree, measure_unlearning_degree
+from hf_privacy.unlearning.unlearning_degree import (
+    PerturbedTraining,
+    UnlearningDegree,
+    measure_unlearning_degree,
+    train_with_perturbed_set,
+)
 
 __all__ = [
     "LOG_NAME",
@@ -59,6 +64,7 @@ __all__ = [
     "ParameterPerturbationConfig",
     "ParameterPerturbationTrainer",
     "PerturbedSetAcceptance",
+    "PerturbedTraining",
     "QueuedRequest",
     "RandomLabelsConfig",
     "RandomLabelsTrainer",
@@ -89,5 +95,6 @@ __all__ = [
     "shadow_features_of_models",
     "shadow_features_of_store",
     "train_spd_gan",
+    "train_with_perturbed_set",
     "utc_now",
 ]

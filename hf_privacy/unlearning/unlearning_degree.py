@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,11 @@ from hf_privacy.unlearning.spd_gan_acceptance import (
 )
 from hf_privacy.unlearning.spd_gan_checks import check_images
 from hf_privacy.unlearning.spd_gan_config import SPDGANConfig
+
+Forget = Callable[
+    [torch.nn.Module, TensorDataset, TensorDataset, TensorDataset | None],
+    torch.nn.Module,
+]
 
 
 @dataclass(frozen=True)
@@ -55,16 +61,67 @@ class UnlearningDegree:
     seconds: dict[str, float]
 
 
-def measure_unlearning_degree(
+@dataclass(frozen=True)
+class PerturbedTraining:
+    """A model trained with a perturbed forget set, for one unlearner or several; see :func:`train_with_perturbed_set`.
+
+    Attributes
+    ----------
+    model : torch.nn.Module
+        Trained on `retain_dataset` and `forget_dataset`.
+    forget_dataset, retain_dataset : TensorDataset
+        The perturbed set, and the set to keep.
+    heldout_dataset : TensorDataset, optional
+    acceptance : PerturbedSetAcceptance
+    correct : dict of str to bool array [N]
+        "retain_only" and "before".
+    of_retrained : bool array [R, N]
+        Right or wrong of the models that give the ceiling.
+    ceiling_is_attacked : bool
+    seconds : dict of str to float
+        "retain_only", "generator", "training".
+    batch_size : int
+    accelerator : Accelerator, optional
+    """
+
+    model: torch.nn.Module
+    forget_dataset: TensorDataset
+    retain_dataset: TensorDataset
+    heldout_dataset: TensorDataset | None
+    acceptance: PerturbedSetAcceptance
+    correct: dict[str, np.ndarray]
+    of_retrained: np.ndarray
+    ceiling_is_attacked: bool
+    seconds: dict[str, float]
+    batch_size: int = 256
+    accelerator: Accelerator | None = None
+
+    def degree(self, forget: Forget) -> UnlearningDegree:
+        """Let a copy of the model unlearn the perturbed set, and see how much accuracy on it goes.
+
+        Parameters
+        ----------
+        forget : callable
+            As in `measure_unlearning_degree`.
+        """
+        correct, seconds = dict(self.correct), dict(self.seconds)
+        if not self.acceptance.accepted:
+            return UnlearningDegree(self.acceptance, None, correct, self.forget_dataset, seconds)
+        sets = self.forget_dataset, self.retain_dataset, self.heldout_dataset
+        with _timed(seconds, "unlearning"):
+            unlearned = _model(forget(copy.deepcopy(self.model), *sets), "forget")
+        correct["after"] = _correct_of(unlearned, self.forget_dataset, self.batch_size, self.accelerator)
+        figures = unlearning_degree(correct["before"], correct["after"], self.of_retrained)
+        figures["ceiling_is_attacked"] = self.ceiling_is_attacked
+        return UnlearningDegree(self.acceptance, figures, correct, self.forget_dataset, seconds)
+
+
+def train_with_perturbed_set(
     forget_dataset: TensorDataset,
     retain_dataset: TensorDataset,
     heldout_dataset: TensorDataset | None = None,
     *,
     fit: Callable[[TensorDataset], torch.nn.Module],
-    forget: Callable[
-        [torch.nn.Module, TensorDataset, TensorDataset, TensorDataset | None],
-        torch.nn.Module,
-    ],
     space: PixelSpace | None = None,
     processor: Any = None,
     retrained: Sequence[torch.nn.Module] = (),
@@ -76,60 +133,23 @@ def measure_unlearning_degree(
     accelerator: Accelerator | None = None,
     output_dir: str | Path | None = None,
     progress: bool = False,
-) -> UnlearningDegree:
-    """Perturb the forget set, train with it, unlearn it, and see how much accuracy on it goes.
-
-    1. A classifier is trained on the retain set alone. 2. SPD-GAN perturbs the forget set against it. 3. A model is
-    trained on the retain set and the perturbed set. 4. `accept_perturbed_set` says whether the perturbed set can tell
-    anything; if not, it ends here, without a degree. 5. The model unlearns the perturbed set.
-    6. Degree = Acc_before − Acc_after on the perturbed set, beside the ceiling, Acc_before − Acc_retrained.
+) -> PerturbedTraining:
+    """Steps 1 to 4 of :func:`measure_unlearning_degree`, which several unlearners can share.
 
     Parameters
     ----------
-    forget_dataset, retain_dataset : TensorDataset
-        Images; together the training set. The retain set's augmentation also holds for the perturbed images.
-    heldout_dataset : TensorDataset, optional
-        Passed on to `forget`.
-    fit : callable
-        From a training set to a trained model: the recipe. Called for the retain set, then for retain and perturbed
-        set together.
-    forget : callable
-        From the trained model, the set to forget, the set to keep and the held-out set to a model that has
-        forgotten, e.g. ``lambda model, *sets: unlearned(SCRUBTrainer(model, args, *sets))``. It may change the model
-        it is given. The two sets share no rows.
-    space, processor, config, accelerator, output_dir, progress
-        As in :func:`~hf_privacy.unlearning.train_spd_gan`.
-    retrained : sequence of torch.nn.Module
-        Models trained by the same recipe on the retain set alone **from other seeds**: the ceiling. Without any, the
-        classifier that was attacked serves, whose ceiling is too high by what the perturbation does to it alone.
-    level, min_drop, min_accuracy_fitted
-        As in :func:`~hf_privacy.unlearning.accept_perturbed_set`. The retrained models, where given, are the
-        retain-only classifiers it judges by: the first of them.
-    batch_size : int
-        Of the passes that look at predictions.
+    forget_dataset, retain_dataset, heldout_dataset, fit, space, processor, retrained, config, level, min_drop, \
+    min_accuracy_fitted, batch_size, accelerator, output_dir, progress
+        As there.
 
     Returns
     -------
-    UnlearningDegree
-
-    Raises
-    ------
-    InputError
-        As `train_spd_gan`; and when `fit` or `forget` returns no model.
-
-    References
-    ----------
-    Zuo et al. (2025), "Machine unlearning through fine-grained model parameters perturbation", TKDE, arXiv 2401.04385.
-    The acceptance test and the ceiling are ours.
+    PerturbedTraining
+        Whose ``degree`` lets a copy of the model unlearn.
     """
     check_images(forget_dataset, retain_dataset)
     check_acceptance_settings(level, min_drop, min_accuracy_fitted)  # now, not after two trainings
     seconds: dict[str, float] = {}
-
-    def correct_of(model: torch.nn.Module, dataset: TensorDataset) -> np.ndarray:
-        signals = compute_signals(model, dataset, batch_size=batch_size, accelerator=accelerator)
-        return signals["correct"][0] == 1
-
     with _timed(seconds, "retain_only"):
         classifier = _model(fit(retain_dataset), "fit")
     with _timed(seconds, "generator"):
@@ -149,6 +169,9 @@ def measure_unlearning_degree(
     with _timed(seconds, "training"):
         model = _model(fit(together), "fit")
 
+    def correct_of(one: torch.nn.Module, dataset: TensorDataset) -> np.ndarray:
+        return _correct_of(one, dataset, batch_size, accelerator)
+
     judges = list(retrained) or [classifier]
     correct = {"retain_only": correct_of(classifier, perturbed), "before": correct_of(model, perturbed)}
     of_judges = [correct["retain_only"]] if not retrained else [correct_of(judge, perturbed) for judge in judges]
@@ -160,16 +183,85 @@ def measure_unlearning_degree(
         min_drop=min_drop,
         min_accuracy_fitted=min_accuracy_fitted,
     )
-    figures = None
-    if acceptance.accepted:
-        rows = range(len(together))
-        with _timed(seconds, "unlearning"):
-            to_forget, to_keep = together.subset(rows[n_retain:]), together.subset(rows[:n_retain])
-            unlearned = _model(forget(model, to_forget, to_keep, heldout_dataset), "forget")
-        correct["after"] = correct_of(unlearned, perturbed)
-        figures = unlearning_degree(correct["before"], correct["after"], np.stack(of_judges))
-        figures["ceiling_is_attacked"] = not retrained
-    return UnlearningDegree(acceptance, figures, correct, perturbed, seconds)
+    rows = range(len(together))
+    return PerturbedTraining(
+        model=model,
+        forget_dataset=together.subset(rows[n_retain:]),
+        retain_dataset=together.subset(rows[:n_retain]),
+        heldout_dataset=heldout_dataset,
+        acceptance=acceptance,
+        correct=correct,
+        of_retrained=np.stack(of_judges),
+        ceiling_is_attacked=not retrained,
+        seconds=seconds,
+        batch_size=batch_size,
+        accelerator=accelerator,
+    )
+
+
+def measure_unlearning_degree(
+    forget_dataset: TensorDataset,
+    retain_dataset: TensorDataset,
+    heldout_dataset: TensorDataset | None = None,
+    *,
+    forget: Forget,
+    **settings: Any,
+) -> UnlearningDegree:
+    """Perturb the forget set, train with it, unlearn it, and see how much accuracy on it goes.
+
+    1. A classifier is trained on the retain set alone. 2. SPD-GAN perturbs the forget set against it. 3. A model is
+    trained on the retain set and the perturbed set. 4. `accept_perturbed_set` says whether the perturbed set can tell
+    anything; if not, it ends here, without a degree. 5. The model unlearns the perturbed set.
+    6. Degree = Acc_before − Acc_after on the perturbed set, beside the ceiling, Acc_before − Acc_retrained.
+
+    To measure several unlearners on one perturbed set, call `train_with_perturbed_set` and its ``degree`` for each.
+
+    Parameters
+    ----------
+    forget_dataset, retain_dataset : TensorDataset
+        Images; together the training set. The retain set's augmentation also holds for the perturbed images.
+    heldout_dataset : TensorDataset, optional
+        Passed on to `forget`.
+    forget : callable
+        From the trained model, the set to forget, the set to keep and the held-out set to a model that has
+        forgotten, e.g. ``lambda model, *sets: unlearned(SCRUBTrainer(model, args, *sets))``. It may change the model
+        it is given. The two sets share no rows.
+    fit : callable
+        From a training set to a trained model: the recipe. Called for the retain set, then for retain and perturbed
+        set together.
+    space, processor, config, accelerator, output_dir, progress : optional
+        As in :func:`~hf_privacy.unlearning.train_spd_gan`.
+    retrained : sequence of torch.nn.Module, optional
+        Models trained by the same recipe on the retain set alone **from other seeds**: the ceiling. Without any, the
+        classifier that was attacked serves, whose ceiling is too high by what the perturbation does to it alone.
+    level, min_drop, min_accuracy_fitted : float, optional
+        As in :func:`~hf_privacy.unlearning.accept_perturbed_set`. The retrained models, where given, are the
+        retain-only classifiers it judges by: the first of them.
+    batch_size : int, default 256
+        Of the passes that look at predictions.
+
+    Returns
+    -------
+    UnlearningDegree
+
+    Raises
+    ------
+    InputError
+        As `train_spd_gan`; and when `fit` or `forget` returns no model.
+
+    References
+    ----------
+    Zuo et al. (2025), "Machine unlearning through fine-grained model parameters perturbation", TKDE, arXiv 2401.04385.
+    The acceptance test and the ceiling are ours.
+    """
+    return train_with_perturbed_set(forget_dataset, retain_dataset, heldout_dataset, **settings).degree(forget)
+
+
+def _correct_of(
+    model: torch.nn.Module, dataset: TensorDataset, batch_size: int, accelerator: Accelerator | None
+) -> np.ndarray:
+    signals = compute_signals(model, dataset, batch_size=batch_size, accelerator=accelerator)
+    return signals["correct"][0] == 1
 
 
 def _joined(retain: TensorDataset, perturbed: TensorDataset) -> TensorDataset:

@@ -20,7 +20,7 @@ from table import Study
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.forgetting import u_lira
 from hf_privacy.recipe import Recipe
-from hf_privacy.recipe.unlearning import UNLEARNERS, unlearning_arguments
+from hf_privacy.recipe.unlearning import UNLEARNERS, trainable_again, unlearning_arguments
 from hf_privacy.references import reference_run
 from hf_privacy.references.unlearned import unlearned_references
 from hf_privacy.unlearning import shadow_features_of_store
@@ -47,10 +47,14 @@ def unlearn_with(
             others["shadow_features"] = shadow_features_of_store(
                 store, labels, n_classes=classes, features=args.features
             )
-        for parameter in model.parameters():
-            parameter.requires_grad_(True)
         return trainer_class(
-            model, args, forget, retain, heldout, processing_class=study.experiment.processor, **others
+            trainable_again(study.experiment, model),
+            args,
+            forget,
+            retain,
+            heldout,
+            processing_class=study.experiment.processor,
+            **others,
         )
 
     return make, section

@@ -31,6 +31,7 @@ from hf_privacy.unlearning import (
     measure_unlearning_degree,
     perturbed_forget_set,
     train_spd_gan,
+    train_with_perturbed_set,
 )
 from hf_privacy.unlearning.spd_gan_losses import adversarial_loss, discriminator_loss, label_hinge, residual_hinge
 from hf_privacy.unlearning.spd_gan_networks import Discriminator
@@ -533,6 +534,24 @@ def test_the_acceptance_takes_0_and_1_of_the_same_examples():
         accept_perturbed_set([1, 1], [0], [1, 1])
     with pytest.raises(InputError, match=r"correct_fitted holds 0\.5"):
         accept_perturbed_set([1], [0], [0.5])
+
+
+def test_unlearners_share_a_model_trained_with_the_perturbed_set_and_each_gets_a_copy(images):
+    given = []
+
+    def spoil(model, *sets):
+        given.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
+        for parameter in model.parameters():
+            parameter.data.zero_()
+        return model
+
+    training = train_with_perturbed_set(images["forget"], images["retain"], fit=fit, space=SPACE, config=CONFIG)
+    first, second, nothing = (training.degree(forget) for forget in (spoil, spoil, lambda model, *sets: model))
+    assert torch.equal(given[0], given[1])
+    assert first.figures == second.figures
+    assert first.figures["unlearning_degree"] > 0.5
+    assert nothing.figures["unlearning_degree"] == 0
+    assert "unlearning" not in training.seconds
 
 
 def test_a_recipe_that_returns_no_model_is_told_so(images):
