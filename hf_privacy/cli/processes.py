@@ -8,13 +8,17 @@ import os
 def share_of_cores(workers: int | None, *, most: int) -> tuple[int, int]:
     """Number of processes in all, this one included, and the threads of each, which are set for this one.
 
-    On CPU a process a core and on a GPU one, unless ``workers`` says otherwise; never more than ``most``.
+    On CPU a process a core and on a GPU one, unless ``workers`` says otherwise; never more than ``most``. Threads are
+    what is left of the cores, but no more than ``OMP_NUM_THREADS`` where that is set: other work may have the rest.
     """
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = min(workers or (1 if torch.cuda.is_available() else cores), most)
     threads = max(1, cores // count)
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdecimal() and int(wanted) > 0:
+        threads = min(threads, int(wanted))
     torch.set_num_threads(threads)
     return count, threads
 
