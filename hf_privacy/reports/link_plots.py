@@ -85,9 +85,11 @@ def binned_link_figure(
             ends, one["intercept"] + one["slope"] * ends, color=COLOURS[(number + 1) % len(COLOURS)], linewidth=1.1,
             linestyle=LINES[1 + number % (len(LINES) - 1)], label=f"{name}: slope {one['slope']:.3g}", zorder=1,
         )  # fmt: skip
-    # The lines may leave the points: the points set the frame.
-    room = 0.08 * (np.ptp(y) or 1.0)
-    axes.set_ylim(float((y - 2 * error).min()) - room, float((y + 2 * error).max()) + room)
+    # The lines may leave the points: the points set the frame, and the middles of the lines of parts.
+    middles = [one["intercept"] + one["slope"] * float(ends.mean()) for _, one in lines]
+    shown = [*(y - 2 * error), *(y + 2 * error), *middles]
+    room = 0.08 * (np.ptp(shown) or 1.0)
+    axes.set_ylim(min(shown) - room, max(shown) + room)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     _finish(figure, axes, title)

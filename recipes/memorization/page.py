@@ -173,7 +173,8 @@ def cost_table(entries: list[dict]) -> str:
 def privacy_table(privacy: dict) -> str:
     """Level by level: accuracy, curvature, memorization."""
     with_scores = any(level["memorization"] for level in privacy["levels"])
-    head = ["ε", "Accuracy, members", "non-members", "Mean curvature of the members", "mean log curvature"]
+    head = ["ε", "Accuracy, members", "non-members", "Norm of the weights"]
+    head += ["Mean curvature of the members", "mean log curvature"]
     head += ["Mean curvature by differences", "mean log curvature by differences"]
     head += ["Mean memorization (correctness)", "(probability)"] if with_scores else []
     rows = []
@@ -182,6 +183,7 @@ def privacy_table(privacy: dict) -> str:
         rows.append([level_title(level)])
         for side in ("member_accuracy", "nonmember_accuracy"):
             rows[-1].append(f"{100 * sum(run[side] for run in runs) / len(runs):.1f} %")
+        rows[-1].append(over_runs([run["weight_norm"] for run in runs]))
         rows[-1] += [over_runs([run[quantity] for run in runs]) for quantity in QUANTITIES if quantity in runs[0]]
         for form in ("correct", "probability") if level["memorization"] else ():
             rows[-1].append(over_runs(level["memorization"][form]["pair_means"]))

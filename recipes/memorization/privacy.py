@@ -86,11 +86,13 @@ def _level(plan: Plan, name: str, epsilon: float) -> dict[str, Any]:
 
 
 def _run(plan: Plan, recipe: Recipe) -> dict[str, float]:
-    """One target: accuracies, and the curvature of its members."""
+    """One target: accuracies, the norm of its weights, and the curvature of its members."""
     experiment, folder = trained(recipe, plan.experiments)
     members, model = experiment.dataset.subset(experiment.split.members), load_saved_model(folder.path)
     record = folder.record()
     found = {name: record[name] for name in ("member_accuracy", "nonmember_accuracy", "training_seconds")}
+    # DP-SGD's noise makes weights wander: with them grows the curvature, whatever was learnt.
+    found["weight_norm"] = sum(float(weight.detach().square().sum()) for weight in model.parameters()) ** 0.5
     for ending, method in METHODS.items():
         curvature = Curvature(method=method, n_vectors=recipe.audit.curvature)
         values = compute_curvature(model, members, curvature=curvature, batch_size=recipe.audit.batch_size)
