@@ -47,6 +47,8 @@ def test_each_setting_of_an_unlearning_study_is_one(path, tmp_path, monkeypatch)
     for method in config["methods"].values():
         for settings in table.choices(method):
             training = {**method.get("training", {}), **settings}
-            recipe = Recipe.from_dict({**asdict(base), "unlearning": {"method": method["method"], "training": training}})
+            recipe = Recipe.from_dict(
+                {**asdict(base), "unlearning": {"method": method["method"], "training": training}}
+            )
             arguments = unlearning_arguments(recipe, tmp_path)
             assert all(getattr(arguments, key) == value for key, value in training.items())

@@ -77,7 +77,7 @@ def test_the_line_is_the_fits_and_a_group_without_one_is_left_out(xy):
     figure = binned_link_figure(means, fit=fit, group_fits=fits)
     assert line_named(figure.axes[0], "all examples").get_xydata().tolist() == [[0.0, -1.0], [3.0, 5.0]]
     assert not any("few" in text.get_text() for text in figure.legends[0].get_texts())
-    assert figure.axes[0].get_ylim()[1] < 1.0  # the points set the frame, not a line that leaves them
+    assert 2.0 < figure.axes[0].get_ylim()[1] < 3.0  # the middle of a line is seen, not the ends that leave the points
 
 
 def test_bins_that_are_not_there_are_refused():
