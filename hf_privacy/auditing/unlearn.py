@@ -176,7 +176,8 @@ def _serve_next(
     start = run.path if current is None else current.path
     say(f"request {number}: {len(new):,} examples more, {len(total.split.forget):,} in all")
     facts = {"request": name, "n_new": len(new)}
-    _serve(experiment, total, run, start, destination, say=say, watch=watch, facts=facts)
+    earlier = {} if current is None else current.record()["timing"]
+    _serve(experiment, total, run, start, destination, say=say, watch=watch, facts=facts, earlier=earlier)
     _log(log, destination.record())
     _drop_earlier(base, destination)
     return destination
@@ -232,8 +233,12 @@ def _serve(
     say: Say,
     watch: Watch | None,
     facts: dict[str, Any] | None = None,
+    earlier: dict[str, float] | None = None,
 ) -> None:
-    """Unlearn from the model in ``start`` into ``destination``; a killed run goes on from its last checkpoint."""
+    """Unlearn from the model in ``start`` into ``destination``; a killed run goes on from its last checkpoint.
+
+    The record's seconds are those of this request and of the ``earlier`` ones that led to ``start``.
+    """
     if destination.path.resolve() == start.resolve():
         raise InputError("the destination is the folder of the model it starts from: the original stays as it is")
     before, plan = weights_sha256(start), _plan_hash(experiment, rows, start)
@@ -253,7 +258,7 @@ def _serve(
         "kind": rows.kind,
         "n_requests": rows.n_requests,
         "method": trainer.describe_unlearning() if isinstance(trainer, UnlearningTrainer) else dict(RETRAINED),
-        "timing": timing,
+        "timing": _with_earlier(timing, earlier or {}),
         "after_edit": trainer.after_edit if isinstance(trainer, UnlearningTrainer) else None,
         "time": utc_now(),
         "weights_before": before,
@@ -288,6 +293,12 @@ def _trained(trainer: PrivacyTrainer, checkpoint: str | None) -> dict[str, float
     trainer.train(resume_from_checkpoint=checkpoint)
     seconds = time.perf_counter() - started
     return {"scoring": 0.0, "shadows": 0.0, "training": seconds, "total": seconds}
+
+
+def _with_earlier(timing: dict[str, float], earlier: dict[str, float]) -> dict[str, float]:
+    """Sums; but all requests share the shadow models."""
+    merged = {name: seconds + earlier.get(name, 0.0) for name, seconds in timing.items()}
+    return {**merged, "shadows": max(timing["shadows"], earlier.get("shadows", 0.0))}
 
 
 def _claim_partial(folder: Path, plan: str) -> None:

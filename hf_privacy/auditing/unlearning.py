@@ -30,7 +30,7 @@ class Outcome:
     before, after : UnlearningEvaluation
         The original and the unlearned model.
     timing : mapping of str to float
-        "scoring", "shadows", "training" and "total", in seconds, of the last request; the cost beside retraining is
+        "scoring", "shadows", "training" and "total", in seconds, of all requests served; the cost beside retraining is
         that of scoring and training, and, apart, with the shadow models, whenever these were trained.
     retrained : sequence of UnlearningEvaluation
         Empty where nothing was retrained.

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from hf_privacy.auditing import unlearn as unlearn_module
+from hf_privacy.auditing.unlearned_folder import UnlearnedFolder
 from hf_privacy.cli import main
 from hf_privacy.data import MembershipSplit
 from hf_privacy.hub import validate_report, weights_sha256
@@ -166,6 +167,23 @@ def test_a_queue_is_served_in_order_on_all_that_was_asked_so_far(cli, run, membe
     assert entries[2]["weights_after"] == entries[1]["weights_after"] == weights_sha256(base / "model-0002")
     assert not any(name in (base / LOG_NAME).read_text() for name in ("ann", "bob", "cyd"))
     assert "2 requests of a queue" in out
+
+
+def test_the_cost_of_a_queue_is_that_of_all_its_requests_and_of_the_shadow_models_once(
+    cli, run, members, queue, monkeypatch
+):
+    spent = iter([1.0, 2.0, 4.0])
+
+    def took(trainer, checkpoint):
+        seconds = next(spent)
+        return {"scoring": seconds, "shadows": 10.0 + seconds, "training": 2 * seconds, "total": 3 * seconds}
+
+    monkeypatch.setattr(unlearn_module, "_trained", took)
+    file = queue(*({"request_id": f"r{n}", "rows": [int(members[n])]} for n in range(3)))
+    assert cli("unlearn", "--folder", str(run), *METHOD, *QUICK, "--queue", file)[0] == 0
+    (model,) = (run / "unlearned" / "gradient_ascent-queue").glob("model-*")
+    timing = UnlearnedFolder(model).record()["timing"]
+    assert timing == {"scoring": 7.0, "shadows": 14.0, "training": 14.0, "total": 21.0}
 
 
 @pytest.mark.parametrize("moment", ["while it unlearns", "before its line in the log"])
