@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -87,12 +87,13 @@ class PairedBatchSampler(MembershipBatchSampler):
     def __iter__(self) -> Iterator[PairedRows]:  # type: ignore[override]
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch + 500_009)
         order = torch.randperm(self.n_partner, generator=generator).tolist()
+        place = 0
         for (start, stop), anchor in zip(pairwise(self._bounds()), super().__iter__(), strict=True):
-            yield PairedRows(anchor, self._partners(order, start, stop))
+            count = self._n_partners(start, stop) if order else 0
+            rows = [order[at % len(order)] for at in range(place, place + count)]
+            yield PairedRows(anchor, rows[self.rank :: self.world_size])
+            place += count
 
-    def _partners(self, order: Sequence[int], start: int, stop: int) -> list[int]:
-        if not order:
-            return []
-        first, last = round(start * self.partner_ratio), round(stop * self.partner_ratio)
-        last = max(last, first + self.world_size)  # every process has at least one
-        return [order[place % len(order)] for place in range(first, last)][self.rank :: self.world_size]
+    def _n_partners(self, start: int, stop: int) -> int:
+        """For all processes: each has at least two, because BatchNorm cannot train on one."""
+        return max(round(stop * self.partner_ratio) - round(start * self.partner_ratio), 2 * self.world_size)

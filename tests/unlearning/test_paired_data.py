@@ -39,10 +39,23 @@ def test_processes_share_both_sets_without_overlap():
         assert len(one.anchor) + len(other.anchor) == len(anchor)
 
 
-def test_every_process_has_a_partner_however_small_the_ratio():
+def test_every_process_has_two_partners_however_small_the_ratio_and_each_batch_others():
     for rank in (0, 1):
-        rows = list(PairedBatchSampler(8, 10, partner_ratio=0.01, batch_size=2, rank=rank, world_size=2))
-        assert all(len(batch.partner) >= 1 for batch in rows)
+        rows = list(PairedBatchSampler(8, 16, partner_ratio=0.01, batch_size=2, rank=rank, world_size=2))
+        assert [len(batch.partner) for batch in rows] == [2, 2]
+        assert len({row for batch in rows for row in batch.partner}) == 4
+
+
+def test_a_small_last_batch_has_partners_enough_for_batchnorm():
+    rows = list(PairedBatchSampler(900, 100, partner_ratio=0.05, batch_size=64))
+    assert len(rows[-1].anchor) == 4
+    assert len(rows[-1].partner) == 2
+    assert {len(batch.partner) for batch in rows[:-1]} == {3, 4}
+
+
+def test_a_set_of_one_keeps_company_with_itself():
+    (batch,) = PairedBatchSampler(4, 1, partner_ratio=0.01, batch_size=4)
+    assert batch.partner == [0, 0]
 
 
 def test_a_set_that_is_not_used_is_none(sets):
