@@ -51,15 +51,17 @@ QUANTITIES = {
 
 def write_page(result: dict[str, Any], folder: Path) -> str:
     """Write tables.md and the plots; the tables."""
-    sections = [memorization_table(result["label_noise"])]
-    for entry in result["label_noise"]:
+    sections, entries = [], result["label_noise"]
+    if entries:
+        sections.append(memorization_table(entries))
+    for entry in entries:
         sections.append(correlations_table(entry))
         named = {TITLES[name]: row for name, row in ordered(entry["correlations"]["correct"]).items()}
         figure = correlation_figure(named, title=f"{result['name']}, {noise(entry)}: with memorization")
         write_figure(folder / f"correlations_{100 * entry['share']:g}.png", figure)
         write_figure(folder / f"link_{100 * entry['share']:g}.png", link_figure(result["name"], entry))
-    sections += [auroc_table(result["label_noise"]), link_table(result["label_noise"])]
-    sections += [leakage_table(result["label_noise"]), cost_table(result["label_noise"])]
+    if entries:
+        sections += [auroc_table(entries), link_table(entries), leakage_table(entries), cost_table(entries)]
     if result["privacy"]:
         sections += [privacy_table(result["privacy"]), bound_table(result["privacy"]), fits_table(result["privacy"])]
         for kind in ("curvature", "memorization"):
