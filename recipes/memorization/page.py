@@ -53,15 +53,13 @@ def write_page(result: dict[str, Any], folder: Path) -> str:
     """Write tables.md and the plots; the tables."""
     sections, entries = [], result["label_noise"]
     if entries:
-        sections.append(memorization_table(entries))
+        sections += [memorization_table(entries), *map(correlations_table, entries)]
+        sections += [auroc_table(entries), link_table(entries), leakage_table(entries), cost_table(entries)]
     for entry in entries:
-        sections.append(correlations_table(entry))
         named = {TITLES[name]: row for name, row in ordered(entry["correlations"]["correct"]).items()}
         figure = correlation_figure(named, title=f"{result['name']}, {noise(entry)}: with memorization")
         write_figure(folder / f"correlations_{100 * entry['share']:g}.png", figure)
         write_figure(folder / f"link_{100 * entry['share']:g}.png", link_figure(result["name"], entry))
-    if entries:
-        sections += [auroc_table(entries), link_table(entries), leakage_table(entries), cost_table(entries)]
     if result["privacy"]:
         sections += [privacy_table(result["privacy"]), bound_table(result["privacy"]), fits_table(result["privacy"])]
         for kind in ("curvature", "memorization"):

@@ -38,8 +38,8 @@ def row_of(
         "avg_gap_in_noise": None if is_judge else gaps["avg_gap_in_noise"],
     }  # fmt: skip
     pairs = list(zip(evaluations, before, strict=True))
-    row["forgetting_rate"] = _spread([forgetting_rate(a.forget["correct"], b.forget["correct"]) for a, b in pairs])
-    row["memory_retention_rate"] = _spread(
+    row["forgetting_rate"] = spread([forgetting_rate(a.forget["correct"], b.forget["correct"]) for a, b in pairs])
+    row["memory_retention_rate"] = spread(
         [memory_retention_rate(a.retain["correct"], b.retain["correct"]) for a, b in pairs]
     )
     seconds = [part["total"] if isinstance(part, dict) else part for part in timing]
@@ -51,7 +51,8 @@ def row_of(
     return row
 
 
-def _spread(values: Sequence[float]) -> dict[str, float | None]:
+def spread(values: Sequence[float]) -> dict[str, float | None]:
+    """Mean, and the ends of Student's t interval: None for a single value."""
     low, high = mean_interval(np.array(values))
     return {"mean": float(np.mean(values)), "low": low, "high": high}
 
@@ -68,19 +69,19 @@ def markdown(config: dict[str, Any], results: dict[str, Any]) -> str:
         names = [name for name in table if name != "sizes"]
         for name in sorted(names, key=lambda name: (name not in ("original", "retrained"), table[name]["avg_gap"])):
             row = table[name]
-            figures = [_percent(row["figures"][figure]) for figure in FIGURES]
+            figures = [percent(row["figures"][figure]) for figure in FIGURES]
             noise = "" if row["avg_gap_in_noise"] is None else f"{row['avg_gap_in_noise']:.1f}"
             time = "" if row["time_ratio"] is None else f"{100 * row['time_ratio']:.1f} %"
             gap = {"mean": row["avg_gap"], "low": row["avg_gap_low"], "high": row["avg_gap_high"]}
-            cells = [row.get("title", name), *figures, _percent(gap), noise]
-            cells += [_percent(row["forgetting_rate"]), _percent(row["memory_retention_rate"]), time]
+            cells = [row.get("title", name), *figures, percent(gap), noise]
+            cells += [percent(row["forgetting_rate"]), percent(row["memory_retention_rate"]), time]
             lines.append(f"| {' | '.join(cells)} |")
         searched = [table[name] for name in names if "search_seconds" in table[name]]
         total, tried = sum(row["search_seconds"] for row in searched), sum(row["tried"] for row in searched)
         lines += ["", f"The search tried {tried} settings on another request and original, {total:.0f} s in all."]
         for row in searched:
             if row["shadow_seconds"]:
-                extra = row["shadow_seconds"] / row["seconds"] * row["time_ratio"]
+                extra = row["shadow_seconds"] / table["retrained"]["seconds"]
                 lines += ["", f"{row['title']} also needs its shadow models, once for all requests: "
                           f"{row['shadow_seconds']:.0f} s, {100 * extra:.0f} % of retraining."]  # fmt: skip
         edits = [row for row in searched if "after_edit" in row]
@@ -91,7 +92,8 @@ def markdown(config: dict[str, Any], results: dict[str, Any]) -> str:
     return "\n".join(lines).strip() + "\n"
 
 
-def _percent(figure: dict[str, float | None]) -> str:
+def percent(figure: dict[str, float | None]) -> str:
+    """A mean ± half of its interval, in points."""
     text = f"{100 * figure['mean']:.1f}"
     if figure["low"] is None:
         return text

@@ -8,24 +8,21 @@ seed it was at.
 
 from __future__ import annotations
 
-import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
-from table import Study
+from cells import percent, spread
+from table import Study, chosen_settings, command_line_after_table
 from transformers import PrinterCallback
 from u_lira import unlearn_with
 
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
-from hf_privacy.forgetting.seeds import mean_interval
 from hf_privacy.recipe.build import training_arguments
-from hf_privacy.references import reference_run
+from hf_privacy.references import ReferenceRun
 from hf_privacy.unlearning import PerturbedTraining, train_with_perturbed_set
 
 
@@ -60,7 +57,9 @@ def trained_with_perturbed_set(study: Study, request: str, seed: int, n_judges: 
     )
 
 
-def degrees(study: Study, chosen: dict[str, Any], run: Any, request: str, seed: int, n_judges: int) -> dict[str, Any]:
+def degrees(
+    study: Study, chosen: dict[str, Any], run: ReferenceRun | None, request: str, seed: int, n_judges: int
+) -> dict[str, Any]:
     """What one seed shows: whether its perturbed set can tell anything, and the degree of every method."""
     training = trained_with_perturbed_set(study, request, seed, n_judges)
     acceptance = training.acceptance
@@ -93,37 +92,18 @@ def degrees(study: Study, chosen: dict[str, Any], run: Any, request: str, seed: 
 
 def main() -> None:
     """Measure what is missing, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--result", required=True, help="result.json of table.py, which chose the settings")
-    parser.add_argument("--request", default="random")
+    parser = command_line_after_table(__doc__)
     parser.add_argument("--judges", type=int, default=3, help="models trained without the set, a seed")
-    parser.add_argument("--data", help="a local file in place of the recipe's dataset")
-    parser.add_argument("--output-dir")
     arguments = parser.parse_args()
-    path = Path(arguments.config)
-    config = yaml.safe_load(path.read_text())
-    folder = Path(arguments.output_dir or config["output_dir"])
-    study = Study(config, folder, path.parent, arguments.data)
-    study.shadows()
-    run = None
-    if config.get("shadows"):
-        experiment = study.experiment
-        run = reference_run(
-            experiment.trainer(),
-            experiment.dataset,
-            experiment.split,
-            folder / "references",
-            n_models=config["shadows"],
-        )
-    chosen = json.loads(Path(arguments.result).read_text())[arguments.request]
-    file = folder / "degree.json"
+    study, chosen = Study.of(arguments), chosen_settings(arguments)
+    run = study.shadows()
+    file = study.folder / "degree.json"
     results: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    for seed in config["seeds"]:
+    for seed in study.config["seeds"]:
         if str(seed) not in results:
             results[str(seed)] = degrees(study, chosen, run, arguments.request, seed, arguments.judges)
             write_atomically(file, json.dumps(results, indent=1).encode())
-    print(markdown(config, list(results.values())))
+    print(markdown(study.config, list(results.values())))
 
 
 def markdown(config: dict[str, Any], results: list[dict[str, Any]]) -> str:
@@ -131,26 +111,23 @@ def markdown(config: dict[str, Any], results: list[dict[str, Any]]) -> str:
     accepted = [result for result in results if result["accepted"]]
     lines = ["| Perturbed sets accepted | Accuracy, not trained on: original images | perturbed | trained on them |"]
     lines += ["|---|---|---|---|"]
-    accuracies = [spread([result["accuracies"][name] for result in results]) for name in results[0]["accuracies"]]
-    lines += [f"| {len(accepted)} of {len(results)} | {' | '.join(accuracies)} |", ""]
-    lines += ["| Method | Unlearning degree | Ceiling less degree |", "|---|---|---|"]
+    accuracies = [_points([result["accuracies"][name] for result in results]) for name in results[0]["accuracies"]]
+    lines += [f"| {len(accepted)} of {len(results)} | {' | '.join(accuracies)} |"]
+    if not accepted:
+        return "\n".join(lines) + "\n"
+    lines += ["", "| Method | Unlearning degree | Ceiling less degree |", "|---|---|---|"]
+    lines += [f"| Retraining (the ceiling) | {_points([result['ceiling'] for result in accepted])} | |"]
     rows = []
-    for name, method in config["methods"].items() if accepted else ():
+    for name, method in config["methods"].items():
         own = [result["methods"][name] for result in accepted]
         gaps = [figures["ceiling"] - figures["unlearning_degree"] for figures in own]
-        cells = [method.get("title", name), spread([figures["unlearning_degree"] for figures in own]), spread(gaps)]
+        cells = [method.get("title", name), _points([figures["unlearning_degree"] for figures in own]), _points(gaps)]
         rows.append((float(np.mean(np.abs(gaps))), f"| {' | '.join(cells)} |"))
-    lines += (
-        [f"| Retraining (the ceiling) | {spread([result['ceiling'] for result in accepted])} | |"] if accepted else []
-    )
     return "\n".join(lines + [line for _, line in sorted(rows)]) + "\n"
 
 
-def spread(values: list[float]) -> str:
-    """Mean ± half of Student's t interval, in points."""
-    low, high = mean_interval(np.array(values))
-    half = "" if low is None or high is None else f" ± {50 * (high - low):.1f}"
-    return f"{100 * np.mean(values):.1f}{half}"
+def _points(values: list[float]) -> str:
+    return percent(spread(values))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,13 @@ from hf_privacy.recipe import (
     unlearner,
     unlearning_rows,
 )
-from hf_privacy.references import reference_run, retrained_evaluations, retrained_run, retrained_seconds
+from hf_privacy.references import (
+    ReferenceRun,
+    reference_run,
+    retrained_evaluations,
+    retrained_run,
+    retrained_seconds,
+)
 from hf_privacy.unlearning import evaluate_unlearning
 
 VALIDATION_SEED = 100
@@ -47,8 +53,7 @@ class Study:
         self, config: dict[str, Any], folder: Path, base: Path, data: str | None, model: str | None = None
     ) -> None:
         self.config, self.folder = config, folder
-        values = yaml.safe_load((base / config["recipe"]).read_text())
-        recipe = Recipe.from_dict(values).override(config.get("overrides", {}))
+        recipe = Recipe.load(base / config["recipe"]).override(config.get("overrides", {}))
         if data is not None:
             recipe = recipe.override({"data.name_or_path": data, "data.dataset_split": None})
         if model is not None:
@@ -57,6 +62,14 @@ class Study:
         self.experiment = prepare(recipe, with_repeats=False)
         self.file = folder / "measured.json"
         self.measured: dict[str, Any] = json.loads(self.file.read_text()) if self.file.is_file() else {}
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> Study:
+        """The study that the options of `command_line` name."""
+        path = Path(arguments.config)
+        config = yaml.safe_load(path.read_text())
+        folder = Path(arguments.output_dir or config["output_dir"])
+        return cls(config, folder, path.parent, arguments.data, arguments.model)
 
     def keep(self, key: str, value: Any) -> Any:
         """Write what was measured, so that it is not measured again."""
@@ -123,12 +136,38 @@ class Study:
         evaluation = evaluate_unlearning(trainer.model, experiment.dataset, rows.split, test=rows.test)
         return evaluation, timing, trainer.after_edit or {}
 
-    def shadows(self) -> None:
-        """Train the shadow models that ReMI's inference approximator learns from, if the YAML asks for any."""
-        if self.config.get("shadows"):
-            trainer, split = self.experiment.trainer(), self.experiment.split
-            folder = self.folder / "references"
-            reference_run(trainer, self.experiment.dataset, split, folder, n_models=self.config["shadows"]).train()
+    def shadows(self) -> ReferenceRun | None:
+        """The shadow models that ReMI's inference approximator learns from, trained if the YAML asks for any."""
+        if not self.config.get("shadows"):
+            return None
+        trainer, split = self.experiment.trainer(), self.experiment.split
+        folder = self.folder / "references"
+        run = reference_run(trainer, self.experiment.dataset, split, folder, n_models=self.config["shadows"])
+        run.train()
+        return run
+
+
+def command_line(doc: str | None) -> argparse.ArgumentParser:
+    """The options of `Study.of`, which this command shares with those that go on from its result."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, help="the YAML")
+    parser.add_argument("--data", help="a local file in place of the recipe's dataset")
+    parser.add_argument("--model", help="a local folder in place of the recipe's base model")
+    parser.add_argument("--output-dir", help="where models and results go, by default as the YAML says")
+    return parser
+
+
+def command_line_after_table(doc: str | None) -> argparse.ArgumentParser:
+    """`command_line` for a command that takes the settings chosen here."""
+    parser = command_line(doc)
+    parser.add_argument("--result", required=True, help="result.json of table.py, which chose the settings")
+    parser.add_argument("--request", default="random", help="the request they were chosen for")
+    return parser
+
+
+def chosen_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What table.py found for the request, by method."""
+    return json.loads(Path(arguments.result).read_text())[arguments.request]
 
 
 def person_rows(dataset: TensorDataset, members: np.ndarray, *, size: int, seed: int) -> np.ndarray:
@@ -174,16 +213,8 @@ def search(study: Study, name: str, method: dict[str, Any], request: str) -> dic
 
 def main() -> None:
     """Search, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--data", help="a local file in place of the recipe's dataset")
-    parser.add_argument("--model", help="a local folder in place of the recipe's base model")
-    parser.add_argument("--output-dir")
-    arguments = parser.parse_args()
-    path = Path(arguments.config)
-    config = yaml.safe_load(path.read_text())
-    folder = Path(arguments.output_dir or config["output_dir"])
-    study = Study(config, folder, path.parent, arguments.data, arguments.model)
+    study = Study.of(command_line(__doc__).parse_args())
+    config = study.config
     study.shadows()
     results: dict[str, Any] = {}
     for request, form in config["requests"].items():

@@ -7,15 +7,13 @@ be told from one that never saw it; 0.5 is what the retrained model would have. 
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
-from table import Study
+from table import Study, chosen_settings, command_line_after_table
 
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.forgetting import u_lira
@@ -62,19 +60,11 @@ def unlearn_with(
 
 def main() -> None:
     """Train what is missing, let every model forget by every method, attack, print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--result", required=True, help="result.json of table.py, which chose the settings")
-    parser.add_argument("--request", default="random")
-    parser.add_argument("--models", type=int, default=16)
-    parser.add_argument("--data")
-    parser.add_argument("--output-dir")
+    parser = command_line_after_table(__doc__)
+    parser.add_argument("--models", type=int, default=16, help="reference models")
     arguments = parser.parse_args()
-    path = Path(arguments.config)
-    config = yaml.safe_load(path.read_text())
-    folder = Path(arguments.output_dir or config["output_dir"])
-    study = Study(config, folder, path.parent, arguments.data)
-    chosen = json.loads(Path(arguments.result).read_text())[arguments.request]
+    study, chosen = Study.of(arguments), chosen_settings(arguments)
+    config, folder = study.config, study.folder
     experiment, split = study.experiment, study.experiment.split
     run = reference_run(
         experiment.trainer(), experiment.dataset, split, folder / "u_lira" / "references", n_models=arguments.models
