@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ class PerturbedTraining:
         "retain_only", "generator", "training".
     batch_size : int
     accelerator : Accelerator, optional
+        For the pass that looks at the predictions of the unlearned model.
     """
 
     model: torch.nn.Module
@@ -103,17 +105,23 @@ class PerturbedTraining:
         ----------
         forget : callable
             As in `measure_unlearning_degree`.
+
+        Raises
+        ------
+        InputError
+            When `forget` returns no model.
         """
         correct, seconds = dict(self.correct), dict(self.seconds)
+        perturbed = self.forget_dataset.with_augmentation(None)
         if not self.acceptance.accepted:
-            return UnlearningDegree(self.acceptance, None, correct, self.forget_dataset, seconds)
+            return UnlearningDegree(self.acceptance, None, correct, perturbed, seconds)
         sets = self.forget_dataset, self.retain_dataset, self.heldout_dataset
         with _timed(seconds, "unlearning"):
             unlearned = _model(forget(copy.deepcopy(self.model), *sets), "forget")
-        correct["after"] = _correct_of(unlearned, self.forget_dataset, self.batch_size, self.accelerator)
+        correct["after"] = _correct_of(unlearned, perturbed, self.batch_size, self.accelerator)
         figures = unlearning_degree(correct["before"], correct["after"], self.of_retrained)
         figures["ceiling_is_attacked"] = self.ceiling_is_attacked
-        return UnlearningDegree(self.acceptance, figures, correct, self.forget_dataset, seconds)
+        return UnlearningDegree(self.acceptance, figures, correct, perturbed, seconds)
 
 
 def train_with_perturbed_set(
@@ -138,14 +146,37 @@ def train_with_perturbed_set(
 
     Parameters
     ----------
-    forget_dataset, retain_dataset, heldout_dataset, fit, space, processor, retrained, config, level, min_drop, \
-    min_accuracy_fitted, batch_size, accelerator, output_dir, progress
-        As there.
+    forget_dataset, retain_dataset : TensorDataset
+        Images; together the training set. The retain set's augmentation also holds for the perturbed images.
+    heldout_dataset : TensorDataset, optional
+        Kept for the unlearners.
+    fit : callable
+        From a training set to a trained model: the recipe. Called for the retain set, then for retain and perturbed
+        set together.
+    space, processor, config, accelerator, output_dir, progress : optional
+        As in :func:`~hf_privacy.unlearning.train_spd_gan`.
+    retrained : sequence of torch.nn.Module, optional
+        Models trained by the same recipe on the retain set alone **from other seeds**: the ceiling. Without any, the
+        classifier that was attacked serves, whose ceiling is too high by what the perturbation does to it alone.
+    level, min_drop, min_accuracy_fitted : float, optional
+        As in :func:`~hf_privacy.unlearning.accept_perturbed_set`. The retrained models, where given, are the
+        retain-only classifiers it judges by: the first of them.
+    batch_size : int, default 256
+        Of the passes that look at predictions.
 
     Returns
     -------
     PerturbedTraining
         Whose ``degree`` lets a copy of the model unlearn.
+
+    Raises
+    ------
+    InputError
+        As `train_spd_gan`; for acceptance settings outside their range; and when `fit` returns no model.
+
+    References
+    ----------
+    As `measure_unlearning_degree`.
     """
     check_images(forget_dataset, retain_dataset)
     check_acceptance_settings(level, min_drop, min_accuracy_fitted)  # now, not after two trainings
@@ -169,9 +200,7 @@ def train_with_perturbed_set(
     with _timed(seconds, "training"):
         model = _model(fit(together), "fit")
 
-    def correct_of(one: torch.nn.Module, dataset: TensorDataset) -> np.ndarray:
-        return _correct_of(one, dataset, batch_size, accelerator)
-
+    correct_of = partial(_correct_of, batch_size=batch_size, accelerator=accelerator)
     judges = list(retrained) or [classifier]
     correct = {"retain_only": correct_of(classifier, perturbed), "before": correct_of(model, perturbed)}
     of_judges = [correct["retain_only"]] if not retrained else [correct_of(judge, perturbed) for judge in judges]
@@ -218,27 +247,14 @@ def measure_unlearning_degree(
 
     Parameters
     ----------
-    forget_dataset, retain_dataset : TensorDataset
-        Images; together the training set. The retain set's augmentation also holds for the perturbed images.
-    heldout_dataset : TensorDataset, optional
-        Passed on to `forget`.
+    forget_dataset, retain_dataset, heldout_dataset : TensorDataset
+        As in `train_with_perturbed_set`; the last is passed on to `forget`.
     forget : callable
         From the trained model, the set to forget, the set to keep and the held-out set to a model that has
         forgotten, e.g. ``lambda model, *sets: unlearned(SCRUBTrainer(model, args, *sets))``. It may change the model
         it is given. The two sets share no rows.
-    fit : callable
-        From a training set to a trained model: the recipe. Called for the retain set, then for retain and perturbed
-        set together.
-    space, processor, config, accelerator, output_dir, progress : optional
-        As in :func:`~hf_privacy.unlearning.train_spd_gan`.
-    retrained : sequence of torch.nn.Module, optional
-        Models trained by the same recipe on the retain set alone **from other seeds**: the ceiling. Without any, the
-        classifier that was attacked serves, whose ceiling is too high by what the perturbation does to it alone.
-    level, min_drop, min_accuracy_fitted : float, optional
-        As in :func:`~hf_privacy.unlearning.accept_perturbed_set`. The retrained models, where given, are the
-        retain-only classifiers it judges by: the first of them.
-    batch_size : int, default 256
-        Of the passes that look at predictions.
+    **settings
+        ``fit`` and the rest, as in `train_with_perturbed_set`.
 
     Returns
     -------

@@ -545,13 +545,17 @@ def test_unlearners_share_a_model_trained_with_the_perturbed_set_and_each_gets_a
             parameter.data.zero_()
         return model
 
-    training = train_with_perturbed_set(images["forget"], images["retain"], fit=fit, space=SPACE, config=CONFIG)
+    retain = images["retain"].with_augmentation(lambda pixels: pixels)
+    training = train_with_perturbed_set(images["forget"], retain, fit=fit, space=SPACE, config=CONFIG)
     first, second, nothing = (training.degree(forget) for forget in (spoil, spoil, lambda model, *sets: model))
     assert torch.equal(given[0], given[1])
     assert first.figures == second.figures
     assert first.figures["unlearning_degree"] > 0.5
     assert nothing.figures["unlearning_degree"] == 0
     assert "unlearning" not in training.seconds
+    # It is augmented while it is forgotten, as it was in training; what is handed out is the perturbed set itself.
+    assert training.forget_dataset.augmentation is retain.augmentation
+    assert nothing.perturbed_dataset.augmentation is None
 
 
 def test_a_recipe_that_returns_no_model_is_told_so(images):
