@@ -7,12 +7,12 @@ from typing import Any
 
 import datasets
 import torch
-from transformers import AutoImageProcessor, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from hf_privacy.data import TensorDataset, encode_features, encode_images, encode_text
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
-from hf_privacy.models import load_image_processor, load_saved_model
+from hf_privacy.models import load_image_processor, load_saved_model, load_tokenizer
 
 Target = PrivacyTrainer | torch.nn.Module | str | Path
 
@@ -91,7 +91,7 @@ def _processor(target: Target, *, text: bool) -> Any:
     if isinstance(target, PrivacyTrainer) and target.processing_class is not None:
         processor = target.processing_class
     elif isinstance(target, (str, Path)):
-        processor = (AutoTokenizer if text else AutoImageProcessor).from_pretrained(target)
+        processor = (load_tokenizer if text else load_image_processor)(target)
     else:
         raise InputError(
             f"the target brings no {wanted} to encode dataset with: encode it first (hf_privacy.data.encode_"

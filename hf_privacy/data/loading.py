@@ -104,6 +104,13 @@ def _load(source: str, split: str | None, *arguments, **options) -> Dataset:
         raise InputError(
             f"dataset {source!r} cannot be read as one table: {reason[0] if reason else error}"
         ) from error
+    except RuntimeError as error:
+        if "scripts are no longer supported" not in str(error):
+            raise
+        raise InputError(
+            f"dataset {source!r} is a loading script, Python code that is never run: pass its data files (parquet, "
+            "csv, json or images)"
+        ) from error
     except (DatasetsError, FileNotFoundError, ValueError) as error:
         # unknown split or configuration, no data files, undecidable or broken format
         raise InputError(f"dataset {source!r}: {str(error).strip().splitlines()[0]}") from error

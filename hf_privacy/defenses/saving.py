@@ -54,6 +54,7 @@ class SavingMixin:
             checkpoint,
             config=self.model.config,
             dtype=self.model.dtype,
+            trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
         )

@@ -173,7 +173,7 @@ def build_untrained(config: PreTrainedConfig, *, task: str) -> PreTrainedModel:
     checkpoint to follow. Here timm's weights are put back.
     """
     try:
-        model = auto_class_for(task).from_config(config)
+        model = auto_class_for(task).from_config(config, trust_remote_code=False)
         if isinstance(config, TimmWrapperConfig):
             untouched = timm.create_model(
                 config.architecture, pretrained=False, num_classes=config.num_labels, **(config.model_args or {})

@@ -150,7 +150,7 @@ def load_base_classifier(
 def load_tokenizer(name_or_path: str | Path, *, revision: str | None = None) -> PreTrainedTokenizerBase:
     """The tokenizer of a text model; a folder or Hub id without one is an `InputError`."""
     try:
-        return AutoTokenizer.from_pretrained(str(name_or_path), revision=revision)
+        return AutoTokenizer.from_pretrained(str(name_or_path), revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise InputError(_cannot_load(str(name_or_path), error)) from error
 
@@ -158,7 +158,7 @@ def load_tokenizer(name_or_path: str | Path, *, revision: str | None = None) -> 
 def load_image_processor(name_or_path: str | Path, *, revision: str | None = None) -> BaseImageProcessor:
     """The image processor of a transformers checkpoint; a folder or Hub id without one is an `InputError`."""
     try:
-        return AutoImageProcessor.from_pretrained(str(name_or_path), revision=revision)
+        return AutoImageProcessor.from_pretrained(str(name_or_path), revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise InputError(_cannot_load(str(name_or_path), error)) from error
 
@@ -199,7 +199,7 @@ def _config(name: str, *, from_scratch: bool, model_kwargs: dict[str, Any], revi
     if is_folder(name):
         _check_folder(Path(name), need_weights=not from_scratch)
     try:
-        config = AutoConfig.from_pretrained(name, revision=revision)
+        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise InputError(_cannot_load(name, error)) from error
     if isinstance(config, TimmWrapperConfig):
@@ -232,6 +232,7 @@ def _pretrained(
                 name,
                 config=config,
                 revision=revision,
+                trust_remote_code=False,
                 use_safetensors=True,
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
@@ -293,7 +294,7 @@ def _adapter_num_labels(config: PreTrainedConfig, shapes: Mapping[str, Sequence[
         skeleton = type(config).from_dict(config.to_dict())
         set_labels(skeleton, num_labels=num_labels)
         with torch.device("meta"):
-            model = auto_class_for(task).from_config(skeleton)
+            model = auto_class_for(task).from_config(skeleton, trust_remote_code=False)
         skeletons.append({key: parameter.shape for key, parameter in model.named_parameters()})
     for key, shape in skeletons[0].items():
         if shape != skeletons[1][key] and key in shapes:
@@ -302,6 +303,8 @@ def _adapter_num_labels(config: PreTrainedConfig, shapes: Mapping[str, Sequence[
 
 
 def _cannot_load(name: str, error: Exception) -> str:
+    if "trust_remote_code" in str(error):
+        return f"{name} needs Python code that comes with it, which is never run: pass one that transformers knows"
     if Path(name).is_dir():
         return f"the model in {name} cannot be loaded: {one_line(error)}"
     return f"the Hub model {name!r} is neither reachable nor cached, or not public: check its name, network and login"
