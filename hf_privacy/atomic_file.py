@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import os
 import re
 import uuid
@@ -10,70 +10,99 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_TEMPORARY = re.compile(r"^\..+\.[0-9a-f]{32}\.tmp$")
+from filelock import FileLock, Timeout
+
+_TEMPORARY = re.compile(r"^(\..+\.[0-9a-f]{32}\.tmp)(\.lock)?$")
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Write under a temporary name beside `path`, flush to disk, then rename.
+    """Write under a temporary name beside `path`, flush to disk, then rename; ``mode`` is the file's permission."""
+    with temporary_beside(path) as temporary:
+        write_through(temporary, content, mode=mode)
+        os.replace(temporary, path)
+    flush_folder(path.parent)
 
-    The writer holds a lock on its temporary file, so that another process can tell a file being written from one
-    that a killed writer left. ``mode`` is the permission of the file.
-    """
-    while True:
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if temporary.exists():  # else it was cleared between its creation and the lock
-            break
-        os.close(descriptor)
-    with os.fdopen(descriptor, "wb") as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    folder = os.open(path.parent, os.O_RDONLY)
+
+def write_through(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Write a new file and flush it to disk."""
+    with os.fdopen(
+        os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), mode), "wb"
+    ) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """See to it that new names in `folder`, too, survive a power cut; Windows has no such call."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)  # the new name, too, survives a power cut
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
+
+
+@contextmanager
+def temporary_beside(path: Path) -> Iterator[Path]:
+    """A name beside `path` that no other writer has; what bears it when the block ends is deleted.
+
+    Its writer holds a lock while the block runs, so that another process can tell a file being written from one that
+    a killed writer left. The lock is a file of its own: Windows renames no file that is locked.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    lock = FileLock(f"{temporary}.lock")
+    try:
+        with lock:
+            try:
+                yield temporary
+            finally:
+                temporary.unlink(missing_ok=True)
+    finally:
+        _unlink(Path(lock.lock_file))
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files in `folder` that no living writer holds."""
-    for temporary in folder.iterdir():
-        if not _TEMPORARY.match(temporary.name):
-            continue
-        try:
-            descriptor = os.open(temporary, os.O_RDWR)
-        except FileNotFoundError:  # its writer has just finished
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            temporary.unlink(missing_ok=True)
-        except BlockingIOError:  # still being written
-            pass
-        finally:
-            os.close(descriptor)
+    """Delete the temporary files in `folder` that no living writer holds; a read-only folder stays as it is."""
+    found = {match[1] for path in folder.iterdir() if (match := _TEMPORARY.match(path.name))}
+    for name in found:
+        lock = FileLock(folder / f"{name}.lock")
+        # Timeout is an OSError too: still being written.
+        with contextlib.suppress(OSError):
+            lock.acquire(blocking=False)
+            (folder / name).unlink(missing_ok=True)
+            lock.release()
+            _unlink(Path(lock.lock_file))
 
 
 @contextmanager
 def claimed(lock: Path) -> Iterator[bool]:
     """Reserve what `lock` stands for: True for one process at a time, False for the others.
 
-    The reservation ends with the ``with`` block. It is a lock of the operating system (``flock``), which lets go by
-    itself when its process is killed, so no stale reservation can remain; the empty file stays.
+    The reservation ends with the ``with`` block. It is a lock of the operating system, which lets go by itself when
+    its process is killed, so no stale reservation can remain; the empty file stays.
     """
-    descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o644)
+    held = FileLock(lock)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        held.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
     finally:
-        os.close(descriptor)  # closing releases the lock
+        held.release()
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Wait until no other process holds `lock`, then hold it for the ``with`` block; the empty file stays."""
+    with FileLock(lock):
+        yield
+
+
+def _unlink(path: Path) -> None:
+    """Delete a lock's file; one that another process opened just now may stay, and is cleared with the leftovers."""
+    with contextlib.suppress(OSError):
+        path.unlink()

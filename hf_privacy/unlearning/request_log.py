@@ -11,11 +11,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from hf_privacy.atomic_file import write_atomically
+from hf_privacy.atomic_file import alone, write_atomically
 from hf_privacy.errors import InputError
 
 LOG_NAME = "unlearning_log.jsonl"
 SALT_NAME = "salt"
+_FIELDS = {"request", "method", "time", "weights_before", "weights_after", "n_new", "n_forgotten"}
+_DIGEST = "sha256"
+_LOCK_NAME = ".unlearning_log.lock"
 
 
 class RequestLog:
@@ -23,7 +26,9 @@ class RequestLog:
 
     A request is known by the keyed hash (HMAC-SHA-256) of its id under a salt that only this folder has, so that the
     log tells an auditor that a request he knows was served and tells nobody else which requests there were. The salt
-    lies beside the log, readable by its owner only; without it the hashes match nothing.
+    lies beside the log, readable by its owner only; without it the hashes match nothing. Each line holds a hash of
+    itself and all before it, so that a line changed or taken out is noticed; processes that add lines at once
+    wait for each other.
 
     Parameters
     ----------
@@ -54,15 +59,22 @@ class RequestLog:
         Raises
         ------
         InputError
-            When a whole line is no entry: the log was changed.
+            When a whole line is no entry, or it and those before it are not as they were written.
         """
         found = []
+        before = b""
         for number, line in enumerate(self._content().split(b"\n")[:-1], start=1):
             try:
-                found.append(json.loads(line))
-                found[-1]["request"], found[-1]["weights_after"]
-            except (ValueError, TypeError, KeyError):
-                raise InputError(f"line {number} of {LOG_NAME} is no entry: the log was changed; restore it") from None
+                entry = json.loads(line)
+                kept = entry.pop(_DIGEST, None)  # none: a line of version 0.1
+            except (ValueError, TypeError, AttributeError, RecursionError):
+                entry, kept = {}, None
+            if set(entry) != _FIELDS:
+                raise InputError(f"line {number} of {LOG_NAME} is no entry: the log was changed; restore it")
+            if kept not in (None, _digest(before, entry)):
+                raise InputError(f"line {number} of {LOG_NAME}, or one before it, was changed: restore the log")
+            found.append(entry)
+            before += line + b"\n"
         return found
 
     def is_served(self, request_id: str) -> bool:
@@ -100,26 +112,31 @@ class RequestLog:
         InputError
             For a request that is in the log already.
         """
-        if any(entry["request"] == name for entry in self.entries()):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with alone(self.folder / _LOCK_NAME):
+            self._append(
+                {
+                    "request": name,
+                    "method": method,
+                    "time": time or utc_now(),
+                    "weights_before": weights_before,
+                    "weights_after": weights_after,
+                    "n_new": n_new,
+                    "n_forgotten": n_forgotten,
+                }
+            )
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        if any(other["request"] == entry["request"] for other in self.entries()):
             raise InputError("the request is in the log already: it is served once")
-        entry = {
-            "request": name,
-            "method": method,
-            "time": time or utc_now(),
-            "weights_before": weights_before,
-            "weights_after": weights_after,
-            "n_new": n_new,
-            "n_forgotten": n_forgotten,
-        }
-        whole = self._content().rfind(b"\n") + 1
-        descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o644)
-        try:
-            os.ftruncate(descriptor, whole)  # a half-written line is no entry
-            os.lseek(descriptor, whole, os.SEEK_SET)
-            os.write(descriptor, (json.dumps(entry) + "\n").encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        content = self._content()
+        whole = content[: content.rfind(b"\n") + 1]  # a half-written line is no entry
+        with open(os.open(self.path, os.O_CREAT | os.O_RDWR | getattr(os, "O_BINARY", 0), 0o644), "r+b") as file:
+            file.truncate(len(whole))
+            file.seek(len(whole))
+            file.write((json.dumps({**entry, _DIGEST: _digest(whole, entry)}) + "\n").encode())
+            file.flush()
+            os.fsync(file.fileno())
 
     def _content(self) -> bytes:
         return self.path.read_bytes() if self.path.is_file() else b""
@@ -130,8 +147,14 @@ class RequestLog:
             if self.path.is_file():
                 raise InputError(f"{LOG_NAME} has lost its salt: without it no request can be told from another")
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(file, secrets.token_bytes(32), mode=0o600)
+            with alone(self.folder / _LOCK_NAME):
+                if not file.is_file():
+                    write_atomically(file, secrets.token_bytes(32), mode=0o600)
         return file.read_bytes()
+
+
+def _digest(before: bytes, entry: dict[str, Any]) -> str:
+    return hashlib.sha256(before + json.dumps(entry).encode()).hexdigest()
 
 
 def utc_now() -> str:

@@ -76,7 +76,7 @@ def _request(line: str, number: int, name: str) -> QueuedRequest:
     where = f"line {number} of {name}"
     try:
         values = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"{where} is no JSON: write one object a line; nothing was served") from None
     if not isinstance(values, dict):
         raise InputError(f'{where} is no JSON object: write {{"request_id": …, "rows": […]}}; nothing was served')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from hf_privacy.errors import InputError
 from hf_privacy.hub import GateError, load_report_dict, plan_push
 from hf_privacy.reports import CardData, PrivacyReport, write_card
 from hf_privacy.reports import report as report_module
+from hf_privacy.reports.files import LOCK, write_together
 
 FILES = {"privacy_report.json", "privacy_report.html", "privacy_roc.png", "privacy_scores.png"}
 
@@ -27,7 +29,7 @@ def plain_plots(monkeypatch):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != LOCK}
 
 
 def test_save_writes_four_files_and_load_gives_the_report_back(report, tmp_path):
@@ -178,7 +180,7 @@ def test_the_json_file_is_renamed_last(report, tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("plain_plots")
 def test_what_a_killed_process_left_is_swept_by_the_next_save(report, tmp_path):
-    (tmp_path / ".privacy_report.json.tmp").write_text("half a re")
+    (tmp_path / f".privacy_report.json.{'0' * 32}.tmp").write_text("half a re")
     report.save(tmp_path)
     assert set(contents(tmp_path)) == FILES
 
@@ -224,3 +226,25 @@ def test_what_is_saved_passes_the_gate_and_every_file_of_it_is_in_the_commit(fol
     write_card(model_folder, folder_report, CardData(repo_id="ada/digits"))
     plan = plan_push(model_folder, "ada/digits", max_auc=0.99)
     assert FILES | {"README.md", "config.json", "model.safetensors"} == {name for name, _ in plan.files}
+
+
+def test_two_writers_in_one_folder_leave_the_files_of_one_of_them(tmp_path):
+    sets = [{f"{name}.txt": bytes([65 + writer]) * 2_000 for name in "abcd"} for writer in range(2)]
+    start = threading.Barrier(2)
+    failures = []
+
+    def write(files: dict[str, bytes]) -> None:
+        try:
+            start.wait()
+            write_together(tmp_path, files)
+        except Exception as error:
+            failures.append(error)
+
+    for _ in range(20):
+        writers = [threading.Thread(target=write, args=(files,)) for files in sets]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        assert not failures
+        assert contents(tmp_path) in sets

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hf_privacy.atomic_file import temporary_beside
 from hf_privacy.attacks import lira
 from hf_privacy.errors import InputError
 from hf_privacy.signals import SignalStore
@@ -216,20 +217,18 @@ def test_a_kill_at_any_moment_leaves_a_whole_file_and_leftovers_are_cleared(tmp_
         assert store.has(0)
         assert np.unique(store.read("phi")).size == 1
         SignalStore.open(store.folder)
-        assert list(store.folder.glob(".*.tmp")) == []
+        assert list(store.folder.glob(".*.tmp*")) == []
     assert leftovers > 0, "no kill fell into a write: the test shows nothing"
 
 
 def test_opening_does_not_touch_a_file_another_process_is_writing(store):
-    import fcntl
-
-    temporary = store.folder / f".reference_0001.safetensors.{'0' * 32}.tmp"
-    with temporary.open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with temporary_beside(store.folder / "reference_0001.safetensors") as temporary:
+        temporary.write_bytes(b"half a tab")
         SignalStore.open(store.folder)
         assert temporary.exists()
+    temporary.write_bytes(b"half a tab")  # as a killed writer leaves it
     SignalStore.open(store.folder)
-    assert not temporary.exists()
+    assert [path.name for path in store.folder.iterdir()] == ["metadata.json"]
 
 
 def test_a_claim_is_exclusive_and_ends_with_its_block(store):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 
 import pytest
 
@@ -125,3 +126,37 @@ def test_a_changed_log_and_a_lost_salt_are_refused(tmp_path):
     (tmp_path / "salt").unlink()
     with pytest.raises(InputError, match="has lost its salt"):
         log.name_of("a")
+
+
+def test_a_byte_flipped_anywhere_in_the_log_is_noticed(tmp_path):
+    log = RequestLog(tmp_path)
+    for name in "ab":
+        log.append(log.name_of(name), **FACTS)
+    content = log.path.read_bytes()
+    for place in range(len(content) - 1):
+        log.path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(InputError):
+            log.entries()
+    lines = content.splitlines(keepends=True)
+    log.path.write_bytes(lines[1])
+    with pytest.raises(InputError, match=r"line 1 of unlearning_log\.jsonl, or one before it, was changed"):
+        log.entries()
+
+
+def test_processes_that_add_to_one_log_at_once_lose_no_line(tmp_path):
+    threads = [
+        threading.Thread(target=lambda name=name: (log := RequestLog(tmp_path)).append(log.name_of(name), **FACTS))
+        for name in "abcdefgh"
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log = RequestLog(tmp_path)
+    assert {entry["request"] for entry in log.entries()} == {log.name_of(name) for name in "abcdefgh"}
+
+
+def test_a_queue_of_brackets_is_no_json(tmp_path):
+    (tmp_path / "queue.jsonl").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="is no JSON"):
+        read_queue(tmp_path / "queue.jsonl")
