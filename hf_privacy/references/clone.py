@@ -20,6 +20,7 @@ from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.epoch_collector import EpochCollector
 from hf_privacy.errors import InputError
 from hf_privacy.references.plan import ReferencePlan
+from hf_privacy.signals.store_metadata import minor_version
 
 # Arguments that do not change the weights a training run ends with: where it writes, what it prints, what it pushes,
 # and the seeds, which differ for each reference by design. Everything not named here is part of the recipe's hash.
@@ -119,8 +120,9 @@ def recipe_hash(trainer: PrivacyTrainer, plan: ReferencePlan, *, dataset_fingerp
     """What must be equal for stored reference signals to be of use: sha256 hex.
 
     Covers the trainer's class and defence, the arguments that shape the weights, the model's configuration and its
-    adapter's, the initial weights under seed 0 (and with them the checkpoint), the callbacks, the processor, the
-    dataset, the pool and the plan.
+    adapter's, the minor versions of peft and timm where it is of them, the initial weights under seed 0 (and with them
+    the checkpoint), the callbacks, the processor, the dataset, the pool and the plan. The versions of what every model
+    stands on are the store's own (`hf_privacy.signals.store_metadata.PACKAGES`).
     """
     require_cloneable(trainer)
     arguments = {name: value for name, value in trainer.args.to_dict().items() if name not in NOT_PART_OF_THE_RECIPE}
@@ -134,6 +136,7 @@ def recipe_hash(trainer: PrivacyTrainer, plan: ReferencePlan, *, dataset_fingerp
         "model": _configuration(model),
         "initial_weights": _weights_hash(model),
         "processor": _processor(processor),
+        "libraries": _libraries(model),
         "augmentation": _name_of(trainer.train_dataset.augmentation),
         "dataset": dataset_fingerprint,
         "pool": pool_hash,
@@ -169,6 +172,12 @@ def _configuration(model: torch.nn.Module) -> dict[str, Any]:
     # Where it was loaded from is not what it is.
     places = ("_name_or_path", "base_model_name_or_path", "transformers_version")
     return {part: {k: v for k, v in values.items() if k not in places} for part, values in settings.items()}
+
+
+def _libraries(model: torch.nn.Module) -> dict[str, str]:
+    """Versions of the libraries that this model is of and others are not."""
+    used = {"peft": isinstance(model, PeftModel), "timm": model.config.model_type == "timm_wrapper"}
+    return {name: minor_version(name) for name, is_used in used.items() if is_used}
 
 
 def _weights_hash(model: torch.nn.Module) -> str:

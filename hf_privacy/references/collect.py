@@ -6,6 +6,7 @@ import gc
 import hashlib
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ import torch
 from hf_privacy.data import MembershipSplit, TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
+from hf_privacy.hub import weights_sha256
 from hf_privacy.models import load_saved_model
 from hf_privacy.progress import progress
 from hf_privacy.references.clone import recipe_hash
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class ReferenceRun:
     """Everything needed to train an audit's references: in the audit's process or in a worker's.
+
+    Made only where the store's models have the plan's training sets and seeds.
 
     Attributes
     ----------
@@ -58,6 +62,21 @@ class ReferenceRun:
     adversarial: AdversarialInputs | None = None
     curvature: Curvature | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a store whose models were trained on other halves, or under other seeds, than the plan's."""
+        done = [number for number in self.store.completed() if number < self.plan.n_models]
+        for number in done:
+            membership = self.store.membership(models=[number])[0]
+            as_planned = self.plan.membership[number]
+            held_out = membership[self.plan.n_examples :]
+            same = np.array_equal(membership[: self.plan.n_examples], as_planned) and not held_out.any()
+            if not same or self.store.info(number).get("seed") != self.plan.model_seed(number):
+                raise InputError(
+                    f"reference model {number} in {self.store.folder.name} has another "
+                    f"{'seed' if same else 'training set'} than its plan: delete {self.store.folder.name} to train "
+                    "its reference models again"
+                )
+
     def train(
         self,
         *,
@@ -68,8 +87,17 @@ class ReferenceRun:
     ) -> None:
         """Train until the store is whole: here, and in ``workers`` (see `worker_processes`), side by side.
 
-        Returns when every model is done, those claimed by other processes included.
+        Returns when every model is done, those claimed by other processes included. A model whose file was damaged,
+        or is another's, is trained again, with a warning that names it.
         """
+        damaged = self.store.damaged()
+        if damaged:
+            numbers = ", ".join(map(str, damaged))
+            warnings.warn(
+                f"the files of the reference models {numbers} in {self.store.folder.name} are damaged or were copied "
+                "from another place: these models are trained again",
+                stacklevel=2,
+            )
         # A kill just after a model's signals were written leaves its checkpoints behind.
         done = self.store.completed()
         for number in done:
@@ -99,12 +127,30 @@ class ReferenceRun:
         )
 
     def kept_model(self, number: int) -> torch.nn.Module | None:
-        """Reference model ``number``, or None where its weights were not kept."""
-        return load_saved_model(model_folder(self.store, number)) if self.keeps_weights(number) else None
+        """Reference model ``number``, or None where its weights were not kept.
+
+        Raises
+        ------
+        InputError
+            When the weights are not those that were trained.
+        """
+        if not self.keeps_weights(number):
+            return None
+        folder = model_folder(self.store, number)
+        if weights_sha256(folder) != self.store.info(number)["weights_sha256"]:
+            raise InputError(
+                f"the kept weights of reference model {number} in {self.store.folder.name} are not those that were "
+                f"trained: delete {self.store.file_name(number)} there to train it again"
+            )
+        return load_saved_model(folder)
 
     def keeps_weights(self, number: int) -> bool:
         """Whether reference model ``number`` is there itself, not its signals alone."""
-        return any(model_folder(self.store, number).glob("*config.json"))
+        return (
+            self.store.has(number)
+            and self.store.info(number).get("weights_sha256") is not None
+            and any(model_folder(self.store, number).glob("*config.json"))
+        )
 
 
 def reference_run(
@@ -146,8 +192,8 @@ def reference_run(
     Raises
     ------
     InputError
-        If the store in ``folder`` was made with another recipe, dataset, pool, plan, attack or curvature, or
-        ``queries`` hold "adversarial".
+        If the store in ``folder`` was made with another recipe, dataset, pool, plan, attack, curvature or versions of
+        the packages that shape its figures, or ``queries`` hold "adversarial".
     """
     if ADVERSARIAL_QUERY in queries:
         raise InputError(

@@ -13,6 +13,7 @@ import torch
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
+from hf_privacy.hub import weights_sha256
 from hf_privacy.references.checkpoints import last_whole_checkpoint
 from hf_privacy.references.clone import reference_trainer
 from hf_privacy.references.plan import ReferencePlan
@@ -101,14 +102,16 @@ def _train_one(
     signals = compute_signals(clone.model, audit_dataset, **passes)
     membership = torch.zeros(len(audit_dataset), dtype=torch.bool).numpy()
     membership[: plan.n_examples] = plan.membership[number]
+    info: dict[str, Any] = {"seed": seed}
     if keep_weights:
         clone.save_model(str(folder), _internal_call=True)
+        info["weights_sha256"] = weights_sha256(folder)
     store.write(
         number,
         signals,
         membership,
         info={
-            "seed": seed,
+            **info,
             "training_seconds": seconds,
             "signal_seconds": time.perf_counter() - started - seconds,
         },

@@ -14,9 +14,15 @@ from safetensors.numpy import save as to_safetensors
 from hf_privacy.atomic_file import claimed, remove_leftovers, write_atomically
 from hf_privacy.errors import InputError
 from hf_privacy.signals.names import clean_rows
-from hf_privacy.signals.store_metadata import METADATA_FILE, complete_metadata, read_metadata, refuse_stale
+from hf_privacy.signals.store_metadata import (
+    METADATA_FILE,
+    complete_metadata,
+    read_metadata,
+    refuse_stale,
+    store_identity,
+)
 from hf_privacy.signals.store_tensors import store_tensors
-from hf_privacy.signals.tensor_file import TensorFile
+from hf_privacy.signals.tensor_file import TensorFile, sealed
 
 
 class SignalStore:
@@ -24,8 +30,10 @@ class SignalStore:
 
     One safetensors file per model (``reference_0003.safetensors``: every signal as float64 [Q, N], ``membership`` as
     uint8 [N]) and ``metadata.json``, which says what the table belongs to. A file appears whole or not at all, so a
-    killed run leaves nothing to repair: a file that is cut short counts as not there and is written again. Reading
-    maps the files into memory and copies only the columns asked for.
+    killed run leaves nothing to repair. Each file holds the number of its model, the identity of its store and a
+    SHA-256 of all it says: one that is cut short, has a byte flipped or was copied from another place counts as not
+    there (:meth:`damaged` names it) and is written again. Reading maps the files into memory and copies only the
+    columns asked for.
 
     Open one with :meth:`create` (makes it, or opens the same one again) or :meth:`open`.
 
@@ -33,7 +41,7 @@ class SignalStore:
     ----------
     folder : Path
     metadata : dict
-        As given to :meth:`create`, plus ``store_version``.
+        As given to :meth:`create`, plus ``store_version`` and ``versions``, of the packages that shape the figures.
 
     Examples
     --------
@@ -133,6 +141,10 @@ class SignalStore:
         """Numbers of the reference models whose files are there and whole, ascending."""
         return [model for model in range(self.n_models) if self.has(model)]
 
+    def damaged(self) -> list[int]:
+        """Numbers of the reference models that have a file, but not a whole one of theirs; ascending."""
+        return [model for model in range(self.n_models) if self._path(model).is_file() and not self.has(model)]
+
     def write(
         self,
         model: int,
@@ -162,7 +174,8 @@ class SignalStore:
         tensors = store_tensors(
             signals, membership, names=self.signals, n_queries=len(self.queries), n_examples=self.n_examples
         )
-        content = to_safetensors(tensors, metadata={"info": json.dumps(dict(info or {}))})
+        said = {**self._place_of(model), "info": json.dumps(dict(info or {}))}
+        content = to_safetensors(tensors, metadata=sealed(tensors, said))
         write_atomically(self._path(model), content)
 
     def read(
@@ -238,10 +251,10 @@ class SignalStore:
         """
         self._check_signal(signal)
         number = self._query_number(query)
-        files = list(self._files(models))
+        tables = [file.mapped() for file in self._files(models)]
         return (
-            [file.tensor(signal)[number] for file in files],
-            [file.tensor("membership").view(np.bool_) for file in files],
+            [table[signal][number] for table in tables],
+            [table["membership"].view(np.bool_) for table in tables],
         )
 
     def membership(self, *, models: Sequence[int] | None = None, columns: slice = slice(None)) -> np.ndarray:
@@ -259,8 +272,8 @@ class SignalStore:
         """Reserve one model for this process, so that several workers share a store without doing a model twice.
 
         Yields True when the model is still to do and nobody else is at it, else False; the reservation ends with
-        the ``with`` block. It is a lock of the operating system (``flock``), which lets go by itself when its process
-        is killed, so no stale reservation can remain.
+        the ``with`` block. It is a lock of the operating system, which lets go by itself when its process is killed,
+        so no stale reservation can remain.
         """
         self._check_number(model)
         with claimed(self.folder / f"reference_{model:04d}.lock") as mine:
@@ -279,13 +292,24 @@ class SignalStore:
             raise InputError(f"query is {query}: the store has {len(self.queries)} queries")
         return query
 
+    def file_name(self, model: int) -> str:
+        """What the file of reference model number `model` is called in the folder."""
+        return f"reference_{model:04d}.safetensors"
+
     def _path(self, model: int) -> Path:
-        return self.folder / f"reference_{model:04d}.safetensors"
+        return self.folder / self.file_name(model)
 
     def _file(self, model: int) -> TensorFile | None:
-        """The model's file, or None where it is absent, cut short or not one of this store's."""
+        """The model's file, or None where it is absent, damaged, or not this model's in this store."""
         shapes = {name: ("F64", (len(self.queries), self.n_examples)) for name in self.signals}
-        return TensorFile.open(self._path(model), {**shapes, "membership": ("U8", (self.n_examples,))})
+        file = TensorFile.open(self._path(model), {**shapes, "membership": ("U8", (self.n_examples,))})
+        if file is None or not self._place_of(model).items() <= file.metadata.items() or not file.is_sealed():
+            return None
+        return file
+
+    def _place_of(self, model: int) -> dict[str, str]:
+        """What a file says of where it belongs."""
+        return {"store": store_identity(self.metadata), "model": str(model)}
 
     def _files(self, models: Sequence[int] | None) -> Iterator[TensorFile]:
         for model in self.completed() if models is None else models:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from hf_privacy.errors import InputError
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 METADATA_FILE = "metadata.json"
+# Whose minor versions may give other weights or signals for the same seeds: models trained by one and by another are
+# not of one distribution. A patch release mends and does not redesign. Libraries that only some models use are in the
+# recipe's hash where they are used (`hf_privacy.references.clone`).
+PACKAGES = ("hf-privacy", "numpy", "torch", "transformers")
 REQUIRED_METADATA = (
     "recipe_hash",
     "dataset_fingerprint",
@@ -24,7 +30,7 @@ REQUIRED_METADATA = (
 
 
 def complete_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata as they are read back from JSON, with the store's version.
+    """The metadata as they are read back from JSON, with the store's version and those of `PACKAGES`.
 
     Raises
     ------
@@ -42,7 +48,31 @@ def complete_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     missing = [key for key in REQUIRED_METADATA if key not in metadata]
     if missing:
         raise InputError(f"metadata has no {', '.join(missing)}: a signal store must say what it belongs to")
-    return json.loads(json.dumps({"store_version": STORE_VERSION, **metadata}))
+    versions = {name: minor_version(name) for name in PACKAGES}
+    return json.loads(json.dumps({"store_version": STORE_VERSION, "versions": versions, **metadata}))
+
+
+def minor_version(package: str) -> str:
+    """Major and minor version of an installed package.
+
+    Examples
+    --------
+    >>> minor_version("numpy").count(".")
+    1
+    """
+    return ".".join(version(package).split(".")[:2])
+
+
+def store_identity(metadata: Mapping[str, Any]) -> str:
+    """What each file of a store says it belongs to: a hash of all metadata but the number of models, which may grow.
+
+    Examples
+    --------
+    >>> store_identity({"n_models": 2, "split_hash": "a"}) == store_identity({"n_models": 4, "split_hash": "a"})
+    True
+    """
+    described = {name: value for name, value in metadata.items() if name != "n_models"}
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:

@@ -345,6 +345,14 @@ def test_the_hash_does_not_depend_on_what_training_did_to_the_target(make_traine
     assert hash_of(trainer) == before
 
 
+def test_versions_of_the_libraries_a_model_is_of_change_its_hash_and_others_do_not(make_trainer, hash_of, monkeypatch):
+    plain, adapted = (lambda: make_trainer()), (lambda: make_trainer(model_init=lora_init()))
+    before = hash_of(plain()), hash_of(adapted())
+    monkeypatch.setattr("hf_privacy.references.clone.minor_version", lambda package: "0.0")
+    assert hash_of(plain()) == before[0]
+    assert hash_of(adapted()) != before[1]
+
+
 def test_no_memory_address_enters_the_hash(make_trainer, plan, monkeypatch):
     hashed = []
     real = __import__("json").dumps

@@ -132,15 +132,41 @@ def test_more_references_are_trained_beside_those_that_are_there(make_run):
     assert np.array_equal(more.store.read("phi"), straight.store.read("phi"))
 
 
-def test_a_file_cut_short_counts_as_not_there(make_run):
+@pytest.mark.parametrize("harm", ["a byte flipped", "copied over another", "cut short"])
+def test_a_damaged_reference_is_named_and_trained_again(make_run, harm):
     run = make_run()
     run.train()
-    whole = run.store.read("phi")
-    file = run.store.folder / "reference_0003.safetensors"
-    file.write_bytes(file.read_bytes()[:-9])
-    assert run.store.completed() == [0, 1, 2]
+    whole = {name: run.store.read(name) for name in run.store.signals}
+    file, other = (run.store.folder / run.store.file_name(number) for number in (3, 1))
+    content = file.read_bytes()
+    file.write_bytes(
+        {
+            "a byte flipped": content[:-7] + bytes([content[-7] ^ 16]) + content[-6:],
+            "copied over another": other.read_bytes(),
+            "cut short": content[:-9],
+        }[harm]
+    )
+    again = make_run()
+    with pytest.warns(UserWarning, match="files of the reference models 3 in store are damaged or were copied"):
+        again.train()
+    for name, values in whole.items():
+        assert np.array_equal(again.store.read(name), values)
+
+
+def test_models_of_other_halves_or_seeds_than_the_plans_are_refused(make_run):
+    run = make_run()
     run.train()
-    assert np.array_equal(run.store.read("phi"), whole)
+    store, info = run.store, run.store.info(2)
+    signals = {name: store.read(name, models=[2], query=None)[0] for name in store.signals}
+    membership = store.membership(models=[2])[0]
+    store.write(2, signals, membership, info={**info, "seed": info["seed"] + 1})
+    with pytest.raises(InputError, match="reference model 2 in store has another seed than its plan: delete store"):
+        make_run()
+    store.write(2, signals, np.roll(membership, 1), info=info)
+    with pytest.raises(InputError, match="reference model 2 in store has another training set than its plan"):
+        make_run()
+    store.write(2, signals, membership, info=info)
+    make_run()
 
 
 def test_weights_are_dropped_unless_asked_for(make_run):
@@ -161,8 +187,28 @@ def test_kept_weights_load_again_and_give_the_stored_signals(make_run):
         model = load_saved_model(run.store.folder / "models" / f"reference_{number:04d}")
         phi = compute_signals(model, run.audit_dataset)["phi"]
         assert np.allclose(phi, run.store.read("phi", models=[number]), atol=1e-5)
+        assert run.kept_model(number) is not None
     run.train()  # a later run without the wish does not delete them
     assert len(list(run.store.folder.glob("models/*/model.safetensors"))) == 4
+
+
+def test_kept_weights_that_are_not_those_that_were_trained_are_refused(make_run):
+    run = make_run(n_models=2)
+    run.train(keep_weights=True)
+    first, second = (run.store.folder / "models" / f"reference_000{number}" for number in (0, 1))
+    (second / "model.safetensors").write_bytes((first / "model.safetensors").read_bytes())
+    assert run.kept_model(0) is not None
+    with pytest.raises(InputError, match=r"kept weights of reference model 1 .* delete reference_0001\.safetensors"):
+        run.kept_model(1)
+
+
+def test_weights_that_a_killed_run_left_are_not_kept_ones(make_run):
+    run = make_run(n_models=2)
+    run.train()
+    left = run.store.folder / "models" / "reference_0001"
+    left.mkdir(parents=True)
+    (left / "config.json").write_text("{}")
+    assert run.kept_model(1) is None
 
 
 def test_a_killed_reference_resumes_from_its_checkpoint_and_ends_with_the_same_signals(make_run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -84,7 +85,7 @@ def test_rows_are_those_that_are_read_but_stay_on_disk(store):
         signals, membership = store.rows("phi", models=[2, 0], query=query)
         np.testing.assert_array_equal(signals, store.read("phi", models=[2, 0], query=1))
         np.testing.assert_array_equal(membership, store.membership(models=[2, 0]))
-        assert all(isinstance(row, np.memmap) and not row.flags.writeable for row in [*signals, *membership])
+        assert not any(row.flags.writeable or row.flags.owndata for row in [*signals, *membership])
         assert {row.dtype for row in membership} == {np.dtype(bool)}
     with pytest.raises(InputError, match="query is 'mean'"):  # a mean has no place on disk
         store.rows("phi", query="mean")
@@ -145,6 +146,9 @@ def test_folders_that_hold_no_store_are_refused(tmp_path):
         SignalStore.open(tmp_path)
     with pytest.raises(InputError, match="metadata has no recipe_hash"):
         SignalStore.create(tmp_path, {key: value for key, value in metadata().items() if key != "recipe_hash"})
+    (tmp_path / "metadata.json").write_text('{"store_version": 1}')
+    with pytest.raises(InputError, match="version 1 and this package reads 2: delete it and train"):
+        SignalStore.open(tmp_path)
     (tmp_path / "metadata.json").write_text('{"store_version": 99}')
     with pytest.raises(InputError, match="version 99"):
         SignalStore.open(tmp_path)
@@ -165,6 +169,72 @@ def test_a_file_cut_short_at_any_byte_counts_as_not_there(store):
         store.read("phi", models=[0])
     store.write(0, *table(0))
     assert store.has(0)
+
+
+def test_a_byte_flipped_anywhere_gives_the_same_signals_or_no_file(store):
+    """The kind: whatever a disk does to a file, its figures are right or it counts as not there."""
+    store.write(0, *table(0), info={"seed": 1})
+    path = store.folder / "reference_0000.safetensors"
+    content = path.read_bytes()
+    harmless = 0
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
+        if store.has(0):
+            harmless += 1
+            np.testing.assert_array_equal(store.read("phi", query=None)[0], table(0)[0]["phi"])
+            np.testing.assert_array_equal(store.membership()[0], table(0)[1])
+            assert store.info(0) == {"seed": 1}
+        else:
+            assert store.damaged() == [0]
+    assert harmless < 10  # blanks that pad the header
+    path.write_bytes(content)
+    assert store.has(0)
+    assert store.damaged() == []
+
+
+def test_a_file_copied_from_another_model_or_another_store_counts_as_not_there(store, tmp_path):
+    for model in (0, 1):
+        store.write(model, *table(model))
+    file, other = (store.folder / f"reference_{model:04d}.safetensors" for model in (0, 1))
+    other.write_bytes(file.read_bytes())
+    assert (store.completed(), store.damaged()) == ([0], [1])
+    with pytest.raises(InputError, match="reference model 1 is not in the store"):
+        store.read("phi", models=[1])
+    elsewhere = SignalStore.create(tmp_path / "elsewhere", metadata(recipe_hash="another"))
+    (elsewhere.folder / file.name).write_bytes(file.read_bytes())
+    assert (elsewhere.completed(), elsewhere.damaged()) == ([], [0])
+    store.write(1, *table(1))
+    assert (store.completed(), store.damaged()) == ([0, 1], [])
+
+
+def test_a_store_made_with_other_versions_of_what_shapes_the_figures_is_refused(store):
+    changed = {**store.metadata, "versions": {**store.metadata["versions"], "torch": "1.0"}}
+    (store.folder / "metadata.json").write_text(json.dumps(changed))
+    with pytest.raises(InputError, match=r"another versions .*'torch': '1\.0'.*use another folder, or delete"):
+        SignalStore.create(store.folder, metadata())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts the handles that Linux lists in /proc")
+def test_more_models_than_file_handles_can_be_read_and_mapped(tmp_path):
+    import resource
+
+    n_models = 80
+    store = SignalStore.create(tmp_path / "store", metadata(n_models=n_models))
+    for model in range(n_models):
+        store.write(model, *table(model))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 20, hard))
+    try:
+        signals, membership = store.rows("phi")
+        assert len(os.listdir("/proc/self/fd")) <= before + 1  # one of them lists the folder
+        np.testing.assert_array_equal(signals, store.read("phi", query=0))
+        np.testing.assert_array_equal(membership, store.membership())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    kept = signals[0]
+    del signals, membership
+    np.testing.assert_array_equal(kept, table(0)[0]["phi"][0])  # a mapping lives as long as a row of it
 
 
 def test_bad_arrays_are_refused(store):
