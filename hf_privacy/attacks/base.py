@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.attacks.inputs import finite_vector
+from hf_privacy.arrays import finite_vector
 from hf_privacy.attacks.reference_inputs import check_reference_rows, refuse_always_in, refuse_never_in
 from hf_privacy.attacks.reference_rows import References, as_table, count_in
 from hf_privacy.errors import InputError

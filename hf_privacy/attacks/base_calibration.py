@@ -5,7 +5,7 @@ from __future__ import annotations
 from numpy import float64
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.attacks.inputs import finite_vector
+from hf_privacy.arrays import finite_vector
 from hf_privacy.errors import InputError
 
 

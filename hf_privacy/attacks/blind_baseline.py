@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from hf_privacy.attacks.feature_inputs import check_seed
-from hf_privacy.attacks.inputs import as_array
+from hf_privacy.arguments import check_seed, check_whole
+from hf_privacy.arrays import boolean_vector, real_array
 from hf_privacy.errors import InputError
 
 _CLASSIFIERS = ("logistic", "gradient_boosting")
@@ -96,9 +96,9 @@ def blind_baseline(
     if classifier not in _CLASSIFIERS:
         raise InputError(f"classifier is {classifier!r}: pass one of {', '.join(_CLASSIFIERS)}")
     seed = check_seed(seed)
-    for name, value, least in (("n_folds", n_folds, 1), ("n_components", n_components, 1), ("max_rows", max_rows, 20)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise InputError(f"{name} is {value!r}: pass a whole number of at least {least}")
+    n_folds = check_whole("n_folds", n_folds, at_least=1)
+    n_components = check_whole("n_components", n_components, at_least=1)
+    max_rows = check_whole("max_rows", max_rows, at_least=20)
     inputs, truth = _check(features, membership, n_folds)
 
     scores = np.full(len(truth), 0.5)
@@ -128,13 +128,8 @@ def blind_baseline(
 
 
 def _check(features: ArrayLike, membership: ArrayLike, n_folds: int) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    truth = as_array("membership", membership)
-    if truth.ndim != 1 or truth.dtype != np.bool_:
-        raise InputError(
-            f"membership has shape {truth.shape} and dtype {truth.dtype}: "
-            "pass one boolean per example, True for a member"
-        )
-    inputs = as_array("features", features)
+    truth = boolean_vector("membership", membership, true="True for a member")
+    inputs = real_array("features", features)
     if inputs.ndim != 2 or len(inputs) != len(truth) or inputs.shape[1] == 0:
         raise InputError(
             f"features has shape {inputs.shape} and membership {len(truth):,} rows: "

@@ -7,9 +7,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.attacks.feature_inputs import class_labels
-from hf_privacy.attacks.inputs import as_array, finite
+from hf_privacy.arguments import check_whole
+from hf_privacy.arrays import boolean_array, class_labels, finite, real_array
 from hf_privacy.errors import InputError
+
+_MOST_CLASSES = 1_000_000  # one threshold each: numbers beyond are identifiers, not classes
 
 
 def class_thresholds(
@@ -64,26 +66,26 @@ def class_thresholds(
     """
     if scarce not in ("refuse", "overall"):
         raise InputError(f"scarce is {scarce!r}: pass one of refuse, overall")
-    values, truth = as_array("scores", scores), as_array("membership", membership)
+    values, truth = real_array("scores", scores), boolean_array("membership", membership, true="True for a member")
     if values.ndim == 1:
         values, truth = values[np.newaxis], truth[np.newaxis]
     if values.ndim != 2 or values.size == 0:
         raise InputError(f"scores have shape {np.shape(scores)}: pass [N] or [K, N], at least one example")
-    if truth.shape != values.shape or truth.dtype != np.bool_:
+    if truth.shape != values.shape:
         raise InputError(
-            f"membership has shape {np.shape(membership)} and dtype {truth.dtype} and scores {np.shape(scores)}: "
-            "pass one boolean per score"
+            f"membership has shape {np.shape(membership)} and scores {np.shape(scores)}: pass one boolean per score"
         )
-    classes = class_labels("labels", labels, values.shape[1])
-    if n_classes is None:
-        n_classes = int(classes.max()) + 1
+    classes = class_labels("labels", labels, n_examples=values.shape[1])
+    n_classes = int(classes.max()) + 1 if n_classes is None else check_whole("n_classes", n_classes, at_least=1)
+    if n_classes > _MOST_CLASSES:
+        raise InputError(f"labels make {n_classes:,} classes: number them from 0, at most {_MOST_CLASSES:,}")
     if n_classes <= classes.max():
         raise InputError(f"n_classes is {n_classes!r} and labels go up to {classes.max()}: pass a larger number")
     if truth.all() or not truth.any():
         raise InputError("membership holds only one side: pass scores of members and of non-members")
 
     thresholds = np.full(n_classes, np.nan)
-    for number in range(n_classes):
+    for number in np.unique(classes):
         columns = np.flatnonzero(classes == number)
         class_scores, class_truth = finite("scores", values[:, columns]).ravel(), truth[:, columns].ravel()
         if class_truth.any() and not class_truth.all():

@@ -5,7 +5,8 @@ from __future__ import annotations
 from numpy import float64
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.attacks.inputs import finite_vector, probabilities
+from hf_privacy.arrays import finite_vector
+from hf_privacy.attacks.inputs import probabilities
 
 
 def confidence(probability: ArrayLike) -> NDArray[float64]:

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.attacks.inputs import as_array, finite, nonnegative_vector
+from hf_privacy.arrays import finite, real_array
+from hf_privacy.attacks.inputs import nonnegative_vector
 from hf_privacy.attacks.reference_inputs import refuse_always_in, refuse_never_in
 from hf_privacy.attacks.reference_rows import as_table, count_in, membership_rows
 from hf_privacy.errors import InputError
@@ -72,7 +73,7 @@ def label_only_augmented(
     """
     if calibration not in ("difference", "likelihood"):
         raise InputError(f"calibration is {calibration!r}: pass one of difference, likelihood")
-    answers = as_array("correct", correct)
+    answers = real_array("correct", correct)
     if answers.ndim not in (1, 2) or answers.size == 0:
         raise InputError(f"correct has shape {answers.shape}: pass [N] or [Q, N], at least one example")
     n_queries = 1 if answers.ndim == 1 else len(answers)
@@ -153,7 +154,7 @@ def label_only_distance(
     if misclassified not in ("zero", "negative"):
         raise InputError(f"misclassified is {misclassified!r}: pass one of zero, negative")
     distances = nonnegative_vector("distance", distance)
-    answers = as_array("correct", correct)
+    answers = real_array("correct", correct)
     if answers.shape != distances.shape:
         raise InputError(f"correct has shape {answers.shape} and distance {distances.shape}: pass one value each")
     is_right = _zero_one("correct", answers) == 1.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from numpy import float64
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.attacks.feature_inputs import class_labels
-from hf_privacy.attacks.inputs import finite_vector, nonnegative_vector
+from hf_privacy.arrays import class_labels, finite_vector
+from hf_privacy.attacks.inputs import nonnegative_vector
 from hf_privacy.errors import InputError
 
 # A threshold on a score that is at most 0 cannot lie above 0 by more than rounding.
@@ -66,7 +66,7 @@ def modified_entropy(
         raise InputError(
             f"thresholds go up to {per_class.max():.4g}: pass them on the scale of the score, −modified_entropy ≤ 0"
         )
-    classes = class_labels("labels", labels, len(scores))
+    classes = class_labels("labels", labels, n_examples=len(scores))
     if classes.max() >= len(per_class):
         raise InputError(
             f"labels go up to {classes.max()} and there are {len(per_class)} thresholds: pass one a class"

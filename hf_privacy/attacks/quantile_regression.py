@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
-from hf_privacy.attacks.feature_inputs import check_seed, feature_matrix
-from hf_privacy.attacks.inputs import finite_vector
+from hf_privacy.arguments import check_number, check_seed
+from hf_privacy.arrays import finite_vector
+from hf_privacy.attacks.feature_inputs import feature_matrix
 from hf_privacy.errors import InputError
 
 _ESTIMATORS = ("gradient_boosting", "linear")
@@ -98,8 +99,7 @@ def quantile_regression(
     """
     if estimator not in _ESTIMATORS:
         raise InputError(f"estimator is {estimator!r}: pass one of {', '.join(_ESTIMATORS)}")
-    if not 0.0 < holdout < 1.0:
-        raise InputError(f"holdout is {holdout!r}: pass a share in (0, 1), such as 0.25")
+    holdout = check_number("holdout", holdout, 0.0, 1.0, low_open=True, high_open=True, such_as="0.25")
     seed = check_seed(seed)
     signal = finite_vector("hinge", hinge)
     inputs = feature_matrix("features", features, len(signal))

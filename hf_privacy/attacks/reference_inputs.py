@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.attacks.inputs import as_array, finite
+from hf_privacy.arrays import finite, real_array
 from hf_privacy.attacks.reference_rows import References, as_table, membership_rows
 from hf_privacy.errors import InputError
 
@@ -56,7 +56,7 @@ def check_query_rows(
     >>> signals.shape, len(rows), len(rows[0])
     ((1, 1), 1, 2)
     """
-    signals, table = as_array(name, signal), as_table(reference_name, references)
+    signals, table = real_array(name, signal), as_table(reference_name, references)
     if signals.ndim not in (1, 2) or len(table.shape) != signals.ndim + 1:
         raise InputError(
             f"{name} has shape {signals.shape} and {reference_name} {table.shape}: "

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.attacks.inputs import as_array, finite
+from hf_privacy.arrays import finite, real_array
 from hf_privacy.errors import InputError
 
 # Ten vectors of this many float64, 1.3 MB, about fill a processor's second-level cache.
@@ -48,13 +48,17 @@ def as_table(name: str, values: Any) -> Table:
     >>> as_table("reference_signals", [np.zeros(3), np.ones(3)]).shape
     (2, 3)
     """
-    if isinstance(values, (list, tuple)) and any(isinstance(part, (list, tuple)) or np.ndim(part) for part in values):
+    if isinstance(values, (list, tuple)) and any(_is_row(part) for part in values):
         parts = [as_table(name, part) for part in values]
         if any(part.shape != parts[0].shape for part in parts):
             raise InputError(f"{name} is ragged: pass rows of one length")
         return Table((len(parts), *parts[0].shape), [row for part in parts for row in part.rows])
-    array = as_array(name, values)
+    array = real_array(name, values)
     return Table(array.shape, [array[index] for index in np.ndindex(array.shape[:-1])])
+
+
+def _is_row(part: Any) -> bool:
+    return isinstance(part, (list, tuple)) or bool(getattr(part, "ndim", 0))
 
 
 def membership_rows(name: str, values: Any, shape: tuple[int, int]) -> list[NDArray[np.bool_]]:

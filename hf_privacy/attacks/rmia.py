@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hf_privacy.arguments import check_number
 from hf_privacy.attacks.reference_rows import References
 from hf_privacy.attacks.rmia_inputs import check_population_index, check_references, side_means
 from hf_privacy.errors import InputError
@@ -91,16 +92,15 @@ def rmia(
     """
     if mode not in _MODES:
         raise InputError(f"mode is {mode!r}: pass one of {', '.join(_MODES)}")
-    if not (np.isfinite(gamma) and gamma > 0):
-        raise InputError(f"gamma is {gamma!r}: pass a number above 0, such as 1 or 2")
+    gamma = check_number("gamma", gamma, 0.0, low_open=True, such_as="1 or 2")
     if mode == "online" and a is not None:
         raise InputError(f"a is {a!r} and mode 'online': a belongs to mode='offline', leave it out")
     if mode == "offline" and a is None:
         raise InputError(
             "a is missing and mode='offline' needs it: find it with tune_rmia_a, or pass a number in [0, 1]"
         )
-    if a is not None and not 0.0 <= a <= 1.0:
-        raise InputError(f"a is {a!r}: pass a number in [0, 1], see tune_rmia_a")
+    if a is not None:
+        a = check_number("a", a, 0.0, 1.0)
     target, references, membership = check_references("", prob, reference_probs, reference_membership)
     population, population_references, in_population = check_references(
         "population_", population_prob, population_reference_probs, population_membership

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.attacks.inputs import as_array, probabilities
+from hf_privacy.arrays import real_array
+from hf_privacy.attacks.inputs import probabilities
 from hf_privacy.attacks.reference_rows import as_table, blocks, count_in, membership_rows
 from hf_privacy.errors import InputError
 
@@ -29,7 +30,7 @@ def check_references(
     >>> check_references("population_", [0.5], [[0.5], [0.1]], None)[2]
     [array([False]), array([False])]
     """
-    target = as_array(f"{prefix}prob", prob)
+    target = real_array(f"{prefix}prob", prob)
     references = as_table(f"{prefix}reference_probs", reference_probs)
     if target.ndim != 1 or target.size == 0:
         raise InputError(f"{prefix}prob has shape {target.shape}: pass one probability per example")
@@ -64,7 +65,7 @@ def check_population_index(
     """
     if population_index is None:
         return np.full(n_examples, -1, dtype=np.int64)
-    position = as_array("population_index", population_index)
+    position = real_array("population_index", population_index)
     if position.shape != (n_examples,) or not np.issubdtype(position.dtype, np.integer):
         raise InputError(
             f"population_index has shape {position.shape} and dtype {position.dtype}: "

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.attacks.inputs import as_array, probabilities
+from hf_privacy.arguments import check_number, check_numbers
+from hf_privacy.arrays import boolean_array, row_numbers
+from hf_privacy.attacks.inputs import probabilities
 from hf_privacy.attacks.reference_rows import References, as_table
 from hf_privacy.attacks.rmia import dominance, likelihood_ratio, offline_probability
 from hf_privacy.attacks.rmia_inputs import check_population_index, check_references, side_means
@@ -85,10 +87,8 @@ def tune_rmia_a(
     >>> tune_rmia_a(probs, membership, population, grid=[0.0, 0.7])
     0.7
     """
-    if len(grid) == 0 or not all(0.0 <= a <= 1.0 for a in grid):
-        raise InputError(f"grid is {list(grid)!r}: pass values in [0, 1]")
-    if not (np.isfinite(gamma) and gamma > 0):
-        raise InputError(f"gamma is {gamma!r}: pass a number above 0, such as 1 or 2")
+    grid = check_numbers("grid", grid, 0.0, 1.0)
+    gamma = check_number("gamma", gamma, 0.0, low_open=True, such_as="1 or 2")
     references = as_table("reference_probs", reference_probs)
     population = as_table("population_reference_probs", population_reference_probs)
     if len(references.shape) != 2 or len(population.shape) != 2 or references.shape[0] != population.shape[0]:
@@ -105,9 +105,9 @@ def tune_rmia_a(
     )
     own_position = check_population_index(population_index, n_examples, population.shape[1])
     left_out = _left_out_rows(leave_out, membership)
-    attacked = list(range(min(4, n_references))) if targets is None else [int(target) for target in targets]
-    if not attacked or not all(0 <= target < n_references for target in attacked):
-        raise InputError(f"targets are {attacked}: pass rows of reference_probs, 0 to {n_references - 1}")
+    attacked = range(min(4, n_references)) if targets is None else row_numbers("targets", targets, below=n_references)
+    if len(attacked) == 0:
+        raise InputError("targets is empty: pass at least one row of reference_probs")
 
     areas = np.zeros(len(grid))
     for target in attacked:
@@ -158,17 +158,13 @@ def _left_out_rows(
             left_out[row] |= [other == complement for other in digests]
     elif callable(leave_out):
         for row in range(n_references):
-            partners = [int(partner) for partner in leave_out(row)]
-            if not all(0 <= partner < n_references for partner in partners):
-                raise InputError(f"leave_out({row}) gives {partners}: return rows from 0 to {n_references - 1}")
-            left_out[row, partners] = True
+            partners = leave_out(row)
+            listed = list(partners) if isinstance(partners, Iterable) else partners
+            left_out[row, row_numbers(f"leave_out({row})", listed, below=n_references)] = True
     else:
-        matrix = as_array("leave_out", leave_out)
-        if matrix.shape != left_out.shape or matrix.dtype != np.bool_:
-            raise InputError(
-                f"leave_out has shape {matrix.shape} and dtype {matrix.dtype}: "
-                f"pass booleans of shape {left_out.shape}, or a function of the row"
-            )
+        matrix = boolean_array("leave_out", leave_out, true="True where left out, or a function of the row")
+        if matrix.shape != left_out.shape:
+            raise InputError(f"leave_out has shape {matrix.shape}: pass {left_out.shape}, or a function of the row")
         left_out |= matrix
     return left_out
 

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.attacks.feature_inputs import check_seed, class_labels, feature_matrix
-from hf_privacy.attacks.inputs import as_array, finite
+from hf_privacy.arguments import check_seed, check_whole
+from hf_privacy.arrays import class_labels, finite, real_array
+from hf_privacy.attacks.feature_inputs import feature_matrix
 from hf_privacy.attacks.reference_rows import References, blocks, membership_rows
 from hf_privacy.errors import InputError
 
@@ -80,16 +81,17 @@ def shadow_classifier(
     """
     if classifier not in _CLASSIFIERS:
         raise InputError(f"classifier is {classifier!r}: pass one of {', '.join(_CLASSIFIERS)}")
-    if isinstance(max_rows, bool) or not isinstance(max_rows, (int, np.integer)) or max_rows < 2:
-        raise InputError(f"max_rows is {max_rows!r}: pass a whole number of at least 2")
+    max_rows = check_whole("max_rows", max_rows, at_least=2)
     seed = check_seed(seed)
-    target = as_array("signals", signals)
+    target = real_array("signals", signals)
     if target.ndim not in (1, 2) or target.size == 0:
         raise InputError(f"signals has shape {target.shape}: pass [N] or [N, F], at least one example")
     references = _reference_rows(reference_signals, target.shape)
     membership = membership_rows("reference_membership", reference_membership, (len(references), len(target)))
     features = feature_matrix("signals", target.reshape(len(target), -1), len(target))
-    groups = np.zeros(len(target), np.int64) if labels is None else class_labels("labels", labels, len(target))
+    groups = (
+        np.zeros(len(target), np.int64) if labels is None else class_labels("labels", labels, n_examples=len(target))
+    )
 
     drawn = _draw(groups, len(references), max_rows, np.random.default_rng(seed))
     rows, row_membership, row_groups = _gather(references, membership, groups, drawn)
@@ -112,10 +114,10 @@ def _reference_rows(reference_signals: References, target_shape: tuple[int, ...]
     """The K tables [N, F] or vectors [N], not stacked and not copied where they are arrays already."""
     parts: Any = reference_signals
     if not isinstance(parts, (list, tuple)):
-        parts = as_array("reference_signals", parts)
+        parts = real_array("reference_signals", parts)
         if parts.ndim == 0:
             raise InputError("reference_signals is a single number: pass one row per reference model")
-    rows = [as_array("reference_signals", part) for part in parts]
+    rows = [real_array("reference_signals", part) for part in parts]
     if not rows:
         raise InputError("reference_signals is empty: pass at least one reference model")
     for row in rows:

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_privacy.arguments import check_number
 from hf_privacy.errors import InputError
 
 VARIANCES = ("per_example", "pooled", "shrunk", "global")
@@ -20,7 +21,7 @@ def check_variance(variance: str, prior_degrees: float) -> None:
     Raises
     ------
     InputError
-        If ``variance`` is none of `VARIANCES`, or is "shrunk" and ``prior_degrees`` not a finite number above 0.
+        If ``variance`` is none of `VARIANCES`, or ``prior_degrees`` not a finite number above 0.
 
     Examples
     --------
@@ -28,8 +29,7 @@ def check_variance(variance: str, prior_degrees: float) -> None:
     """
     if variance not in VARIANCES:
         raise InputError(f"variance is {variance!r}: pass one of {', '.join(VARIANCES)}")
-    if variance == "shrunk" and not (np.isfinite(prior_degrees) and prior_degrees > 0):
-        raise InputError(f"prior_degrees is {prior_degrees!r}: pass a number above 0")
+    check_number("prior_degrees", prior_degrees, 0.0, low_open=True)
 
 
 def side_variance(

@@ -6,9 +6,9 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import ArrayLike, NDArray
 
+from hf_privacy.arguments import check_whole
 from hf_privacy.data.columns import check_labels
 from hf_privacy.errors import InputError
-from hf_privacy.statistics.checks import check_whole
 
 
 def noisy_labels(labels: ArrayLike, *, n_classes: int, share: float, seed: int = 0) -> NDArray[np.int64]:

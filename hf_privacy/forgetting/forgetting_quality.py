@@ -7,10 +7,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hf_privacy.arguments import check_number, check_whole
 from hf_privacy.errors import InputError
 from hf_privacy.forgetting.halves import against_halves
-from hf_privacy.forgetting.inputs import model_table, positive_number
-from hf_privacy.statistics.checks import check_delta, check_whole
+from hf_privacy.forgetting.inputs import model_table
+from hf_privacy.statistics.checks import check_delta
 
 Attacks = Literal["one_sided", "two_sided"]
 
@@ -140,7 +141,7 @@ def forgetting_quality(
     ours = model_table("unlearned", unlearned, at_least=2)
     theirs = model_table("retrained", retrained, at_least=4, n_examples=ours.shape[1])
     _check_options(attacks, delta)
-    width = positive_number("bin_width", bin_width)
+    width = check_number("bin_width", bin_width, 0.0, low_open=True)
     n_bins = check_whole("n_bins", n_bins, at_least=1)
 
     def measure(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:

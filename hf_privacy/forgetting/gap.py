@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hf_privacy.arguments import check_number, seen
 from hf_privacy.errors import InputError
 from hf_privacy.forgetting.inputs import zero_one_vector
 from hf_privacy.forgetting.mia_efficacy import mia_efficacy
@@ -131,8 +132,8 @@ def unlearning_gap(
     (0.025, 0.01, 2.5)
     """
     level = check_confidence(confidence)
-    if isinstance(figures, str) or not figures:
-        raise InputError(f"figures is {figures!r}: pass a list of names such as {list(FIGURES)}")
+    if not isinstance(figures, (list, tuple)) or not figures or not all(isinstance(name, str) for name in figures):
+        raise InputError(f"figures is {seen(figures)}: pass a list of names such as {list(FIGURES)}")
     ours = _figure_table("unlearned", unlearned, figures)
     theirs = _figure_table("retrained", retrained, figures)
     n_retrained = len(theirs)
@@ -249,6 +250,8 @@ def _at_least_zero(ends: tuple[float | None, float | None]) -> tuple[float | Non
 
 def _figure_table(name: str, logs: Log | Sequence[Log], figures: Sequence[str]) -> NDArray[np.float64]:
     """One row per model, one column per figure."""
+    if isinstance(logs, (str, bytes)) or not isinstance(logs, Iterable):
+        raise InputError(f"{name} is {seen(logs)}: pass a dict of figures, or a list with one per model")
     models = [logs] if isinstance(logs, Mapping) else list(logs)
     if not models:
         raise InputError(f"{name} is empty: pass the figures of at least one model")
@@ -265,6 +268,4 @@ def _figure(name: str, log: Log, figure: str) -> float:
     if figure not in log:
         raise InputError(f"{name} lacks {figure}: store it in the log, or name the figures to compare in `figures`")
     value = log[figure]
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
-        raise InputError(f"{figure} of {name} is {value!r}: pass a fraction in [0, 1] (percent: divide by 100)")
-    return float(value)
+    return check_number(f"{figure} of {name}", value, 0.0, 1.0, such_as="0.05 for 5 percent")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_privacy.statistics.checks import check_whole
+from hf_privacy.arguments import check_whole
 
 
 class Split(NamedTuple):

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hf_privacy.arguments import check_number, check_numbers, check_whole, seen
 from hf_privacy.errors import InputError
 from hf_privacy.forgetting.halves import against_halves
-from hf_privacy.forgetting.inputs import model_table, positive_number
-from hf_privacy.statistics.checks import check_whole
+from hf_privacy.forgetting.inputs import model_table
 
 
 def margin_divergence(
@@ -169,9 +169,8 @@ def _shares(bins: NDArray[np.int64], n_bins: int) -> NDArray[np.float64]:
 
 def _options(n_bins: int, clip: tuple[float, float], floor: float) -> tuple[int, tuple[float, float], float]:
     n_bins = check_whole("n_bins", n_bins, at_least=2)
-    if len(clip) != 2 or not all(np.isfinite(end) for end in clip) or not clip[0] < clip[1]:
-        raise InputError(f"clip is {clip!r}: pass two finite numbers, the lower first")
-    floor = positive_number("floor", floor)
-    if floor >= 1:
-        raise InputError(f"floor is {floor:g}: pass a share below 1, such as 1e-5")
-    return n_bins, (float(clip[0]), float(clip[1])), floor
+    ends = check_numbers("clip", clip)
+    if len(ends) != 2 or not ends[0] < ends[1]:
+        raise InputError(f"clip is {seen(clip)}: pass two finite numbers, the lower first")
+    floor = check_number("floor", floor, 0.0, 1.0, low_open=True, high_open=True, such_as="1e-5")
+    return n_bins, (ends[0], ends[1]), floor

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from hf_privacy.arrays import finite_vector
 from hf_privacy.errors import InputError
-from hf_privacy.forgetting.inputs import finite_vector
 from hf_privacy.statistics import clopper_pearson
 
 # So small that it moves no boundary that the data fix; where a threshold separates the two sides without error it

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t
 
+from hf_privacy.arguments import check_number
+from hf_privacy.arrays import finite_vector
 from hf_privacy.errors import InputError
-from hf_privacy.forgetting.inputs import finite_vector, model_table, positive_number
+from hf_privacy.forgetting.inputs import model_table
 from hf_privacy.statistics import auc, summarize, tpr_at_fpr
-from hf_privacy.statistics.checks import check_confidence
+from hf_privacy.statistics.checks import check_confidence, check_shares
 
 _JACKKNIFE_BLOCKS = 16  # at most: with more of them the interval hardly changes, and the time grows
 
@@ -152,7 +154,7 @@ def u_lira(
     """
     unlearned, never = _tables(unlearned_phi, never_phi, at_least=4)
     _check_options(variance, prior_degrees, variance_floor)
-    level, targets = check_confidence(confidence), list(fprs)
+    level, targets = check_confidence(confidence), check_shares("fprs", fprs)
     scores = _held_out_scores(unlearned, never, variance, prior_degrees, variance_floor)
     summary = _summarize(scores, targets, level)
     errors = _jackknife_errors(unlearned, never, targets, level, (variance, prior_degrees, variance_floor))
@@ -277,5 +279,5 @@ def _tables(
 def _check_options(variance: str, prior_degrees: float, variance_floor: float) -> None:
     if variance not in ("per_example", "pooled", "shrunk"):
         raise InputError(f"variance is {variance!r}: pass 'per_example', 'pooled' or 'shrunk'")
-    positive_number("prior_degrees", prior_degrees)
-    positive_number("variance_floor", variance_floor)
+    check_number("prior_degrees", prior_degrees, 0.0, low_open=True)
+    check_number("variance_floor", variance_floor, 0.0, low_open=True)

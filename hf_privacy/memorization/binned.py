@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
+from hf_privacy.arguments import check_whole
+from hf_privacy.arrays import finite_vector
 from hf_privacy.errors import InputError
-from hf_privacy.memorization.tables import finite_vector
-from hf_privacy.statistics.checks import check_whole
 
 
 class BinnedMeans(NamedTuple):

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hf_privacy.arguments import check_numbers
+from hf_privacy.arrays import real_array
 from hf_privacy.errors import InputError
 
 # Wide at the bottom, where nearly all examples lie and scores are noise, so that each bin has examples to count.
@@ -39,12 +41,13 @@ def memorization_bin(scores: ArrayLike, *, edges: Sequence[float] = BIN_EDGES) -
     >>> memorization_bin([-0.1, 0.1, 0.6, 1.0])
     array([0, 1, 3, 4])
     """
-    values = np.asarray(scores, dtype=np.float64)
+    values = real_array("scores", scores).astype(np.float64, copy=False)
     if values.ndim != 1 or np.isnan(values).any():
         raise InputError(
             f"scores have shape {values.shape} with {int(np.isnan(values).sum())} NaN values: pass one memorization "
             "score per example"
         )
-    if len(edges) == 0 or np.any(np.diff(edges) <= 0):
-        raise InputError(f"edges are {list(edges)}: pass increasing numbers, such as {list(BIN_EDGES)}")
-    return np.searchsorted(np.asarray(edges, dtype=np.float64), values, side="right")
+    bounds = check_numbers("edges", edges)
+    if np.any(np.diff(bounds) <= 0):
+        raise InputError(f"edges are {bounds}: pass increasing numbers, such as {list(BIN_EDGES)}")
+    return np.searchsorted(np.asarray(bounds), values, side="right")

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hf_privacy.arguments import check_whole
+from hf_privacy.arrays import finite_vector
 from hf_privacy.errors import InputError
-from hf_privacy.memorization.tables import finite_vector
-from hf_privacy.statistics.checks import check_confidence, check_whole
+from hf_privacy.statistics.checks import check_confidence
 
 _KINDS = ("pearson", "spearman", "cosine")
 

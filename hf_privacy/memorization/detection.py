@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hf_privacy.arrays import boolean_vector, finite_vector
 from hf_privacy.errors import InputError
-from hf_privacy.memorization.tables import boolean_vector, finite_vector
 from hf_privacy.statistics import auc, auc_interval
 
 

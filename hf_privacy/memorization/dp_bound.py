@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 
+from hf_privacy.arguments import check_number
+from hf_privacy.arrays import finite_vector
 from hf_privacy.errors import InputError
-from hf_privacy.memorization.tables import finite_vector
 from hf_privacy.statistics.checks import check_confidence, check_delta
 
 
@@ -49,12 +50,11 @@ def memorization_bound(epsilon: float, delta: float = 0.0, *, bound: Literal["pa
     >>> memorization_bound(float("inf"))
     1.0
     """
-    if isinstance(epsilon, bool) or not isinstance(epsilon, (int, float, np.number)) or not epsilon >= 0.0:
-        raise InputError(f"epsilon is {epsilon!r}: pass a number of at least 0, or infinity")
+    epsilon = check_number("epsilon", epsilon, 0.0, infinite=True)
     delta = check_delta(delta)
     if bound not in ("paper", "tight"):
         raise InputError(f"bound is {bound!r}: pass 'paper' or 'tight'")
-    kept = float(np.exp(-float(epsilon)))
+    kept = float(np.exp(-epsilon))
     if bound == "paper":
         return 1.0 - (1.0 - delta) * kept
     return (1.0 - kept + 2 * delta * kept) / (1.0 + kept)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hf_privacy.arrays import finite_array
 from hf_privacy.errors import InputError
 from hf_privacy.memorization import proxies
 
@@ -53,7 +54,7 @@ def dynamics_proxies(dynamics: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.
         )
     found: dict[str, NDArray[np.float64]] = {}
     if signals:
-        losses = np.asarray(dynamics["loss"], dtype=np.float64)
+        losses = finite_array("loss", dynamics["loss"])
         found |= {
             "mean_loss": proxies.mean_loss(losses),
             "final_loss": losses[-1],
@@ -66,7 +67,7 @@ def dynamics_proxies(dynamics: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.
     if curvature:
         for name, values in (("curvature", "curvature_squared_norm"), ("curvature_norm", "curvature_norm")):
             found[f"mean_{name}"] = proxies.mean_curvature(dynamics[values])
-            found[f"final_{name}"] = np.asarray(dynamics[values], dtype=np.float64)[-1]
+            found[f"final_{name}"] = finite_array(values, dynamics[values])[-1]
         for when in ("mean", "final"):
             found[f"{when}_log_curvature"] = np.log(np.maximum(found[f"{when}_curvature"], SMALLEST_CURVATURE))
     return found

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
+from hf_privacy.arguments import check_whole
+from hf_privacy.arrays import finite_vector, real_array
 from hf_privacy.errors import InputError
-from hf_privacy.memorization.tables import finite_vector
-from hf_privacy.statistics.checks import check_confidence, check_groups, check_whole
+from hf_privacy.statistics.checks import check_confidence, check_groups
 
 
 def linear_fit(x: ArrayLike, y: ArrayLike, *, confidence: float = 0.95) -> dict[str, Any]:
@@ -175,10 +176,7 @@ def saturating_fit(epsilon: ArrayLike, values: ArrayLike, *, confidence: float =
     >>> round(fit["a"], 3), round(fit["b"], 3), round(fit["saturation"], 3)
     (0.1, 0.4, 0.5)
     """
-    try:
-        budgets = np.asarray(epsilon, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError("epsilon cannot be read as numbers: pass one ε per run, infinity without privacy") from error
+    budgets = real_array("epsilon", epsilon).astype(np.float64, copy=False)
     if budgets.ndim != 1 or budgets.size == 0 or np.isnan(budgets).any() or budgets.min() < 0:
         raise InputError(
             f"epsilon has shape {budgets.shape} or holds NaN or negative values: pass one ε ≥ 0 per run, infinity "

@@ -8,8 +8,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_privacy.arguments import check_number, check_whole
 from hf_privacy.errors import InputError
-from hf_privacy.memorization.tables import Table, check_row_counts, membership_row, refuse_one_sided, unit_row
+from hf_privacy.memorization.tables import (
+    Table,
+    check_tables,
+    count_examples,
+    membership_row,
+    refuse_one_sided,
+    unit_row,
+)
 
 # Values of one block of training examples × all test examples: 32 MB.
 _BLOCK_VALUES = 4_000_000
@@ -79,8 +87,8 @@ def influence(
     >>> influence(test_correct, membership, threshold=0.5)
     InfluencePairs(train_index=array([0]), test_index=array([0]), value=array([1.]))
     """
-    if not 0.0 < threshold <= 1.0:
-        raise InputError(f"threshold is {threshold!r}: pass an influence in (0, 1], such as 0.15")
+    threshold = check_number("threshold", threshold, 0.0, 1.0, low_open=True, such_as="0.15")
+    max_pairs = check_whole("max_pairs", max_pairs, at_least=1)
     trains, tests, values = [], [], []
     n_pairs = 0
     for start, block in _blocks(test_correct, reference_membership):
@@ -120,8 +128,8 @@ def influence_matrix(test_correct: Table, reference_membership: Table) -> NDArra
     >>> influence_matrix([[1, 1], [0, 1]], [[True], [False]])
     array([[1., 0.]])
     """
-    check_row_counts(test_correct, reference_membership, name="test_correct")
-    n_train, n_test = np.asarray(reference_membership[0]).size, np.asarray(test_correct[0]).size
+    test_correct, reference_membership = check_tables(test_correct, reference_membership, name="test_correct")
+    n_train, n_test = count_examples(reference_membership[0]), count_examples(test_correct[0])
     if n_train * n_test > _DENSE_VALUES:
         raise InputError(
             f"{n_train:,} training × {n_test:,} test examples are more than {_DENSE_VALUES:,} values: use "
@@ -132,8 +140,8 @@ def influence_matrix(test_correct: Table, reference_membership: Table) -> NDArra
 
 def _blocks(test_correct: Table, reference_membership: Table) -> Iterator[tuple[int, NDArray[np.float64]]]:
     """Influence of stretches of training examples, with the first one's index."""
-    check_row_counts(test_correct, reference_membership, name="test_correct")
-    n_train, n_test = np.asarray(reference_membership[0]).size, np.asarray(test_correct[0]).size
+    test_correct, reference_membership = check_tables(test_correct, reference_membership, name="test_correct")
+    n_train, n_test = count_examples(reference_membership[0]), count_examples(test_correct[0])
     n_references = len(test_correct)
     correct = np.stack([unit_row("test_correct", row, n_test) for row in test_correct])
     membership = np.stack([membership_row(row, n_train) for row in reference_membership])

@@ -7,10 +7,9 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from hf_privacy.errors import InputError
-from hf_privacy.memorization.tables import finite_vector
+from hf_privacy.arrays import finite_vector
 from hf_privacy.statistics import vulnerable_share
-from hf_privacy.statistics.checks import check_scores
+from hf_privacy.statistics.checks import check_scores, check_shares
 
 
 def leakage_share(
@@ -66,10 +65,7 @@ def leakage_share(
     """
     values, members = check_scores(scores, membership)
     ranking = finite_vector("memorization", memorization, n_examples=len(values))
-    parts = list(top)
-    for part in parts:
-        if isinstance(part, bool) or not isinstance(part, (int, float)) or not 0.0 < part < 1.0:
-            raise InputError(f"top holds {part!r}: pass shares of the members in (0, 1), such as 0.01")
+    parts = check_shares("top", top)
     result = vulnerable_share(values, members, fpr=fpr, shares=parts, exposure=ranking, min_examples=min_examples)
     return {
         "fpr": result["fpr"],

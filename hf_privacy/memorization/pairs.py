@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from hf_privacy.errors import InputError
 from hf_privacy.memorization.feldman_zhang import feldman_zhang
-from hf_privacy.memorization.tables import Table, check_row_counts
+from hf_privacy.memorization.tables import Table, check_tables, count_examples, membership_row
 
 
 def mean_memorization_of_pairs(correct: Table, reference_membership: Table) -> NDArray[np.float64]:
@@ -40,14 +40,15 @@ def mean_memorization_of_pairs(correct: Table, reference_membership: Table) -> N
     >>> mean_memorization_of_pairs(correct, membership)
     array([ 0.5, -0.5])
     """
-    check_row_counts(correct, reference_membership)
+    correct, reference_membership = check_tables(correct, reference_membership)
     if len(correct) % 2:
         raise InputError(f"correct has {len(correct)} rows: pass complementary pairs of reference models")
     means = []
     for first in range(0, len(correct), 2):
         pair = slice(first, first + 2)
-        one, other = (np.asarray(row) for row in reference_membership[pair])
-        if one.shape != other.shape or np.any(one == other):
+        n_examples = count_examples(reference_membership[first])
+        one, other = (membership_row(row, n_examples) for row in reference_membership[pair])
+        if np.any(one == other):
             raise InputError(
                 f"reference_membership has rows {first} and {first + 1} that are no complementary pair: pass models "
                 "of which each example is in one"

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hf_privacy.arrays import finite, plain_array, real_array
 from hf_privacy.errors import InputError
 
 # Of a difference of two probability vectors: a right corner against a wrong one.
@@ -176,7 +177,7 @@ def forgetting_scores(correct: ArrayLike) -> NDArray[np.float64]:
     array([1., 0., 3.])
     """
     events = forgetting_events(correct)
-    n_epochs = len(np.asarray(correct))
+    n_epochs = len(plain_array("correct", correct))
     return np.where(events.never_learned, float(n_epochs), events.n_events.astype(np.float64))
 
 
@@ -247,16 +248,10 @@ def mean_curvature(curvature: ArrayLike) -> NDArray[np.float64]:
 
 
 def _epochs(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    try:
-        table = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} cannot be read as a table of numbers: pass epochs × examples") from error
+    table = real_array(name, values)
     if table.ndim != 2 or table.size == 0:
         raise InputError(f"{name} has shape {table.shape}: pass epochs × examples, at least one of each")
-    n_bad = int(np.count_nonzero(~np.isfinite(table)))
-    if n_bad:
-        raise InputError(f"{name} holds {n_bad:,} NaN or infinite values of {table.size:,}: pass finite values")
-    return table
+    return finite(name, table)
 
 
 def _unit_epochs(name: str, values: ArrayLike) -> NDArray[np.float64]:

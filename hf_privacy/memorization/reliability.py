@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_privacy.arguments import check_number, check_whole
 from hf_privacy.errors import InputError
-from hf_privacy.memorization.tables import Table, check_row_counts, paired_rows, refuse_single
-from hf_privacy.statistics.checks import check_whole
+from hf_privacy.memorization.tables import Table, check_tables, count_examples, paired_rows, refuse_single
 
 # Values of one block of examples × reference models.
 _BLOCK_VALUES = 1_000_000
@@ -68,12 +68,11 @@ def reliability(
     >>> round(result["reliability"], 2), result["n_references_needed"]
     (0.92, 12)
     """
-    if not 0.0 < wanted < 1.0:
-        raise InputError(f"wanted is {wanted!r}: pass a reliability in (0, 1), such as 0.9")
+    wanted = check_number("wanted", wanted, 0.0, 1.0, low_open=True, high_open=True, such_as="0.9")
     n_splits = check_whole("n_splits", n_splits, at_least=1)
     generator = np.random.default_rng(check_whole("seed", seed, at_least=0))
-    check_row_counts(correct, reference_membership)
-    n_references, n_examples = len(correct), np.asarray(reference_membership[0]).size
+    correct, reference_membership = check_tables(correct, reference_membership)
+    n_references, n_examples = len(correct), count_examples(reference_membership[0])
     n_in = np.zeros(n_examples, dtype=np.int64)
     in_sum, out_sum = np.zeros(n_examples), np.zeros(n_examples)
     for row, inside in paired_rows(correct, reference_membership):
@@ -114,7 +113,7 @@ def reliability(
         "split_half": split_half,
         "reliability": whole,
         "n_references": n_references,
-        "wanted": float(wanted),
+        "wanted": wanted,
         "n_references_needed": needed,
     }
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_privacy.memorization.tables import Table, check_row_counts, paired_rows, refuse_one_sided, refuse_single
+from hf_privacy.memorization.tables import (
+    Table,
+    check_tables,
+    count_examples,
+    paired_rows,
+    refuse_one_sided,
+    refuse_single,
+)
 
 
 def memorization_standard_error(correct: Table, reference_membership: Table) -> NDArray[np.float64]:
@@ -100,8 +107,8 @@ def _side_sums(
     correct: Table, reference_membership: Table
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Numbers of IN and OUT models per example, and [IN, OUT] sums and sums of squares, each [2, N]."""
-    check_row_counts(correct, reference_membership)
-    n_examples = np.asarray(reference_membership[0]).size
+    correct, reference_membership = check_tables(correct, reference_membership)
+    n_examples = count_examples(reference_membership[0])
     n_in = np.zeros(n_examples, dtype=np.int64)
     sums, squares = np.zeros((2, n_examples)), np.zeros((2, n_examples))
     for row, inside in paired_rows(correct, reference_membership):

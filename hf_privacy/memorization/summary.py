@@ -11,7 +11,7 @@ from hf_privacy.memorization.bins import BIN_EDGES, memorization_bin
 from hf_privacy.memorization.feldman_zhang import feldman_zhang
 from hf_privacy.memorization.reliability import reliability
 from hf_privacy.memorization.standard_error import memorization_standard_error
-from hf_privacy.memorization.tables import Table
+from hf_privacy.memorization.tables import Table, check_tables, membership_row
 
 
 def summarize_memorization(
@@ -59,10 +59,11 @@ def summarize_memorization(
     >>> summary["mean_standard_error"], summary["reliability"]
     (0.0, 1.0)
     """
+    correct, reference_membership = check_tables(correct, reference_membership)
     scores = feldman_zhang(correct, reference_membership)
     counts = np.bincount(memorization_bin(scores, edges=edges), minlength=len(edges) + 1)
     bounds = [-1.0, *(float(edge) for edge in edges), 1.0]
-    n_in = np.sum([np.asarray(row) for row in reference_membership], axis=0)
+    n_in = np.sum([membership_row(row, len(scores)) for row in reference_membership], axis=0)
     summary: dict[str, Any] = {
         "mean_memorization": float(scores.mean()),
         "share_above_0.25": float(np.mean(scores >= 0.25)),

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hf_privacy.arrays import boolean_array, plain_array, real_array
 from hf_privacy.errors import InputError
 
 Table: TypeAlias = Sequence[ArrayLike] | NDArray[Any]
@@ -29,29 +30,54 @@ def paired_rows(
     >>> [(row.tolist(), inside.tolist()) for row, inside in paired_rows([[1, 0]], [[True, False]])]
     [([1.0, 0.0], [True, False])]
     """
-    check_row_counts(correct, reference_membership)
-    n_examples = np.asarray(reference_membership[0]).size
-    for values, membership in zip(correct, reference_membership, strict=True):
+    rows, memberships = check_tables(correct, reference_membership)
+    n_examples = count_examples(memberships[0])
+    for values, membership in zip(rows, memberships, strict=True):
         yield unit_row("correct", values, n_examples), membership_row(membership, n_examples)
 
 
-def check_row_counts(correct: Table, reference_membership: Table, *, name: str = "correct") -> None:
-    """Refuse tables of no or of different numbers of rows.
+def check_tables(
+    correct: Table, reference_membership: Table, *, name: str = "correct"
+) -> tuple[list[ArrayLike], list[ArrayLike]]:
+    """The rows of both tables, the values of a list's rows not yet looked at.
 
     Raises
     ------
     InputError
-        If there are.
+        If they have no rows or different numbers, or one is no table.
 
     Examples
     --------
-    >>> check_row_counts([[1, 0]], [[True, False]])
+    >>> check_tables([[1, 0]], [[True, False]])
+    ([[1, 0]], [[True, False]])
     """
-    if len(correct) != len(reference_membership) or len(correct) == 0:
+    rows, membership = _rows(name, correct), _rows("reference_membership", reference_membership)
+    if len(rows) != len(membership) or not rows:
         raise InputError(
-            f"{name} has {len(correct)} rows and reference_membership {len(reference_membership)}: pass one row per "
-            "reference model in both"
+            f"{name} has {len(rows)} rows and reference_membership {len(membership)}: pass one row per reference "
+            "model in both"
         )
+    return rows, membership
+
+
+def count_examples(row: ArrayLike) -> int:
+    """How many examples a row is about.
+
+    Examples
+    --------
+    >>> count_examples([True, False])
+    2
+    """
+    return plain_array("a row", row).size
+
+
+def _rows(name: str, table: Table) -> list[ArrayLike]:
+    if isinstance(table, (list, tuple)):
+        return list(table)
+    array = real_array(name, table)
+    if array.ndim != 2:
+        raise InputError(f"{name} has shape {array.shape}: pass one row per reference model, one column per example")
+    return list(array)
 
 
 def membership_row(values: ArrayLike, n_examples: int) -> NDArray[np.bool_]:
@@ -67,11 +93,11 @@ def membership_row(values: ArrayLike, n_examples: int) -> NDArray[np.bool_]:
     >>> membership_row([True, False], 2)
     array([ True, False])
     """
-    inside = np.asarray(values)
-    if inside.shape != (n_examples,) or inside.dtype != np.bool_:
+    inside = boolean_array("reference_membership", values, true="True where the example is IN")
+    if inside.shape != (n_examples,):
         raise InputError(
-            f"reference_membership has a row of shape {inside.shape} and dtype {inside.dtype}: pass "
-            f"{n_examples:,} booleans a row, True where the example is IN"
+            f"reference_membership has a row of shape {inside.shape}: pass {n_examples:,} booleans a row, True where "
+            "the example is IN"
         )
     return inside
 
@@ -89,10 +115,7 @@ def unit_row(name: str, values: ArrayLike, n_examples: int) -> NDArray[np.float6
     >>> unit_row("correct", [1, 0.5], 2)
     array([1. , 0.5])
     """
-    try:
-        row = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} cannot be read as numbers: pass 0 and 1, or probabilities in [0, 1]") from error
+    row = real_array(name, values).astype(np.float64, copy=False)
     if row.shape != (n_examples,):
         raise InputError(f"{name} has a row of shape {row.shape}: pass {n_examples:,} values a row")
     # A NaN fails both comparisons, so it is refused here too.
@@ -141,52 +164,3 @@ def refuse_single(n_in: NDArray[np.int64], n_references: int, wanted_for: str) -
             f"{short:,} of {len(n_in):,} examples have fewer than 2 of the {n_references} reference models on a side "
             f"and {wanted_for} needs 2: leave them out, or train more reference models"
         )
-
-
-def finite_vector(name: str, values: ArrayLike, *, n_examples: int | None = None) -> NDArray[np.float64]:
-    """One finite float64 per example.
-
-    Raises
-    ------
-    InputError
-        If the values are no numbers, empty, not one-dimensional, of another number than ``n_examples``, or not
-        finite.
-
-    Examples
-    --------
-    >>> finite_vector("scores", [0.5, 2])
-    array([0.5, 2. ])
-    """
-    try:
-        vector = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} cannot be read as numbers: pass one finite number per example") from error
-    if vector.ndim != 1 or vector.size == 0:
-        raise InputError(f"{name} has shape {vector.shape}: pass one dimension, one number per example")
-    if n_examples is not None and len(vector) != n_examples:
-        raise InputError(f"{name} has {len(vector):,} rows for {n_examples:,} examples: pass one number per example")
-    n_bad = int(np.count_nonzero(~np.isfinite(vector)))
-    if n_bad:
-        raise InputError(f"{name} holds {n_bad:,} NaN or infinite values of {len(vector):,}: pass finite values")
-    return vector
-
-
-def boolean_vector(name: str, values: ArrayLike, *, n_examples: int) -> NDArray[np.bool_]:
-    """One yes or no per example.
-
-    Raises
-    ------
-    InputError
-        If the values are not boolean or not one per example.
-
-    Examples
-    --------
-    >>> boolean_vector("mislabelled", [True, False], n_examples=2)
-    array([ True, False])
-    """
-    vector = np.asarray(values)
-    if vector.shape != (n_examples,) or vector.dtype != np.bool_:
-        raise InputError(
-            f"{name} has shape {vector.shape} and dtype {vector.dtype}: pass {n_examples:,} booleans, one per example"
-        )
-    return vector

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hf_privacy import arrays
 from hf_privacy.errors import InputError
 from hf_privacy.statistics import summarize
 
@@ -18,21 +19,14 @@ def zero_one(name: str, values: ArrayLike, *, one: str = "a member", zero: str =
     Raises
     ------
     InputError
-        If a value is neither 0 nor 1, or rows differ in length.
+        As `hf_privacy.arrays.zero_one`.
 
     Examples
     --------
     >>> zero_one("references", [1, 0, True])
     array([ True, False,  True])
     """
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} cannot be read as numbers: pass 1 for {one} and 0 for {zero}") from error
-    wrong = array[(array != 0) & (array != 1)]
-    if wrong.size:
-        raise InputError(f"{name} hold {wrong[0]:g}: pass 1 for {one} and 0 for {zero}")
-    return array == 1
+    return arrays.zero_one(name, values, one=one, zero=zero)
 
 
 def flatten_summary(summary: dict[str, Any]) -> dict[str, float | int]:
@@ -69,12 +63,7 @@ def by_model(name: str, rows: ArrayLike) -> NDArray[np.float64]:
     array([[1., 3., 5.],
            [2., 4., 6.]])
     """
-    try:
-        table = np.asarray(rows, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{name} cannot be read as a table: pass one row per example, with one number per model in every row"
-        ) from error
+    table = arrays.real_array(name, rows).astype(np.float64, copy=False)
     if table.ndim != 2:
         raise InputError(f"{name} has shape {table.shape}: pass one row per example and one column per model")
     return table.T

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 from scipy.special import ndtr, ndtri
 
+from hf_privacy.arguments import check_number, check_whole
 from hf_privacy.errors import InputError
-from hf_privacy.statistics.checks import check_confidence, check_fpr, check_groups, check_scores, check_whole
+from hf_privacy.statistics.checks import check_confidence, check_fpr, check_groups, check_scores
 
 _ENTRIES_AT_ONCE = 4_000_000  # of one table of resamples × examples: 32 MB
 _JACKKNIFE_BLOCKS = 400  # a stratum, at most: the acceleration is a third moment and needs no more
@@ -208,9 +209,7 @@ def _by_calling(
     for row, weight in enumerate(weights.astype(np.int64)):
         chosen = np.repeat(np.arange(len(scores)), weight[unit])
         value = statistic(scores[chosen], membership[chosen])
-        if not np.isscalar(value) or not np.isfinite(value):
-            raise InputError(f"statistic returned {value!r}: pass a function that returns a finite float")
-        values[row] = value
+        values[row] = check_number("what statistic returned", value)
     return values
 
 

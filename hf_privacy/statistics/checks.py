@@ -1,12 +1,15 @@
-"""The one door through which scores, membership and a confidence level enter this room."""
+"""What this room asks of scores, membership, groups and rates; read through `hf_privacy.arrays` and `.arguments`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hf_privacy.arguments import check_number, check_numbers
+from hf_privacy.arrays import boolean_array, finite, plain_array, real_array
 from hf_privacy.errors import InputError
 
 
@@ -28,34 +31,25 @@ def check_scores(scores: ArrayLike, membership: ArrayLike) -> tuple[NDArray[np.f
     Raises
     ------
     InputError
-        If either is empty, not one-dimensional or of another length than the other, if a score is NaN or infinite,
-        if membership is not boolean, or if it holds only members or only non-members.
+        If either is empty, masked, not one-dimensional or of another length than the other, if a score is no finite
+        real number, if membership is not boolean, or if it holds only members or only non-members.
 
     Examples
     --------
     >>> check_scores([0.25, 1.5], [False, True])
     (array([0.25, 1.5 ]), array([False,  True]))
     """
-    truth = _array("membership", membership)
+    truth = boolean_array("membership", membership, true="True for a member (0/1: membership == 1)")
     if truth.ndim != 1:
         raise InputError(f"membership has shape {truth.shape}: pass one dimension, one value per example")
-    values = _array("scores", scores)
+    values = real_array("scores", scores)
     if values.ndim != 1:
         raise InputError(f"scores have shape {values.shape}: pass one dimension, one score per example")
     if len(values) == 0:
         raise InputError("scores are empty: pass at least one member and one non-member")
     if len(values) != len(truth):
         raise InputError(f"membership has {len(truth):,} rows and scores {len(values):,}: pass one score per example")
-    if truth.dtype != np.bool_:
-        raise InputError(
-            f"membership has dtype {truth.dtype}: pass booleans, True for a member (0/1: membership == 1)"
-        )
-    if not (np.issubdtype(values.dtype, np.number) or values.dtype == np.bool_) or np.iscomplexobj(values):
-        raise InputError(f"scores have dtype {values.dtype}: pass real numbers")
-    values = values.astype(np.float64, copy=False)
-    n_bad = int(np.count_nonzero(~np.isfinite(values)))
-    if n_bad:
-        raise InputError(f"scores hold {n_bad:,} NaN or infinite values of {len(values):,}: pass finite scores")
+    values = finite("scores", values)
     if truth.all() or not truth.any():
         present = "members" if truth[0] else "non-members"
         raise InputError(f"membership holds only {present} ({len(truth):,}): pass members and non-members")
@@ -75,9 +69,7 @@ def check_confidence(confidence: float) -> float:
     >>> check_confidence(0.95)
     0.95
     """
-    if not isinstance(confidence, (int, float, np.floating)) or not 0.0 < confidence < 1.0:
-        raise InputError(f"confidence is {confidence!r}: pass a number in (0, 1), such as 0.95")
-    return float(confidence)
+    return check_number("confidence", confidence, 0.0, 1.0, low_open=True, high_open=True, such_as="0.95")
 
 
 def check_delta(delta: float) -> float:
@@ -93,9 +85,7 @@ def check_delta(delta: float) -> float:
     >>> check_delta(1e-5)
     1e-05
     """
-    if isinstance(delta, bool) or not isinstance(delta, (int, float, np.number)) or not 0.0 <= delta < 1.0:
-        raise InputError(f"delta is {delta!r}: pass a number in [0, 1), such as 1e-5")
-    return float(delta)
+    return check_number("delta", delta, 0.0, 1.0, high_open=True, such_as="1e-5")
 
 
 def check_fpr(fpr: float) -> float:
@@ -111,27 +101,23 @@ def check_fpr(fpr: float) -> float:
     >>> check_fpr(0.01)
     0.01
     """
-    if not isinstance(fpr, (int, float, np.floating)) or not 0.0 < fpr < 1.0:
-        raise InputError(f"fpr is {fpr!r}: pass a false positive rate in (0, 1), such as 0.01")
-    return float(fpr)
+    return check_number("fpr", fpr, 0.0, 1.0, low_open=True, high_open=True, such_as="0.01")
 
 
-def check_whole(name: str, value: int, *, at_least: int) -> int:
-    """A whole number, not below a limit.
+def check_shares(name: str, values: Iterable[float]) -> list[float]:
+    """False positive rates or shares of examples, each strictly between 0 and 1; there may be none.
 
     Raises
     ------
     InputError
-        If it is no whole number or too small.
+        If one lies outside (0, 1) or is no number, or the values are no list.
 
     Examples
     --------
-    >>> check_whole("n_resamples", 1000, at_least=1)
-    1000
+    >>> check_shares("fprs", (0.01, 0.1))
+    [0.01, 0.1]
     """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
-        raise InputError(f"{name} is {value!r}: pass a whole number of at least {at_least:,}")
-    return int(value)
+    return check_numbers(name, values, 0.0, 1.0, low_open=True, high_open=True, such_as="0.01", at_least=0)
 
 
 def check_groups(groups: ArrayLike, n_examples: int) -> NDArray[Any]:
@@ -147,16 +133,9 @@ def check_groups(groups: ArrayLike, n_examples: int) -> NDArray[Any]:
     >>> check_groups(["a", "b", "a"], 3).tolist()
     ['a', 'b', 'a']
     """
-    labels = _array("groups", groups)
+    labels = plain_array("groups", groups)
     if labels.ndim != 1 or len(labels) != n_examples:
         raise InputError(f"groups have shape {labels.shape} for {n_examples:,} examples: pass one label per example")
     if labels.dtype.kind not in "biuUSf" or (labels.dtype.kind == "f" and np.isnan(labels).any()):
         raise InputError(f"groups have dtype {labels.dtype} or hold NaN: pass whole numbers or strings")
     return labels
-
-
-def _array(name: str, values: ArrayLike) -> NDArray[Any]:
-    try:
-        return np.asarray(values)
-    except ValueError as error:  # rows of different length
-        raise InputError(f"{name} is ragged: pass one dimension, one value per example") from error

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_ndtr, ndtri
 
+from hf_privacy.arguments import check_number
 from hf_privacy.errors import InputError
 from hf_privacy.statistics.checks import check_delta
 from hf_privacy.statistics.operating_points import error_limits
@@ -42,8 +43,8 @@ def gdp_delta(mu: float, *, epsilon: float) -> float:
     >>> round(gdp_delta(1.0, epsilon=1.0), 6)
     0.126937
     """
-    mu = _nonnegative("mu", mu)
-    epsilon = _nonnegative("epsilon", epsilon)
+    mu = check_number("mu", mu, 0.0)
+    epsilon = check_number("epsilon", epsilon, 0.0)
     if mu == 0.0:
         return 0.0
     # By logarithms: e^ε overflows and the two terms nearly cancel where δ is small.
@@ -77,7 +78,7 @@ def gdp_epsilon(mu: float, *, delta: float) -> float:
     >>> round(gdp_epsilon(1.0, delta=1e-5), 4)
     4.3772
     """
-    mu = _nonnegative("mu", mu)
+    mu = check_number("mu", mu, 0.0)
     if check_delta(delta) == 0.0:
         raise InputError("delta is 0: a Gaussian mechanism has no finite ε there, pass a delta in (0, 1) such as 1e-5")
     if gdp_delta(mu, epsilon=0.0) <= delta:
@@ -170,9 +171,3 @@ def epsilon_gdp(
 def _mu(fpr_upper: NDArray[np.float64], fnr_upper: NDArray[np.float64]) -> NDArray[np.float64]:
     # A limit of 1 gives minus infinity: that threshold bounds nothing. Upper limits are never 0.
     return -ndtri(fpr_upper) - ndtri(fnr_upper)
-
-
-def _nonnegative(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0.0 <= value < np.inf:
-        raise InputError(f"{name} is {value!r}: pass a finite number of at least 0")
-    return float(value)

@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 from scipy.stats import beta, norm, rankdata
 
+from hf_privacy.arguments import seen
+from hf_privacy.arrays import finite_array
 from hf_privacy.errors import InputError
 from hf_privacy.statistics.checks import check_confidence, check_scores
 
@@ -127,7 +129,7 @@ def auc_interval(scores: ArrayLike, membership: ArrayLike, *, confidence: float 
 
 
 def _counts(name: str, values: ArrayLike) -> np.ndarray:
-    counts = np.asarray(values)
-    if not np.issubdtype(counts.dtype, np.number) or np.any(counts != np.floor(counts)):
-        raise InputError(f"{name} hold {values!r}: pass whole numbers")
+    counts = finite_array(name, values)
+    if np.any(counts != np.floor(counts)):
+        raise InputError(f"{name} hold {seen(values)}: pass whole numbers")
     return counts.astype(np.int64)

@@ -9,8 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, gammaln
 from scipy.stats import beta
 
+from hf_privacy.arguments import check_number, check_whole
+from hf_privacy.arrays import plain_array
 from hf_privacy.errors import InputError
-from hf_privacy.statistics.checks import check_confidence, check_delta, check_scores, check_whole
+from hf_privacy.statistics.checks import check_confidence, check_delta, check_scores
 
 
 def one_run_p_value(n_correct: int, n_guesses: int, n_canaries: int, *, epsilon: float, delta: float = 0.0) -> float:
@@ -54,9 +56,7 @@ def one_run_p_value(n_correct: int, n_guesses: int, n_canaries: int, *, epsilon:
         raise InputError(
             f"{n_correct:,} correct of {n_guesses:,} guesses about {n_canaries:,} canaries: none may exceed the next"
         )
-    if not isinstance(epsilon, (int, float, np.number)) or not 0.0 <= epsilon < np.inf:
-        raise InputError(f"epsilon is {epsilon!r}: pass a finite number of at least 0")
-    return _p_value(n_correct, n_guesses, n_canaries, float(epsilon), delta)
+    return _p_value(n_correct, n_guesses, n_canaries, check_number("epsilon", epsilon, 0.0), delta)
 
 
 def epsilon_one_run(
@@ -196,7 +196,7 @@ def _guessed_both_ways(ordered: NDArray[np.float64], half: int) -> int:
 
 
 def _guess_counts(n_guesses: int | Sequence[int], n_canaries: int, *, paired: bool) -> list[int]:
-    listed = np.asarray(n_guesses, dtype=object).reshape(-1)
+    listed = plain_array("n_guesses", n_guesses).reshape(-1).tolist()
     counts = sorted({check_whole("n_guesses", count, at_least=1) for count in listed})
     if not counts:
         raise InputError("n_guesses is empty: pass at least one number of guesses")

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hf_privacy.arguments import check_number, check_whole
 from hf_privacy.errors import InputError
-from hf_privacy.statistics.checks import check_confidence, check_scores, check_whole
+from hf_privacy.statistics.checks import check_confidence, check_scores
 from hf_privacy.statistics.intervals import clopper_pearson
 from hf_privacy.statistics.roc import roc_counts
 
@@ -93,7 +94,7 @@ def error_limits(
     if correction not in ("split", "bonferroni", "none"):
         raise InputError(f"correction is {correction!r}: pass 'split' or 'bonferroni'")
     if threshold is not None:
-        return _limits_at(scores, membership, _check_threshold(threshold), risk)
+        return _limits_at(scores, membership, check_number("threshold", threshold, infinite=True), risk)
     if correction == "none":
         raise InputError(
             "correction is 'none' without a threshold: the best of all thresholds bounds nothing at this confidence, "
@@ -110,12 +111,6 @@ def error_limits(
     one_each = _limits(false_positives[points], true_positives[points], false_positives, true_positives, risk, tried=1)
     best = points[int(np.argmax(lower_bound(*one_each)))]
     return _limits_at(*counting, float(thresholds[best]), risk)
-
-
-def _check_threshold(threshold: float) -> float:
-    if not isinstance(threshold, (int, float, np.number)) or np.isnan(threshold):
-        raise InputError(f"threshold is {threshold!r}: pass a number, on the scale of the scores")
-    return float(threshold)
 
 
 def _limits_at(scores: NDArray[np.float64], membership: NDArray[np.bool_], threshold: float, risk: float) -> Limits:

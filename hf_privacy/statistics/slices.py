@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hf_privacy.statistics.checks import check_confidence, check_fpr, check_groups, check_scores, check_whole
+from hf_privacy.arguments import check_switch, check_whole
+from hf_privacy.statistics.checks import check_confidence, check_groups, check_scores, check_shares
 from hf_privacy.statistics.summary import summarize
 
 
@@ -69,12 +70,12 @@ def summarize_slices(
     labels = check_groups(groups, len(scores))
     risk = 1.0 - check_confidence(confidence)
     min_examples = check_whole("min_examples", min_examples, at_least=1)
-    targets = [check_fpr(fpr) for fpr in fprs]
+    targets = check_shares("fprs", fprs)
     names, slice_of = np.unique(labels, return_inverse=True)
     n_members = np.bincount(slice_of, weights=membership).astype(int)
     n_nonmembers = np.bincount(slice_of) - n_members
     large_enough = np.minimum(n_members, n_nonmembers) >= min_examples
-    if simultaneous and large_enough.any():
+    if check_switch("simultaneous", simultaneous) and large_enough.any():
         risk /= int(large_enough.sum())
     slices: dict[Any, dict[str, Any]] = {}
     for index, name in enumerate(names.tolist()):

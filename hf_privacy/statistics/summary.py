@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.statistics.checks import check_confidence, check_fpr, check_scores
+from hf_privacy.statistics.checks import check_confidence, check_fpr, check_scores, check_shares
 from hf_privacy.statistics.intervals import auc_interval, clopper_pearson
 from hf_privacy.statistics.roc import auc, roc_counts
 
@@ -98,7 +98,7 @@ def summarize(
     >>> summary["tpr_at_fpr"][0]["tpr"], summary["n_members"], summary["n_nonmembers"]
     (1.0, 3, 2)
     """
-    targets = [check_fpr(fpr) for fpr in fprs]
+    targets = check_shares("fprs", fprs)
     scores, membership = check_scores(scores, membership)
     low, high = auc_interval(scores, membership, confidence=confidence)
     false_positives, true_positives, _ = roc_counts(scores, membership)

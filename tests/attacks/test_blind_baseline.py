@@ -143,7 +143,7 @@ GOOD = {"features": np.zeros((80, 2)), "membership": np.arange(80) < 40}
         ({"features": np.zeros((80, 0))}, r"features has shape \(80, 0\)"),
         ({"features": np.full((80, 2), np.nan)}, "features holds 160 NaN"),
         ({"features": np.full((80, 1), "a")}, "features has dtype"),
-        ({"membership": np.arange(80)}, "membership has shape .* dtype int"),
+        ({"membership": np.arange(80)}, "membership has dtype int"),
         ({"membership": np.ones(80, bool)}, "80 members and 0 non-members: pass at least 30 of each for n_folds=5"),
         ({"membership": np.arange(80) < 29}, "29 members and 51 non-members: pass at least 30"),
         ({"n_folds": 0}, "n_folds is 0"),

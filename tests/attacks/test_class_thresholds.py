@@ -92,7 +92,7 @@ def test_a_class_with_one_side_is_refused_or_takes_the_overall_threshold():
         ([1.0, 2.0], [True, False], [0], {}, r"labels has shape \(1,\): pass 2 classes"),
         ([1.0, 2.0], [True, False], [0, 0.5], {}, "labels holds values that are no classes"),
         ([1.0, 2.0], [True, False], [0, -1], {}, "labels holds values that are no classes"),
-        ([1.0, 2.0], [True, False], [0, 0], {"n_classes": 0}, "n_classes is 0 and labels go up to 0"),
+        ([1.0, 2.0], [True, False], [0, 0], {"n_classes": 0}, "n_classes is 0: pass a whole number of at least 1"),
         ([1.0, 2.0], [True, False], [0, 0], {"scarce": "ignore"}, "scarce is 'ignore'"),
     ],
 )

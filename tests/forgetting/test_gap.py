@@ -140,7 +140,7 @@ def test_table_prints_the_retrain_against_retrain_row():
     [
         ({"UA": 0.1}, RETRAINED, {}, "unlearned[0] lacks RA"),
         (SALUN, [RETRAINED, {"UA": 0.1}], {}, "retrained[1] lacks RA"),
-        ({**SALUN, "UA": 2.85}, RETRAINED, {}, "UA of unlearned[0] is 2.85: pass a fraction in [0, 1] (percent"),
+        ({**SALUN, "UA": 2.85}, RETRAINED, {}, "UA of unlearned[0] is 2.85: pass a number in [0, 1]"),
         ({**SALUN, "UA": float("nan")}, RETRAINED, {}, "UA of unlearned[0] is nan"),
         ({**SALUN, "UA": None}, RETRAINED, {}, "UA of unlearned[0] is None"),
         ([], RETRAINED, {}, "unlearned is empty"),

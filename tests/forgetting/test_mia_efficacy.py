@@ -104,7 +104,7 @@ def test_salun_modified_entropy_here_has_no_batch_mates():
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"forget": []}, "forget has shape"),
+        ({"forget": []}, "forget is empty"),
         ({"retain": [np.nan]}, "retain holds 1 NaN"),
         ({"unseen": [[1.0]]}, "unseen has shape"),
         ({"attack": "svm"}, "attack is 'svm'"),

@@ -159,7 +159,7 @@ def test_constant_models_tell_nothing_when_alike_and_everything_when_not(varianc
         ({"variance": "global"}, "variance is 'global'"),
         ({"prior_degrees": 0}, "prior_degrees is 0"),
         ({"variance_floor": 0}, "variance_floor is 0"),
-        ({"fprs": [2]}, "fpr is 2"),
+        ({"fprs": [2]}, "fprs holds 2"),
     ],
     ids=lambda value: str(value) if isinstance(value, str) else next(iter(value)),
 )

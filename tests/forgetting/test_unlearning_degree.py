@@ -55,7 +55,7 @@ def test_a_ceiling_of_nothing_gives_no_share_and_no_nan():
         ([[1, 0, 1]], "retrained has 3 columns for 2 examples"),
         ([[1, 0.5]], "retrained holds 0.5"),
         ([], "retrained has shape"),
-        ([[1, 0], [1]], "retrained cannot be read"),
+        ([[1, 0], [1]], "retrained is ragged"),
     ],
 )
 def test_bad_retrained_models_are_refused(retrained, message):

@@ -53,7 +53,7 @@ def test_rows_may_be_memory_mapped_one_by_one(drawn, tmp_path):
         (lambda c, m: (c[:8], m), "8 rows and reference_membership 9"),
         (lambda c, m: (c * 2, m), "pass 0 and 1, or probabilities"),
         (lambda c, m: (np.where(c > 0.9, np.nan, c), m), "pass 0 and 1, or probabilities"),
-        (lambda c, m: (c, m.astype(int)), "pass 50 booleans a row"),
+        (lambda c, m: (c, m.astype(int)), "reference_membership has dtype int64: pass booleans"),
         (lambda c, m: (c[:, :40], m), "pass 50 values a row"),
         (lambda c, m: (c[:1], m[:1]), "are IN for all 1 reference models"),
         (lambda c, m: (c[1:2], m[1:2]), "are OUT for all 1 reference models"),

@@ -108,7 +108,7 @@ def test_values_that_do_not_move_are_flat():
         ([1.0, 2.0], [0, 1], "2 points"),
         ([1.0, 2.0, np.inf], [0, 1], "values has 2 rows for 3"),
         ([1.0, 2.0, np.inf], [0, 1, np.inf], "values holds 1 NaN or infinite"),
-        (["one"], [0], "epsilon cannot be read"),
+        (["one"], [0], "epsilon has dtype <U3: pass real numbers"),
     ],
 )
 def test_a_curve_refuses_bad_input(epsilon, values, message):

@@ -82,7 +82,7 @@ def test_no_pair_is_three_empty_arrays(tables):
         (lambda c, m: (c[:8], m), {}, "test_correct has 8 rows and reference_membership 11"),
         (lambda c, m: (c + 1, m), {}, "test_correct reaches from 1 to 2"),
         (lambda c, m: (c * np.nan, m), {}, "test_correct reaches from nan"),
-        (lambda c, m: (c, m.astype(int)), {}, "pass 30 booleans a row"),
+        (lambda c, m: (c, m.astype(int)), {}, "reference_membership has dtype int64: pass booleans"),
         (lambda c, m: (c[1:], np.delete(m, 0, axis=0) & False), {}, "are OUT for all 10 reference models"),
         (lambda c, m: (c, m), {"threshold": 0.0}, "threshold is 0.0"),
         (lambda c, m: (c, m), {"threshold": float("nan")}, "threshold is nan"),

@@ -129,8 +129,8 @@ def test_planted_wrong_labels_are_found_by_memorization():
     [
         ([True, True], "mislabelled is True for all 2 examples"),
         ([False, False], "mislabelled is False for all 2"),
-        ([1, 0], "pass 2 booleans"),
-        ([True], "pass 2 booleans"),
+        ([1, 0], "mislabelled has dtype int64: pass booleans"),
+        ([True], "mislabelled has 1 rows for 2 examples"),
     ],
 )
 def test_detection_refuses_bad_input(mislabelled, message):

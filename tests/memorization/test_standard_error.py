@@ -106,7 +106,7 @@ def test_rows_may_be_lists_of_arrays(function):
         (lambda c, m: (c[:8], m), "8 rows and reference_membership 9"),
         (lambda c, m: (c * 2, m), "pass 0 and 1, or probabilities"),
         (lambda c, m: (np.where(c > 0.9, np.nan, c), m), "pass 0 and 1, or probabilities"),
-        (lambda c, m: (c, m.astype(int)), "pass 40 booleans a row"),
+        (lambda c, m: (c, m.astype(int)), "reference_membership has dtype int64: pass booleans"),
         (lambda c, m: (c[:2], m[:2]), "are IN for all 2 reference models"),
         (lambda c, m: (c[:, :0], m[:, :0]), "correct is empty"),
     ],

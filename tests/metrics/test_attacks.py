@@ -186,13 +186,13 @@ def test_bad_input_is_refused_in_a_sentence_and_the_module_lives_on(metrics, tab
     error, message = InputError, ""
     if wrong == "nan":
         predictions.flat[7] = np.nan
-        message = "NaN|predictions hold nan"
+        message = "NaN|predictions holds nan"
     elif wrong == "one class":
         references[:] = 1
         message = "membership holds (only members|300 members and 0 non-members)"
     elif wrong == "not 0/1":
         references[7] = 2
-        message = "references hold 2: pass 1 for a member"
+        message = "references holds 2: pass 1 for a member"
     elif wrong == "unequal":
         error, message = ValueError, "Mismatch in the number of"
         references = references[1:]
@@ -200,7 +200,7 @@ def test_bad_input_is_refused_in_a_sentence_and_the_module_lives_on(metrics, tab
         error, message = TypeError, "unexpected keyword argument 'fpr'"
         keywords["fpr"] = 0.1
     else:
-        message = "fpr is 1.5: pass a false positive rate in"
+        message = "fprs holds 1.5: pass a number in"
         keywords["fprs"] = [1.5]
     with pytest.raises(error, match=message) as refused:
         metrics[name].compute(predictions=predictions, references=references, **keywords)
@@ -270,9 +270,9 @@ def test_label_only_refuses_two_attacks_at_once_and_answers_that_are_neither(met
     arguments = {"predictions": table.correct[0], "references": table.membership}
     with pytest.raises(InputError, match="distance comes with other answers: pass distance alone"):
         metrics["label_only"].compute(**arguments, augmented_correct=table.correct[1:], distance=table.distance)
-    with pytest.raises(InputError, match="augmented_correct hold 3: pass 1 for a right answer and 0 for a wrong one"):
+    with pytest.raises(InputError, match="augmented_correct holds 3: pass 1 for a right answer and 0 for a wrong one"):
         metrics["label_only"].compute(**arguments, augmented_correct=3 * table.correct[1:])
-    with pytest.raises(InputError, match=r"predictions hold 0\.5: pass 1 for a right answer"):
+    with pytest.raises(InputError, match=r"predictions holds 0\.5: pass 1 for a right answer"):
         metrics["label_only"].compute(**{**arguments, "predictions": np.full(300, 0.5)})
 
 

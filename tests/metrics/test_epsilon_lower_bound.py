@@ -105,9 +105,9 @@ def test_settings_that_do_not_fit_are_refused_in_a_sentence(compute, keywords, m
 @pytest.mark.parametrize(
     ("predictions", "references", "message"),
     [
-        ([0.1, np.nan, 0.3], [1, 0, 1], "scores hold 1 NaN"),
+        ([0.1, np.nan, 0.3], [1, 0, 1], "scores holds 1 NaN"),
         ([0.1, 0.2, 0.3], [1, 1, 1], "only members"),
-        ([0.1, 0.2, 0.3], [1, 0, 2], "references hold 2"),
+        ([0.1, 0.2, 0.3], [1, 0, 2], "references holds 2"),
         ([0.1, 0.2, 0.3], [1, 0], "Mismatch in the number of"),
     ],
     ids=str,

@@ -65,12 +65,12 @@ def test_trap_16_evaluate_save_takes_the_result(compute, tmp_path):
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"predictions": [0.5, 1]}, "predictions hold 0.5: pass class numbers"),
-        ({"predictions": [np.nan, 1]}, "predictions hold nan: pass class numbers"),
-        ({"references": [-1, 1]}, "references hold -1: pass class numbers"),
+        ({"predictions": [0.5, 1]}, "predictions holds values that are no classes"),
+        ({"predictions": [np.nan, 1]}, "predictions holds 1 NaN"),
+        ({"references": [-1, 1]}, "references holds values that are no classes"),
         ({"clean_predictions": [0]}, "clean_predictions have 1 rows and references 2"),
-        ({"clean_predictions": [[0, 1], [1, 0]]}, "clean_predictions have shape [2, 2]"),
-        ({"clean_predictions": ["cat", "dog"]}, "clean_predictions cannot be read as class numbers"),
+        ({"clean_predictions": [[0, 1], [1, 0]]}, "clean_predictions has shape (2, 2)"),
+        ({"clean_predictions": ["cat", "dog"]}, "clean_predictions has dtype <U3"),
         ({"confidence": 95}, "confidence is 95"),
     ],
     ids=str,

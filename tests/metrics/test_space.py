@@ -153,7 +153,7 @@ def test_a_space_is_cloned_into_a_folder_of_another_name(gradio, tmp_path):
         ("{", "are no JSON"),
         ("[1]", "lack predictions or references"),
         ("{}", "lack predictions or references"),
-        ('{"predictions": [1, 0], "references": [1, 2]}', "references hold 2: pass 1 for a member"),
+        ('{"predictions": [1, 0], "references": [1, 2]}', "references holds 2: pass 1 for a member"),
         ('{"predictions": [1, 0], "references": [1]}', "Mismatch in the number of"),
         ('{"predictions": [1, NaN], "references": [1, 0]}', "NaN or infinite"),
         ('{"predictions": [1, 0], "references": [1, 0], "fpr": 0.1}', "unexpected keyword argument 'fpr'"),

@@ -147,7 +147,7 @@ def test_by_model_turns_rows_of_examples_and_refuses_others():
         ("memory_retention_rate", {"predictions": np.full(30, 0.5)}, "after holds 0.5"),
         ("unlearning_degree", {"retrained": OTHERS[:, :4]}, "retrained has 4 columns for 30 examples"),
         ("klom", {"predictions": np.full((40, 2), np.nan)}, "unlearned holds 80 NaN"),
-        ("klom", {"predictions": [[1.0]] * 39 + [[1.0, 2.0]]}, "predictions cannot be read as a table"),
+        ("klom", {"predictions": [[1.0]] * 39 + [[1.0, 2.0]]}, "predictions is ragged"),
         ("forgetting_quality", {"references": RETRAINED[:, :3]}, "retrained has 3 rows: pass at least 4 models"),
         ("u_lira", {"predictions": UNLEARNED > 0, "references": RETRAINED > 0}, "hold 0 and 1 alone"),
         ("unlearning_gap", {"references": SETS + 1}, "references hold 3: pass 0 for forget"),

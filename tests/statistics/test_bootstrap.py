@@ -170,7 +170,7 @@ BAD = {
     "groups": ({"groups": [1, 2]}, r"groups have shape \(2,\) for 8 examples"),
     "NaN groups": ({"groups": [np.nan] * 8}, "hold NaN"),
     "mixed groups": ({"groups": np.array([None, "a"] * 4, dtype=object)}, "groups have dtype object"),
-    "NaN result": ({"statistic": lambda s, m: np.nan}, "statistic returned nan"),
+    "NaN result": ({"statistic": lambda s, m: np.nan}, "what statistic returned is nan"),
     "vector result": ({"statistic": lambda s, m: s}, "statistic returned"),
 }
 

@@ -9,8 +9,8 @@ from hf_privacy.errors import InputError
 from hf_privacy.statistics import auc, auc_interval, check_scores, roc, summarize, tpr_at_fpr
 
 BAD = {
-    "NaN": ([0.1, float("nan")], [True, False], r"scores hold 1 NaN or infinite values of 2"),
-    "infinite": ([np.inf, -np.inf], [True, False], r"scores hold 2 NaN or infinite"),
+    "NaN": ([0.1, float("nan")], [True, False], r"scores holds 1 NaN or infinite values of 2"),
+    "infinite": ([np.inf, -np.inf], [True, False], r"scores holds 2 NaN or infinite"),
     "only members": ([0.1, 0.2], [True, True], r"only members \(2\)"),
     "only non-members": ([0.1, 0.2], [False, False], r"only non-members \(2\)"),
     "lengths": (np.zeros(3999), np.zeros(4000, bool), r"membership has 4,000 rows and scores 3,999: pass one score"),
@@ -18,7 +18,7 @@ BAD = {
     "empty": ([], [], r"scores are empty"),
     "two-dimensional scores": ([[0.1, 0.2]], [True, False], r"scores have shape \(1, 2\)"),
     "two-dimensional membership": ([0.1, 0.2], [[True, False]], r"membership has shape \(1, 2\)"),
-    "words": (["high", "low"], [True, False], r"scores have dtype <U4"),
+    "words": (["high", "low"], [True, False], r"scores has dtype <U4"),
     "ragged": ([[0.1], [0.2, 0.3]], [True, False], r"scores is ragged"),
 }
 

@@ -92,7 +92,7 @@ BAD = {
     "groups": ({"groups": [1, 2]}, r"groups have shape \(2,\) for 8 examples"),
     "NaN groups": ({"groups": [np.nan] * 8}, "hold NaN"),
     "ragged groups": ({"groups": [[1], [1, 2]]}, "groups is ragged"),
-    "fpr": ({"fprs": [1.0]}, "fpr is 1.0"),
+    "fpr": ({"fprs": [1.0]}, "fprs holds 1.0"),
     "confidence": ({"confidence": 0.0}, "confidence is 0.0"),
     "min_examples": ({"min_examples": 0}, "min_examples is 0"),
 }

@@ -60,7 +60,7 @@ def test_a_target_met_exactly_is_not_lost_to_rounding(n_nonmembers, fpr):
 def test_a_target_outside_zero_and_one_is_refused(fpr):
     with pytest.raises(InputError, match="fpr is"):
         tpr_at_fpr(*draw(), fpr=fpr)
-    with pytest.raises(InputError, match="fpr is"):
+    with pytest.raises(InputError, match="fprs holds"):
         summarize(*draw(), fprs=[0.1, fpr])
 
 

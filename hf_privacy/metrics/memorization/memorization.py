@@ -5,6 +5,7 @@ from __future__ import annotations
 import datasets
 import evaluate
 import numpy as np
+from hf_privacy.arrays import real_array
 from hf_privacy.errors import InputError
 from hf_privacy.memorization import BIN_EDGES
 from hf_privacy.memorization import feldman_zhang
@@ -64,7 +65,7 @@ class Memorization(evaluate.Metric):
         wanted=0.9,
         seed=0,
     ):
-        correct = np.asarray(predictions, dtype=np.float64)
+        correct = real_array("predictions", predictions).astype(np.float64, copy=False)
         if not (correct.min() >= 0.0 and correct.max() <= 1.0):  # a NaN fails too
             raise InputError(
                 f"predictions reach from {correct.min():.4g} to {correct.max():.4g}: pass 0 and 1, or "

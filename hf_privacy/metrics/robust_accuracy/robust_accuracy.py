@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datasets
 import evaluate
-import numpy as np
+from hf_privacy.arrays import class_labels
 from hf_privacy.errors import InputError
 from hf_privacy.statistics import clopper_pearson
 
@@ -31,20 +31,6 @@ _CITATION = """\
 """
 
 
-def _classes(name, values):
-    """Whole class numbers from 0 up, shape [N]."""
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} cannot be read as class numbers: pass one whole number per example") from error
-    if array.ndim != 1:
-        raise InputError(f"{name} have shape {list(array.shape)}: pass one class number per example")
-    wrong = array[~(np.isfinite(array) & (array >= 0) & (array == np.floor(array)))]
-    if wrong.size:
-        raise InputError(f"{name} hold {wrong[0]:g}: pass class numbers, whole and from 0 up")
-    return array
-
-
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
 class RobustAccuracy(evaluate.Metric):
     """Accuracy under attack."""
@@ -60,12 +46,12 @@ class RobustAccuracy(evaluate.Metric):
         )
 
     def _compute(self, predictions, references, *, clean_predictions=None, confidence=0.95):
-        labels = _classes("references", references)
-        robust = _classes("predictions", predictions) == labels
+        labels = class_labels("references", references)
+        robust = class_labels("predictions", predictions) == labels
         n_examples = len(labels)
         result = {}
         if clean_predictions is not None:
-            clean_classes = _classes("clean_predictions", clean_predictions)
+            clean_classes = class_labels("clean_predictions", clean_predictions)
             if len(clean_classes) != n_examples:
                 raise InputError(
                     f"clean_predictions have {len(clean_classes)} rows and references {n_examples}: pass one for each"

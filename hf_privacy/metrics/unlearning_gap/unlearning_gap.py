@@ -5,6 +5,7 @@ from __future__ import annotations
 import datasets
 import evaluate
 import numpy as np
+from hf_privacy.arrays import real_array
 from hf_privacy.errors import InputError
 from hf_privacy.forgetting import unlearning_figures
 from hf_privacy.forgetting import unlearning_gap
@@ -68,10 +69,10 @@ def _figures(name, correct, scores_name, scores, sets, attack):
 
 def _sets(references):
     """0, 1 and 2, each at least once."""
-    sets = np.asarray(references, dtype=np.float64)
+    sets = real_array("references", references)
     wrong = sets[~np.isin(sets, (0, 1, 2))]
     if wrong.size:
-        raise InputError(f"references hold {wrong[0]:g}: pass 0 for forget, 1 for retain and 2 for test")
+        raise InputError(f"references hold {wrong.flat[0]:g}: pass 0 for forget, 1 for retain and 2 for test")
     for number, group in enumerate(_SETS):
         if not np.any(sets == number):
             raise InputError(f"references hold no {number}: pass at least one {group} example")
