@@ -29,6 +29,7 @@ from hf_privacy.recipe import (
     trainable_again,
     unlearning_arguments,
 )
+from hf_privacy.recipe.shaping import shaping_arguments
 from hf_privacy.references import (
     ReferenceRun,
     audit_references,
@@ -182,7 +183,7 @@ def _u_lira(experiment: Experiment, run: RunFolder, rows: UnlearningRows) -> dic
         np.searchsorted(split.pool, rows.split.forget),
         run.private / "unlearned_references" / f"{recipe.unlearning.method}-{rows.digest()[:16]}",
         make_unlearner=make_unlearner,
-        description={"method": recipe.unlearning.method, "training": recipe.unlearning.training},
+        description={"method": recipe.unlearning.method, "training": shaping_arguments(recipe.unlearning.training)},
         batch_size=recipe.audit.batch_size,
     )
     return u_lira(phi.unlearned, phi.never, confidence=recipe.audit.confidence).summary

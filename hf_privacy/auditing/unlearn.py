@@ -31,6 +31,7 @@ from hf_privacy.recipe import (
     unlearner,
     unlearning_rows,
 )
+from hf_privacy.recipe.shaping import shaping_arguments
 from hf_privacy.references import last_whole_checkpoint, reference_trainer
 from hf_privacy.unlearning import LOG_NAME, QueuedRequest, RequestLog, UnlearningTrainer, utc_now
 
@@ -314,9 +315,8 @@ def _claim_partial(folder: Path, plan: str) -> None:
 def _plan_hash(experiment: Experiment, rows: UnlearningRows, start: Path) -> str:
     """What must be equal for a result to be that of this request: method, arguments, rows, weights to start from."""
     section = experiment.recipe.unlearning
-    digest = hashlib.sha256(
-        json.dumps([section.method, section.training, experiment.recipe.training], sort_keys=True).encode()
-    )
+    arguments = [shaping_arguments(training) for training in (section.training, experiment.recipe.training)]
+    digest = hashlib.sha256(json.dumps([section.method, *arguments], sort_keys=True).encode())
     digest.update(rows.digest().encode() + weights_sha256(start).encode())
     return digest.hexdigest()
 

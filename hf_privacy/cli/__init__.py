@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from hf_privacy.errors import InputError
+from hf_privacy.launch import launched_processes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
             os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
             os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        _refuse_launch(command.__module__.rpartition(".")[2])
         return command(options)
     except InputError as error:
         print(f"hf-privacy: {error}", file=sys.stderr)
@@ -33,3 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("hf-privacy: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+
+
+# What shares its work among the processes of a launch, or writes nothing.
+_LAUNCHED = ("audit", "compare", "env", "train")
+
+
+def _refuse_launch(command: str) -> None:
+    """Refuse a launch in several processes of a command that each of them would do as a whole."""
+    count = launched_processes()
+    if count > 1 and command not in _LAUNCHED:
+        also = "; on several GPUs use an unlearner from Python" if command == "unlearn" else ""
+        raise InputError(f"{command} was started in {count} processes, each of which would do it all: start one{also}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -23,10 +22,7 @@ def run(options: Options) -> int:
     if options.flags["worker"]:
         stop_with_parent()
     recipe = options.recipe()
-    rank, local_rank = int(os.environ.get("RANK", 0)), int(os.environ.get("LOCAL_RANK", 0))
-    launched = int(os.environ.get("WORLD_SIZE", 1)) > 1
-    if launched:
-        leave_distributed(local_rank)
+    launched, rank = leave_distributed()
     if not options.flags["worker"] and rank == 0:
         report_of(recipe, spawn_workers=not launched)
     elif recipe.audit.depth == "full":

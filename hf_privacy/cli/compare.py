@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -22,10 +21,7 @@ def run(options: Options) -> int:
     if options.config is None:
         raise InputError("no comparison: pass --config comparison.yaml")
     comparison = Comparison.load(options.config, options.overrides)
-    rank, local_rank = int(os.environ.get("RANK", 0)), int(os.environ.get("LOCAL_RANK", 0))
-    launched = int(os.environ.get("WORLD_SIZE", 1)) > 1
-    if launched:
-        leave_distributed(local_rank)
+    launched, rank = leave_distributed()
 
     from transformers.utils import logging
 

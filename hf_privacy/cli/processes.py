@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import os
 
+from hf_privacy.launch import (
+    DISTRIBUTED_VARIABLES,
+    launched_local_rank,
+    launched_processes,
+    launched_rank,
+)
+
 
 def share_of_cores(workers: int | None, *, most: int) -> tuple[int, int]:
     """Number of processes in all, this one included, and the threads of each, which are set for this one.
@@ -23,12 +30,14 @@ def share_of_cores(workers: int | None, *, most: int) -> tuple[int, int]:
     return count, threads
 
 
-def leave_distributed(local_rank: int) -> None:
-    """Under `accelerate launch` each process trains models alone, on its own device."""
-    from hf_privacy.references.workers import DISTRIBUTED_VARIABLES
-
+def leave_distributed() -> tuple[bool, int]:
+    """Under a launcher each process trains models alone, on its own device: whether there is one, and the rank."""
+    launched, rank, local_rank = launched_processes() > 1, launched_rank(), max(launched_local_rank(), 0)
+    if not launched:
+        return False, 0
     for name in DISTRIBUTED_VARIABLES:
         os.environ.pop(name, None)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     devices = visible.split(",") if visible else None
     os.environ["CUDA_VISIBLE_DEVICES"] = devices[local_rank % len(devices)] if devices else str(local_rank)
+    return True, rank

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from hf_privacy.cli.arguments import Options
@@ -12,10 +11,6 @@ from hf_privacy.errors import InputError
 def run(options: Options) -> int:
     """Make the recipe's trained model forget, into a folder of its own, and judge the result."""
     recipe = options.recipe()
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        raise InputError(
-            "unlearn was started in several processes: start one; on several GPUs use an unlearner from Python"
-        )
     from hf_privacy.auditing import check_split, check_target, judge_unlearning, unlearn_queue, unlearn_request
     from hf_privacy.cli.plain_progress import show_progress
     from hf_privacy.recipe import RunFolder, check_unlearning, prepare

@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from transformers import TrainingArguments
 
 from hf_privacy.defenses.robust_evaluation import eval_attack_settings
 from hf_privacy.errors import InputError
+from hf_privacy.launch import launched_local_rank, launched_processes
 
 
 @dataclass
@@ -42,6 +44,8 @@ class PrivacyConfig(TrainingArguments):
         `evaluate` also attacks: ``{"epsilon": 8 / 255}`` adds the accuracy under PGD-20 as ``eval_robust_accuracy``.
         Keys, defaults and units are those of :func:`~hf_privacy.defenses.robust_evaluation.eval_attack_settings`; on
         a command line it is JSON.
+    use_cpu, ddp_backend
+        Several processes launched on a machine without GPUs train together on its CPUs, over gloo, without asking.
     logging_nan_inf_filter : bool, default False
         A loss that is not a number is shown, not replaced.
 
@@ -49,7 +53,7 @@ class PrivacyConfig(TrainingArguments):
     ------
     InputError
         If a token is passed (it would be saved in clear with the arguments), a checkpoint push is asked for, a budget
-        is no rate, or an attack is no attack.
+        is no rate, an attack is no attack, or the launcher's processes and the trainer's differ in number.
 
     Examples
     --------
@@ -101,7 +105,31 @@ class PrivacyConfig(TrainingArguments):
             self.max_tpr_at_fpr = _tpr_budget(self.max_tpr_at_fpr)
         if self.eval_attack is not None:
             self.eval_attack = eval_attack_settings(self.eval_attack)
+        self._join_launch()
         super().__post_init__()
+        if launched_processes() > 1 and self.world_size != launched_processes():
+            raise InputError(
+                f"the launcher started {launched_processes()} processes, and this trainer runs as {self.world_size}: "
+                "each would train a whole model into the same folder; start it with torchrun or accelerate launch "
+                "(without GPUs with use_cpu=True), or in one process, without WORLD_SIZE in its environment"
+            )
+
+    def _join_launch(self) -> None:
+        """Where several processes are started on a machine without GPUs, train together on its CPUs.
+
+        Left alone, accelerate looks for GPUs, finds none, and has each process train by itself.
+        """
+        if launched_processes() == 1:
+            # accelerate takes a single process that names a backend for a distributed one, and fails.
+            self.ddp_backend = None
+        elif launched_local_rank() >= 0 and not _has_gpu():
+            self.use_cpu = True
+            self.ddp_backend = self.ddp_backend or "gloo"
+
+
+def _has_gpu() -> bool:
+    """Whether there is an accelerator that several processes can train on together; Apple's is none."""
+    return torch.accelerator.is_available() and torch.accelerator.current_accelerator().type != "mps"
 
 
 def _tpr_budget(given: Mapping[float, float] | str) -> dict[float, float]:

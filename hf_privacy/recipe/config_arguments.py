@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -47,9 +46,6 @@ def config_from(
         for key, value in values.items()
     }
     defaults = {"save_strategy": "no", "logging_strategy": "epoch", "report_to": "none"}
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        # accelerate takes a single process that names a backend for a distributed one, and fails.
-        given.pop("ddp_backend", None)
     try:
         args = config_class(output_dir=str(output_dir), **{**defaults, **given})
     except InputError:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.config import Recipe
+from hf_privacy.recipe.shaping import shaping_arguments
 
 if TYPE_CHECKING:
     from hf_privacy.data import MembershipSplit
@@ -51,6 +52,8 @@ class RunFolder:
     def start(self, recipe: Recipe) -> None:
         """Claim the folder for this recipe's training, or refuse when it holds a run of another.
 
+        Another is one that makes other weights: what only says where or how it runs (`shaping_arguments`) may change.
+
         Raises
         ------
         InputError
@@ -66,6 +69,8 @@ class RunFolder:
         """Refuse, as `start` does, a folder that holds a run of another recipe; nothing is written."""
         if self.recipe_file.is_file():
             theirs, ours = asdict(Recipe.load(self.recipe_file)), asdict(recipe)
+            for sections in (theirs, ours):
+                sections["training"] = shaping_arguments(sections["training"])
             different = [name for name in ours if name not in LATER_SECTIONS and theirs[name] != ours[name]]
             if different:
                 raise InputError(

@@ -19,28 +19,9 @@ from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.epoch_collector import EpochCollector
 from hf_privacy.errors import InputError
+from hf_privacy.recipe.shaping import shaping_arguments
 from hf_privacy.references.plan import ReferencePlan
 from hf_privacy.signals.store_metadata import minor_version
-
-# Arguments that do not change the weights a training run ends with: where it writes, what it prints, what it pushes,
-# and the seeds, which differ for each reference by design. Everything not named here is part of the recipe's hash.
-NOT_PART_OF_THE_RECIPE = frozenset(
-    """
-    output_dir overwrite_output_dir logging_dir logging_strategy logging_steps logging_first_step
-    logging_nan_inf_filter log_level log_level_replica log_on_each_node log_history report_to run_name project
-    trackio_space_id trackio_bucket_id trackio_static_space_id disable_tqdm seed data_seed do_train do_eval
-    do_predict eval_strategy eval_steps eval_delay eval_on_start eval_do_concat_batches eval_accumulation_steps
-    per_device_eval_batch_size prediction_loss_only include_for_metrics metric_for_best_model greater_is_better
-    save_strategy save_steps save_total_limit save_only_model save_on_each_node enable_jit_checkpoint
-    resume_from_checkpoint restore_callback_states_from_checkpoint push_to_hub hub_model_id hub_strategy
-    hub_token hub_private_repo hub_always_push hub_revision hub_create_pr max_auc max_tpr_at_fpr allow_unaudited
-    max_unlearning_gap require_unlearning
-    dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor
-    dataloader_in_order dataloader_multiprocessing_context skip_memory_metrics include_num_input_tokens_seen
-    use_cpu local_rank ddp_backend ddp_timeout accelerator_config torch_empty_cache_steps auto_find_batch_size
-    label_names remove_unused_columns eval_attack
-    """.split()  # noqa: SIM905 - a list of quoted words hides them
-)
 
 
 def reference_trainer(
@@ -125,7 +106,7 @@ def recipe_hash(trainer: PrivacyTrainer, plan: ReferencePlan, *, dataset_fingerp
     stands on are the store's own (`hf_privacy.signals.store_metadata.PACKAGES`).
     """
     require_cloneable(trainer)
-    arguments = {name: value for name, value in trainer.args.to_dict().items() if name not in NOT_PART_OF_THE_RECIPE}
+    arguments = shaping_arguments(trainer.args.to_dict(), seeds=False)
     processor = trainer.processing_class
     model = _initial_model(trainer)
     description = {

@@ -7,23 +7,7 @@ import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 
-# What launchers set for distributed training. Each reference is trained by one process alone, so a worker must not
-# see these.
-DISTRIBUTED_VARIABLES = (
-    "RANK",
-    "LOCAL_RANK",
-    "WORLD_SIZE",
-    "LOCAL_WORLD_SIZE",
-    "GROUP_RANK",
-    "ROLE_RANK",
-    "ROLE_WORLD_SIZE",
-    "MASTER_ADDR",
-    "MASTER_PORT",
-    "TORCHELASTIC_RUN_ID",
-    "TORCHELASTIC_USE_AGENT_STORE",
-    "ACCELERATE_USE_FSDP",
-    "ACCELERATE_USE_DEEPSPEED",
-)
+from hf_privacy.launch import DISTRIBUTED_VARIABLES
 
 
 @contextlib.contextmanager
@@ -53,5 +37,5 @@ def worker_processes(command: Sequence[str], *, count: int, threads: int) -> Ite
 
 
 def single_process_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """``environment`` without the variables of a distributed launch."""
+    """``environment`` without the variables of a launch: each reference is trained by one process alone."""
     return {name: value for name, value in environment.items() if name not in DISTRIBUTED_VARIABLES}

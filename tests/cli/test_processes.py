@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -215,3 +216,31 @@ def test_without_a_terminal_progress_is_plain_lines(write_recipe, table_file, tm
         assert not re.search(r"\d+%\|", text), text
         assert "Traceback" not in text
         assert "Warning" not in text, text
+
+
+@pytest.mark.slow
+def test_a_launch_that_names_no_backend_trains_one_model_on_two_processes(write_recipe, tmp_path):
+    recipe = write_recipe(tmp_path, training={"use_cpu": False, "num_train_epochs": 2})
+    config = Path(__file__).parents[2] / "recipes" / "accelerate_configs" / "cpu_2_processes.yaml"
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [*command, "-m", "hf_privacy.cli", "train", "--config", recipe],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stdout.count("trained in") == 1
+    record = json.loads((tmp_path / "run" / "private" / "training.json").read_text())
+    assert record["world_size"] == 2
+
+
+@pytest.mark.parametrize("command", [["push"], ["unlearn"], ["report"], ["demo"], ["metrics", "list"]], ids=str)
+def test_what_each_process_of_a_launch_would_do_as_a_whole_is_refused(command, cli, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, out, err = cli(*command)
+    assert (code, out) == (2, "")
+    assert f"{command[0]} was started in 2 processes, each of which would do it all: start one" in err

@@ -67,3 +67,13 @@ def test_arguments_survive_a_round_trip_through_their_dictionary(make_args):
     # to_dict puts "<HUB_TOKEN>" where there is no token.
     again = PrivacyConfig(**{name: value for name, value in args.to_dict().items() if name != "hub_token"})
     assert (again.max_tpr_at_fpr, again.max_auc, again.hub_strategy) == ({0.01: 0.2}, 0.6, "end")
+
+
+def test_one_of_several_processes_that_would_train_alone_is_refused(monkeypatch, make_args):
+    monkeypatch.setenv("WORLD_SIZE", "2")  # as a shell on a cluster's node has it, without a launcher
+    with pytest.raises(InputError, match="the launcher started 2 processes, and this trainer runs as 1: each would"):
+        make_args(use_cpu=False)
+
+
+def test_a_single_process_may_name_the_backend_of_several(make_args):
+    assert make_args(ddp_backend="gloo").world_size == 1

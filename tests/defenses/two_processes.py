@@ -19,7 +19,9 @@ folder = Path(sys.argv[1])
 
 
 def run(name: str, n: int, *, model: str = "tabular", augmented: bool = False, **arguments) -> None:
-    args = PrivacyConfig(**QUIET, output_dir=str(folder / name), ddp_backend="gloo", **arguments)
+    # Neither use_cpu nor a backend is named: where there are no GPUs, launched processes find each other all the same.
+    quiet = {key: value for key, value in QUIET.items() if key != "use_cpu" or torch.cuda.is_available()}
+    args = PrivacyConfig(**quiet, output_dir=str(folder / name), **arguments)
     assert args.world_size == 2
     data = tiny_data(model, n)
     seen = []

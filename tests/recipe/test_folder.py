@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hf_privacy.data import MembershipSplit
 from hf_privacy.errors import InputError
@@ -46,6 +48,39 @@ def test_another_recipes_folder_is_refused_and_left_alone(folder, make_recipe, c
     with pytest.raises(InputError, match=rf"holds a run of another recipe \(different: {named}\)"):
         folder.start(make_recipe(**change))
     assert folder.recipe_file.read_bytes() == before
+
+
+# Of each kind: where it runs, what it prints, evaluates and keeps.
+FREE = {
+    "use_cpu": [True, False],
+    "ddp_backend": ["gloo", "nccl"],
+    "report_to": ["none", "tensorboard"],
+    "logging_steps": [1, 50],
+    "dataloader_num_workers": [0, 4],
+    "save_strategy": ["no", "epoch"],
+    "save_total_limit": [1, 2],
+    "per_device_eval_batch_size": [8, 64],
+    "disable_tqdm": [True, False],
+}
+SHAPING = {"learning_rate": 0.5, "seed": 7, "data_seed": 7, "weight_decay": 0.3, "bf16": True, "max_grad_norm": 2.0}
+
+
+@given(
+    ours=st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in FREE.items()}),
+    theirs=st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in FREE.items()}),
+    shaping=st.fixed_dictionaries({}, optional={name: st.just(value) for name, value in SHAPING.items()}),
+)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_run_is_another_when_what_shapes_its_weights_differs_and_only_then(
+    tmp_path_factory, make_recipe, ours, theirs, shaping
+):
+    folder = RunFolder(tmp_path_factory.mktemp("run"))
+    folder.start(make_recipe(training=theirs))
+    if shaping:
+        with pytest.raises(InputError, match=r"another recipe \(different: training\)"):
+            folder.start(make_recipe(training={**ours, **shaping}))
+    else:
+        folder.start(make_recipe(training=ours))
 
 
 def test_audit_push_name_and_place_may_change_after_training(folder, make_recipe, tmp_path):

@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from hf_privacy.references.workers import DISTRIBUTED_VARIABLES, single_process_environment, worker_processes
+from hf_privacy.launch import DISTRIBUTED_VARIABLES
+from hf_privacy.references.workers import single_process_environment, worker_processes
 
 SHOW_ENVIRONMENT = """
 import json, os, sys

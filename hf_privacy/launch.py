@@ -1,0 +1,56 @@
+"""What a launcher (torchrun, accelerate, mpirun) tells each process that it starts. Light to import."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+_COUNT = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
+_RANK = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK")
+_LOCAL_RANK = ("LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "MV2_COMM_WORLD_LOCAL_RANK")
+
+# What launchers set for distributed training: a process that trains models alone must not see these.
+DISTRIBUTED_VARIABLES = (
+    *_COUNT,
+    *_RANK,
+    *_LOCAL_RANK,
+    "LOCAL_WORLD_SIZE",
+    "GROUP_RANK",
+    "ROLE_RANK",
+    "ROLE_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "TORCHELASTIC_RUN_ID",
+    "TORCHELASTIC_USE_AGENT_STORE",
+    "ACCELERATE_USE_FSDP",
+    "ACCELERATE_USE_DEEPSPEED",
+)
+
+
+def launched_processes() -> int:
+    """How many processes the launcher started; 1 without a launcher.
+
+    Examples
+    --------
+    >>> launched_processes()
+    1
+    """
+    return max(1, _number(_COUNT, default=1))
+
+
+def launched_rank() -> int:
+    """Number of this process among them, from 0."""
+    return _number(_RANK, default=0)
+
+
+def launched_local_rank() -> int:
+    """Number of this process among those on its machine, from 0; -1 where no launcher says it."""
+    return _number(_LOCAL_RANK, default=-1)
+
+
+def _number(names: Sequence[str], *, default: int) -> int:
+    for name in names:
+        value = os.environ.get(name, "")
+        if value.isdecimal():
+            return int(value)
+    return default
