@@ -23,6 +23,7 @@ from hf_privacy.recipe import AuditSettings
 from hf_privacy.references import ReferenceRun
 from hf_privacy.reports import PrivacyReport, curve_of, public_name
 from hf_privacy.statistics import clopper_pearson
+from hf_privacy.statistics.tpr import allowed_false_positives
 
 VERSIONED_PACKAGES = ("torch", "transformers", "datasets", "accelerate", "peft", "timm", "numpy", "scipy")
 
@@ -203,7 +204,7 @@ def _caveats(
             "No population was set aside: Attack-P and RMIA compare with the target's non-members, each left out of "
             "its own comparison."
         )
-    unresolved = [fpr for fpr in options.fprs if fpr * int((~table.membership).sum()) < 1]
+    unresolved = [fpr for fpr in options.fprs if allowed_false_positives(int((~table.membership).sum()), fpr) < 0]
     if unresolved:
         shown = ", ".join(f"{100 * fpr:g} %" for fpr in unresolved)
         caveats.append(

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hf_privacy.auditing.slices import FEWEST, FPR, over_groups, threshold_at_fpr
+from hf_privacy.auditing.slices import FEWEST, FPR, over_groups
 from hf_privacy.auditing.table import AttackScores, SignalTable
 from hf_privacy.memorization import BIN_EDGES, feldman_zhang, leakage_share, memorization_bin
+from hf_privacy.statistics.tpr import allowed_false_positives
 
 # What `memorization_bin` numbers from 0 up.
 BIN_BOUNDS = (-1.0, *BIN_EDGES, 1.0)
@@ -62,7 +63,7 @@ def leakage_at_top(table: SignalTable, attack: AttackScores) -> dict[str, Any] |
         members), "share" and "n_examples", the members in that top. None where the non-members do not resolve 1 %, no
         member is recognised, or every top would hold fewer than 20 members, of whom it would say too much.
     """
-    if threshold_at_fpr(attack.scores, table.membership) is None:
+    if allowed_false_positives(int((~table.membership).sum()), FPR) < 0:
         return None
     found = leakage_share(
         attack.scores, table.membership, memorization_of(table), fpr=FPR, top=TOPS, min_examples=FEWEST

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from hf_privacy.auditing.table import AttackScores, SignalTable
-from hf_privacy.statistics import clopper_pearson, summarize
-from hf_privacy.statistics.roc import roc_counts
+from hf_privacy.statistics import summarize, tpr_at_fpr
 
 # A group with fewer members would say too much about each of them.
 FEWEST = 20
@@ -47,10 +46,9 @@ def over_groups(
     -------
     dict of int to dict
         "n_members", "n_nonmembers", "auc", "auc_low", "auc_high" within the group; "tpr", "tpr_low", "tpr_high": the
-        share of its members above the one threshold whose false positive rate over **all** non-members is not above
-        "fpr", 1 %, as an attacker who does not know the groups would set it; absent where 1 % is not resolved.
+        share of its members found at "fpr", 1 %, over **all** non-members, as an attacker who does not know the groups
+        would set the threshold; absent where 1 % is not resolved. The interval covers the chance in that threshold.
     """
-    threshold = threshold_at_fpr(attack.scores, table.membership)
     figures = {}
     for group in np.unique(groups):
         inside = groups == group
@@ -61,17 +59,8 @@ def over_groups(
         summary = summarize(attack.scores[inside], table.membership[inside], fprs=(), confidence=confidence)
         kept = ("auc", "auc_low", "auc_high", "n_members", "n_nonmembers", "confidence")
         figures[int(group)] = {name: summary[name] for name in kept}
-        if threshold is not None:
-            found = int((attack.scores[members] >= threshold).sum())
-            low, high = clopper_pearson(found, n_members, confidence=confidence)
-            figures[int(group)] |= {"fpr": FPR, "tpr": found / n_members, "tpr_low": low, "tpr_high": high}
+        judged = members | ~table.membership
+        rate = tpr_at_fpr(attack.scores[judged], table.membership[judged], fpr=FPR, confidence=confidence)
+        if rate["tpr"] is not None:
+            figures[int(group)] |= {"fpr": FPR, "tpr": rate["tpr"], "tpr_low": rate["low"], "tpr_high": rate["high"]}
     return figures
-
-
-def threshold_at_fpr(scores: np.ndarray, membership: np.ndarray) -> float | None:
-    """The lowest threshold whose false positive rate is not above `FPR`; None where that cannot be resolved."""
-    false_positives, _, thresholds = roc_counts(scores, membership)
-    allowed = int(np.floor(false_positives[-1] * FPR * (1 + 1e-12)))
-    if allowed < 1:
-        return None
-    return float(thresholds[np.searchsorted(false_positives, allowed, side="right") - 1])

@@ -131,7 +131,7 @@ def u_lira(
     Notes
     -----
     **Null**: models whose distribution is that of retraining give an AUC of 0.5 in expectation, whatever K and N, and
-    a TPR near the FPR.
+    a TPR near the FPR, not above it.
 
     The scores are not independent: every model takes part in the fits that judge the others, so that intervals that
     take them for it fail for a perfect unlearner in 20 % of cases instead of 5 %. Those of ``auc`` and of each TPR
@@ -221,7 +221,7 @@ def _jackknife_errors(
         scores = _held_out_scores(np.delete(unlearned, ours, axis=0), np.delete(never, theirs, axis=0), *options)
         membership = np.repeat([True, False], scores[0].size)
         # Fewer pairs may not resolve a target that all of them did: the nearest one that they do stands in.
-        finest = 1.0 / scores[0].size
+        finest = 1.0 / (scores[0].size + 1)
         rates = [tpr_at_fpr(scores.ravel(), membership, fpr=max(fpr, finest))["tpr"] for fpr in fprs]
         values.append([_mean_area(scores), *rates])
     variances = (n_blocks - 1) * np.var(values, axis=0)

@@ -16,6 +16,7 @@ from jsonschema.exceptions import best_match
 from hf_privacy.errors import InputError
 
 REPORT_NAME = "privacy_report.json"
+SCHEMA_VERSION = "0.2"
 _ROUNDING = 1e-9
 
 
@@ -49,9 +50,9 @@ def _check_interval(path: str, name: str, low: float, value: float, high: float)
 def validate_report(report: dict[str, Any]) -> None:
     """Check a report against the schema and against itself.
 
-    Beyond the schema: every number is finite, attack names are unique, every estimate lies in its interval, each
-    curve and each memorization bin belongs to an attack, arrays fit together, no adversarial accuracy is given twice,
-    and an audit with references says how many.
+    A report of another version of the schema is refused as such. Beyond the schema: every number is finite, attack
+    names are unique, every estimate lies in its interval, each curve and each memorization bin belongs to an attack,
+    arrays fit together, no adversarial accuracy is given twice, and an audit with references says how many.
 
     Parameters
     ----------
@@ -65,11 +66,18 @@ def validate_report(report: dict[str, Any]) -> None:
 
     Examples
     --------
-    >>> validate_report({"schema_version": "0.0"})
+    >>> validate_report({"schema_version": "0.1"})
     Traceback (most recent call last):
     ...
-    hf_privacy.errors.InputError: the privacy report is not valid at $...
+    hf_privacy.errors.InputError: the privacy report is of version '0.1', made by another version of hf_privacy, ...
     """
+    # First of all: of a report of another version, whatever else is wrong with it is no news.
+    version = report.get("schema_version") if isinstance(report, dict) else None
+    if isinstance(version, str) and version != SCHEMA_VERSION:
+        raise InputError(
+            f"the privacy report is of version {version[:20]!r}, made by another version of hf_privacy, and this one "
+            f"reads {SCHEMA_VERSION!r}, whose figures differ: audit again with `hf-privacy audit`"
+        )
     # A NaN passes every bound of the schema, because each comparison with it is false.
     for path, number in _numbers(report, "$"):
         if not math.isfinite(number):
@@ -123,7 +131,9 @@ def _check_attacks(attacks: list[dict[str, Any]], where: str) -> list[str]:
         _check_interval(path, "auc", attack["auc_low"], attack["auc"], attack["auc_high"])
         for entry_index, entry in enumerate(attack["tpr_at_fpr"]):
             if entry["tpr"] is not None:
-                _check_interval(f"{path}.tpr_at_fpr[{entry_index}]", "tpr", entry["low"], entry["tpr"], entry["high"])
+                for kind in ("", "conditional_"):
+                    ends = entry[f"{kind}low"], entry["tpr"], entry[f"{kind}high"]
+                    _check_interval(f"{path}.tpr_at_fpr[{entry_index}]", "tpr", *ends)
     return names
 
 

@@ -32,20 +32,23 @@ def zero_one(name: str, values: ArrayLike, *, one: str = "a member", zero: str =
 def flatten_summary(summary: dict[str, Any]) -> dict[str, float | int]:
     """A summary of `hf_privacy.statistics.summarize` with one plain number per key, as `evaluate` wants it.
 
-    A TPR at x becomes ``tpr_at_fpr_x``, ``tpr_at_fpr_x_low`` and ``tpr_at_fpr_x_high``; one that the non-members
-    cannot resolve is left out.
+    A TPR at x becomes ``tpr_at_fpr_x``, with its interval ``…_low`` and ``…_high`` and the one that takes the
+    threshold as given, ``…_conditional_low`` and ``…_conditional_high``; one that the non-members cannot resolve is
+    left out.
 
     Examples
     --------
-    >>> rates = [{"fpr": 0.01, "tpr": 0.2, "low": 0.1, "high": 0.3}, {"fpr": 0.001, "tpr": None}]
-    >>> flatten_summary({"auc": 0.6, "tpr_at_fpr": rates})
-    {'auc': 0.6, 'tpr_at_fpr_0.01': 0.2, 'tpr_at_fpr_0.01_low': 0.1, 'tpr_at_fpr_0.01_high': 0.3}
+    >>> rate = {"fpr": 0.01, "tpr": 0.2, "low": 0.1, "high": 0.3, "conditional_low": 0.17, "conditional_high": 0.23}
+    >>> flat = flatten_summary({"auc": 0.6, "tpr_at_fpr": [rate, {"fpr": 0.001, "tpr": None}]})
+    >>> flat["tpr_at_fpr_0.01"], flat["tpr_at_fpr_0.01_low"], flat["tpr_at_fpr_0.01_conditional_low"], len(flat)
+    (0.2, 0.1, 0.17, 6)
     """
     flat = {key: value for key, value in summary.items() if key != "tpr_at_fpr"}
     for rate in summary.get("tpr_at_fpr", ()):  # a slice too small to be summarized has none
         if rate["tpr"] is not None:
             key = f"tpr_at_fpr_{rate['fpr']:g}"
-            flat.update({key: rate["tpr"], f"{key}_low": rate["low"], f"{key}_high": rate["high"]})
+            ends = ("low", "high", "conditional_low", "conditional_high")
+            flat.update({key: rate["tpr"]} | {f"{key}_{end}": rate[end] for end in ends})
     return flat
 
 

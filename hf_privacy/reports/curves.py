@@ -9,10 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from hf_privacy.errors import InputError
 from hf_privacy.statistics import roc
+from hf_privacy.statistics.tpr import allowed_false_positives
 
 MAX_ROC_POINTS = 200
 HISTOGRAM_BINS = 40
-# Always kept, so that the TPR at these FPRs can be read off the thinned curve exactly.
+# The points behind the TPR at these FPRs are always kept, so that it can be read off the thinned curve exactly.
 KEPT_FPRS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 _FAR = 1e150  # beyond it the width of a histogram overflows float64
 
@@ -21,8 +22,8 @@ def curve_of(scores: ArrayLike, membership: ArrayLike) -> dict[str, list[Any]]:
     """Give the aggregate of an attack's scores that a report may hold under ``curves``.
 
     The ROC is thinned to at most 200 of its own points: both ends, the best point with no false positive, and, for
-    each FPR of a log-spaced and of an even grid, the last point not above it. TPR at 0.1 %, 1 % and 10 % FPR stay
-    exact.
+    each FPR of a log-spaced and of an even grid, the last point not above it. The points that `tpr_at_fpr` takes for
+    0.1 %, 1 % and 10 % FPR are kept.
 
     The histogram has 40 bins between the 1st and 99th percentile of the finite scores (members and non-members
     together). Scores further out, infinite ones too, are counted in the outermost bins, so the counts
@@ -60,7 +61,7 @@ def curve_of(scores: ArrayLike, membership: ArrayLike) -> dict[str, list[Any]]:
         raise InputError(f"scores holds {int(np.isnan(values).sum())} NaN: give every example a score")
     # Ranks have the scores' ROC and are finite where the scores are not.
     fpr, tpr, _ = roc(np.unique(values, return_inverse=True)[1], members)
-    kept = _kept_points(fpr)
+    kept = _kept_points(fpr, int(np.count_nonzero(~members)))
     edges = _edges(values)
     inside = np.clip(values, edges[0], edges[-1])
     return {
@@ -72,11 +73,12 @@ def curve_of(scores: ArrayLike, membership: ArrayLike) -> dict[str, list[Any]]:
     }
 
 
-def _kept_points(fpr: NDArray[np.float64]) -> NDArray[np.intp]:
+def _kept_points(fpr: NDArray[np.float64], n_nonmembers: int) -> NDArray[np.intp]:
     positive = fpr[fpr > 0]
     smallest = float(positive[0]) if positive.size else 1.0
     # 120 + 60 on the grids (the even one starts at 0, where it keeps the best point), 5 kept FPRs and 2 ends: ≤ 187.
-    grid = np.concatenate([np.geomspace(smallest, 1.0, 120), np.linspace(0.0, 1.0, 60), KEPT_FPRS])
+    allowed = [max(allowed_false_positives(n_nonmembers, target), 0) / n_nonmembers for target in KEPT_FPRS]
+    grid = np.concatenate([np.geomspace(smallest, 1.0, 120), np.linspace(0.0, 1.0, 60), allowed])
     # Rounding must not turn 3 of 30 into more than a tenth.
     last_not_above = np.searchsorted(fpr, grid * (1 + 1e-12), side="right") - 1
     return np.unique(np.concatenate([[0, fpr.size - 1], last_not_above]))

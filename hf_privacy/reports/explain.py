@@ -57,7 +57,7 @@ def tpr_at(attack: dict[str, Any], *, fpr: float) -> dict[str, Any] | None:
 def strongest_attack(attacks: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], float | None]:
     """Find the attack that recognises most members at 1 % false positives.
 
-    Where no attack resolves 1 % (fewer than 100 non-members), 10 % decides; where that fails too, the AUC.
+    Where no attack resolves 1 % (fewer than 99 non-members), 10 % decides; where that fails too, the AUC.
 
     Parameters
     ----------
@@ -115,7 +115,8 @@ def what_it_means(report: PrivacyReport) -> list[str]:
         "FPR first.",
         f"Brackets are {percent(report.attacks[0]['confidence'])} confidence intervals over the "
         f"{report.split['n_members']:,} members and {report.split['n_nonmembers']:,} non-members audited. Those of "
-        f"the TPR take the threshold as given, and none covers {_other_runs(report)}",
+        "the TPR cover it at the stated FPR, the chance in the threshold included: few non-members make them wide. "
+        f"None covers {_other_runs(report)}",
     ]
     if report.depth == "full" and report.references is not None:
         sentences.append(

@@ -12,6 +12,7 @@ import numpy as np
 
 from hf_privacy.errors import InputError
 from hf_privacy.hub import GateError, load_report_dict, push_folder, validate_report, weights_sha256
+from hf_privacy.hub.schema import SCHEMA_VERSION
 from hf_privacy.reports.budgets import budgets_figure
 from hf_privacy.reports.by_memorization import memorization_table
 from hf_privacy.reports.card import write_card
@@ -35,7 +36,6 @@ from hf_privacy.reports.unlearning import unlearning_lines
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
 
-SCHEMA_VERSION = "0.1"
 REPORT_FILE = "privacy_report.json"
 PAGE_FILE = "privacy_report.html"
 ROC_FILE = "privacy_roc.png"

@@ -12,7 +12,8 @@ from hf_privacy.statistics.one_run import correct_guesses, epsilon_one_run, one_
 from hf_privacy.statistics.one_run_fdp import epsilon_one_run_fdp
 from hf_privacy.statistics.roc import auc, roc, roc_counts
 from hf_privacy.statistics.slices import summarize_slices
-from hf_privacy.statistics.summary import summarize, tpr_at_fpr
+from hf_privacy.statistics.summary import summarize
+from hf_privacy.statistics.tpr import tpr_at_fpr
 from hf_privacy.statistics.vulnerability import vulnerability, vulnerable_share
 
 __all__ = [

@@ -14,6 +14,7 @@ from scipy.special import ndtr, ndtri
 from hf_privacy.arguments import check_number, check_whole
 from hf_privacy.errors import InputError
 from hf_privacy.statistics.checks import check_confidence, check_fpr, check_groups, check_scores
+from hf_privacy.statistics.tpr import allowed_false_positives, why_unresolved
 
 _ENTRIES_AT_ONCE = 4_000_000  # of one table of resamples × examples: 32 MB
 _JACKKNIFE_BLOCKS = 400  # a stratum, at most: the acceleration is a third moment and needs no more
@@ -69,7 +70,7 @@ def bootstrap_interval(
     -----
     At the end of the scale the bootstrap is blind: a perfect attack, or constant scores, gives an interval of no
     width, where `auc_interval` and `tpr_at_fpr` state one that holds. Far in the tail (n_nonmembers · fpr of a few
-    examples) it covers less than it says.
+    examples) it covers less than it says, where `tpr_at_fpr` does not.
 
     References
     ----------
@@ -84,7 +85,7 @@ def bootstrap_interval(
     >>> [round(end, 3) for end in bootstrap_interval(scores, membership)]
     [0.744, 0.829]
     >>> [round(end, 3) for end in bootstrap_interval(scores, membership, statistic="tpr_at_fpr", fpr=0.1)]
-    [0.305, 0.57]
+    [0.295, 0.56]
     """
     tail = (1.0 - check_confidence(confidence)) / 2
     scores, membership = check_scores(scores, membership)
@@ -154,10 +155,8 @@ def _evaluator(
     if fpr is not None:
         fpr = check_fpr(fpr)
         n_nonmembers = int(np.count_nonzero(~membership))
-        if n_nonmembers * fpr * (1 + 1e-12) < 1.0:
-            raise InputError(
-                f"fpr is {fpr:g}: {n_nonmembers:,} non-members cannot resolve it, pass more or a higher one"
-            )
+        if allowed_false_positives(n_nonmembers, fpr) < 0:
+            raise InputError(f"fpr is {fpr:g}: {why_unresolved(n_nonmembers, fpr)}, or a higher fpr")
         known["tpr_at_fpr"] = partial(_tpr, fpr=fpr)
     if statistic not in known:
         raise InputError(f"statistic is {statistic!r}: pass 'auc', 'tpr_at_fpr', 'balanced_accuracy' or a function")
@@ -192,8 +191,8 @@ def _balanced_accuracy(
 def _tpr(
     true_positives: NDArray[np.float64], false_positives: NDArray[np.float64], *, fpr: float
 ) -> NDArray[np.float64]:
-    # As in `tpr_at_fpr`: the lowest threshold whose count of false positives is not above the target.
-    allowed = np.floor(false_positives[:, -1:] * fpr * (1 + 1e-12))
+    # As in `tpr_at_fpr`; of groups, a resample may hold another number of non-members.
+    allowed = np.floor((false_positives[:, -1:] + 1) * fpr * (1 + 1e-12)) - 1
     found = np.where(false_positives <= allowed, true_positives, 0.0).max(axis=1)
     return found / true_positives[:, -1]
 

@@ -83,8 +83,11 @@ def _attack_entry(name: str, title: str, auc: float, tpr: float) -> dict[str, An
     return {
         "name": name, "title": title, "n_references": 16, "queries": ["identity"], "parameters": {}, "auc": auc,
         "auc_low": auc - 0.02, "auc_high": auc + 0.02, "balanced_accuracy": 0.6, "advantage": 0.2,
-        "tpr_at_fpr": [{"fpr": 0.01, "tpr": tpr, "low": tpr / 2, "high": min(1.0, 2 * tpr)}], "n_members": 400,
-        "n_nonmembers": 400, "confidence": 0.95,
+        "tpr_at_fpr": [
+            {"fpr": 0.01, "tpr": tpr, "low": tpr / 2, "high": min(1.0, 2 * tpr), "conditional_low": 0.8 * tpr,
+             "conditional_high": min(1.0, 1.2 * tpr)}
+        ],
+        "n_members": 400, "n_nonmembers": 400, "confidence": 0.95,
     }  # fmt: skip
 
 
@@ -104,7 +107,7 @@ def make_report() -> Callable[..., dict[str, Any]]:
             return found if with_values else {key: found[key] for key in ("mean", "low", "high")}
 
         report: dict[str, Any] = {
-            "schema_version": "0.1", "created": "2026-11-23T10:00:00Z",
+            "schema_version": "0.2", "created": "2026-11-23T10:00:00Z",
             "model": {
                 "name": None, "architecture": "ResNet", "base_model": None, "base_revision": None,
                 "weights_sha256": "0" * 64, "n_parameters": 6, "n_trainable_parameters": 6, "adapter": None,

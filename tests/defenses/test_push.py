@@ -22,7 +22,7 @@ def report_template() -> dict:
     scores, membership = [*range(50, 150), *range(100)], [True] * 100 + [False] * 100
     accuracy = {"value": 0.9, "low": 0.85, "high": 0.94}
     report = {
-        "schema_version": "0.1",
+        "schema_version": "0.2",
         "created": "2026-11-23T10:00:00Z",
         "model": {
             "name": "digits",

@@ -26,9 +26,11 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(32)
 
 def attack(name: str, auc: tuple[float, float, float], tpr: tuple[float, float, float] | None) -> dict[str, Any]:
     """An attack's figures: (low, value, high) of its AUC and of its TPR at FPR 0.01 (None: not resolved)."""
-    entry: dict[str, Any] = {"fpr": 0.01, "tpr": None, "low": None, "high": None, "reason": "90 non-members"}
+    names = ("tpr", "low", "high", "conditional_low", "conditional_high")
+    entry: dict[str, Any] = {"fpr": 0.01, **dict.fromkeys(names), "reason": "90 non-members"}
     if tpr is not None:
         entry = {"fpr": 0.01, "tpr": tpr[1], "low": tpr[0], "high": tpr[2]}
+        entry |= {"conditional_low": (tpr[0] + tpr[1]) / 2, "conditional_high": (tpr[1] + tpr[2]) / 2}
     return {
         "name": name,
         "title": f"Attack {name}",
@@ -51,7 +53,7 @@ def report_dict(sha256: str) -> dict[str, Any]:
     """A valid report: LOSS at AUC 0.58 [0.54, 0.66], LiRA at 0.60 [0.57, 0.63]; the wider interval is the worst."""
     accuracy = {"value": 0.9, "low": 0.85, "high": 0.94}
     return {
-        "schema_version": "0.1",
+        "schema_version": "0.2",
         "created": "2026-11-23T10:00:00Z",
         "model": {
             "name": "digits",

@@ -78,7 +78,8 @@ def test_a_budget_at_an_fpr_the_report_does_not_hold_is_refused(make_folder):
 
 def test_a_budget_at_an_fpr_the_report_does_not_resolve_is_refused(make_folder):
     folder = make_folder()
-    unresolved = [{"fpr": 0.01, "tpr": None, "low": None, "high": None, "reason": "400 non-members"}]
+    names = ("tpr", "low", "high", "conditional_low", "conditional_high")
+    unresolved = [{"fpr": 0.01, **dict.fromkeys(names), "reason": "400 non-members"}]
     rewrite(folder, lambda report: report["attacks"][1].update(tpr_at_fpr=unresolved))
     with pytest.raises(GateError, match=r"does not resolve it for lira \(400 non-members\)"):
         check_gate(folder, max_tpr_at_fpr=(0.01, 1.0))

@@ -150,7 +150,7 @@ def test_an_adversarial_accuracy_given_twice_is_refused(report):
 @pytest.mark.parametrize(
     ("path", "value", "where"),
     [
-        (["schema_version"], "9", r"\$\.schema_version"),
+        (["schema_version"], 2, r"\$\.schema_version"),
         (["created"], "yesterday", r"\$\.created"),
         (["note"], "more", r"\$: .*note"),
         (["model", "note"], "more", r"\$\.model: .*note"),
@@ -164,6 +164,8 @@ def test_an_adversarial_accuracy_given_twice_is_refused(report):
         (["attacks", 1, "name"], "loss", r"\$\.attacks\[1\]\.name: .*twice"),
         (["attacks", 0, "tpr_at_fpr", 0, "tpr"], None, r"\$\.attacks\[0\]\.tpr_at_fpr\[0\]"),
         (["attacks", 0, "tpr_at_fpr", 0, "high"], None, r"\$\.attacks\[0\]\.tpr_at_fpr\[0\]\.high"),
+        (["attacks", 0, "tpr_at_fpr", 0, "conditional_low"], 0.9, r"\$\.attacks\[0\]\.tpr_at_fpr\[0\]: tpr is"),
+        (["attacks", 0, "tpr_at_fpr", 0, "conditional_low"], ..., r"\$\.attacks\[0\]\.tpr_at_fpr\[0\]"),
         (["curves", "rmia"], {}, r"\$\.curves\.rmia"),
         (["curves", "lira", "tpr"], [0, 1], r"\$\.curves\.lira: fpr has 3 points and tpr has 2"),
         (["curves", "lira", "member_counts"], [1], r"\$\.curves\.lira: member_counts has 1 bins"),
@@ -174,6 +176,15 @@ def test_an_adversarial_accuracy_given_twice_is_refused(report):
 def test_a_violation_is_named_with_its_path(report, path, value, where):
     with pytest.raises(InputError, match=where):
         validate_report(changed(report, path, value))
+
+
+def test_a_report_of_an_older_version_is_refused_in_one_sentence(report):
+    older = {**report, "schema_version": "0.1"}
+    for attack in older["attacks"]:
+        for entry in attack["tpr_at_fpr"]:
+            del entry["conditional_low"], entry["conditional_high"]
+    with pytest.raises(InputError, match=r"^the privacy report is of version '0\.1', .*: audit again with `hf-"):
+        validate_report(older)
 
 
 def test_no_array_of_per_example_values_fits_in(report):

@@ -34,7 +34,7 @@ def _report(n: int) -> dict:
     loss, loss_curve = _attack("loss", "LOSS", n_references=0, shift=0.2, seed=0, n=n)
     lira, lira_curve = _attack("lira", "LiRA (online, pooled variance)", n_references=16, shift=1.2, seed=1, n=n)
     return {
-        "schema_version": "0.1",
+        "schema_version": "0.2",
         "created": "2026-11-23T10:00:00Z",
         "model": {
             "name": "digits-resnet",

@@ -63,7 +63,7 @@ def test_interval_of_the_auc_covers_at_its_level(method, shift):
 def test_interval_of_the_tpr_covers_the_chance_in_the_threshold_too():
     generator = np.random.default_rng(3)
     truth = norm.sf(norm.isf(0.1) - 1.5)
-    bootstrap_hits = clopper_hits = 0
+    bootstrap_hits = exact_hits = conditional_hits = 0
     for repetition in range(REPETITIONS):
         scores, membership = simulate(generator, 200, 200, shift=1.5)
         low, high = bootstrap_interval(
@@ -71,9 +71,11 @@ def test_interval_of_the_tpr_covers_the_chance_in_the_threshold_too():
         )
         bootstrap_hits += low <= truth <= high
         result = tpr_at_fpr(scores, membership, fpr=0.1)
-        clopper_hits += result["low"] <= truth <= result["high"]
+        exact_hits += result["low"] <= truth <= result["high"]
+        conditional_hits += result["conditional_low"] <= truth <= result["conditional_high"]
     assert 0.915 <= bootstrap_hits / REPETITIONS <= 0.985
-    assert clopper_hits < bootstrap_hits  # it speaks of the threshold that was drawn
+    assert exact_hits / REPETITIONS >= 0.93
+    assert conditional_hits / REPETITIONS < 0.85  # it speaks of the threshold that was drawn
 
 
 def test_groups_widen_the_interval_where_their_examples_go_together():
