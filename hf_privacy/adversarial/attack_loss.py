@@ -7,7 +7,9 @@ from torch.nn import functional as F
 
 from hf_privacy.errors import InputError
 
-LOSSES = ("cross_entropy", "cw", "kl")
+LOSSES = ("cross_entropy", "cw", "kl", "reverse_kl")
+# Those that need the clean logits, and whose gradient at the example itself is 0.
+DIVERGENCES = ("kl", "reverse_kl")
 
 
 def attack_loss(
@@ -21,10 +23,10 @@ def attack_loss(
         z, at the points; p is its softmax.
     labels : int64 tensor [B]
         y.
-    loss : {"cross_entropy", "cw", "kl"}
-        −ln p_y; max_{k≠y} z_k − z_y; or KL(p ‖ q) with q the softmax of `clean_logits`.
+    loss : {"cross_entropy", "cw", "kl", "reverse_kl"}
+        −ln p_y; max_{k≠y} z_k − z_y; or, with q the softmax of `clean_logits`, KL(q ‖ p) or KL(p ‖ q).
     clean_logits : float tensor [B, C], optional
-        For ``"kl"``; taken as fixed.
+        For the two divergences; taken as fixed.
 
     Returns
     -------
@@ -33,7 +35,7 @@ def attack_loss(
     Raises
     ------
     InputError
-        For fewer than two classes, or ``"kl"`` without `clean_logits` of the shape of `logits`.
+        For fewer than two classes, or a divergence without `clean_logits` of the shape of `logits`.
 
     Examples
     --------
@@ -55,4 +57,6 @@ def attack_loss(
         seen = "missing" if clean_logits is None else f"of shape {list(clean_logits.shape)}"
         raise InputError(f"clean_logits is {seen}: the KL loss needs the clean logits {list(logits.shape)}")
     log_p, log_q = F.log_softmax(logits, dim=1), F.log_softmax(clean_logits.detach(), dim=1)
+    if loss == "kl":
+        return (log_q.exp() * (log_q - log_p)).sum(dim=1)
     return (log_p.exp() * (log_p - log_q)).sum(dim=1)

@@ -10,7 +10,7 @@ from numbers import Integral, Real
 import torch
 from torch import nn
 
-from hf_privacy.adversarial.attack_loss import LOSSES, attack_loss
+from hf_privacy.adversarial.attack_loss import DIVERGENCES, LOSSES, attack_loss
 from hf_privacy.adversarial.ball import projected, steepest, uniform_in_ball
 from hf_privacy.adversarial.input_space import Inputs, InputSpace
 from hf_privacy.errors import InputError
@@ -37,18 +37,18 @@ class PGD:
         Start uniformly in the ball rather than at the example.
     n_restarts : int
         Attacks from different random starts, of which each example keeps its worst.
-    loss : {"cross_entropy", "cw", "kl"}
+    loss : {"cross_entropy", "cw", "kl", "reverse_kl"}
         What the attack raises, for each example by itself, with x the example and x′ the point:
-        cross-entropy −ln p_y(x′); the margin max_{k≠y} z_k(x′) − z_y(x′) of Carlini and Wagner; or KL(p(x′) ‖ p(x)),
-        TRADES' loss as the DeMem paper writes it. The code of TRADES' authors raises the reverse, KL(p(x) ‖ p(x′)),
-        and starts at x + 0.001·N(0, 1) where this starts uniformly in the ball.
+        cross-entropy −ln p_y(x′); the margin max_{k≠y} z_k(x′) − z_y(x′) of Carlini and Wagner; KL(p(x) ‖ p(x′)), as
+        the code of TRADES' authors; or the reverse, KL(p(x′) ‖ p(x)). Those authors start at x + 0.001·N(0, 1), where
+        this starts uniformly in the ball.
 
     Raises
     ------
     InputError
         For an epsilon that is negative or not finite, an unknown norm or loss, no steps or restarts, a step size that
-        is not positive, restarts without random start (all would be the same), or KL without random start (its
-        gradient at the example is 0, so nothing would move).
+        is not positive, restarts without random start (all would be the same), or a divergence without random start
+        (its gradient at the example is 0, so nothing would move).
 
     References
     ----------
@@ -84,8 +84,10 @@ class PGD:
             raise InputError(f"step_size is {step!r}: pass a positive number, or None for 1.25·epsilon/n_steps")
         if self.n_restarts > 1 and not self.random_start:
             raise InputError(f"n_restarts is {self.n_restarts} without random_start: every restart would be the same")
-        if self.loss == "kl" and not self.random_start:
-            raise InputError("loss is 'kl' without random_start: its gradient at the example is 0 and nothing moves")
+        if self.loss in DIVERGENCES and not self.random_start:
+            raise InputError(
+                f"loss is {self.loss!r} without random_start: its gradient at the example is 0 and nothing moves"
+            )
 
     @property
     def step(self) -> float:
@@ -132,7 +134,7 @@ def pgd(
     inputs : mapping of str to tensor
         What the model is called with, on the model's device; ``labels`` in it are ignored.
     labels : integer tensor [B]
-        True classes. The KL loss does not look at them.
+        True classes. The divergences do not look at them.
     space : PixelSpace, FeatureSpace or EmbeddingSpace
     attack : PGD
     generator : torch.Generator, optional
@@ -141,7 +143,7 @@ def pgd(
         The random start itself, as differences from the examples: [B, ...] or [n_restarts, B, ...] in units of the
         space. Projected into the ball; overrides `random_start`.
     clean_logits : tensor [B, C], optional
-        The model's logits for the examples in evaluation mode, for the KL loss; by default computed here.
+        The model's logits for the examples in evaluation mode, for a divergence; by default computed here.
     keep_best : bool
         For evaluation: keep for each example the point visited (over all steps and restarts) that is misclassified
         with the highest loss, or without any misclassified one the one with the highest loss. By default the last
@@ -187,7 +189,7 @@ def pgd(
     ball = {"epsilon": attack.epsilon, "norm": attack.norm}
     best = _Best(keep=keep_best, n_restarts=attack.n_restarts)
     with float32_logits(model) as logits_of:
-        if attack.loss == "kl":
+        if attack.loss in DIVERGENCES:
             if clean_logits is None:
                 with torch.no_grad():
                     clean_logits = logits_of(space.inputs(clean, template))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hf_privacy.defenses.adversarial_objectives import OBJECTIVES
+from hf_privacy.defenses.adversarial_objectives import INNER_DIVERGENCES, OBJECTIVES
 from hf_privacy.defenses.base_config import PrivacyConfig
 from hf_privacy.defenses.config_checks import check_choice, check_count, check_number, refuse_label_smoothing
 from hf_privacy.errors import InputError
@@ -31,6 +31,9 @@ class AdversarialConfig(PrivacyConfig):
         Begin the attack at a random point of the ball. TRADES needs it: at x itself its divergence is flat.
     beta : float ≥ 0, default 6.0
         Weight of the divergence in TRADES and MART.
+    inner_divergence : {"kl", "reverse_kl"}, default "kl"
+        What TRADES' attack raises: KL(f(x) ‖ f(x′)), the divergence of its loss and of the authors' code, or the
+        reverse KL(f(x′) ‖ f(x)), a control.
     awp_gamma : float ≥ 0, default 0.0
         Relative size of the adversarial weight perturbation; 0 trains without. The authors': 0.01 for PGD-AT,
         0.005 for TRADES.
@@ -60,6 +63,7 @@ class AdversarialConfig(PrivacyConfig):
     )
     random_start: bool = field(default=True, metadata={"help": "Adversarial training: start at a random point."})
     beta: float = field(default=6.0, metadata={"help": "TRADES, MART: weight of the divergence."})
+    inner_divergence: str = field(default="kl", metadata={"help": "TRADES: its attack raises 'kl' or 'reverse_kl'."})
     awp_gamma: float = field(default=0.0, metadata={"help": "AWP: size relative to the weights; 0 is off."})
     awp_warmup_epochs: int = field(default=0, metadata={"help": "AWP: epochs before it begins."})
 
@@ -76,6 +80,7 @@ class AdversarialConfig(PrivacyConfig):
                 "the attack would not move; leave it True"
             )
         check_number("beta", self.beta, 0.0)
+        check_choice("inner_divergence", self.inner_divergence, INNER_DIVERGENCES)
         check_number("awp_gamma", self.awp_gamma, 0.0, 1.0, high_open=True)
         if isinstance(self.awp_warmup_epochs, bool) or not isinstance(self.awp_warmup_epochs, int):
             raise InputError(f"awp_warmup_epochs is {self.awp_warmup_epochs!r}: pass a whole number from 0 up")

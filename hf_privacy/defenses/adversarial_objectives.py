@@ -13,8 +13,8 @@ from torch.nn import functional as F
 OBJECTIVES = ("pgd_at", "trades", "mart")
 # Those that look at the clean example too, and so take a second forward pass.
 NEEDS_CLEAN = ("trades", "mart")
-# What the attack that finds x′ ascends.
-ATTACK_LOSSES = {"pgd_at": "cross_entropy", "trades": "kl", "mart": "cross_entropy"}
+# Which divergence TRADES' attack ascends: KL(f(x) ‖ f(x′)), that of its loss, or KL(f(x′) ‖ f(x)).
+INNER_DIVERGENCES = ("kl", "reverse_kl")
 
 
 def divergence(logits: torch.Tensor, other_logits: torch.Tensor) -> torch.Tensor:

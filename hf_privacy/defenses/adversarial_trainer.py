@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 
 from hf_privacy.defenses.adversarial_config import AdversarialConfig
-from hf_privacy.defenses.adversarial_mixin import PAPERS, AdversarialMixin
+from hf_privacy.defenses.adversarial_mixin import PAPER_DEFAULTS, PAPERS, AdversarialMixin
 from hf_privacy.defenses.adversarial_weight_perturbation import AdversarialWeightPerturbation
 from hf_privacy.defenses.base_config import PrivacyConfig
 from hf_privacy.defenses.base_trainer import PrivacyTrainer
@@ -22,7 +22,7 @@ class AdversarialTrainer(AdversarialMixin, PrivacyTrainer):
     uses, with no gradient for the weights. What is then trained on, in training mode, per example:
 
     - ``"pgd_at"``: CE(f(x′), y);
-    - ``"trades"``: CE(f(x), y) + β·KL(f(x) ‖ f(x′)), x′ attacked by KL;
+    - ``"trades"``: CE(f(x), y) + β·KL(f(x) ‖ f(x′)), x′ attacked by the same divergence;
     - ``"mart"``: −ln p_y(x′) − ln(1 − max_{k≠y} p_k(x′)) + β·KL(p(x) ‖ p(x′))·(1 − p_y(x)).
 
     The loss is a mean over examples. Without random start accumulation and processes leave the step as it is (but for
@@ -74,20 +74,9 @@ class AdversarialTrainer(AdversarialMixin, PrivacyTrainer):
 
     config_class: ClassVar[type[PrivacyConfig]] = AdversarialConfig
     defense_name: ClassVar[str] = "adversarial"
-    # Of the default objective; an instance has that of its own.
+    # Both of the default objective; an instance has those of its own.
     paper: ClassVar[dict[str, str] | None] = PAPERS["pgd_at"]
-    # As DeMem's paper trains its baselines.
-    paper_defaults: ClassVar[dict[str, Any]] = {
-        "objective": "pgd_at",
-        "epsilon": 8 / 255,
-        "norm": "linf",
-        "n_steps": 3,
-        "step_size": None,
-        "random_start": True,
-        "beta": 6.0,
-        "awp_gamma": 0.0,
-        "awp_warmup_epochs": 0,
-    }
+    paper_defaults: ClassVar[dict[str, Any]] = PAPER_DEFAULTS["pgd_at"]
     search_space: ClassVar[dict[str, list[Any]]] = {
         "objective": ["pgd_at", "trades", "mart"],
         "epsilon": [1 / 255, 2 / 255, 4 / 255, 8 / 255],
@@ -100,6 +89,7 @@ class AdversarialTrainer(AdversarialMixin, PrivacyTrainer):
         super().__init__(*args, **kwargs)
         if type(self).paper is AdversarialTrainer.paper:
             self.paper = PAPERS[self.args.objective]
+            self.paper_defaults = PAPER_DEFAULTS[self.args.objective]
         self._weight_perturbation = AdversarialWeightPerturbation(self.args.awp_gamma)
 
     def batch_loss(self, losses: torch.Tensor, adversarial_logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from transformers import TrainingArguments
@@ -144,3 +146,19 @@ def _tpr_budget(given: Mapping[float, float] | str) -> dict[float, float]:
             f"max_tpr_at_fpr is {given!r}: pass the highest TPR for each FPR, all in [0, 1], such as {{0.01: 0.1}}"
         )
     return rates
+
+
+def own_arguments(
+    config: PrivacyConfig, *, base: type[PrivacyConfig] = PrivacyConfig, also: Iterable[str] = ()
+) -> dict[str, Any]:
+    """What a config has beyond `base`: the arguments its method declares, and their values, those of `also` first.
+
+    Examples
+    --------
+    >>> from hf_privacy.defenses.ccl_config import CCLConfig
+    >>> own_arguments(CCLConfig("runs/doc", alpha=0.7))
+    {'alpha': 0.7, 'beta': 0.05, 'concave_term': 'exp_p'}
+    """
+    classes = [parent for parent in type(config).__mro__ if issubclass(parent, base) and parent is not base]
+    declared = [name for parent in reversed(classes) for name in inspect.get_annotations(parent)]
+    return {name: getattr(config, name) for name in dict.fromkeys([*also, *declared])}

@@ -95,7 +95,7 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
     defense_name: ClassVar[str] = "none"
     # Title, identifier and citation of the paper a defence comes from; None for the baseline.
     paper: ClassVar[dict[str, str] | None] = None
-    # The paper's settings and the ranges a search should cover, by field of the defence's config.
+    # What the paper itself gives, and the ranges a search should cover, by field of the defence's config.
     paper_defaults: ClassVar[dict[str, Any]] = {}
     search_space: ClassVar[dict[str, list[Any]]] = {}
 

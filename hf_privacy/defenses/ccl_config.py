@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hf_privacy.defenses.base_config import PrivacyConfig
 from hf_privacy.defenses.config_checks import check_choice, check_number, refuse_label_smoothing
 
-CONCAVE_TERMS = ("p", "exp_p")
+CONCAVE_TERMS = ("exp_p", "p")
 
 
 @dataclass
@@ -20,9 +20,9 @@ class CCLConfig(PrivacyConfig):
         Share of the cross-entropy; the rest goes to the concave term. 1 is the plain cross-entropy times ``beta``.
     beta : float above 0, default 0.05
         Scale of the whole loss. With plain SGD it scales the learning rate; Adam hardly sees it.
-    concave_term : {"p", "exp_p"}, default "p"
-        What is subtracted, of the true class's probability p: p itself, which is exp(−CE), or exp(p), as in the
-        authors' code (their loss "ccel").
+    concave_term : {"exp_p", "p"}, default "exp_p"
+        What is subtracted, of the true class's probability p: exp(p), as in the authors' code (their loss "ccel"), or
+        p itself, which is exp(−CE) and linear in p.
 
     Raises
     ------
@@ -39,7 +39,7 @@ class CCLConfig(PrivacyConfig):
 
     alpha: float = field(default=0.5, metadata={"help": "CCL: share of the cross-entropy, in [0, 1]."})
     beta: float = field(default=0.05, metadata={"help": "CCL: scale of the loss, above 0."})
-    concave_term: str = field(default="p", metadata={"help": "CCL: 'p' or 'exp_p' (the authors' code)."})
+    concave_term: str = field(default="exp_p", metadata={"help": "CCL: 'exp_p' (the authors' code) or 'p'."})
 
     def __post_init__(self) -> None:
         check_number("alpha", self.alpha, 0.0, 1.0)

@@ -13,10 +13,10 @@ from hf_privacy.defenses.ccl_config import CCLConfig
 
 
 class CCLTrainer(PrivacyTrainer):
-    """`PrivacyTrainer` on β·mean[α·CE − (1 − α)·exp(−CE)].
+    """`PrivacyTrainer` on β·mean[α·CE − (1 − α)·exp(p)], p the probability of the true class.
 
     A convex loss narrows the losses of the training set, which is what a loss threshold needs; the concave term, whose
-    pull grows with the probability p = exp(−CE) of the true class, widens them again. It is a mean over examples:
+    pull grows with p, widens them again. It is a mean over examples:
     accumulation and processes leave the step as it is.
 
     Parameters
@@ -28,8 +28,7 @@ class CCLTrainer(PrivacyTrainer):
     References
     ----------
     Liu, Feng, Zhuang, Cao & Wei (2024), "Mitigating privacy risk in membership inference by convex-concave loss",
-    ICML, arXiv 2402.05453. The authors' code subtracts exp(p) where this subtracts p: ``concave_term="exp_p"`` is
-    theirs.
+    ICML, arXiv 2402.05453, and the authors' code.
 
     Examples
     --------
@@ -46,7 +45,7 @@ class CCLTrainer(PrivacyTrainer):
         "citation": "Zhenlong Liu, Lei Feng, Huiping Zhuang, Xiaofeng Cao and Hongxin Wei. Mitigating Privacy Risk in "
         "Membership Inference by Convex-Concave Loss. ICML 2024.",
     }
-    paper_defaults: ClassVar[dict[str, Any]] = {"alpha": 0.5, "beta": 0.05, "concave_term": "exp_p"}
+    paper_defaults: ClassVar[dict[str, Any]] = {"alpha": 0.5, "beta": 0.05}
     search_space: ClassVar[dict[str, list[Any]]] = {"alpha": [0.1, 0.3, 0.5, 0.7, 0.9], "beta": [0.05, 0.2, 1.0]}
 
     args: CCLConfig

@@ -119,12 +119,10 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
         "Critical Weights. ICLR 2026.",
     }
     paper_defaults: ClassVar[dict[str, Any]] = {
-        "fraction": 0.01,
         "score": "privacy_vulnerability",
         "edit": "rewind",
         "train": "rest",
         "scope": "global",
-        "num_train_epochs": None,
     }
     search_space: ClassVar[dict[str, list[Any]]] = {
         "fraction": [0.001, 0.005, 0.01, 0.02, 0.05],

@@ -91,9 +91,13 @@ class DeMemTrainer(AdversarialTrainer):
         "De-Memorization. arXiv:2412.05767, 2024.",
     }
     paper_defaults: ClassVar[dict[str, Any]] = {
-        **AdversarialTrainer.paper_defaults,
+        "epsilon": 8 / 255,
+        "norm": "linf",
+        "n_steps": 3,
+        "step_size": 1.25 * (8 / 255) / 3,
+        "random_start": True,
+        "beta": 6.0,
         "variance_weight": 0.2,
-        "control": None,
     }
     search_space: ClassVar[dict[str, list[Any]]] = {
         **AdversarialTrainer.search_space,

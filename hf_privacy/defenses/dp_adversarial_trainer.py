@@ -13,6 +13,7 @@ from hf_privacy.defenses.adversarial_mixin import PAPERS, AdversarialMixin
 from hf_privacy.defenses.adversarial_trainer import AdversarialTrainer
 from hf_privacy.defenses.base_config import PrivacyConfig
 from hf_privacy.defenses.demem_config import DeMemConfig
+from hf_privacy.defenses.demem_trainer import DeMemTrainer
 from hf_privacy.defenses.dp_adversarial_config import DPAdversarialConfig
 from hf_privacy.defenses.dp_trainer import DPTrainer
 from hf_privacy.errors import InputError
@@ -55,12 +56,11 @@ class DPAdversarialTrainer(AdversarialMixin, DPTrainer):
     defense_name: ClassVar[str] = "dp_adversarial"
     # With the default objective; an instance names its own.
     paper: ClassVar[dict[str, str] | None] = _with_dp(PAPERS["pgd_at"])
+    # DeMem's.
     paper_defaults: ClassVar[dict[str, Any]] = {
-        "target_epsilon": None,
         "noise_multiplier": 0.1,
-        "target_delta": 1e-5,
         "max_grad_norm": 10.0,
-        **{key: value for key, value in AdversarialTrainer.paper_defaults.items() if not key.startswith("awp_")},
+        **{key: value for key, value in DeMemTrainer.paper_defaults.items() if key != "variance_weight"},
     }
     search_space: ClassVar[dict[str, list[Any]]] = {
         "noise_multiplier": [0.1, 0.5, 1.0],

@@ -118,7 +118,6 @@ class EarlyStoppingTrainer(PrivacyTrainer):
         "citation": "Liwei Song and Prateek Mittal. Systematic Evaluation of Privacy Risks of Machine Learning "
         "Models. USENIX Security 2021.",
     }
-    paper_defaults: ClassVar[dict[str, Any]] = {"patience": 1, "min_improvement": 0.0}
     search_space: ClassVar[dict[str, list[Any]]] = {"patience": [1, 2, 3, 5]}
 
     args: EarlyStoppingConfig

@@ -114,12 +114,7 @@ class HAMPTrainer(PrivacyTrainer):
         "Inference Attacks by Enforcing Less Confident Prediction. NDSS 2024.",
     }
     # CIFAR-10.
-    paper_defaults: ClassVar[dict[str, Any]] = {
-        "gamma": 0.95,
-        "alpha": 0.001,
-        "kl_mean_over_classes": True,
-        "n_random_inputs": 1000,
-    }
+    paper_defaults: ClassVar[dict[str, Any]] = {"gamma": 0.95, "alpha": 0.001}
     search_space: ClassVar[dict[str, list[Any]]] = {
         "gamma": [0.5, 0.6, 0.7, 0.8, 0.9, 0.95],
         "alpha": [0.001, 0.005, 0.01, 0.05],

@@ -24,8 +24,8 @@ class RelaxLossConfig(PrivacyConfig):
         images; or the mean of CE(soft) alone, their code for tables and the form of later work.
     confidence_cap : float in (0, 1], default 1.0
         The soft label's share of the true class is never above it (the authors' ``upper``; 0.3 for Purchase).
-    detach_soft_labels : bool, default True
-        Soft labels are constants. False lets the gradient run through them, as the authors' code does.
+    detach_soft_labels : bool, default False
+        Take the soft labels for constants. In the authors' code the gradient runs through them.
 
     Raises
     ------
@@ -49,7 +49,7 @@ class RelaxLossConfig(PrivacyConfig):
         default=1.0, metadata={"help": "RelaxLoss: highest share of the true class in a soft label."}
     )
     detach_soft_labels: bool = field(
-        default=True, metadata={"help": "RelaxLoss: soft labels are constants; false as in the authors' code."}
+        default=False, metadata={"help": "RelaxLoss: soft labels are constants; false as in the authors' code."}
     )
 
     def __post_init__(self) -> None:

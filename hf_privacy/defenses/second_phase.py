@@ -9,6 +9,7 @@ from typing import Any
 
 from torch.optim.lr_scheduler import LambdaLR
 
+from hf_privacy.defenses.base_config import own_arguments
 from hf_privacy.defenses.critical_weight_rewind import CriticalWeightRewindCallback
 from hf_privacy.errors import InputError
 
@@ -74,7 +75,7 @@ class SecondPhaseMixin:
         """Name, parameters and paper of the defence, as in the report's ``defense``."""
         described = {
             "name": self.defense_name,
-            "parameters": {name: getattr(self.args, name) for name in self.paper_defaults},
+            "parameters": own_arguments(self.args, also=self.paper_defaults),
             "paper": None if self.paper is None else {"title": self.paper["title"], "id": self.paper["id"]},
         }
         rewind = self.critical_weight_rewind

@@ -9,15 +9,13 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import extract_model_from_parallel
-from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
-from transformers import PreTrainedModel
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
-from hf_privacy.models import head_modules
+from hf_privacy.models.head import head_layers, no_head
 from hf_privacy.signals.batches import map_batches
 
 
@@ -124,7 +122,7 @@ def recorded_features(model: nn.Module) -> Iterator[Callable[[torch.Tensor], tor
     ...     features(model(torch.zeros(5, 4)).logits).requires_grad
     True
     """
-    with _recorded(_head_layers(model)) as calls:
+    with _recorded([layer for layers in head_layers(model).values() for layer in layers]) as calls:
 
         def last(logits: torch.Tensor) -> torch.Tensor:
             parts = [
@@ -134,31 +132,13 @@ def recorded_features(model: nn.Module) -> Iterator[Callable[[torch.Tensor], tor
             ]
             calls.clear()
             if not parts:
-                raise _no_head(model)
+                raise no_head(model)
             return torch.cat(parts, dim=1)
 
         yield last
 
 
 Call = tuple[torch.Tensor, torch.Tensor, int]  # a layer's input, its output, and the dimension of the classes
-
-
-def _head_layers(model: nn.Module) -> list[nn.Module]:
-    """Every layer with a weight matrix in the classification head; one adapted by PEFT is one layer."""
-    base = model.get_base_model() if isinstance(model, PeftModel) else model
-    if not isinstance(base, PreTrainedModel):
-        raise _no_head(base)
-    layers: list[nn.Module] = []
-    for head in head_modules(base):
-        adapted: tuple[str, ...] = ()
-        for name, module in base.get_submodule(head).named_modules():
-            if adapted and f"{name}.".startswith(adapted):
-                continue
-            if isinstance(module, BaseTunerLayer):
-                adapted += (f"{name}." if name else "",)
-            if isinstance(module, (nn.Linear, _ConvNd, BaseTunerLayer)):
-                layers.append(module)
-    return layers
 
 
 @contextmanager
@@ -187,10 +167,3 @@ def _one_row_each(x: torch.Tensor, scores: torch.Tensor, logits: torch.Tensor, c
             return x[torch.arange(len(x), device=x.device), kept.int().argmax(dim=1)]
     feature_dimension = 1 if class_dimension == 1 else x.ndim - 1
     return x.movedim(feature_dimension, 1).flatten(2).mean(dim=2) if x.ndim > 2 else x
-
-
-def _no_head(model: nn.Module) -> InputError:
-    return InputError(
-        f"model is a {type(model).__name__} in which no classification head is found: pass a transformers or timm "
-        "classifier, such as load_model gives"
-    )

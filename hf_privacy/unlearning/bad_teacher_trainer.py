@@ -37,7 +37,6 @@ class BadTeacherTrainer(UnlearningTrainer):
         "citation": "Vikram S. Chundawat, Ayush K. Tarun, Murari Mandal and Mohan Kankanhalli. Can Bad Teaching "
         "Induce Forgetting? Unlearning in Deep Networks Using an Incompetent Teacher. AAAI 2023.",
     }
-    paper_defaults: ClassVar[dict[str, Any]] = {"temperature": 1.0}
     search_space: ClassVar[dict[str, list[Any]]] = {"learning_rate": [1e-4, 1e-3, 1e-2]}
 
     args: BadTeacherConfig

@@ -17,6 +17,7 @@ from transformers.trainer_utils import TrainOutput
 
 from hf_privacy.data import TensorDataset, collate_batch
 from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
+from hf_privacy.defenses.base_config import own_arguments
 from hf_privacy.errors import InputError
 from hf_privacy.signals import compute_signals
 from hf_privacy.unlearning.base_config import UnlearningConfig
@@ -202,11 +203,10 @@ class UnlearningTrainer(PrivacyTrainer):
     def describe_unlearning(self) -> dict[str, Any]:
         """Name, parameters and paper of the method, as in the report's ``unlearning``."""
         paper = None if self.paper is None else {"title": self.paper["title"], "id": self.paper["id"]}
-        parameters = {name: getattr(self.args, name) for name in self.paper_defaults}
-        shared = ("learning_rate", "num_train_epochs", "stop_rule")
+        shared = ("learning_rate", "num_train_epochs", "stop_rule", *self.paper_defaults)
         return {
             "name": self.unlearning_name,
-            "parameters": {**{name: getattr(self.args, name) for name in shared}, **parameters},
+            "parameters": own_arguments(self.args, base=UnlearningConfig, also=shared),
             "paper": paper,
         }
 

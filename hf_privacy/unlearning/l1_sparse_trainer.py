@@ -36,7 +36,6 @@ class L1SparseTrainer(UnlearningTrainer):
         "citation": "Jinghan Jia, Jiancheng Liu, Parikshit Ram, Yuguang Yao, Gaowen Liu, Yang Liu, Pranay Sharma and "
         "Sijia Liu. Model Sparsity Can Simplify Machine Unlearning. NeurIPS 2023.",
     }
-    paper_defaults: ClassVar[dict[str, Any]] = {"gamma": 5e-4}
     search_space: ClassVar[dict[str, list[Any]]] = {"gamma": [1e-5, 1e-4, 5e-4, 1e-3]}
 
     args: L1SparseConfig

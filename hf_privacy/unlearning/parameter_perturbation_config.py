@@ -23,7 +23,7 @@ class ParameterPerturbationConfig(UnlearningConfig):
     selection : {"top_k", "random_k"}, default "top_k"
         The parameters most sensitive on the forget set, or random ones.
     fraction : float in (0, 1), optional
-        Share of the parameters; by default 0.01, the paper's order of magnitude, unless ``count`` is given.
+        Share of the parameters; by default 0.01, unless ``count`` is given.
     count : int, optional
         Their number instead; with scope "layer" in each tensor.
     scope : {"global", "layer"}, default "global"

@@ -53,14 +53,6 @@ class ParameterPerturbationTrainer(UnlearningTrainer):
         "citation": "Zhiwei Zuo, Zhuo Tang, Kenli Li and Anwitaman Datta. Machine Unlearning Through Fine-Grained "
         "Model Parameters Perturbation. IEEE TKDE 2025.",
     }
-    paper_defaults: ClassVar[dict[str, Any]] = {
-        "selection": "top_k",
-        "fraction": 0.01,
-        "count": None,
-        "scope": "global",
-        "edit": "gaussian",
-        "sigma": 0.5,
-    }
     search_space: ClassVar[dict[str, list[Any]]] = {
         "fraction": [0.001, 0.01, 0.05, 0.1],
         "sigma": [0.1, 0.5, 1.0],

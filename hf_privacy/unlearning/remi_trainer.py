@@ -84,13 +84,6 @@ class ReMITrainer(UnlearningTrainer):
         "citation": "Nexhi Sula, Abhinav Kumar, Jie Hou, Han Wang and Reza Tourani. Silver Linings in the Shadows: "
         "Harnessing Membership Inference for Machine Unlearning. 2024.",
     }
-    paper_defaults: ClassVar[dict[str, Any]] = {
-        "approximator": "fingerprint",
-        "alpha": 1.0,
-        "beta": 0.1,
-        "neuron_selection": "none",
-        "guard": True,
-    }
     search_space: ClassVar[dict[str, list[Any]]] = {
         "alpha": [0.1, 1.0, 10.0],
         "beta": [0.0, 0.1, 1.0],

@@ -39,7 +39,6 @@ class SCRUBTrainer(UnlearningTrainer):
         "citation": "Meghdad Kurmanji, Peter Triantafillou, Jamie Hayes and Eleni Triantafillou. Towards Unbounded "
         "Machine Unlearning. NeurIPS 2023.",
     }
-    paper_defaults: ClassVar[dict[str, Any]] = {"alpha": 0.5, "gamma": 1.0, "temperature": 2.0, "forget_share": 0.5}
     search_space: ClassVar[dict[str, list[Any]]] = {"alpha": [0.1, 0.5, 1.0], "forget_share": [0.2, 0.5]}
 
     args: SCRUBConfig

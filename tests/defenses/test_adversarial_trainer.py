@@ -278,6 +278,19 @@ def test_a_report_names_the_paper_of_the_objective_that_was_trained(objective, p
     assert paper in described["paper"]["id"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "loss"),
+    [
+        ({"objective": "pgd_at"}, "cross_entropy"),
+        ({"objective": "mart"}, "cross_entropy"),
+        ({"objective": "trades"}, "kl"),
+        ({"objective": "trades", "inner_divergence": "reverse_kl"}, "reverse_kl"),
+    ],
+)
+def test_each_objective_is_attacked_by_its_own_loss(arguments, loss, make_trainer):
+    assert make_trainer(**arguments).attack.loss == loss
+
+
 # ---- what it is for ----
 
 
@@ -321,6 +334,7 @@ def test_adversarial_training_is_more_robust_than_standard_training(make_args):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({"inner_divergence": "js"}, "inner_divergence is 'js': pass 'kl' or 'reverse_kl'"),
         ({"objective": "fgsm"}, "objective is 'fgsm': pass 'pgd_at' or 'trades' or 'mart'"),
         ({"epsilon": -0.1}, r"epsilon is -0.1: pass a number in \[0, ∞\)"),
         ({"epsilon": float("nan")}, "epsilon is nan"),

@@ -43,6 +43,7 @@ ADVERSARIAL = {
     "step_size": 0.01,
     "random_start": False,
     "beta": 2.0,
+    "inner_divergence": "reverse_kl",
     "awp_gamma": 0.01,
     "awp_warmup_epochs": 1,
 }
@@ -53,14 +54,14 @@ DEFENSES = {
     "relax_loss": (
         RelaxLossTrainer,
         RelaxLossConfig,
-        {"alpha": 0.3, "flattening": "soft_labels_only", "confidence_cap": 0.5, "detach_soft_labels": False},
+        {"alpha": 0.3, "flattening": "soft_labels_only", "confidence_cap": 0.5, "detach_soft_labels": True},
     ),
     "hamp": (
         HAMPTrainer,
         HAMPConfig,
         {"gamma": 0.4, "alpha": 0.2, "kl_mean_over_classes": True, "n_random_inputs": 7},
     ),
-    "ccl": (CCLTrainer, CCLConfig, {"alpha": 0.3, "beta": 0.7, "concave_term": "exp_p"}),
+    "ccl": (CCLTrainer, CCLConfig, {"alpha": 0.3, "beta": 0.7, "concave_term": "p"}),
     "label_smoothing": (LabelSmoothingTrainer, LabelSmoothingConfig, {"label_smoothing_factor": 0.4}),
     "confidence_penalty": (ConfidencePenaltyTrainer, ConfidencePenaltyConfig, {"beta": 0.5}),
     "early_stopping": (EarlyStoppingTrainer, EarlyStoppingConfig, {"patience": 2, "min_improvement": 0.1}),
@@ -189,10 +190,42 @@ def test_a_defence_names_its_paper_and_every_argument_it_has(defense):
     assert trainer_class.paper.keys() == {"title", "id", "citation"}
     inherited = {f.name for f in fields(PrivacyConfig)}
     own = {f.name for f in fields(config_class)} - inherited
-    # The report lists these; label smoothing's one argument is the stock Trainer's.
-    assert set(trainer_class.paper_defaults) == (own or {"label_smoothing_factor"}) == set(changed)
-    assert set(trainer_class.search_space) <= set(trainer_class.paper_defaults)
+    # Label smoothing's one argument is the stock Trainer's.
+    assert set(changed) == (own or {"label_smoothing_factor"})
+    assert set(trainer_class.search_space) <= set(changed)
+    assert set(trainer_class.paper_defaults) <= set(changed)
     assert all(f.metadata["help"] for f in fields(config_class) if f.name in own)
+
+
+@pytest.mark.parametrize("defense", DEFENSES)
+def test_the_report_shows_every_argument_that_was_used(defense, make_trainer):
+    _, _, changed = DEFENSES[defense]
+    assert make_trainer(defense, **changed).describe_defense()["parameters"] == changed
+
+
+# What each paper gives, by our reading of it; whatever else a config has is ours or the authors' code's.
+OF_THE_PAPERS = {
+    "adversarial": {"epsilon", "norm", "n_steps", "step_size", "random_start"},
+    "demem": {"epsilon", "norm", "n_steps", "step_size", "random_start", "beta", "variance_weight"},
+    "relax_loss": {"alpha"},
+    "hamp": {"gamma", "alpha"},
+    "ccl": {"alpha", "beta"},
+    "label_smoothing": {"label_smoothing_factor"},
+    "confidence_penalty": {"beta"},
+    "early_stopping": set(),
+}
+
+
+@pytest.mark.parametrize("defense", DEFENSES)
+def test_the_papers_defaults_hold_what_the_paper_gives_and_nothing_of_ours(defense):
+    assert set(DEFENSES[defense][0].paper_defaults) == OF_THE_PAPERS[defense]
+
+
+def test_an_adversarial_trainer_has_the_settings_of_its_objectives_paper(make_trainer):
+    trainer = make_trainer("adversarial", objective="trades")
+    assert trainer.paper["id"] == "arXiv:1901.08573"
+    assert trainer.paper_defaults["beta"] == 6.0
+    assert "beta" not in make_trainer("adversarial").paper_defaults
 
 
 @pytest.mark.parametrize("defense", DEFENSES)
@@ -239,7 +272,7 @@ NOT_A_NUMBER = float("nan")
         (HAMPConfig, {"n_random_inputs": 0}, "n_random_inputs is 0: pass a whole number above 0"),
         (CCLConfig, {"alpha": 1.1}, r"alpha is 1.1: pass a number in \[0, 1\]"),
         (CCLConfig, {"beta": 0.0}, r"beta is 0.0: pass a number in \(0, ∞\)"),
-        (CCLConfig, {"concave_term": "log"}, "concave_term is 'log': pass 'p' or 'exp_p'"),
+        (CCLConfig, {"concave_term": "log"}, "concave_term is 'log': pass 'exp_p' or 'p'"),
         (ConfidencePenaltyConfig, {"beta": -1.0}, "beta is -1.0"),
         (LabelSmoothingConfig, {"label_smoothing_factor": 1.0}, r"label_smoothing_factor is 1.0: pass .* \(0, 1\)"),
         (EarlyStoppingConfig, {"patience": 1.5}, "patience is 1.5: pass a whole number above 0"),

@@ -92,31 +92,44 @@ def test_relax_loss_odd_epochs_above_alpha_are_plain_descent(flattening, loss_an
     assert_close(found, CE, CE_GRADIENT)
 
 
+def through_soft_labels(cap):
+    """What the gradient of CE(soft) has more where it runs through the own probability in ``soft``."""
+    log_others = ((1 - ONE_HOT) * LOG_P).sum(1) / (C - 1)
+    return ((cap >= P_LABEL) * P_LABEL * (CE + log_others))[:, None] * (ONE_HOT - P)
+
+
 @pytest.mark.parametrize("cap", [1.0, 0.4])
-def test_relax_loss_odd_epochs_below_alpha_flatten_the_wrong_and_raise_all_losses(cap, loss_and_gradient):
-    settings = {"alpha": CE.mean() + 0.1, "confidence_cap": cap}
+@pytest.mark.parametrize("detach", [False, True])
+def test_relax_loss_odd_epochs_below_alpha_flatten_the_wrong_and_raise_all_losses(cap, detach, loss_and_gradient):
+    settings = {"alpha": CE.mean() + 0.1, "confidence_cap": cap} | ({"detach_soft_labels": True} if detach else {})
     found = loss_and_gradient(RelaxLossTrainer, RelaxLossConfig, epoch=1.0, **settings)
     soft = soft_labels(cap)
     per_example = IS_WRONG * -(soft * LOG_P).sum(1) - CE
-    assert_close(found, per_example, IS_WRONG[:, None] * (P - soft) - CE_GRADIENT)
+    of_soft = P - soft + (0 if detach else through_soft_labels(cap))
+    assert_close(found, per_example, IS_WRONG[:, None] * of_soft - CE_GRADIENT)
 
 
 @pytest.mark.parametrize("cap", [1.0, 0.4])
-def test_relax_loss_soft_labels_only_is_the_control(cap, loss_and_gradient):
+@pytest.mark.parametrize("detach", [False, True])
+def test_relax_loss_soft_labels_only_is_the_control(cap, detach, loss_and_gradient):
     settings = {"alpha": CE.mean() + 0.1, "confidence_cap": cap, "flattening": "soft_labels_only"}
-    found = loss_and_gradient(RelaxLossTrainer, RelaxLossConfig, epoch=3.0, **settings)
+    found = loss_and_gradient(RelaxLossTrainer, RelaxLossConfig, epoch=3.0, detach_soft_labels=detach, **settings)
     soft = soft_labels(cap)
-    assert_close(found, -(soft * LOG_P).sum(1), P - soft)
+    assert_close(found, -(soft * LOG_P).sum(1), P - soft + (0 if detach else through_soft_labels(cap)))
 
 
-def test_relax_loss_lets_the_gradient_through_the_soft_labels_when_asked(loss_and_gradient):
-    settings = {"alpha": CE.mean() + 0.1, "detach_soft_labels": False}
-    found = loss_and_gradient(RelaxLossTrainer, RelaxLossConfig, epoch=1.0, **settings)
-    soft = soft_labels()
-    log_others = ((1 - ONE_HOT) * LOG_P).sum(1) / (C - 1)
-    through = (P_LABEL * (CE + log_others))[:, None] * (ONE_HOT - P)
-    gradient = IS_WRONG[:, None] * (P - soft + through) - CE_GRADIENT
-    assert_close(found, IS_WRONG * -(soft * LOG_P).sum(1) - CE, gradient)
+def test_relax_loss_by_default_is_the_authors_line_with_the_gradient_autograd_gives_it(loss_and_gradient):
+    """``(1 − correct)·crossentropy_soft(outputs, soft) − ce``, soft made of the softmax without a detach."""
+    logits = GivenLogits().logits.detach().double().requires_grad_(True)
+    labels, one_hot = torch.tensor(LABELS), torch.tensor(ONE_HOT)
+    own = logits.softmax(dim=1)[torch.arange(N), labels].unsqueeze(1)
+    soft = one_hot * own + (1 - one_hot) * (1 - own) / (C - 1)
+    cross_entropy = -(one_hot * logits.log_softmax(dim=1)).sum(dim=1)
+    wrong = (logits.argmax(dim=1) != labels).double()
+    losses = wrong * -(soft * logits.log_softmax(dim=1)).sum(dim=1) - cross_entropy
+    losses.sum().backward()
+    found = loss_and_gradient(RelaxLossTrainer, RelaxLossConfig, epoch=1.0, alpha=CE.mean() + 0.1)
+    assert_close(found, losses.detach().numpy(), logits.grad.numpy())
 
 
 def test_relax_loss_at_alpha_itself_stands_still_in_even_epochs(loss_and_gradient):
@@ -131,14 +144,14 @@ def test_relax_loss_at_alpha_itself_stands_still_in_even_epochs(loss_and_gradien
 
 
 @pytest.mark.parametrize(("alpha", "beta"), [(0.5, 0.05), (0.1, 1.0), (1.0, 2.0), (0.0, 1.0)])
-def test_ccl_is_the_cross_entropy_less_the_probability(alpha, beta, loss_and_gradient):
-    found = loss_and_gradient(CCLTrainer, CCLConfig, alpha=alpha, beta=beta)
+def test_ccl_with_the_linear_term_is_the_cross_entropy_less_the_probability(alpha, beta, loss_and_gradient):
+    found = loss_and_gradient(CCLTrainer, CCLConfig, alpha=alpha, beta=beta, concave_term="p")
     weight = beta * (alpha + (1 - alpha) * P_LABEL)
     assert_close(found, beta * (alpha * CE - (1 - alpha) * np.exp(-CE)), weight[:, None] * CE_GRADIENT)
 
 
-def test_ccl_with_the_authors_term_subtracts_the_exponential_of_the_probability(loss_and_gradient):
-    found = loss_and_gradient(CCLTrainer, CCLConfig, alpha=0.3, beta=0.7, concave_term="exp_p")
+def test_ccl_by_default_subtracts_the_exponential_of_the_probability_as_the_authors_do(loss_and_gradient):
+    found = loss_and_gradient(CCLTrainer, CCLConfig, alpha=0.3, beta=0.7)
     weight = 0.7 * (0.3 + 0.7 * P_LABEL * np.exp(P_LABEL))
     assert_close(found, 0.7 * (0.3 * CE - 0.7 * np.exp(P_LABEL)), weight[:, None] * CE_GRADIENT)
 

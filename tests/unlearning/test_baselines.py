@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
 
+import hf_privacy.unlearning
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.signals import compute_signals
@@ -26,6 +28,7 @@ from hf_privacy.unlearning import (
     RandomLabelsTrainer,
     SCRUBConfig,
     SCRUBTrainer,
+    UnlearningConfig,
 )
 from hf_privacy.unlearning.distillation import distillation_loss
 from hf_privacy.unlearning.random_labels_trainer import with_wrong_labels
@@ -218,6 +221,23 @@ def test_the_method_says_what_it_is_and_how_it_was_set(trained, sets, make_args,
     assert described["name"] == name
     assert described["paper"]["id"].startswith("arXiv:")
     assert described["parameters"]["learning_rate"] == METHODS[name][2]["learning_rate"]
+    own = {field.name for field in fields(METHODS[name][1])} - {field.name for field in fields(UnlearningConfig)}
+    assert own <= set(described["parameters"])
+
+
+# What each paper gives, by our reading of it; whatever else a config has is ours or the authors' code's.
+OF_THE_PAPERS = {
+    "neg_grad_plus": {"beta": 0.95},
+    "salun": {"fraction": 0.5},
+    "ssd": {"selection_weight": 10.0, "dampening": 1.0},
+}
+
+
+def test_the_papers_defaults_hold_what_the_paper_gives_and_nothing_of_ours():
+    trainers = [each for name, each in vars(hf_privacy.unlearning).items() if name.endswith("Trainer")]
+    assert len(trainers) > 10
+    for trainer_class in trainers:
+        assert trainer_class.paper_defaults == OF_THE_PAPERS.get(trainer_class.unlearning_name, {})
 
 
 @pytest.mark.parametrize(

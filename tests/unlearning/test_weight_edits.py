@@ -7,8 +7,11 @@ import copy
 import pytest
 import torch
 from torch.nn import functional as F
+from transformers import ResNetConfig, ResNetForImageClassification
 
+from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
+from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
 from hf_privacy.signals import compute_signals
 from hf_privacy.unlearning import (
     FisherConfig,
@@ -163,22 +166,76 @@ def test_ssd_that_selects_nothing_changes_nothing(trained, sets, make_args):
 # ---- Fisher ----
 
 
-def test_fisher_noise_has_the_deviation_of_the_formula(trained, sets, make_args):
-    args = make_args(FisherConfig, alpha=1e-4, largest_inverse=50.0, largest_inverse_head=20.0)
+def fisher_deviations(model, information, *, head, alpha, cuts, average_rows, boost) -> torch.Tensor:
+    """Golatkar et al.'s ``get_mean_var`` written out weight by weight: what the noise of each has for deviation."""
+    deviations, start = [], 0
+    for name, value in model.named_parameters():
+        own = information[start : start + value.numel()].reshape(len(value), -1)
+        start += value.numel()
+        variance = (1 / (own + 1e-8)).clamp(max=cuts[1] if name.startswith(head) else cuts[0]) * alpha
+        if average_rows and value.ndim > 1:
+            variance = torch.stack([torch.full_like(row, row.mean()) for row in variance])
+        if name.startswith(head) or value.ndim == 1:
+            variance = boost * variance
+        deviations.append(variance.sqrt().flatten())
+    return torch.cat(deviations)
+
+
+@pytest.mark.parametrize("form", [{}, {"average_rows": False, "boost": 1.0}])
+def test_fisher_noise_has_the_deviation_of_the_formula(trained, sets, make_args, form):
+    args = make_args(FisherConfig, alpha=1e-4, largest_inverse=50.0, largest_inverse_head=20.0, **form)
     trainer = FisherTrainer(copy.deepcopy(trained), args, **sets)
     trainer.unlearn()
     information = example_gradients(trained, sets["retain_dataset"], F.cross_entropy).double().square().mean(dim=0)
-    largest = torch.cat(
-        [
-            torch.full((value.numel(),), 20.0 if value.shape[0] == 10 else 50.0, dtype=torch.float64)
-            for value in parameters(trained).values()
-        ]
-    )
-    expected = (1e-4 * torch.minimum(1 / (information + 1e-8), largest)).sqrt()
+    settings = {"average_rows": True, "boost": 10.0, **form}
+    expected = fisher_deviations(trained, information, head="classifier", alpha=1e-4, cuts=(50.0, 20.0), **settings)
     torch.testing.assert_close(flat(trainer.deviation).double(), expected, rtol=1e-3, atol=1e-9)
     standardised = (flat(parameters(trainer.model)) - flat(parameters(trained))).double() / expected
     assert standardised.std() == pytest.approx(1.0, rel=0.05)
     assert abs(float(standardised.mean())) < 0.05
+
+
+def test_fisher_takes_for_the_head_what_is_called_so_and_not_what_is_as_wide(make_args, digits):
+    """A hidden layer of as many rows as there are classes keeps the larger cut, and no factor."""
+    torch.manual_seed(0)
+    model = TabularMLPForClassification(TabularMLPConfig(input_size=64, hidden_sizes=[10], num_labels=10))
+    sets = {"forget_dataset": digits.subset(range(5)), "retain_dataset": digits.subset(range(5, 30))}
+    # No information at all: every variance is its cut.
+    args = make_args(FisherConfig, alpha=1.0, largest_inverse=1e-6, largest_inverse_head=1e-8)
+    trainer = FisherTrainer(model, args, **sets)
+    trainer.unlearn()
+    found = {name: float(value.square().flatten()[0]) for name, value in trainer.deviation.items()}
+    hidden = next(name for name in found if "classifier" not in name and name.endswith("weight"))
+    assert found == pytest.approx(
+        {
+            hidden: 1e-6,
+            hidden.replace("weight", "bias"): 1e-5,
+            "classifier.weight": 1e-7,
+            "classifier.bias": 1e-7,
+        },
+        rel=1e-5,
+    )
+
+
+def test_fisher_averages_a_kernels_inputs_at_each_of_its_places(make_args):
+    """As the authors' code: ``var.mean(dim=1)``, which for a convolution is over its input channels."""
+    torch.manual_seed(0)
+    sizes = {"num_channels": 3, "embedding_size": 4, "hidden_sizes": [4], "depths": [1], "num_labels": 3}
+    model = ResNetForImageClassification(ResNetConfig(layer_type="basic", **sizes))
+    data = TensorDataset({"pixel_values": torch.randn(8, 3, 8, 8), "labels": torch.arange(8) % 3})
+    sets = {"forget_dataset": data.subset(range(3)), "retain_dataset": data.subset(range(3, 8))}
+    trainers = {}
+    for average_rows in (True, False):
+        args = make_args(FisherConfig, average_rows=average_rows)
+        trainers[average_rows] = FisherTrainer(copy.deepcopy(model), args, **sets)
+        trainers[average_rows].prepare()
+    kernels = {name for name, value in trainers[True].deviation.items() if value.ndim == 4}
+    assert kernels
+    for name in kernels:
+        own = trainers[False].deviation[name].square()
+        mean = sum(own[:, channel] for channel in range(own.shape[1])) / own.shape[1]
+        for channel in range(own.shape[1]):
+            torch.testing.assert_close(trainers[True].deviation[name][:, channel].square(), mean)
 
 
 @pytest.mark.parametrize("config_class", [SSDConfig, FisherConfig])
