@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from hf_privacy.auditing.table import AttackScores, SignalTable
-from hf_privacy.statistics import summarize
+from hf_privacy.statistics import summarize, t_interval
 
 
 def leave_one_out_table(
@@ -101,27 +100,29 @@ def mean_figures(
     return figures
 
 
-def mean_interval(values: list[float], *, confidence: float = 0.95) -> dict[str, Any]:
-    """Mean of repeated figures and its Student t interval.
+def mean_interval(
+    values: Sequence[float], *, within: tuple[float, float] = (0.0, 1.0), confidence: float = 0.95
+) -> dict[str, Any]:
+    """Mean of repeated figures and its Student t interval, see `hf_privacy.statistics.t_interval`.
 
     Parameters
     ----------
     values : list of float
         One a training run, at least 2.
+    within : (float, float), default (0, 1)
+        Where the figure can lie.
     confidence : float
 
     Returns
     -------
     dict
-        "mean", "low", "high", not cut to [0, 1], and the "values" themselves: differences between two recipes that
-        share their targets' splits rest on pairs of them.
+        "mean", "low", "high" and the "values" themselves: differences between two recipes that share their targets'
+        splits rest on pairs of them.
 
     Examples
     --------
     >>> mean_interval([0.5, 0.7])["mean"]
     0.6
     """
-    array = np.asarray(values, dtype=np.float64)
-    mean = float(array.mean())
-    half = float(stats.t.ppf((1 + confidence) / 2, len(array) - 1) * array.std(ddof=1) / np.sqrt(len(array)))
-    return {"mean": mean, "low": mean - half, "high": mean + half, "values": array.tolist()}
+    low, high = t_interval(values, within=within, confidence=confidence)
+    return {"mean": float(np.mean(values)), "low": low, "high": high, "values": [float(value) for value in values]}

@@ -10,9 +10,8 @@ import numpy as np
 
 from hf_privacy.auditing.slices import FEWEST
 from hf_privacy.forgetting import FIGURES, unlearning_gap
-from hf_privacy.forgetting.seeds import mean_interval
 from hf_privacy.recipe import UnlearningRows
-from hf_privacy.statistics import clopper_pearson
+from hf_privacy.statistics import clopper_pearson, t_interval
 from hf_privacy.unlearning import Relearning, UnlearningEvaluation
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -119,14 +118,12 @@ def _over_models(figures: Sequence[Mapping[str, Any]], confidence: float) -> dic
     if len(figures) == 1:
         return dict(figures[0])
     values = np.array([figure["value"] for figure in figures])
-    low, high = mean_interval(values, confidence=confidence)
-    assert low is not None
-    assert high is not None
+    low, high = t_interval(values, within=(0.0, 1.0), confidence=confidence)
     return {
         "name": figures[0]["name"],
         "value": float(values.mean()),
-        "low": max(low, 0.0),
-        "high": min(high, 1.0),
+        "low": low,
+        "high": high,
         "n_examples": figures[0]["n_examples"],
     }
 

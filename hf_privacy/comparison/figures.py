@@ -10,8 +10,12 @@ from hf_privacy.auditing import mean_interval
 Figure = dict[str, Any]
 
 
-def over_seeds(values: Sequence[float | None], confidence: float) -> Figure | None:
+def over_seeds(
+    values: Sequence[float | None], confidence: float, *, within: tuple[float, float] = (0.0, 1.0)
+) -> Figure | None:
     """Give the mean and Student t interval of one value a seed; None where a seed has none.
+
+    ``within`` is where the figure can lie, which its interval does not leave.
 
     Returns
     -------
@@ -26,7 +30,7 @@ def over_seeds(values: Sequence[float | None], confidence: float) -> Figure | No
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return None
-    return {"values": known, **mean_interval(known, confidence=confidence)}
+    return {"values": known, **mean_interval(known, within=within, confidence=confidence)}
 
 
 def over_targets(entry: dict[str, Any] | None) -> Figure | None:
@@ -55,7 +59,9 @@ def over_examples(entry: dict[str, Any] | None, name: str = "value", *, prefix: 
     return {"mean": entry[name], "low": entry[f"{prefix}low"], "high": entry[f"{prefix}high"], "over": "examples"}
 
 
-def minus(mine: Figure | None, theirs: Figure | None, confidence: float) -> Figure | None:
+def minus(
+    mine: Figure | None, theirs: Figure | None, confidence: float, *, within: tuple[float, float] = (-1.0, 1.0)
+) -> Figure | None:
     """Give the mean difference, seed by seed or target by target; None where either lacks its single values.
 
     Examples
@@ -69,7 +75,7 @@ def minus(mine: Figure | None, theirs: Figure | None, confidence: float) -> Figu
     pairs = mine.get("values"), theirs.get("values")
     if pairs[0] is None or pairs[1] is None or len(pairs[0]) != len(pairs[1]):
         return None
-    return over_seeds([a - b for a, b in zip(*pairs, strict=True)], confidence)
+    return over_seeds([a - b for a, b in zip(*pairs, strict=True)], confidence, within=within)
 
 
 def gap(members: Figure, nonmembers: Figure, confidence: float) -> Figure:

@@ -85,7 +85,7 @@ def notes(table: dict[str, Any]) -> list[str]:
     )
     sentences = [
         f"{whose} and the population: the intervals speak of training runs and of who is drawn from this pool, not "
-        "of other data. They are not cut to [0, 100].",
+        "of other data.",
         "Attacks give lower bounds of leakage. The strongest is the one with the largest mean, picked after seeing "
         "all; its interval is not widened for that choice.",
         "Hyper-parameters chosen by looking at these figures make them look better than they are.",

@@ -30,7 +30,8 @@ def comparison_table(comparison: Comparison) -> dict[str, Any]:
     dict
         The contents of ``comparison.json``: what was compared, and ``rows``, one a defence and two for one with a
         prediction-time part ("plain" and "defended" outputs). A figure holds ``values`` (one a seed), ``mean``,
-        ``low`` and ``high`` (Student's t, not cut to [0, 1]), or is None where a seed could not resolve it.
+        ``low`` and ``high`` (Student's t, within what the figure can be), or is None where a seed could not resolve
+        it.
         ``robustness`` and ``memorization_bins`` are what `robustness_part` and `memorization_part` give.
         ``against`` holds the differences to the host or the baseline, seed by seed: same
         members, same training seed.
@@ -201,7 +202,7 @@ def _difference(row: dict[str, Any], other: dict[str, Any], *, confidence: float
         "name": other["name"],
         "outputs": other["outputs"],
         "accuracy": accuracy,
-        "gap": minus(row["gap"], other["gap"], confidence),
+        "gap": minus(row["gap"], other["gap"], confidence, within=(-2.0, 2.0)),
         "attacks": {
             name: {
                 key: minus(row["attacks"][name][key], other["attacks"][name][key], confidence)

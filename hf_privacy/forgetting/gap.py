@@ -12,10 +12,12 @@ from hf_privacy.arguments import check_number, seen
 from hf_privacy.errors import InputError
 from hf_privacy.forgetting.inputs import zero_one_vector
 from hf_privacy.forgetting.mia_efficacy import mia_efficacy
-from hf_privacy.forgetting.seeds import mean_interval
+from hf_privacy.statistics import t_interval
 from hf_privacy.statistics.checks import check_confidence
 
 FIGURES = ("UA", "RA", "TA", "MIA")
+# Where each figure, and a mean distance between them, can lie.
+_SHARE = (0.0, 1.0)
 
 Log = Mapping[str, Any]
 
@@ -139,12 +141,12 @@ def unlearning_gap(
     n_retrained = len(theirs)
     gaps = ours.mean(axis=0) - theirs.mean(axis=0)
     per_model = np.abs(ours - theirs.mean(axis=0)).mean(axis=1)
-    low, high = _at_least_zero(mean_interval(per_model, confidence=level))
+    low, high = t_interval(per_model, within=_SHARE, confidence=level)
     null = _retrain_against_retrain(theirs, figures, level) if n_retrained > 1 else None
     per_figure = {}
     for column, name in enumerate(figures):
-        unlearned_ends = mean_interval(ours[:, column], confidence=level)
-        retrained_ends = mean_interval(theirs[:, column], confidence=level)
+        unlearned_ends = t_interval(ours[:, column], within=_SHARE, confidence=level)
+        retrained_ends = t_interval(theirs[:, column], within=_SHARE, confidence=level)
         deviation = _deviation(theirs[:, column]) if n_retrained > 1 else None
         per_figure[name] = {
             "unlearned": float(ours[:, column].mean()),
@@ -223,7 +225,7 @@ def _retrain_against_retrain(theirs: NDArray[np.float64], figures: Sequence[str]
     per_model = gaps.mean(axis=1)
     ends: tuple[float | None, float | None] = (None, None)
     if n_models > 2:
-        ends = _at_least_zero(mean_interval(per_model, confidence=confidence))
+        ends = t_interval(per_model, within=_SHARE, confidence=confidence)
     return {
         "avg_gap": float(per_model.mean()),
         "avg_gap_low": ends[0],
@@ -242,10 +244,6 @@ def _in_noise(gap: float, noise: float | None, n_retrained: int) -> float | None
     if noise == 0:  # the retrained models all agree: a gap of 0 is none in any unit, and another has no size in it
         return 0.0 if gap == 0 else None
     return gap / noise
-
-
-def _at_least_zero(ends: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
-    return (None if ends[0] is None else max(ends[0], 0.0)), ends[1]
 
 
 def _figure_table(name: str, logs: Log | Sequence[Log], figures: Sequence[str]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from hf_privacy.errors import InputError
 from hf_privacy.forgetting.inputs import zero_one_table, zero_one_vector
 from hf_privacy.forgetting.paired import ratio_interval
-from hf_privacy.forgetting.seeds import mean_interval
+from hf_privacy.statistics import t_interval
 
 Reading: TypeAlias = Literal["accuracy", "membership"]
 
@@ -191,7 +191,7 @@ def summarize_rate(
     values = np.array([measure(row, then, reading=reading) for row in table])
     ends: tuple[float | None, float | None] = interval(table[0], then, reading=reading, confidence=confidence)
     if len(table) > 1:
-        ends = mean_interval(values, confidence=confidence)
+        ends = t_interval(values, within=_WITHIN[rate], confidence=confidence)
     return result | {
         "retrained": float(values.mean()),
         "retrained_low": ends[0],
@@ -201,6 +201,8 @@ def summarize_rate(
     }
 
 
+# Where each rate can lie: after unlearning more may be right than before.
+_WITHIN = {"forgetting_rate": (-np.inf, 1.0), "memory_retention_rate": (0.0, np.inf)}
 _RATES = {
     "forgetting_rate": (forgetting_rate, forgetting_rate_interval),
     "memory_retention_rate": (memory_retention_rate, memory_retention_rate_interval),

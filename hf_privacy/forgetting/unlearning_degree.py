@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from hf_privacy.forgetting.inputs import zero_one_table, zero_one_vector
 from hf_privacy.forgetting.paired import difference_interval
-from hf_privacy.forgetting.seeds import mean_interval
+from hf_privacy.statistics import t_interval
 
 
 def unlearning_degree(
@@ -76,7 +76,7 @@ def unlearning_degree(
     if len(table) == 1:
         ends: tuple[float | None, float | None] = difference_interval(then, table[0], confidence=confidence)
     else:
-        ends = mean_interval(ceilings, confidence=confidence)
+        ends = t_interval(ceilings, within=(-1.0, 1.0), confidence=confidence)
     return result | {
         "ceiling": ceiling,
         "ceiling_low": ends[0],

@@ -13,6 +13,7 @@ from hf_privacy.statistics.one_run_fdp import epsilon_one_run_fdp
 from hf_privacy.statistics.roc import auc, roc, roc_counts
 from hf_privacy.statistics.slices import summarize_slices
 from hf_privacy.statistics.summary import summarize
+from hf_privacy.statistics.t_interval import t_interval
 from hf_privacy.statistics.tpr import tpr_at_fpr
 from hf_privacy.statistics.vulnerability import vulnerability, vulnerable_share
 
@@ -36,6 +37,7 @@ __all__ = [
     "roc_counts",
     "summarize",
     "summarize_slices",
+    "t_interval",
     "tpr_at_fpr",
     "vulnerability",
     "vulnerable_share",

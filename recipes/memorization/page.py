@@ -183,10 +183,13 @@ def privacy_table(privacy: dict) -> str:
         rows.append([level_title(level)])
         for side in ("member_accuracy", "nonmember_accuracy"):
             rows[-1].append(f"{100 * sum(run[side] for run in runs) / len(runs):.1f} %")
-        rows[-1].append(over_runs([run["weight_norm"] for run in runs]))
-        rows[-1] += [over_runs([run[quantity] for run in runs]) for quantity in QUANTITIES if quantity in runs[0]]
+        rows[-1].append(over_runs([run["weight_norm"] for run in runs], within=(0.0, math.inf)))
+        for quantity in QUANTITIES:
+            if quantity in runs[0]:
+                lowest = -math.inf if quantity.startswith("log") else 0.0  # a squared norm
+                rows[-1].append(over_runs([run[quantity] for run in runs], within=(lowest, math.inf)))
         for form in ("correct", "probability") if level["memorization"] else ():
-            rows[-1].append(over_runs(level["memorization"][form]["pair_means"]))
+            rows[-1].append(over_runs(level["memorization"][form]["pair_means"], within=(-1.0, 1.0)))
     return "### Under DP-SGD\n\n" + table(head, rows)
 
 
@@ -268,9 +271,9 @@ def interval(found: dict, key: str, *, digits: int = 2) -> str:
     return f"{found[key]:.{digits}f} [{found[low]:.{digits}f}, {found[high]:.{digits}f}]" if key in found else "–"
 
 
-def over_runs(values: list[float]) -> str:
-    """Mean with Student's t interval."""
-    found = mean_interval(values)
+def over_runs(values: list[float], *, within: tuple[float, float]) -> str:
+    """Mean with Student's t interval, as far as the quantity can lie there."""
+    found = mean_interval(values, within=within)
     return f"{found['mean']:.3g} [{found['low']:.3g}, {found['high']:.3g}]"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hf_privacy.forgetting import FIGURES, forgetting_rate, memory_retention_rate, unlearning_gap
-from hf_privacy.forgetting.seeds import mean_interval
+from hf_privacy.statistics import t_interval
 
 
 def gaps_of(evaluations: Sequence[Any], judges: Sequence[Any]) -> dict[str, Any]:
@@ -38,9 +38,11 @@ def row_of(
         "avg_gap_in_noise": None if is_judge else gaps["avg_gap_in_noise"],
     }  # fmt: skip
     pairs = list(zip(evaluations, before, strict=True))
-    row["forgetting_rate"] = spread([forgetting_rate(a.forget["correct"], b.forget["correct"]) for a, b in pairs])
+    row["forgetting_rate"] = spread(
+        [forgetting_rate(a.forget["correct"], b.forget["correct"]) for a, b in pairs], within=(-np.inf, 1.0)
+    )
     row["memory_retention_rate"] = spread(
-        [memory_retention_rate(a.retain["correct"], b.retain["correct"]) for a, b in pairs]
+        [memory_retention_rate(a.retain["correct"], b.retain["correct"]) for a, b in pairs], within=(0.0, np.inf)
     )
     seconds = [part["total"] if isinstance(part, dict) else part for part in timing]
     row["time_ratio"] = None if not seconds else float(np.mean(seconds) / retrain_seconds)
@@ -51,9 +53,9 @@ def row_of(
     return row
 
 
-def spread(values: Sequence[float]) -> dict[str, float | None]:
-    """Mean, and the ends of Student's t interval: None for a single value."""
-    low, high = mean_interval(np.array(values))
+def spread(values: Sequence[float], *, within: tuple[float, float]) -> dict[str, float | None]:
+    """Mean, and the ends of Student's t interval as far as the figure can lie there: None for a single value."""
+    low, high = t_interval(values, within=within)
     return {"mean": float(np.mean(values)), "low": low, "high": high}
 
 
@@ -93,8 +95,8 @@ def markdown(config: dict[str, Any], results: dict[str, Any]) -> str:
 
 
 def percent(figure: dict[str, float | None]) -> str:
-    """A mean ± half of its interval, in points."""
+    """A mean and both ends of its interval, in points: half of one that ends where the figure does would be no "±"."""
     text = f"{100 * figure['mean']:.1f}"
     if figure["low"] is None:
         return text
-    return f"{text} ± {50 * (figure['high'] - figure['low']):.1f}"
+    return f"{text} [{100 * figure['low']:.1f}, {100 * figure['high']:.1f}]"

@@ -9,10 +9,12 @@ seed it was at.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from cells import percent, spread
 from table import Study, chosen_settings, command_line_after_table
 from transformers import PrinterCallback
@@ -93,8 +95,13 @@ def degrees(
 def main() -> None:
     """Measure what is missing, print the table."""
     parser = command_line_after_table(__doc__)
+    parser.add_argument("--page-only", metavar="FILE", help="print the table of this degree.json and measure nothing")
     parser.add_argument("--judges", type=int, default=3, help="models trained without the set, a seed")
     arguments = parser.parse_args()
+    if arguments.page_only:
+        config = yaml.safe_load(Path(arguments.config).read_text())
+        print(markdown(config, list(json.loads(Path(arguments.page_only).read_text()).values())))
+        return
     study, chosen = Study.of(arguments), chosen_settings(arguments)
     run = study.shadows()
     file = study.folder / "degree.json"
@@ -111,7 +118,10 @@ def markdown(config: dict[str, Any], results: list[dict[str, Any]]) -> str:
     accepted = [result for result in results if result["accepted"]]
     lines = ["| Perturbed sets accepted | Accuracy, not trained on: original images | perturbed | trained on them |"]
     lines += ["|---|---|---|---|"]
-    accuracies = [_points([result["accuracies"][name] for result in results]) for name in results[0]["accuracies"]]
+    accuracies = [
+        _points([result["accuracies"][name] for result in results], within=(0.0, 1.0))
+        for name in results[0]["accuracies"]
+    ]
     lines += [f"| {len(accepted)} of {len(results)} | {' | '.join(accuracies)} |"]
     if not accepted:
         return "\n".join(lines) + "\n"
@@ -121,13 +131,14 @@ def markdown(config: dict[str, Any], results: list[dict[str, Any]]) -> str:
     for name, method in config["methods"].items():
         own = [result["methods"][name] for result in accepted]
         gaps = [figures["ceiling"] - figures["unlearning_degree"] for figures in own]
-        cells = [method.get("title", name), _points([figures["unlearning_degree"] for figures in own]), _points(gaps)]
+        cells = [method.get("title", name), _points([figures["unlearning_degree"] for figures in own])]
+        cells.append(_points(gaps, within=(-2.0, 2.0)))
         rows.append((float(np.mean(np.abs(gaps))), f"| {' | '.join(cells)} |"))
     return "\n".join(lines + [line for _, line in sorted(rows)]) + "\n"
 
 
-def _points(values: list[float]) -> str:
-    return percent(spread(values))
+def _points(values: list[float], *, within: tuple[float, float] = (-1.0, 1.0)) -> str:
+    return percent(spread(values, within=within))
 
 
 if __name__ == "__main__":

@@ -213,7 +213,14 @@ def search(study: Study, name: str, method: dict[str, Any], request: str) -> dic
 
 def main() -> None:
     """Search, measure, print."""
-    study = Study.of(command_line(__doc__).parse_args())
+    parser = command_line(__doc__)
+    parser.add_argument("--page-only", metavar="FILE", help="print the tables of this result.json and measure nothing")
+    arguments = parser.parse_args()
+    if arguments.page_only:
+        config = yaml.safe_load(Path(arguments.config).read_text())
+        print(markdown(config, json.loads(Path(arguments.page_only).read_text())))
+        return
+    study = Study.of(arguments)
     config = study.config
     study.shadows()
     results: dict[str, Any] = {}

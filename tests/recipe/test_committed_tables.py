@@ -1,0 +1,93 @@
+"""The tables in the recipes' READMEs are those of the committed results, and their intervals lie where figures can."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hf_privacy.comparison.markdown import comparison_markdown
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+NUMBER = r"[+\-−]?\d+(?:\.\d+)?(?:e[+\-]?\d+)?"
+INTERVAL = re.compile(rf"({NUMBER})(?: %)? \[({NUMBER}), ({NUMBER})\]")
+# Figures that are shares or areas, by the headers of their columns.
+SHARES = re.compile(r"AUC|TPR|[Aa]ccuracy|^UA$|^RA$|^TA$|MIA|AvgGap|PGD-20|AutoAttack|trained on|perturbed")
+COMPARISONS = {
+    "defenses/location30_result.json": "defenses",
+    "defenses/cifar10_small_result.json": "defenses",
+    "defenses/robust/fashion_mnist_result.json": "defenses/robust",
+}
+
+
+def normalised(line: str) -> str:
+    return " | ".join(cell.strip() for cell in line.strip().strip("|").split("|"))
+
+
+def table_rows(text: str) -> list[str]:
+    lines = [normalised(line) for line in text.splitlines() if line.startswith("|")]
+    return [line for line in lines if set(line) - set("-| ")]
+
+
+def tables(text: str):
+    """Header and rows of each table of a Markdown text."""
+    found: list[list[list[str]]] = []
+    inside = False
+    for line in text.splitlines():
+        is_row = line.startswith("|")
+        if is_row and not inside:
+            found.append([])
+        inside = is_row
+        if is_row and set(normalised(line)) - set("-| "):
+            found[-1].append(normalised(line).split(" | "))
+    return [(table[0], table[1:]) for table in found]
+
+
+def number(text: str) -> float:
+    return float(text.replace("−", "-"))
+
+
+PAGES = sorted(path for path in RECIPES.rglob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(RECIPES)) for page in PAGES])
+def test_an_interval_holds_its_mean_and_lies_where_the_figure_can(page):
+    for header, rows in tables(page.read_text(encoding="utf-8")):
+        for row in rows:
+            assert not any("±" in cell for cell in row)  # half of an interval that ends early is no ±
+            for title, cell in zip(header, row, strict=False):
+                for mean, low, high in INTERVAL.findall(cell):
+                    assert number(low) <= number(mean) <= number(high), (title, cell)
+                    is_difference = any(text.startswith(("+", "-", "−")) for text in (mean, low, high))
+                    if SHARES.search(title) and not ("Against" in header and is_difference):
+                        assert number(low) >= 0.0, (title, cell)
+                        assert number(high) <= 100.0, (title, cell)
+
+
+@pytest.mark.parametrize("result", COMPARISONS)
+def test_the_readmes_of_comparisons_hold_every_row_of_the_committed_result(result):
+    table = json.loads((RECIPES / result).read_text(encoding="utf-8"))
+    written = set(table_rows((RECIPES / COMPARISONS[result] / "README.md").read_text(encoding="utf-8")))
+    assert set(table_rows(comparison_markdown(table))) - written == set()
+
+
+@pytest.mark.parametrize("name", ["location30", "fashion_mnist", "sst2_lora"])
+def test_the_unlearning_readme_holds_every_row_of_the_committed_results(name):
+    folder = RECIPES / "unlearning"
+    spec = importlib.util.spec_from_file_location("unlearning_cells", folder / "cells.py")
+    cells = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(cells)
+    config = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+    result = json.loads((folder / f"{name}_result.json").read_text(encoding="utf-8"))
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    assert set(table_rows(cells.markdown(config, result))) - set(table_rows(readme)) == set()
+    summary = next(rows for header, rows in tables(readme) if header[0] == "AvgGap in points")
+    printed = {cell.strip("*") for row in summary for cell in row}
+    for request in result.values():
+        for row in (row for key, row in request.items() if key != "sizes"):
+            gap = {"mean": row["avg_gap"], "low": row["avg_gap_low"], "high": row["avg_gap_high"]}
+            assert cells.percent(gap) in printed
