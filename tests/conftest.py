@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,38 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("HF_HOME", tempfile.mkdtemp(prefix="hf_privacy_tests_"))
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def made_up_evidence() -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """From a report to its ``evidence``: what an interval alone shows is shown, with 0.0005, and the rest is not."""
+    from hf_privacy.hub.evidence import all_attacks, strongest_of
+
+    def make(report: dict[str, Any], *, shown: float = 0.0005, not_shown: float = 0.4) -> dict[str, Any]:
+        attacks = all_attacks(report)
+
+        def p_value(low: float, guess: float) -> float:
+            return shown if low > guess else not_shown
+
+        tests = [
+            {
+                "attack": attack["name"],
+                "inputs": inputs,
+                "auc": p_value(attack["auc_low"], 0.5),
+                "tpr": [
+                    {"fpr": entry["fpr"], "p_value": p_value(entry["conditional_low"], entry["fpr"])}
+                    for entry in attack["tpr_at_fpr"]
+                    if entry["tpr"] is not None
+                ],
+            }
+            for inputs, attack in attacks
+        ]
+        return {
+            "method": "made up", "n_attacks": len(tests), "n_permutations": 2000, "level": 0.05,
+            "strongest": strongest_of(attacks, tests, level=0.05), "attacks": tests,
+        }  # fmt: skip
+
+    return make
 
 
 @pytest.fixture

@@ -115,6 +115,7 @@ def assemble_report(
             "recipe_hash": run.store.metadata["recipe_hash"],
         },
         attacks=findings.attacks,
+        evidence=findings.evidence,
         curves={attack.name: curve_of(attack.scores, membership) for attack in findings.scores},
         targets=findings.targets,
         budgets=findings.budgets,

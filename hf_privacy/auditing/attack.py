@@ -10,15 +10,19 @@ import numpy as np
 
 from hf_privacy.auditing.budgets import over_budgets
 from hf_privacy.auditing.curvature import quick_curvature_scores, reference_curvature_scores
+from hf_privacy.auditing.evidence import evidence_of
 from hf_privacy.auditing.extras import extra_scores
 from hf_privacy.auditing.memorization import leakage_at_top, memorization_slices
 from hf_privacy.auditing.scores import quick_scores, reference_scores
 from hf_privacy.auditing.slices import class_slices
 from hf_privacy.auditing.table import AttackScores, SignalTable
 from hf_privacy.auditing.targets import further_targets, leave_one_out_table, over_targets
+from hf_privacy.hub.evidence import ADVERSARIAL, CLEAN, by_strength
 from hf_privacy.recipe import AuditSettings
-from hf_privacy.reports import strongest_attack
+from hf_privacy.signals import ADVERSARIAL_QUERY
 from hf_privacy.statistics import summarize
+
+ON_ADVERSARIAL_INPUTS = ("loss", "lira", "rmia")
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,13 @@ class Findings:
         One attack's summary each, with name, title and budget.
     scores : list of AttackScores
         The target's, in the same order; private.
+    evidence : dict
+        Whether the best of them is better than guessing, see `hf_privacy.auditing.evidence.evidence_of`.
     strongest : AttackScores
-        The attack that recognises most members at 1 % false positives.
+        The first, by the order of `hf_privacy.hub.evidence.by_strength`, of the attacks on the examples as they are:
+        what slices, shares and the private scores are of.
+    adversarial : list of dict or None
+        Summaries of the membership attacks on adversarial inputs.
     targets, budgets : dict or None
     class_slices, memorization_bins : list of dict or None
     leakage_share : dict or None
@@ -40,7 +49,9 @@ class Findings:
 
     attacks: list[dict[str, Any]]
     scores: list[AttackScores]
+    evidence: dict[str, Any]
     strongest: AttackScores
+    adversarial: list[dict[str, Any]] | None
     targets: dict[str, Any] | None
     budgets: dict[str, Any] | None
     class_slices: list[dict[str, Any]] | None
@@ -55,6 +66,7 @@ def attack_all(
     *,
     class_names: Sequence[str],
     extras_of: Callable[[int], Mapping[str, np.ndarray]],
+    adversarial: SignalTable | None = None,
 ) -> Findings:
     """Make every attack the settings ask for.
 
@@ -69,11 +81,19 @@ def attack_all(
         By label.
     extras_of : callable
         The extra signals of a reference by its number; empty where its weights were not kept.
+    adversarial : SignalTable, optional
+        The same target and references on adversarial inputs, where membership attacks are to be made there too.
     """
     scores = _all_scores(table, options, base)
     attacks = [summary_of(attack, table, options) for attack in scores]
     by_name = {attack.name: attack for attack in scores}
-    strongest = by_name[strongest_attack(attacks)[0]["name"]]
+    there = None if adversarial is None else adversarial_attacks(adversarial, options)
+    made = [(CLEAN, score, summary) for score, summary in zip(scores, attacks, strict=True)]
+    made += [(ADVERSARIAL, score, summary) for score, summary in there or []]
+    evidence = evidence_of(made, table.membership, confidence=options.confidence)
+    figures_of = [(inputs, summary) for inputs, _, summary in made]
+    _, ordered = by_strength(figures_of, evidence["attacks"], level=evidence["level"])
+    strongest = by_name[next(summary["name"] for inputs, summary, _ in ordered if inputs == CLEAN)]
     figures = {"fprs": tuple(options.fprs), "confidence": options.confidence}
     targets = budgets = None
     if options.targets > 1:
@@ -91,11 +111,13 @@ def attack_all(
         # The strongest first; then those that papers report, whichever they are here.
         shown = {attack.name: attack for attack in (strongest, by_name["lira"], by_name["rmia"])}
         bins = memorization_slices(table, list(shown.values()), confidence=confidence)
-        share = leakage_at_top(table, strongest)
+        share = leakage_at_top(table, strongest, confidence=confidence)
     return Findings(
         attacks=attacks,
         scores=scores,
+        evidence=evidence,
         strongest=strongest,
+        adversarial=None if there is None else [summary for _, summary in there],
         targets=targets,
         budgets=budgets,
         class_slices=class_slices(table, strongest, class_names, confidence=confidence)
@@ -115,6 +137,18 @@ def _all_scores(
         scores += reference_scores(table, lira_variance=options.lira_variance, gamma=options.gamma)
         scores += reference_curvature_scores(table)
     return scores
+
+
+def adversarial_attacks(table: SignalTable, options: AuditSettings) -> list[tuple[AttackScores, dict[str, Any]]]:
+    """Make the membership attacks on adversarial inputs: scores and summaries."""
+    scores = quick_scores(table)
+    if table.n_references:
+        scores += reference_scores(table, lira_variance=options.lira_variance, gamma=options.gamma)
+    return [
+        (score, summary_of(score, table, options, queries=[ADVERSARIAL_QUERY]))
+        for score in scores
+        if score.name in ON_ADVERSARIAL_INPUTS
+    ]
 
 
 def summary_of(

@@ -27,7 +27,7 @@ from hf_privacy.auditing.vulnerability import save_vulnerability
 from hf_privacy.data import MembershipSplit, RepeatReport, TensorDataset, find_repeats
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
-from hf_privacy.recipe import AuditSettings, adversarial_inputs, curvature_settings
+from hf_privacy.recipe import AuditSettings, RobustnessSettings, adversarial_inputs, curvature_settings
 from hf_privacy.references import audit_references
 from hf_privacy.reports import PrivacyReport
 from hf_privacy.signals import ADVERSARIAL_QUERY, compute_signals
@@ -181,12 +181,28 @@ def audit(
 
     started = time.perf_counter()
     names = [str(model.config.id2label[label]) for label in range(model.config.num_labels)]
-    findings = attack_all(table, base, options, class_names=names, extras_of=extras_of)
+    there = None
+    if adversarial is not None and RobustnessSettings.from_dict(options.robustness or {}).membership:
+        there = adversarial
+    findings = attack_all(
+        table,
+        base,
+        options,
+        class_names=names,
+        extras_of=extras_of,
+        adversarial=there,
+    )
     cost["attacks_seconds"] = time.perf_counter() - started
     robustness = None
     if attacked is not None and adversarial is not None:
         models = attacked.attacked_models(model, table, adversarial, run)
-        robustness = robustness_section(models, attack=attacked.attack, options=options, seconds=attacked.seconds)
+        robustness = robustness_section(
+            models,
+            attack=attacked.attack,
+            options=options,
+            seconds=attacked.seconds,
+            membership_attacks=findings.adversarial,
+        )
     report = assemble_report(
         table,
         findings,

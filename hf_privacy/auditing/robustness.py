@@ -9,18 +9,13 @@ from typing import Any
 import numpy as np
 
 from hf_privacy.adversarial import AdversarialInputs
-from hf_privacy.auditing.attack import summary_of
 from hf_privacy.auditing.memorization import BIN_BOUNDS, memorization_of
-from hf_privacy.auditing.scores import quick_scores, reference_scores
 from hf_privacy.auditing.slices import FEWEST
 from hf_privacy.auditing.table import SignalTable
 from hf_privacy.auditing.targets import mean_interval
 from hf_privacy.memorization import memorization_bin
-from hf_privacy.recipe import AuditSettings, RobustnessSettings
-from hf_privacy.signals import ADVERSARIAL_QUERY
+from hf_privacy.recipe import AuditSettings
 from hf_privacy.statistics import clopper_pearson
-
-MEMBERSHIP_ATTACKS = ("loss", "lira", "rmia")
 
 
 @dataclass(frozen=True)
@@ -74,7 +69,12 @@ class AttackedModel:
 
 
 def robustness_section(
-    models: Sequence[AttackedModel], *, attack: AdversarialInputs, options: AuditSettings, seconds: float
+    models: Sequence[AttackedModel],
+    *,
+    attack: AdversarialInputs,
+    options: AuditSettings,
+    seconds: float,
+    membership_attacks: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Put the section together.
 
@@ -89,21 +89,16 @@ def robustness_section(
     seconds : float
         What attacking the target took, and AutoAttack on further targets; that of PGD on the references is part of
         what their signals took.
+    membership_attacks : list of dict, optional
+        Summaries of those on adversarial inputs.
 
     Returns
     -------
     dict
         The report's ``robustness``: aggregates only, and bins of memorization with at least 20 examples a set.
     """
-    settings = RobustnessSettings.from_dict(options.robustness or {})
     target = models[0]
     outcomes = target.outcomes()
-    membership_attacks = None
-    if settings.membership:
-        membership_attacks = [
-            summary_of(score, target.adversarial, options, queries=[ADVERSARIAL_QUERY])
-            for score in _membership_scores(target.adversarial, options)
-        ]
     return {
         "norm": attack.attack.norm,
         "epsilon": attack.attack.epsilon,
@@ -124,13 +119,6 @@ def robustness_section(
         "memorization_bins": _bins(target, options.confidence) if target.clean.n_references else None,
         "seconds": seconds,
     }
-
-
-def _membership_scores(table: SignalTable, options: AuditSettings) -> list[Any]:
-    scores = quick_scores(table)
-    if table.n_references:
-        scores += reference_scores(table, lira_variance=options.lira_variance, gamma=options.gamma)
-    return [score for score in scores if score.name in MEMBERSHIP_ATTACKS]
 
 
 def _over_targets(models: Sequence[AttackedModel], confidence: float) -> dict[str, Any]:

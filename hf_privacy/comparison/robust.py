@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hf_privacy.comparison.figures import Figure, over_examples, over_seeds, over_targets
-from hf_privacy.reports.explain import tpr_at
+from hf_privacy.hub.evidence import tpr_at
 
 CLEAN = "clean"
 _SETS = ("members", "nonmembers")

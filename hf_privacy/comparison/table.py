@@ -13,7 +13,7 @@ from hf_privacy.comparison.robust import CLEAN, memorization_part, robustness_pa
 from hf_privacy.comparison.run import require_done
 from hf_privacy.errors import InputError
 from hf_privacy.hub import load_report_dict
-from hf_privacy.reports.explain import tpr_at
+from hf_privacy.hub.evidence import tpr_at
 
 FORMAT = "hf_privacy comparison 1"
 

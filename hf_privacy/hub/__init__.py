@@ -5,7 +5,9 @@ Works on the files of a saved model and on report dictionaries; knows neither mo
 
 from __future__ import annotations
 
+from hf_privacy.hub.evidence import strength_order, strongest_attack
 from hf_privacy.hub.gate import GateError, check_gate
+from hf_privacy.hub.headline import headline
 from hf_privacy.hub.plan import PushPlan, plan_push
 from hf_privacy.hub.push import check_login, push_folder
 from hf_privacy.hub.schema import REPORT_NAME, load_report_dict, validate_report
@@ -17,9 +19,12 @@ __all__ = [
     "PushPlan",
     "check_gate",
     "check_login",
+    "headline",
     "load_report_dict",
     "plan_push",
     "push_folder",
+    "strength_order",
+    "strongest_attack",
     "validate_report",
     "weights_sha256",
 ]

@@ -12,6 +12,7 @@ from huggingface_hub.utils import validate_repo_id
 from hf_privacy.errors import InputError
 from hf_privacy.hub.contents import CARD_NAME, FolderContents, collect_contents, is_weights
 from hf_privacy.hub.gate import TprBudget, check_gate
+from hf_privacy.hub.headline import headline
 from hf_privacy.hub.leaks import find_token
 from hf_privacy.hub.unaudited import unaudited_card
 
@@ -56,7 +57,7 @@ class PushPlan:
         Examples
         --------
         >>> plan = PushPlan("ann/digits", True, False, None, (("README.md", 120), ("model.safetensors", 2048)),
-        ...                 ("optimizer.pt",), "Upload model", "Worst AUC ...", True)
+        ...                 ("optimizer.pt",), "Upload model", "At 1 % false ...", True)
         >>> print(plan.describe())
         One commit to ann/digits (branch main; created private if it does not exist)
           README.md               120 B
@@ -64,7 +65,7 @@ class PushPlan:
           2 files, 2.1 KiB
         Left out: optimizer.pt
         Message: Upload model
-          Worst AUC ...
+          At 1 % false ...
         Weights and reports in the repository that this commit does not replace are deleted by it.
         """
         visibility = "private" if self.private else "public"
@@ -90,16 +91,16 @@ def _bytes(size: float) -> str:
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
 
 
-def _headline(report: dict[str, Any] | None) -> str:
+def _description(report: dict[str, Any] | None) -> str:
     """What the audit found, in the commit's text."""
     if report is None:
         return "Unaudited: published without a privacy report."
-    worst = max(report["attacks"], key=lambda attack: attack["auc_high"])
+    first = report["attacks"][0]
     references = report["references"]
     depth = f"{report['depth']} audit" + (f", {references['n_models']} reference models" if references else "")
     lines = [
-        f"Privacy report ({depth}; {worst['n_members']} members, {worst['n_nonmembers']} non-members).",
-        f"Worst attack: {worst['title']}, AUC {worst['auc']:.3f} [{worst['auc_low']:.3f}, {worst['auc_high']:.3f}].",
+        headline(report),
+        f"Privacy report ({depth}; {first['n_members']} members, {first['n_nonmembers']} non-members).",
         f"Defence: {report['defense']['name']}. Weights: sha256 {report['model']['weights_sha256'][:12]}.",
     ]
     return "\n".join(lines)
@@ -165,7 +166,7 @@ def prepare_push(
         files=tuple((name, contents.size(name)) for name in sorted(contents.uploads)),
         left_out=contents.left_out,
         commit_message=message,
-        commit_description=_headline(report),
+        commit_description=_description(report),
         audited=audited,
     )
     return plan, contents

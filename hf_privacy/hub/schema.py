@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from hf_privacy.errors import InputError
+from hf_privacy.hub.evidence import disagreements
 
 REPORT_NAME = "privacy_report.json"
 SCHEMA_VERSION = "0.2"
@@ -52,7 +53,8 @@ def validate_report(report: dict[str, Any]) -> None:
 
     A report of another version of the schema is refused as such. Beyond the schema: every number is finite, attack
     names are unique, every estimate lies in its interval, each curve and each memorization bin belongs to an attack,
-    arrays fit together, no adversarial accuracy is given twice, and an audit with references says how many.
+    arrays fit together, no adversarial accuracy is given twice, the evidence names the attack that is strongest by the
+    figures, and an audit with references says how many.
 
     Parameters
     ----------
@@ -105,8 +107,16 @@ def validate_report(report: dict[str, Any]) -> None:
     share = report.get("leakage_share")
     if share is not None and share["attack"] not in names:
         _refuse("$.leakage_share.attack", f"no attack is named {share['attack']!r}")
+    for index, entry in enumerate(share["shares"] if share is not None else []):
+        path = f"$.leakage_share.shares[{index}]"
+        if len({entry[name] is None for name in ("share", "low", "high")}) > 1:
+            _refuse(path, "share, low and high are given together or not at all")
+        if entry["share"] is not None:
+            _check_interval(path, "share", entry["low"], entry["share"], entry["high"])
     if report["robustness"] is not None:
         _check_robustness(report["robustness"])
+    for path, reason in disagreements(report):
+        _refuse(path, reason)
     if report["unlearning"] is not None:
         _check_unlearning(report["unlearning"])
     canaries = report.get("canaries")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hf_privacy.reports.card import render_card, write_card
 from hf_privacy.reports.card_data import CardData, card_data_of_folder
 from hf_privacy.reports.curves import curve_of
-from hf_privacy.reports.explain import headline, strongest_attack, what_it_does_not_mean, what_it_means
+from hf_privacy.reports.explain import what_it_does_not_mean, what_it_means
 from hf_privacy.reports.leaks import public_name, refuse_leaks
 from hf_privacy.reports.page import render_page
 from hf_privacy.reports.plots import png_bytes, roc_figure, scores_figure
@@ -19,7 +19,6 @@ __all__ = [
     "attack_table",
     "card_data_of_folder",
     "curve_of",
-    "headline",
     "png_bytes",
     "public_name",
     "refuse_leaks",
@@ -27,7 +26,6 @@ __all__ = [
     "render_page",
     "roc_figure",
     "scores_figure",
-    "strongest_attack",
     "unlearning_lines",
     "what_it_does_not_mean",
     "what_it_means",

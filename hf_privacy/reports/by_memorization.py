@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hf_privacy.reports.explain import tpr_at
+from hf_privacy.hub.evidence import tpr_at
 from hf_privacy.reports.titles import short_title
 
 if TYPE_CHECKING:

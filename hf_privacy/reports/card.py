@@ -12,6 +12,7 @@ from huggingface_hub import ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hf_privacy.errors import InputError
+from hf_privacy.hub.headline import evidence_sentence
 from hf_privacy.hub.unaudited import UNAUDITED_TAG
 from hf_privacy.reports.by_memorization import fewer_examples, memorization_table
 from hf_privacy.reports.card_data import (
@@ -232,6 +233,7 @@ def _values(report: PrivacyReport | None, card_data: CardData) -> dict[str, Any]
         "memorization_drawn": is_drawn(by_memorization),
         "adversary": attack_words(report.robustness) if report and report.robustness else None,
         "headline": report.headline() if report else None,
+        "evidence": evidence_sentence(vars(report)) if report else None,
         "meaning": what_it_means(report) if report else [],
         "no_meaning": what_it_does_not_mean(report) if report else [],
     }

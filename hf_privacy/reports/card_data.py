@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from hf_privacy.errors import InputError
+from hf_privacy.hub.evidence import ADVERSARIAL, all_attacks, p_value_of
 from hf_privacy.hub.unaudited import UNAUDITED_TAG
 from hf_privacy.reports.leaks import is_hub_id, public_name, refuse_leaks, shorten_paths
 from hf_privacy.reports.titles import epsilon_text, norm_title
@@ -252,19 +253,20 @@ def _eval_results(report: PrivacyReport, *, task: str) -> list[EvalResult]:
         for entry in robustness["accuracies"]
         if entry["set"] == "nonmembers" and entry["name"] != "clean"
     )
-    for attack in report.attacks:
-        results.extend(_attack_results(attack, dataset, "", {}))
-    for attack in robustness["membership_attacks"] or []:
-        results.extend(
-            _attack_results(attack, dataset, " on adversarial inputs", {"inputs": "adversarial", **adversary})
-        )
+    found = report.evidence["strongest"]
+    for (inputs, attack), test in zip(all_attacks(vars(report)), report.evidence["attacks"], strict=True):
+        more = {"inputs": inputs, **adversary} if inputs == ADVERSARIAL else {}
+        if (attack["name"], inputs) == (found["attack"], found["inputs"]):
+            more["strongest"] = True
+        where = " on adversarial inputs" if inputs == ADVERSARIAL else ""
+        results.extend(_attack_results(attack, test, dataset, where, more))
     return results
 
 
 def _attack_results(
-    attack: dict[str, Any], dataset: dict[str, Any], inputs: str, more: dict[str, Any]
+    attack: dict[str, Any], test: dict[str, Any], dataset: dict[str, Any], inputs: str, more: dict[str, Any]
 ) -> list[EvalResult]:
-    """AUC and every resolved TPR of one membership attack."""
+    """AUC and every resolved TPR of one membership attack, with p-values corrected for looking at all attacks."""
     shared = {"attack": attack["name"], "n_references": attack["n_references"], **more}
     interval = {"confidence": attack["confidence"]}
     split = {"dataset_split": "members and non-members"}
@@ -280,6 +282,7 @@ def _attack_results(
                 "low": round(attack["auc_low"], 4),
                 "high": round(attack["auc_high"], 4),
                 **interval,
+                "corrected_p_value": _rounded(p_value_of(test, None)),
             },
         )
     ]
@@ -296,9 +299,14 @@ def _attack_results(
                 "low": round(entry["low"], 4),
                 "high": round(entry["high"], 4),
                 **interval,
+                "corrected_p_value": _rounded(p_value_of(test, entry["fpr"])),
             },
         )
         for entry in attack["tpr_at_fpr"]
         if entry["tpr"] is not None
     )
     return results
+
+
+def _rounded(p_value: float | None) -> float | None:
+    return None if p_value is None else float(f"{p_value:.2g}")

@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hf_privacy.hub.evidence import p_value_of, strongest_attack
+from hf_privacy.hub.headline import named, percent
 from hf_privacy.reports.titles import epsilon_text, norm_title, short_title
 
 if TYPE_CHECKING:
     from hf_privacy.reports.report import PrivacyReport
-
-HEADLINE_FPRS = (0.01, 0.1)  # 10 % where there are too few non-members to resolve 1 %
-
-
-def percent(share: float) -> str:
-    """Write a share in [0, 1] as a percentage with no more digits than a reader can use.
-
-    Examples
-    --------
-    >>> percent(0.3312), percent(0.0123), percent(0.01), percent(0.00021), percent(0.0), percent(1.0)
-    ('33 %', '1.2 %', '1 %', '0.02 %', '0 %', '100 %')
-    >>> percent(0.99999), percent(0.00000001)
-    ('>99.9 %', '<0.01 %')
-    """
-    value = 100 * share
-    if 0 < value < 0.01:
-        return "<0.01 %"
-    if 99.95 <= value < 100:
-        return ">99.9 %"
-    decimals = 0 if 10 <= value < 99 else 1 if value >= 1 else 2
-    text = f"{value:.{decimals}f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text) + " %"
 
 
 def rate(value: float, low: float, high: float) -> tuple[str, str]:
@@ -44,64 +23,6 @@ def rate(value: float, low: float, high: float) -> tuple[str, str]:
     decimals = 2 if value < 0.00995 else 1
     texts = ["100" if share == 1 else f"{100 * share:.{decimals}f}" for share in (value, low, high)]
     return texts[0], f"[{texts[1]}, {texts[2]}]"
-
-
-def tpr_at(attack: dict[str, Any], *, fpr: float) -> dict[str, Any] | None:
-    """Give an attack's entry for one false-positive rate, or None where it was not measured or not resolvable."""
-    for entry in attack["tpr_at_fpr"]:
-        if abs(entry["fpr"] - fpr) < 1e-12 and entry["tpr"] is not None:
-            return entry
-    return None
-
-
-def strongest_attack(attacks: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], float | None]:
-    """Find the attack that recognises most members at 1 % false positives.
-
-    Where no attack resolves 1 % (fewer than 99 non-members), 10 % decides; where that fails too, the AUC.
-
-    Parameters
-    ----------
-    attacks : sequence of dict
-        The report's ``attacks``, at least one.
-
-    Returns
-    -------
-    attack : dict
-    fpr : float or None
-        The false-positive rate that decided, None for the AUC.
-    """
-    for fpr in HEADLINE_FPRS:
-        resolved = [(entry["tpr"], attack["auc"], attack) for attack in attacks if (entry := tpr_at(attack, fpr=fpr))]
-        if resolved:
-            return max(resolved, key=lambda found: found[:2])[2], fpr
-    return max(attacks, key=lambda attack: attack["auc"]), None
-
-
-def headline(attacks: Sequence[dict[str, Any]]) -> str:
-    """Say in one sentence what the strongest attack achieved.
-
-    Examples
-    --------
-    >>> entry = {"fpr": 0.01, "tpr": 0.33, "low": 0.30, "high": 0.36}
-    >>> print(headline([{"title": "LiRA (online)", "n_references": 16, "auc": 0.71, "tpr_at_fpr": [entry]}]))
-    At 1 % false positives the strongest attack tried (LiRA online, 16 reference models) recognises 33 % [30 %, 36 %]
-    of the training examples; guessing would find 1 %.
-    """
-    attack, fpr = strongest_attack(attacks)
-    who = f"the strongest attack tried ({_named(attack)})"
-    if fpr is None:
-        interval = f"{attack['auc']:.2f} [{attack['auc_low']:.2f}, {attack['auc_high']:.2f}]"
-        return (
-            f"By AUC {who} reaches {interval}, where guessing reaches 0.50; there are too few non-members to say "
-            "what it recognises at few false positives."
-        )
-    entry = tpr_at(attack, fpr=fpr)
-    assert entry is not None
-    found = f"{percent(entry['tpr'])} [{percent(entry['low'])}, {percent(entry['high'])}]"
-    said = f"At {percent(fpr)} false positives {who} recognises {found} of the training examples"
-    if entry["low"] <= fpr:
-        return f"{said}, which cannot be told from guessing ({percent(fpr)})."
-    return f"{said}; guessing would find {percent(fpr)}."
 
 
 def what_it_means(report: PrivacyReport) -> list[str]:
@@ -171,10 +92,20 @@ def leakage_sentence(report: PrivacyReport) -> str:
     if not shares:
         return f"There are none {whose}, so no share of the leakage falls to the most memorized examples."
     first, *others = shares
-    carried = f"The {percent(first['top'])} most memorized examples carry {percent(first['share'])} {whose}"
-    more = "".join(f", the {percent(entry['top'])} most memorized {percent(entry['share'])}" for entry in others)
+    carried = f"The {percent(first['top'])} most memorized examples carry {_share(first)} {whose}"
+    more = "".join(f", the {percent(entry['top'])} most memorized {_share(entry)}" for entry in others)
     even = " and ".join(percent(entry["top"]) for entry in shares)
-    return f"{carried}{more}; were leakage spread evenly, they would carry {even}."
+    said = f"{carried}{more}; were leakage spread evenly, they would carry {even}."
+    test = next(
+        test for test in report.evidence["attacks"] if (test["attack"], test["inputs"]) == (found["attack"], "clean")
+    )
+    if (p_value_of(test, found["fpr"]) or 1.0) > report.evidence["level"]:
+        said += " That these hits are more than chance would find was not shown, so neither is what they carry."
+    return said
+
+
+def _share(entry: dict[str, Any]) -> str:
+    return f"{percent(entry['share'])} [{percent(entry['low'])}, {percent(entry['high'])}]"
 
 
 def _robustness(robustness: dict[str, Any]) -> list[str]:
@@ -195,7 +126,7 @@ def _robustness(robustness: dict[str, Any]) -> list[str]:
         sentences.append(
             "The membership attacks on adversarial inputs ask the same question of the same examples, after each "
             "model was attacked on them: after adversarial training the answers to such inputs can tell more "
-            "than those to clean ones."
+            "than those to clean ones. They count among the attacks that the headline chooses from."
         )
     return sentences
 
@@ -229,7 +160,9 @@ def what_it_does_not_mean(report: PrivacyReport) -> list[str]:
     sentences = [
         f"They are a lower bound on leakage, not a guarantee: what these attacks found {budget}. A better attack, or "
         "more reference models, may find more.",
-        "The strongest attack was picked after seeing all of them; its interval is not widened for that choice.",
+        f"The strongest attack ({named(strongest_attack(vars(report)), report.evidence['strongest']['inputs'])}) was "
+        "picked after seeing all of them. Whether it does better than guessing was tested with that choice in mind; "
+        "its interval, like every other, is its own and is not widened for it.",
         "They speak of membership alone: nothing about inferring attributes, reconstructing or extracting training "
         "data.",
         f"They hold for these weights (SHA-256 {report.model['weights_sha256'][:12]}…) and the audited split: not "
@@ -253,10 +186,3 @@ def _other_runs(report: PrivacyReport) -> str:
         "how the figures would differ for another training run: for that, the same attacks were made on "
         f"{report.targets['n_targets']} models of the same recipe, trained on parts of the same data."
     )
-
-
-def _named(attack: dict[str, Any]) -> str:
-    title = attack["title"].replace(" (", " ").replace(")", "")
-    count = attack["n_references"]
-    models = "no reference models" if not count else "1 reference model" if count == 1 else f"{count} reference models"
-    return f"{title}, {models}"

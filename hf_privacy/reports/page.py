@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from hf_privacy.hub.headline import evidence_sentence
 from hf_privacy.reports.by_memorization import SETS, fewer_examples, memorization_range, memorization_table
 from hf_privacy.reports.explain import leakage_sentence, percent, rate, what_it_does_not_mean, what_it_means
 from hf_privacy.reports.titles import attack_words, epsilon_text, norm_title
@@ -53,6 +54,7 @@ def render_page(
             report=report,
             headline=report.headline(),
             fprs=sorted({entry["fpr"] for attack in report.attacks for entry in attack["tpr_at_fpr"]}),
+            evidence=evidence_sentence(vars(report)),
             meaning=what_it_means(report),
             no_meaning=what_it_does_not_mean(report),
             roc_png=base64.b64encode(roc_png).decode(),

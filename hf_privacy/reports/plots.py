@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from hf_privacy.reports.explain import percent, strongest_attack
+from hf_privacy.reports.explain import percent
 
 DPI = 150
 MOST_DRAWN = 9
@@ -55,10 +55,12 @@ def our_style() -> Iterator[None]:
 
 
 @our_style()
-def roc_figure(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str, Any]]) -> Figure:
+def roc_figure(
+    attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str, Any]], *, order: Sequence[str] | None = None
+) -> Figure:
     """Draw the ROC curves of the strongest nine attacks on logarithmic axes, with the diagonal of guessing.
 
-    On the strongest attack the reported TPRs are marked with their confidence intervals. Both axes are rates in
+    On the strongest of them the reported TPRs are marked with their confidence intervals. Both axes are rates in
     percent and start at one non-member.
 
     Parameters
@@ -67,6 +69,9 @@ def roc_figure(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str,
         The report's ``attacks``, at least one.
     curves : mapping of attack name to dict
         The report's ``curves``; an attack without a curve is left out.
+    order : sequence of str, optional
+        Names of the attacks, the strongest first, as `hf_privacy.hub.strength_order` has them; by default the order
+        of ``attacks``.
 
     Returns
     -------
@@ -76,13 +81,13 @@ def roc_figure(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str,
     axes = figure.add_subplot()
     floor = min(1.0 / attack["n_nonmembers"] for attack in attacks)
     axes.plot([floor, 1], [floor, 1], color="#8A8A8A", linewidth=1, linestyle=":", label="guessing")
-    drawn = _drawn(attacks, curves)
+    drawn = _drawn(attacks, curves, order)
     for attack in drawn:
         fpr = np.asarray(curves[attack["name"]]["fpr"])
         tpr = np.asarray(curves[attack["name"]]["tpr"])
         axes.plot(*_densely(fpr, tpr, floor=floor), linewidth=1.8, label=_legend(attack), **_look(attacks, attack))
     if drawn:
-        _mark_intervals(axes, attacks, strongest_attack(drawn)[0], floor=floor)
+        _mark_intervals(axes, attacks, _strongest_first(drawn, order)[0], floor=floor)
     for scale, limit in ((axes.set_xscale, axes.set_xlim), (axes.set_yscale, axes.set_ylim)):
         scale("log")
         limit(floor, 1.0)
@@ -101,7 +106,9 @@ def roc_figure(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str,
 
 
 @our_style()
-def scores_figure(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str, Any]]) -> Figure:
+def scores_figure(
+    attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str, Any]], *, order: Sequence[str] | None = None
+) -> Figure:
     """Draw, a small panel for each of the strongest nine attacks, how members' and non-members' scores are spread.
 
     Heights are the percent of the members (or of the non-members) in a bin, so groups of different size compare. The
@@ -109,14 +116,14 @@ def scores_figure(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[s
 
     Parameters
     ----------
-    attacks, curves
+    attacks, curves, order
         As for :func:`roc_figure`.
 
     Returns
     -------
     Figure
     """
-    drawn = _drawn(attacks, curves)
+    drawn = _drawn(attacks, curves, order)
     columns = min(3, max(1, len(drawn)))
     rows = max(1, math.ceil(len(drawn) / columns))
     figure = Figure(figsize=(max(3.6 * columns, 5.0), 2.7 * rows + 0.5), layout="constrained", facecolor="white")
@@ -159,15 +166,17 @@ def png_bytes(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _drawn(attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def _drawn(
+    attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str, Any]], order: Sequence[str] | None
+) -> list[dict[str, Any]]:
     """The attacks that are drawn, in the table's order: more than nine would hide each other."""
-    remaining = [attack for attack in attacks if attack["name"] in curves]
-    strongest = []
-    while remaining and len(strongest) < MOST_DRAWN:
-        best, _ = strongest_attack(remaining)
-        strongest.append(best["name"])
-        remaining.remove(best)
-    return [attack for attack in attacks if attack["name"] in strongest]
+    known = [attack for attack in attacks if attack["name"] in curves]
+    kept = [attack["name"] for attack in _strongest_first(known, order)[:MOST_DRAWN]]
+    return [attack for attack in known if attack["name"] in kept]
+
+
+def _strongest_first(attacks: Sequence[dict[str, Any]], order: Sequence[str] | None) -> list[dict[str, Any]]:
+    return list(attacks) if order is None else sorted(attacks, key=lambda attack: order.index(attack["name"]))
 
 
 def _look(attacks: Sequence[dict[str, Any]], attack: dict[str, Any]) -> dict[str, Any]:

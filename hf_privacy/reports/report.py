@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_privacy.errors import InputError
-from hf_privacy.hub import GateError, load_report_dict, push_folder, validate_report, weights_sha256
+from hf_privacy.hub import GateError, headline, load_report_dict, push_folder, validate_report, weights_sha256
+from hf_privacy.hub.evidence import CLEAN, strength_order
+from hf_privacy.hub.headline import evidence_sentence
 from hf_privacy.hub.schema import SCHEMA_VERSION
 from hf_privacy.reports.budgets import budgets_figure
 from hf_privacy.reports.by_memorization import memorization_table
 from hf_privacy.reports.card import write_card
 from hf_privacy.reports.card_data import CardData, card_data_of_folder
-from hf_privacy.reports.explain import headline, leakage_sentence
+from hf_privacy.reports.explain import leakage_sentence
 from hf_privacy.reports.files import write_together
 from hf_privacy.reports.leaks import refuse_leaks
 from hf_privacy.reports.memorization_plot import is_drawn, memorization_figure
@@ -73,6 +75,10 @@ class PrivacyReport:
         Number of reference models, the fraction of the data each holds, the recipe's hash.
     attacks : list of dict
         Per attack the summary of :func:`hf_privacy.statistics.summarize`, with name, title and budget.
+    evidence : dict
+        Whether the best of all attacks, those on adversarial inputs included, does better than guessing: ``strongest``
+        (attack, inputs, measure, FPR, value, interval and corrected p-value), which headline, card, commit, gate and
+        plots name, the p-values of all ``attacks``, and how they were corrected.
     curves : dict
         Per attack name the result of :func:`hf_privacy.reports.curve_of`.
     utility : dict
@@ -97,7 +103,8 @@ class PrivacyReport:
         Leakage by memorization score, of one attack or several; each entry names its ``attack``.
     leakage_share : dict or None
         Of one attack's true positives at an FPR, the share carried by the most memorized examples: ``attack``,
-        ``fpr``, ``ranked_by``, and ``shares`` with ``top`` (0.01 is the top 1 %), ``share`` and ``n_examples``.
+        ``fpr``, ``ranked_by``, and ``shares`` with ``top`` (0.01 is the top 1 %), ``share`` with its interval, and
+        ``n_examples``.
     robustness : dict or None
         The adversarial attack (``norm``, ``epsilon``, ``n_steps``, ``step_size``, ``space``); ``accuracies`` by
         ``name`` ("clean", "pgd", "autoattack") and ``set`` ("members", "nonmembers"); the same over several
@@ -126,6 +133,7 @@ class PrivacyReport:
     depth: str
     references: dict[str, Any] | None
     attacks: list[dict[str, Any]]
+    evidence: dict[str, Any]
     curves: dict[str, dict[str, Any]]
     utility: dict[str, Any]
     cost: dict[str, Any]
@@ -193,8 +201,9 @@ class PrivacyReport:
             When the report breaks the schema or holds a path or a token; nothing is written then.
         """
         report = self.to_dict()
-        roc_png = png_bytes(roc_figure(self.attacks, self.curves))
-        scores_png = png_bytes(scores_figure(self.attacks, self.curves))
+        order = [attack["name"] for inputs, attack in strength_order(report) if inputs == CLEAN]
+        roc_png = png_bytes(roc_figure(self.attacks, self.curves, order=order))
+        scores_png = png_bytes(scores_figure(self.attacks, self.curves, order=order))
         table = memorization_table(self)
         more_pngs = {
             BUDGETS_FILE: None if self.budgets is None else png_bytes(budgets_figure(self.budgets)),
@@ -234,16 +243,18 @@ class PrivacyReport:
         return cls.from_dict(load_report_dict(folder))
 
     def headline(self) -> str:
-        """Say in one sentence what the strongest attack achieved."""
-        return headline(self.attacks)
+        """Say what the audit shows of leakage, and what it could not; see `hf_privacy.hub.headline`."""
+        return headline(vars(self))
 
     def table(self) -> str:
         """Lay the attacks out as plain text of at most 100 columns.
 
-        Below them, where measured: several targets, accuracy and leakage by memorization, membership attacks on
-        adversarial inputs, the share of the most memorized examples, canaries, and what was unlearned.
+        Below them, how the strongest was tested against guessing, and, where measured: several targets, accuracy and
+        leakage by memorization, membership attacks on adversarial inputs, the share of the most memorized examples,
+        canaries, and what was unlearned.
         """
-        parts = [attack_table(self.attacks)]
+        tested = textwrap.wrap(evidence_sentence(vars(self)), MAX_WIDTH, subsequent_indent="  ")
+        parts = ["\n".join([attack_table(self.attacks), *tested])]
         if self.targets is not None:
             parts.append(targets_table(self.targets))
         by_memorization = memorization_table(self)

@@ -156,8 +156,9 @@ def _u_lira(section: dict[str, Any]) -> list[str]:
     found = section["u_lira"]
     if found is None:
         return []
+    said = "tells" if found["auc_low"] > 0.5 else "was not shown to tell"
     return [
-        f"U-LiRA tells unlearned from never-seen examples with an AUC of {found['auc']:.3f} [{found['auc_low']:.3f}, "
+        f"U-LiRA {said} unlearned from never-seen examples: its AUC is {found['auc']:.3f} [{found['auc_low']:.3f}, "
         f"{found['auc_high']:.3f}], over {found['n_pairs']} pairs of reference models; 0.5 is guessing."
     ]
 

@@ -10,6 +10,7 @@ from hf_privacy.statistics.intervals import auc_interval, clopper_pearson
 from hf_privacy.statistics.lower_bounds import epsilon_lower_bounds
 from hf_privacy.statistics.one_run import correct_guesses, epsilon_one_run, one_run_p_value
 from hf_privacy.statistics.one_run_fdp import epsilon_one_run_fdp
+from hf_privacy.statistics.permutation import membership_permutation_test
 from hf_privacy.statistics.roc import auc, roc, roc_counts
 from hf_privacy.statistics.slices import summarize_slices
 from hf_privacy.statistics.summary import summarize
@@ -32,6 +33,7 @@ __all__ = [
     "epsilon_one_run_fdp",
     "gdp_delta",
     "gdp_epsilon",
+    "membership_permutation_test",
     "one_run_p_value",
     "roc",
     "roc_counts",

@@ -12,6 +12,7 @@ from hf_privacy.auditing.memorization import leakage_at_top, memorization_of, me
 from hf_privacy.auditing.table import AttackScores
 from hf_privacy.memorization import feldman_zhang
 from hf_privacy.recipe import AuditSettings
+from hf_privacy.statistics import clopper_pearson
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +92,13 @@ def test_the_share_is_counted_among_recognised_members(planted_table, monkeypatc
     memorized, others = members[:30], members[30:50]
     scores = np.zeros(table.n_pool)
     scores[np.concatenate([memorized, others])] = 1.0
+    low, high = clopper_pearson(30, 50)
     # 1 % are 3 members, and are not shown.
     found = leakage_at_top(memorized_at(table, memorized), AttackScores("rmia", "RMIA", scores))
     assert found == {
         "attack": "rmia",
         "fpr": 0.01,
-        "shares": [{"top": 0.1, "share": pytest.approx(30 / 50), "n_examples": 30}],
+        "shares": [{"top": 0.1, "share": pytest.approx(30 / 50), "n_examples": 30, "low": low, "high": high}],
         "ranked_by": "memorization",
     }
 

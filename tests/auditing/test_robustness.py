@@ -14,6 +14,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from hf_privacy import InputError, audit
 from hf_privacy.adversarial import PGD, AdversarialInputs, FeatureSpace, PixelSpace
 from hf_privacy.adversarial.autoattack import AutoAttack
+from hf_privacy.auditing.attack import attack_all
 from hf_privacy.auditing.collect import spread
 from hf_privacy.auditing.memorization import BIN_BOUNDS, memorization_of
 from hf_privacy.auditing.robustness import AttackedModel, Outcomes, robustness_section
@@ -104,14 +105,22 @@ def test_bins_agree_with_a_count_by_hand_and_small_ones_are_left_out(target):
     assert sum(entry["name"] == "autoattack" for entry in bins) < sum(entry["name"] == "pgd" for entry in bins) / 2
 
 
-def test_membership_attacks_read_the_adversarial_signals_alone(target):
-    attacks = section([target])["membership_attacks"]
+def test_membership_attacks_read_the_adversarial_signals_alone_and_count_among_all(target):
+    found = attack_all(
+        target.clean, None, OPTIONS, class_names=["cat", "dog"], extras_of=lambda number: {},
+        adversarial=target.adversarial,
+    )  # fmt: skip
+    attacks = found.adversarial
+    assert [(test["attack"], test["inputs"]) for test in found.evidence["attacks"][-3:]] == [
+        (attack["name"], "adversarial") for attack in attacks
+    ]
     assert [attack["name"] for attack in attacks] == ["loss", "lira", "rmia"]
     assert {tuple(attack["queries"]) for attack in attacks} == {("adversarial",)}
     loss = -target.adversarial.target["loss"][0][: target.clean.n_pool]
     assert attacks[0]["auc"] == summarize(loss, target.clean.membership)["auc"]
-    silent = replace(OPTIONS, robustness={**OPTIONS.robustness, "membership": False})
-    assert section([target], silent)["membership_attacks"] is None
+    made = robustness_section([target], attack=ATTACK, options=OPTIONS, seconds=1.5, membership_attacks=attacks)
+    assert made["membership_attacks"] == attacks
+    assert section([target])["membership_attacks"] is None
 
 
 def test_further_targets_are_the_references_left_out_in_turn(target):

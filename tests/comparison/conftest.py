@@ -185,7 +185,7 @@ def make_report() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def gather(tmp_path, monkeypatch) -> Callable[..., dict[str, Any]]:
+def gather(tmp_path, monkeypatch, made_up_evidence) -> Callable[..., dict[str, Any]]:
     """``gather({defence: [report a seed]}, **keys)`` gives the table of a comparison that has these reports."""
     monkeypatch.setattr("hf_privacy.comparison.table.require_done", lambda comparison: None)
     numbers = count()
@@ -203,7 +203,8 @@ def gather(tmp_path, monkeypatch) -> Callable[..., dict[str, Any]]:
         for name, found in reports.items():
             for cell, report in zip(plan.cells(name), found, strict=True):
                 cell.folder.path.mkdir(parents=True)
-                (cell.folder.path / "privacy_report.json").write_text(json.dumps(report))
+                audited = {**report, "evidence": made_up_evidence(report)}
+                (cell.folder.path / "privacy_report.json").write_text(json.dumps(audited))
         return comparison_table(plan)
 
     return make

@@ -17,7 +17,7 @@ from hf_privacy.statistics import summarize
 HERE = Path(__file__).parent
 
 
-def report_template() -> dict:
+def report_template(made_up_evidence) -> dict:
     """A valid report of one attack at AUC 0.875, for weights that do not exist."""
     scores, membership = [*range(50, 150), *range(100)], [True] * 100 + [False] * 100
     accuracy = {"value": 0.9, "low": 0.85, "high": 0.94}
@@ -74,16 +74,17 @@ def report_template() -> dict:
         "versions": {"torch": "2.6.0"},
         "caveats": [],
     }
+    report["evidence"] = made_up_evidence(report)
     validate_report(report)
     return report
 
 
 @pytest.fixture(scope="module")
-def pushes(local_hub, tmp_path_factory):
+def pushes(local_hub, tmp_path_factory, made_up_evidence):
     """What each push of `push_scenarios.py` answered, and the folder it trained in."""
     folder = tmp_path_factory.mktemp("trained")
     template = folder / "template.json"
-    template.write_text(json.dumps(report_template()))
+    template.write_text(json.dumps(report_template(made_up_evidence)))
     env = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)])}
     command = [sys.executable, str(HERE / "push_scenarios.py"), str(folder), str(template)]
     done = local_hub.run(command, env=env, timeout=300)

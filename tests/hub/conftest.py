@@ -109,16 +109,17 @@ def report_dict(sha256: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def report() -> dict[str, Any]:
+def report(made_up_evidence) -> dict[str, Any]:
     """A valid report, for weights that do not exist."""
-    return report_dict("0" * 64)
+    made = report_dict("0" * 64)
+    return {**made, "evidence": made_up_evidence(made)}
 
 
 MakeFolder = Callable[..., Path]
 
 
 @pytest.fixture
-def make_folder(tmp_path: Path) -> MakeFolder:
+def make_folder(tmp_path: Path, made_up_evidence) -> MakeFolder:
     """Give a function that saves a small audited model: ``make_folder(name, adapter=False, audited=True)``."""
 
     def make(name: str = "model", *, adapter: bool = False, audited: bool = True, seed: int = 0) -> Path:
@@ -135,7 +136,9 @@ def make_folder(tmp_path: Path) -> MakeFolder:
             (folder / "preprocessor_config.json").write_text("{}")
         if audited:
             (folder / "README.md").write_text(CARD)
-            (folder / "privacy_report.json").write_text(json.dumps(report_dict(weights_sha256(folder))))
+            report = report_dict(weights_sha256(folder))
+            report["evidence"] = made_up_evidence(report)
+            (folder / "privacy_report.json").write_text(json.dumps(report))
             (folder / "privacy_report.html").write_text("<!doctype html><p>report</p>")
             (folder / "privacy_roc.png").write_bytes(PNG)
         return folder

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from hf_privacy.errors import InputError
-from hf_privacy.hub import GateError, check_login, plan_push
+from hf_privacy.hub import GateError, check_login, headline, load_report_dict, plan_push
 from hf_privacy.hub.unaudited import unaudited_card
 
 
@@ -30,11 +30,13 @@ def test_the_plan_lists_the_one_commit(make_folder):
     assert plan.left_out == ("optimizer.pt",)
 
 
-def test_the_description_names_the_worst_attack_by_its_upper_end(make_folder):
-    text = plan_push(make_folder(), "ann/digits").describe()
+def test_the_commit_begins_with_the_headline_of_page_and_card(make_folder):
+    plan = plan_push(make_folder(), "ann/digits")
+    text = plan.describe()
     assert "One commit to ann/digits" in text
     assert "private" in text
-    assert "Attack loss, AUC 0.580 [0.540, 0.660]" in text
+    assert plan.commit_description.splitlines()[0] == headline(load_report_dict(make_folder("again")))
+    assert "the strongest attack tried (Attack lira, 8 reference models) recognises 5 % [3 %, 6 %]" in text
     assert "8 reference models" in text
 
 

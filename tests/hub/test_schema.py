@@ -72,12 +72,20 @@ def robustness() -> dict:
 
 
 def leakage_share() -> dict:
-    shares = [{"top": 0.01, "share": 0.2, "n_examples": 8}, {"top": 0.05, "share": None, "n_examples": 40}]
+    none = {"top": 0.05, "share": None, "low": None, "high": None, "n_examples": 40}
+    shares = [{"top": 0.01, "share": 0.2, "low": 0.1, "high": 0.3, "n_examples": 8}, none]
     return {"attack": "lira", "fpr": 0.01, "shares": shares, "ranked_by": "memorization"}
 
 
-def test_robustness_and_the_leakage_share_are_valid(report):
-    validate_report({**report, "robustness": robustness(), "leakage_share": leakage_share()})
+@pytest.fixture
+def robust_report(report, made_up_evidence) -> dict:
+    """With everything about robustness, and the share at the top."""
+    made = {**report, "robustness": robustness(), "leakage_share": leakage_share()}
+    return {**made, "evidence": made_up_evidence(made)}
+
+
+def test_robustness_and_the_leakage_share_are_valid(robust_report):
+    validate_report(robust_report)
 
 
 def test_a_report_from_before_the_leakage_share_stays_valid(report):
@@ -86,13 +94,13 @@ def test_a_report_from_before_the_leakage_share_stays_valid(report):
     validate_report(report)
 
 
-def test_the_targets_own_values_may_stand_beside_their_mean(report):
-    found = robustness()
+def test_the_targets_own_values_may_stand_beside_their_mean(robust_report):
+    found = robust_report["robustness"]
     found["targets"]["accuracies"][0]["values"] = [0.3, 0.4, 0.5]
-    validate_report({**report, "robustness": found})
+    validate_report(robust_report)
     found["targets"]["accuracies"][0]["values"] = [0.4] * 513
     with pytest.raises(InputError, match="values"):
-        validate_report({**report, "robustness": found})
+        validate_report(robust_report)
 
 
 def test_one_memorization_bin_may_hold_several_attacks_but_none_twice(report):
@@ -134,17 +142,37 @@ def test_one_memorization_bin_may_hold_several_attacks_but_none_twice(report):
         (["leakage_share", "ids"], [1, 2], r"\$\.leakage_share: .*ids"),
     ],
 )
-def test_a_violation_of_robustness_or_leakage_is_named_with_its_path(report, path, value, where):
-    report |= {"robustness": robustness(), "leakage_share": leakage_share()}
+def test_a_violation_of_robustness_or_leakage_is_named_with_its_path(robust_report, path, value, where):
     with pytest.raises(InputError, match=where):
-        validate_report(changed(report, path, value))
+        validate_report(changed(robust_report, path, value))
 
 
-def test_an_adversarial_accuracy_given_twice_is_refused(report):
-    found = robustness()
-    found["accuracies"] *= 2
+@pytest.mark.parametrize(
+    ("path", "value", "where"),
+    [
+        (["evidence"], ..., r"\$: .*evidence"),
+        (["evidence", "n_attacks"], 2, r"\$\.evidence\.n_attacks: it is 2 and p-values are given of 3"),
+        (["evidence", "attacks", 0, "attack"], "entropy", r"\$\.evidence\.attacks: it must hold every attack"),
+        (["evidence", "attacks", 2, "inputs"], "clean", r"\$\.evidence\.attacks: it must hold every attack"),
+        (["evidence", "attacks", 1, "tpr"], [], r"attacks\[1\]\.tpr: .*each resolved false-positive rate of lira"),
+        (["evidence", "attacks", 1, "auc"], 1e-6, r"attacks\[1\]: 2,000 permutations give no p-value below 0\.0005"),
+        (["evidence", "attacks", 1, "auc"], 0, r"attacks\[1\]\.auc"),
+        (["evidence", "strongest", "attack"], "loss", r"\$\.evidence\.strongest: by the figures it is lira \(tpr\)"),
+        (["evidence", "strongest", "value"], 0.9, r"\$\.evidence\.strongest"),
+        (["evidence", "strongest", "rows"], [1, 2], r"strongest.*rows"),
+        (["leakage_share", "shares", 0, "low"], None, r"shares\[0\]: share, low and high are given together"),
+        (["leakage_share", "shares", 0, "low"], 0.25, r"shares\[0\]: share is 0.2 but its interval"),
+    ],
+)
+def test_evidence_that_does_not_fit_the_figures_is_refused(robust_report, path, value, where):
+    with pytest.raises(InputError, match=where):
+        validate_report(changed(robust_report, path, value))
+
+
+def test_an_adversarial_accuracy_given_twice_is_refused(robust_report):
+    robust_report["robustness"]["accuracies"] *= 2
     with pytest.raises(InputError, match="pgd of nonmembers is listed twice"):
-        validate_report({**report, "robustness": found})
+        validate_report(robust_report)
 
 
 @pytest.mark.parametrize(

@@ -93,9 +93,10 @@ _TEMPLATE = _report(200)
 
 
 @pytest.fixture
-def report_dict() -> dict:
+def report_dict(made_up_evidence) -> dict:
     """A valid report as plain values, free to change."""
-    return copy.deepcopy(_TEMPLATE)
+    made = copy.deepcopy(_TEMPLATE)
+    return {**made, "evidence": made_up_evidence(made)}
 
 
 @pytest.fixture
@@ -124,10 +125,11 @@ def report_over_runs(report_dict: dict) -> PrivacyReport:
 
 
 @pytest.fixture
-def quick_report(report_dict: dict) -> PrivacyReport:
+def quick_report(report_dict: dict, made_up_evidence) -> PrivacyReport:
     """Without reference models, with LOSS alone."""
     report_dict.update(depth="quick", references=None, attacks=report_dict["attacks"][:1])
     del report_dict["curves"]["lira"]
+    report_dict["evidence"] = made_up_evidence(report_dict)
     return PrivacyReport.from_dict(report_dict)
 
 
@@ -172,7 +174,7 @@ def _bins(name: str, *, strength: float) -> list[dict]:
 
 
 @pytest.fixture
-def robust_dict(report_dict: dict) -> dict:
+def robust_dict(report_dict: dict, made_up_evidence) -> dict:
     """An adversarially trained model's report: PGD-20 and AutoAttack, LiRA and RMIA by memorization."""
     rmia, rmia_curve = _attack("rmia", "RMIA", n_references=16, shift=0.9, seed=2, n=200)
     report_dict["attacks"].append(rmia)
@@ -206,8 +208,12 @@ def robust_dict(report_dict: dict) -> dict:
         "memorization_bins": bins,
         "seconds": 311.5,
     }  # fmt: skip
-    shares = [{"top": 0.01, "share": 0.062, "n_examples": 4}, {"top": 0.05, "share": 0.31, "n_examples": 20}]
+    shares = [
+        {"top": 0.01, "share": 0.062, "low": 0.03, "high": 0.11, "n_examples": 4},
+        {"top": 0.05, "share": 0.31, "low": 0.24, "high": 0.39, "n_examples": 20},
+    ]
     report_dict["leakage_share"] = {"attack": "lira", "fpr": 0.01, "shares": shares, "ranked_by": "memorization"}
+    report_dict["evidence"] = made_up_evidence(report_dict)
     return report_dict
 
 

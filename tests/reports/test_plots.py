@@ -106,9 +106,8 @@ def test_of_many_attacks_the_strongest_nine_are_drawn(report):
     attacks, curves = [], {}
     for number in range(12):
         attack = copy.deepcopy(report.attacks[0]) | {"name": f"attack_{number}", "title": f"Attack {number}"}
-        for entry in attack["tpr_at_fpr"]:
-            entry["tpr"] = None if entry["tpr"] is None else 0.5 + 0.01 * number
         attacks.append(attack)
         curves[attack["name"]] = report.curves[report.attacks[0]["name"]]
-    titles = [axes.get_title(loc="left") for axes in scores_figure(attacks, curves).axes]
+    order = [attack["name"] for attack in reversed(attacks)]
+    titles = [axes.get_title(loc="left") for axes in scores_figure(attacks, curves, order=order).axes]
     assert [title for title in titles if title] == [f"Attack {number}" for number in range(3, 12)]

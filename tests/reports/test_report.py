@@ -24,8 +24,8 @@ FILES = {"privacy_report.json", "privacy_report.html", "privacy_roc.png", "priva
 def plain_plots(monkeypatch):
     """Stand-ins for the plots, where a test is about files."""
     monkeypatch.setattr(report_module, "png_bytes", lambda figure: b"\x89PNG")
-    monkeypatch.setattr(report_module, "roc_figure", lambda *_: None)
-    monkeypatch.setattr(report_module, "scores_figure", lambda *_: None)
+    monkeypatch.setattr(report_module, "roc_figure", lambda *_, **__: None)
+    monkeypatch.setattr(report_module, "scores_figure", lambda *_, **__: None)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -162,7 +162,7 @@ def test_a_rename_that_fails_midway_leaves_the_old_report_whole(report, quick_re
 def test_a_plot_that_fails_leaves_the_old_report_whole(report, quick_report, tmp_path, monkeypatch):
     report.save(tmp_path)
     before = contents(tmp_path)
-    monkeypatch.setattr(report_module, "scores_figure", lambda *_: 1 / 0)
+    monkeypatch.setattr(report_module, "scores_figure", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         quick_report.save(tmp_path)
     assert contents(tmp_path) == before

@@ -1,0 +1,61 @@
+"""Is the best of all attacks better than guessing? The report's section that answers for the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hf_privacy.auditing.table import AttackScores
+from hf_privacy.hub.evidence import strongest_of
+from hf_privacy.statistics import membership_permutation_test
+
+N_PERMUTATIONS = 2000
+# A claim of leakage is wrong at most so often, and no confidence asks more than the permutations can tell.
+_LEVELS = (0.001, 0.05)
+
+
+def evidence_of(
+    attacks: Sequence[tuple[str, AttackScores, dict[str, Any]]], membership: np.ndarray, *, confidence: float
+) -> dict[str, Any]:
+    """Test all attacks together and name the strongest.
+
+    Parameters
+    ----------
+    attacks : sequence of (str, AttackScores, dict)
+        Inputs ("clean", "adversarial"), scores and summary of every attack the report will show.
+    membership : bool array of shape [N]
+    confidence : float
+        Of the report's intervals; the level of the test is what it leaves, from 0.001 to 0.05.
+
+    Returns
+    -------
+    dict
+        The report's ``evidence``: "method", "n_attacks", "n_permutations", "level", "strongest" (see
+        `hf_privacy.hub.evidence.strongest_of`), and "attacks" with "attack", "inputs" and the corrected p-values:
+        "auc", and "tpr", one for each false positive rate that the non-members resolve.
+    """
+    level = float(np.clip(round(1 - confidence, 12), *_LEVELS))
+    fprs = [entry["fpr"] for entry in attacks[0][2]["tpr_at_fpr"] if entry["tpr"] is not None]
+    found = membership_permutation_test(
+        [scores.scores for _, scores, _ in attacks], membership, fprs=fprs, n_permutations=N_PERMUTATIONS
+    )
+    tests = [
+        {
+            "attack": summary["name"],
+            "inputs": inputs,
+            "auc": found["auc"][row],
+            "tpr": [{"fpr": fpr, "p_value": found["tpr"][fpr][row]} for fpr in fprs],
+        }
+        for row, (inputs, _, summary) in enumerate(attacks)
+    ]
+    strongest = strongest_of([(inputs, summary) for inputs, _, summary in attacks], tests, level=level)
+    return {
+        "method": "permutation of the membership, largest of all attacks",
+        "n_attacks": len(attacks),
+        "n_permutations": found["n_permutations"],
+        "level": level,
+        "strongest": strongest,
+        "attacks": tests,
+    }

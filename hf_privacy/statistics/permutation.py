@@ -1,0 +1,189 @@
+"""Do any of several attacks do better than guessing? One test for all of them, by permuting who is a member."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import gammaln
+from scipy.stats import norm, rankdata
+
+from hf_privacy.arguments import check_seed, check_whole
+from hf_privacy.arrays import real_array
+from hf_privacy.errors import InputError
+from hf_privacy.statistics.checks import check_scores, check_shares
+from hf_privacy.statistics.tpr import allowed_false_positives, why_unresolved
+
+_ENTRIES_AT_ONCE = 4_000_000  # of one block of permutations × examples
+# Two statistics that are equal but for rounding count as equal.
+_ROUNDING = 1e-9
+
+
+def membership_permutation_test(
+    scores: ArrayLike,
+    membership: ArrayLike,
+    *,
+    fprs: Iterable[float] = (0.01,),
+    n_permutations: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """P-values of every attack's AUC and TPR against guessing, corrected for looking at all of them.
+
+    Were the scores the same whoever had been a member, every choice of as many members among the examples would be as
+    likely as the true one. So membership is permuted and the scores stay. Each statistic is put on the scale of its
+    own p-value under guessing, and of each permutation only the most extreme of all attacks and statistics counts: a
+    corrected p-value is the share of permutations whose most extreme is at least as extreme as the statistic found.
+    The chance that any of them falls to α or below without leakage is at most α.
+
+    Parameters
+    ----------
+    scores : array-like of float, shape [A, N]
+        One row an attack; higher means more likely a member.
+    membership : array-like of bool, shape [N]
+    fprs : iterable of float, default (0.01,)
+        Where the TPR is tested beside the AUC, each in (0, 1) and resolved by the non-members; may be empty.
+    n_permutations : int, default 2000
+        The smallest p-value is 1/(n_permutations + 1).
+    seed : int, default 0
+
+    Returns
+    -------
+    dict
+        ``auc``, a list of A p-values; ``tpr``, by FPR such a list; ``n_permutations``.
+
+    Raises
+    ------
+    InputError
+        See `check_scores`, for each attack; also if there is no attack, an FPR is out of range or not resolved by the
+        non-members (see `tpr_at_fpr`), or n_permutations or seed is out of range.
+
+    Notes
+    -----
+    Exact where members were drawn at random from the examples, however the attacks depend on each other. Of a draw
+    stratified by class the test is cautious: it also permutes between classes. Scores that were computed with the
+    membership, such as a comparison with the non-members, must not give it away by themselves.
+
+    References
+    ----------
+    Westfall and Young, "Resampling-based multiple testing", 1993, section 2.3 (single-step); Phipson and Smyth,
+    "Permutation p-values should never be zero", 2010.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> membership = np.arange(400) < 200
+    >>> scores = np.random.default_rng(0).normal(size=(2, 400))
+    >>> scores[1] += membership
+    >>> found = membership_permutation_test(scores, membership, fprs=[0.1], n_permutations=500)
+    >>> [round(p, 3) for p in found["auc"]], [round(p, 3) for p in found["tpr"][0.1]]
+    ([0.24, 0.002], [0.625, 0.002])
+    """
+    rows = [check_scores(row, membership) for row in _rows(scores)]
+    truth = rows[0][1]
+    n_permutations = check_whole("n_permutations", n_permutations, at_least=1)
+    generator = np.random.default_rng(check_seed(seed))
+    targets = check_shares("fprs", fprs)
+    areas = _Areas([values for values, _ in rows], truth)
+    rates = [_Rates([values for values, _ in rows], truth, fpr) for fpr in targets]
+    statistics: list[_Areas | _Rates] = [areas, *rates]
+    found = [statistic(truth[None])[0] for statistic in statistics]
+    block = max(1, _ENTRIES_AT_ONCE // len(truth))
+    extremes = []
+    for start in range(0, n_permutations, block):
+        shape = (min(block, n_permutations - start), len(truth))
+        permuted = generator.permuted(np.broadcast_to(truth, shape), axis=1)
+        extremes.append(np.min([statistic(permuted).min(axis=1) for statistic in statistics], axis=0))
+    ordered = np.sort(np.concatenate(extremes))
+    p_values = [
+        (1 + np.searchsorted(ordered, values + _ROUNDING * np.abs(values), side="right")) / (n_permutations + 1)
+        for values in found
+    ]
+    return {
+        "auc": p_values[0].tolist(),
+        "tpr": {fpr: values.tolist() for fpr, values in zip(targets, p_values[1:], strict=True)},
+        "n_permutations": n_permutations,
+    }
+
+
+def _rows(scores: ArrayLike) -> list[NDArray[Any]]:
+    table = real_array("scores", scores)
+    if table.ndim != 2 or len(table) == 0:
+        raise InputError(f"scores have shape {table.shape}: pass one row of scores per attack")
+    return list(table)
+
+
+class _Areas:
+    """log p of each attack's AUC, normal with the exact variance that permutations of these ranks have."""
+
+    def __init__(self, scores: list[NDArray[np.float64]], membership: NDArray[np.bool_]) -> None:
+        ranks = np.stack([rankdata(row) for row in scores])
+        self.ranks = ranks - (len(membership) + 1) / 2
+        n, n_members = len(membership), int(membership.sum())
+        spread = np.sqrt(np.sum(self.ranks**2, axis=1) * n_members * (n - n_members) / (n * (n - 1)))
+        self.spread = np.where(spread > 0, spread, np.inf)  # constant scores never stand out
+
+    def __call__(self, membership: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return norm.logsf(membership.astype(np.float64) @ self.ranks.T / self.spread)
+
+
+class _Rates:
+    """log p of each attack's TPR, by the number of members that precede the first non-member too many.
+
+    Without ties that number is negative hypergeometric whatever the attack; with ties it can only be smaller.
+    """
+
+    def __init__(self, scores: list[NDArray[np.float64]], membership: NDArray[np.bool_], fpr: float) -> None:
+        n, self.n_members = len(membership), int(membership.sum())
+        n_nonmembers = n - self.n_members
+        self.allowed = allowed_false_positives(n_nonmembers, fpr)
+        if self.allowed < 0:
+            raise InputError(f"fprs hold {fpr:g}: {why_unresolved(n_nonmembers, fpr)}; leave it out")
+        self.orders = [np.argsort(-row, kind="stable") for row in scores]
+        self.ends = [
+            np.append(np.flatnonzero(np.diff(row[order])), n - 1)
+            for row, order in zip(scores, self.orders, strict=True)
+        ]
+        self.log_p = _log_at_least(self.n_members, n_nonmembers, self.allowed)
+        # Nearly always the first non-member too many is among so many; else all are looked through.
+        likely = (self.allowed + 1) * n / n_nonmembers
+        self.head = min(n, int(np.ceil(likely + 8 * np.sqrt(likely) + 10)))
+
+    def __call__(self, membership: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return np.stack(
+            [self.log_p[self._found(membership, *at)] for at in zip(self.orders, self.ends, strict=True)], axis=1
+        )
+
+    def _found(
+        self, membership: NDArray[np.bool_], order: NDArray[np.int64], ends: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Members called at the lowest threshold with no more false positives than allowed, a row a permutation."""
+        kept = ends[: np.searchsorted(ends, self.head) + 1]
+        outside = ~membership[:, order[: kept[-1] + 1]]
+        false_positives = np.cumsum(outside, axis=1, dtype=np.int32)[:, kept]
+        steps = np.count_nonzero(false_positives <= self.allowed, axis=1)
+        at = np.maximum(steps - 1, 0)
+        found = np.where(steps > 0, kept[at] + 1 - false_positives[np.arange(len(at)), at], 0)
+        for row in np.flatnonzero(steps == len(kept)) if len(kept) < len(ends) else ():
+            false = np.cumsum(~membership[row, order], dtype=np.int64)[ends]
+            last = int(np.searchsorted(false, self.allowed, side="right")) - 1
+            found[row] = ends[last] + 1 - false[last]
+        return found
+
+
+def _log_at_least(n_members: int, n_nonmembers: int, allowed: int) -> NDArray[np.float64]:
+    """Log P(X ≥ x) for x = 0 … n_members: X members precede non-member number ``allowed`` + 1 in a random order."""
+    x = np.arange(n_members + 1.0)
+    if allowed >= n_nonmembers:  # every member is called
+        return np.zeros(n_members + 1)
+    log_mass = (
+        gammaln(x + allowed + 1)
+        - gammaln(x + 1)
+        - gammaln(allowed + 1)
+        + gammaln(n_members - x + n_nonmembers - allowed)
+        - gammaln(n_members - x + 1)
+        - gammaln(n_nonmembers - allowed)
+    )
+    log_tail = np.logaddexp.accumulate(log_mass[::-1])[::-1]
+    return log_tail - log_tail[0]
