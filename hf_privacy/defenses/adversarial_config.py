@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hf_privacy.arguments import check_choice, check_number, check_whole
 from hf_privacy.defenses.adversarial_objectives import INNER_DIVERGENCES, OBJECTIVES
 from hf_privacy.defenses.base_config import PrivacyConfig
-from hf_privacy.defenses.config_checks import check_choice, check_count, check_number, refuse_label_smoothing
+from hf_privacy.defenses.config_checks import refuse_label_smoothing
 from hf_privacy.errors import InputError
 
 NORMS = ("linf", "l2")
@@ -71,7 +72,7 @@ class AdversarialConfig(PrivacyConfig):
         check_choice("objective", self.objective, OBJECTIVES)
         check_number("epsilon", self.epsilon, 0.0)
         check_choice("norm", self.norm, NORMS)
-        check_count("n_steps", self.n_steps)
+        check_whole("n_steps", self.n_steps, at_least=1)
         if self.step_size is not None:
             check_number("step_size", self.step_size, 0.0, low_open=True)
         if self.objective == "trades" and not self.random_start and self.epsilon > 0:
@@ -82,9 +83,7 @@ class AdversarialConfig(PrivacyConfig):
         check_number("beta", self.beta, 0.0)
         check_choice("inner_divergence", self.inner_divergence, INNER_DIVERGENCES)
         check_number("awp_gamma", self.awp_gamma, 0.0, 1.0, high_open=True)
-        if isinstance(self.awp_warmup_epochs, bool) or not isinstance(self.awp_warmup_epochs, int):
-            raise InputError(f"awp_warmup_epochs is {self.awp_warmup_epochs!r}: pass a whole number from 0 up")
-        check_number("awp_warmup_epochs", self.awp_warmup_epochs, 0.0)
+        check_whole("awp_warmup_epochs", self.awp_warmup_epochs, at_least=0)
         refuse_label_smoothing(self, "adversarial training")
         if self.fsdp or self.deepspeed:
             raise InputError("the weights are sharded (FSDP or DeepSpeed): train adversarially under DDP")

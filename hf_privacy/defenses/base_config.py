@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
+from hf_privacy.arguments import check_number, seen
+from hf_privacy.defenses.config_checks import check_fields
 from hf_privacy.defenses.robust_evaluation import eval_attack_settings
 from hf_privacy.errors import InputError
 from hf_privacy.launch import launched_local_rank, launched_processes
@@ -55,7 +57,8 @@ class PrivacyConfig(TrainingArguments):
     ------
     InputError
         If a token is passed (it would be saved in clear with the arguments), a checkpoint push is asked for, a budget
-        is no rate, an attack is no attack, or the launcher's processes and the trainer's differ in number.
+        is no rate, an attack is no attack, the launcher's processes and the trainer's differ in number, or any field
+        holds NaN, a number out of range, or another type than it says (``seed=None``, ``bf16="no"``).
 
     Examples
     --------
@@ -97,12 +100,7 @@ class PrivacyConfig(TrainingArguments):
                 f"hub_strategy is {self.hub_strategy!r}: checkpoint pushes would publish weights without a report; "
                 "use hub_strategy='end'"
             )
-        if not 0 <= self.momentum < 1:
-            raise InputError(f"momentum is {self.momentum}: pass a number in [0, 1)")
-        if self.max_auc is not None and not 0 <= self.max_auc <= 1:
-            raise InputError(f"max_auc is {self.max_auc}: pass a number in [0, 1]")
-        if self.max_unlearning_gap is not None and not 0 <= self.max_unlearning_gap <= 1:
-            raise InputError(f"max_unlearning_gap is {self.max_unlearning_gap}: pass a number in [0, 1]")
+        check_fields(self)
         if self.max_tpr_at_fpr is not None:
             self.max_tpr_at_fpr = _tpr_budget(self.max_tpr_at_fpr)
         if self.eval_attack is not None:
@@ -136,16 +134,25 @@ def _has_gpu() -> bool:
 
 def _tpr_budget(given: Mapping[float, float] | str) -> dict[float, float]:
     """The budget as numbers, from a mapping or, on a command line, from JSON (whose keys are strings)."""
+    way_out = "pass the highest TPR for each FPR, all in [0, 1], such as {0.01: 0.1}"
     try:
         budget = json.loads(given) if isinstance(given, str) else given
-        rates = {float(fpr): float(tpr) for fpr, tpr in dict(budget).items()}
-    except (TypeError, ValueError):
-        rates = {-1.0: -1.0}
-    if not all(0 <= rate <= 1 for pair in rates.items() for rate in pair):
-        raise InputError(
-            f"max_tpr_at_fpr is {given!r}: pass the highest TPR for each FPR, all in [0, 1], such as {{0.01: 0.1}}"
-        )
-    return rates
+    except json.JSONDecodeError as error:
+        raise InputError(f"max_tpr_at_fpr is {seen(given)}: {way_out}") from error
+    if not isinstance(budget, Mapping) or not budget:
+        raise InputError(f"max_tpr_at_fpr is {seen(given)}: {way_out}")
+    try:
+        rates = dict([map(_unquoted, pair) for pair in budget.items()])
+    except ValueError as error:
+        raise InputError(f"max_tpr_at_fpr is {seen(given)}: {way_out}") from error
+    for name, values in (("fpr", rates), ("tpr", rates.values())):
+        for value in values:
+            check_number(f"the {name} of max_tpr_at_fpr", value, 0.0, 1.0)
+    return {float(fpr): float(tpr) for fpr, tpr in rates.items()}
+
+
+def _unquoted(value: Any) -> Any:
+    return float(value) if isinstance(value, str) else value
 
 
 def own_arguments(

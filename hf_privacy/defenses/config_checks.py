@@ -1,68 +1,93 @@
-"""Range checks the configs of the loss defences share: one sentence each, before anything is trained."""
+"""Checks that all configs share: one sentence each, before anything is trained."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from functools import cache
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
+from hf_privacy.arguments import check_number, check_switch, check_whole
 from hf_privacy.errors import InputError
 
 if TYPE_CHECKING:
     from hf_privacy.defenses.base_config import PrivacyConfig
 
+# What fields of `TrainingArguments` may hold, which takes what it is given: the lowest and the highest value.
+_LARGEST = 2**31 - 1  # beyond, libraries below wrap around or fail
+_WHOLE = {
+    "per_device_train_batch_size": (1, _LARGEST),
+    "per_device_eval_batch_size": (1, _LARGEST),
+    "gradient_accumulation_steps": (1, _LARGEST),
+    "eval_accumulation_steps": (1, _LARGEST),
+    "max_steps": (-1, _LARGEST),
+    "seed": (0, 2**32 - 1),
+    "data_seed": (0, 2**32 - 1),
+    "dataloader_num_workers": (0, _LARGEST),
+    "dataloader_prefetch_factor": (1, _LARGEST),
+}
+_NOT_NEGATIVE = frozenset(
+    """
+    num_train_epochs learning_rate weight_decay adam_epsilon max_grad_norm warmup_steps logging_steps eval_steps
+    eval_delay save_steps neftune_noise_alpha
+    """.split()  # noqa: SIM905 - a list of quoted words hides them
+)
+_BELOW_ONE = ("adam_beta1", "adam_beta2", "momentum")
+_AT_MOST_ONE = ("label_smoothing_factor", "max_auc", "max_unlearning_gap")
 
-def check_number(
-    name: str,
-    value: float,
-    low: float,
-    high: float = math.inf,
-    *,
-    low_open: bool = False,
-    high_open: bool = False,
-) -> None:
-    """Refuse a value that is no finite number between ``low`` and ``high``, either end open if asked.
+
+def check_fields(config: Any) -> None:
+    """Refuse fields of a dataclass that hold something else than they are annotated as, NaN, or a senseless number.
+
+    A dataclass looks at none of its annotations: ``max_grad_norm=nan`` trains without clipping, ``bf16="no"`` in bf16.
+    Fields that are annotated as one of bool, int and float (or None) are looked at; NumPy's numbers become Python's,
+    since a config is saved as JSON.
 
     Raises
     ------
     InputError
-        Naming the argument, the value and the range.
+        Naming the field, the value and what may be passed.
 
     Examples
     --------
-    >>> check_number("alpha", -1.0, 0.0)
+    >>> from transformers import TrainingArguments
+    >>> arguments = TrainingArguments("runs/doc", max_grad_norm=float("nan"))
+    >>> check_fields(arguments)
     Traceback (most recent call last):
     ...
-    hf_privacy.errors.InputError: alpha is -1.0: pass a number in [0, ∞)
+    hf_privacy.errors.InputError: max_grad_norm is nan: pass a number in [0, ∞)
     """
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    above = is_number and (low < value if low_open else low <= value)
-    if not (above and (value < high if high_open else value <= high)):
-        left = "(" if low_open else "["
-        right = "∞)" if math.isinf(high) else f"{high:g}{')' if high_open else ']'}"
-        raise InputError(f"{name} is {value!r}: pass a number in {left}{low:g}, {right}")
+    for name, (kind, optional) in _plain_fields(type(config)).items():
+        value = getattr(config, name)
+        if value is None and optional:
+            continue
+        if kind is bool:
+            checked: Any = check_switch(name, value)
+        elif kind is int:
+            least, most = _WHOLE.get(name, (-1, _LARGEST))
+            checked = check_whole(name, value, at_least=least, at_most=most)
+        else:
+            low = 0.0 if name in (*_NOT_NEGATIVE, *_BELOW_ONE, *_AT_MOST_ONE) else -math.inf
+            high = 1.0 if name in (*_BELOW_ONE, *_AT_MOST_ONE) else math.inf
+            checked = check_number(name, value, low, high, high_open=name in _BELOW_ONE)
+        if type(value) not in (bool, int, float):
+            object.__setattr__(config, name, checked)
 
 
-def check_count(name: str, value: int) -> None:
-    """Refuse what is no whole number above 0.
-
-    Raises
-    ------
-    InputError
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"{name} is {value!r}: pass a whole number above 0")
-
-
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Refuse what is none of the choices.
-
-    Raises
-    ------
-    InputError
-    """
-    if value not in choices:
-        raise InputError(f"{name} is {value!r}: pass {' or '.join(map(repr, choices))}")
+@cache
+def _plain_fields(config_class: type) -> dict[str, tuple[type, bool]]:
+    """Fields of one plain type, and whether they may be None."""
+    found = {}
+    hints = get_type_hints(config_class)
+    for field in fields(config_class):
+        hint = hints[field.name]
+        kinds = set(get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,))
+        plain = kinds - {type(None)}
+        if field.init and len(plain) == 1 and plain <= {bool, int, float}:
+            # Some stock defaults are None under a plain annotation.
+            found[field.name] = (plain.pop(), type(None) in kinds or field.default is None)
+    return found
 
 
 def refuse_label_smoothing(args: PrivacyConfig, defense: str) -> None:
@@ -72,7 +97,7 @@ def refuse_label_smoothing(args: PrivacyConfig, defense: str) -> None:
     ------
     InputError
     """
-    if args.label_smoothing_factor:
+    if check_number("label_smoothing_factor", args.label_smoothing_factor, 0.0, 1.0):
         raise InputError(
             f"label_smoothing_factor is {args.label_smoothing_factor}: {defense} sets the training loss itself; leave "
             "it at 0, or train with LabelSmoothingTrainer instead"

@@ -7,7 +7,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hf_privacy.defenses.config_checks import check_choice, check_count, check_number
+from hf_privacy.arguments import check_choice, check_number, check_whole, seen
+from hf_privacy.defenses.config_checks import check_fields
 from hf_privacy.errors import InputError
 from hf_privacy.weights import KINDS
 
@@ -86,6 +87,7 @@ class CriticalWeightSettings:
     seed: int | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         check_number("fraction", self.fraction, 0.0, 1.0, low_open=True, high_open=True)
         check_choice("score", self.score, SCORES)
         check_choice("edit", self.edit, EDITS)
@@ -93,16 +95,15 @@ class CriticalWeightSettings:
         if self.num_train_epochs is not None:
             check_number("num_train_epochs", self.num_train_epochs, 0.0, low_open=True)
         check_number("pve_weight", self.pve_weight, 0.0, 1.0)
-        check_count("pve_epochs", self.pve_epochs)
+        check_whole("pve_epochs", self.pve_epochs, at_least=1)
         check_number("pve_learning_rate", self.pve_learning_rate, 0.0, low_open=True)
         check_choice("pve_start", self.pve_start, STARTS)
         check_number("temperature", self.temperature, 0.0, low_open=True)
         check_choice("scope", self.scope, SCOPES)
-        if isinstance(self.kinds, str) or not self.kinds or not set(self.kinds) <= set(KINDS):
-            raise InputError(f"kinds is {self.kinds!r}: pass a list of {', '.join(KINDS)}")
+        listed = isinstance(self.kinds, (list, tuple)) and all(kind in KINDS for kind in self.kinds)
+        if not listed or not self.kinds:
+            raise InputError(f"kinds is {seen(self.kinds)}: pass a list of {', '.join(KINDS)}")
         object.__setattr__(self, "kinds", tuple(self.kinds))
-        if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):
-            raise InputError(f"seed is {self.seed!r}: pass a whole number, or None for the trainer's")
 
     @property
     def needs_reference(self) -> bool:

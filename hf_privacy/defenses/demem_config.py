@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
+from hf_privacy.arguments import check_choice, check_number, check_whole
 from hf_privacy.defenses.adversarial_config import AdversarialConfig
-from hf_privacy.defenses.config_checks import check_choice
 from hf_privacy.errors import InputError
 
 CONTROLS = ("negative_variance", "class_variance")
@@ -45,8 +44,7 @@ class DeMemConfig(AdversarialConfig):
     )
 
     def __post_init__(self) -> None:
-        if not _is_finite(self.variance_weight):
-            raise InputError(f"variance_weight is {self.variance_weight!r}: pass a number from 0 up")
+        check_number("variance_weight", self.variance_weight)
         if self.control is not None:
             check_choice("control", self.control, CONTROLS)
         is_negative = self.control == "negative_variance"
@@ -59,13 +57,9 @@ class DeMemConfig(AdversarialConfig):
                 f"variance_weight is {self.variance_weight}, which raises the variance: pass a number from 0 up, or "
                 "name it as the control it is with control='negative_variance'"
             )
-        if self.per_device_train_batch_size < 2:
+        if check_whole("per_device_train_batch_size", self.per_device_train_batch_size) < 2:
             raise InputError(
                 f"per_device_train_batch_size is {self.per_device_train_batch_size}: the variance of the losses needs "
                 "batches of two examples or more on each device"
             )
         super().__post_init__()
-
-
-def _is_finite(value: float) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hf_privacy.arguments import check_choice, check_number
 from hf_privacy.defenses.base_config import PrivacyConfig
-from hf_privacy.defenses.config_checks import check_choice, check_number, refuse_label_smoothing
+from hf_privacy.defenses.config_checks import check_fields, refuse_label_smoothing
 from hf_privacy.defenses.dp_accounting import ACCOUNTANTS
 from hf_privacy.defenses.per_sample_gradients import PER_SAMPLE_GRADIENTS
 from hf_privacy.errors import InputError
@@ -56,6 +57,7 @@ class DPConfig(PrivacyConfig):
     per_sample_gradients: str = field(default="functional", metadata={"help": "DP: 'functional', 'hooks' or 'ghost'."})
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.target_epsilon is None and self.noise_multiplier is None:
             raise InputError("neither target_epsilon nor noise_multiplier is set: pass the budget, the noise, or both")
         if self.target_epsilon is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hf_privacy.arguments import check_number, check_whole
 from hf_privacy.defenses.base_config import PrivacyConfig
-from hf_privacy.defenses.config_checks import check_count, check_number
 
 
 @dataclass
@@ -36,6 +36,6 @@ class EarlyStoppingConfig(PrivacyConfig):
     min_improvement: float = field(default=0.0, metadata={"help": "Early stopping: what counts as lower, in nats."})
 
     def __post_init__(self) -> None:
-        check_count("patience", self.patience)
+        check_whole("patience", self.patience, at_least=1)
         check_number("min_improvement", self.min_improvement, 0.0)
         super().__post_init__()

@@ -15,6 +15,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
 
+from hf_privacy.arguments import check_whole
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses.base_config import PrivacyConfig
 from hf_privacy.defenses.dynamics_store import DynamicsStore
@@ -47,8 +48,7 @@ class EpochCollector(TrainerCallback):
         if dataset is not None and len(dataset) == 0:
             raise InputError("dataset is empty: pass at least one example")
         for name, value in (("every_n_epochs", every_n_epochs), ("batch_size", batch_size)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"{name} is {value!r}: pass a whole number from 1 up")
+            check_whole(name, value, at_least=1)
         self.dataset = dataset
         self.every_n_epochs = every_n_epochs
         self.batch_size = batch_size

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hf_privacy.arguments import check_number, check_whole
 from hf_privacy.defenses.base_config import PrivacyConfig
-from hf_privacy.defenses.config_checks import check_count, check_number, refuse_label_smoothing
+from hf_privacy.defenses.config_checks import refuse_label_smoothing
 
 
 @dataclass
@@ -51,6 +52,6 @@ class HAMPConfig(PrivacyConfig):
     def __post_init__(self) -> None:
         check_number("gamma", self.gamma, 0.0, 1.0, high_open=True)
         check_number("alpha", self.alpha, 0.0)
-        check_count("n_random_inputs", self.n_random_inputs)
+        check_whole("n_random_inputs", self.n_random_inputs, at_least=1)
         refuse_label_smoothing(self, "HAMP")
         super().__post_init__()

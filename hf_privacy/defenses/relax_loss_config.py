@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hf_privacy.arguments import check_choice, check_number
 from hf_privacy.defenses.base_config import PrivacyConfig
-from hf_privacy.defenses.config_checks import check_choice, check_number, refuse_label_smoothing
+from hf_privacy.defenses.config_checks import refuse_label_smoothing
 
 FLATTENINGS = ("with_ascent", "soft_labels_only")
 

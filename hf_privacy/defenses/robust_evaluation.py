@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 
 from hf_privacy.adversarial import PGD, AdversarialInputs, input_space
 from hf_privacy.adversarial.autoattack import AutoAttack
+from hf_privacy.arguments import check_number, check_seed, check_switch, check_whole, seen
 from hf_privacy.data import TensorDataset
-from hf_privacy.defenses.config_checks import check_count
 from hf_privacy.errors import InputError
 from hf_privacy.signals.robustness import adversarial_correct
 
@@ -50,22 +50,20 @@ def eval_attack_settings(given: Mapping[str, Any] | str) -> dict[str, Any]:
     except json.JSONDecodeError:
         chosen = None
     if not isinstance(chosen, Mapping):
-        raise InputError(f"eval_attack is {given!r}: pass a dictionary, on a command line as JSON, such as {example}")
+        raise InputError(
+            f"eval_attack is {seen(given)}: pass a dictionary, on a command line as JSON, such as {example}"
+        )
     unknown = [key for key in chosen if key not in _DEFAULTS]
     if unknown:
         raise InputError(f"eval_attack has the key {unknown[0]!r}: pass some of {', '.join(_DEFAULTS)}")
     settings = {**_DEFAULTS, **chosen}
     for key, value in settings.items():
         if key in ("epsilon", "step_size") and not (value is None and key == "step_size"):
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise InputError(f"eval_attack has {key} {value!r}: pass a number, such as {8 / 255:.4f} for 8/255")
+            check_number(f"eval_attack's {key}", value, 0.0, such_as=f"{8 / 255:.4f} for 8/255")
         elif key in ("n_steps", "max_examples") and not (value is None and key == "max_examples"):
-            check_count(f"eval_attack's {key}", value)
-    if not isinstance(settings["autoattack"], bool):
-        raise InputError(f"eval_attack has autoattack {settings['autoattack']!r}: pass true or false")
-    seed = settings["seed"]
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InputError(f"eval_attack has seed {seed!r}: pass a whole number from 0 up")
+            check_whole(f"eval_attack's {key}", value, at_least=1)
+    check_switch("eval_attack's autoattack", settings["autoattack"])
+    check_seed(settings["seed"], name="eval_attack's seed")
     _pgd(settings)  # refuses the rest
     return settings
 

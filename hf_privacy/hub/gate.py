@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hf_privacy.arguments import check_number, check_switch, seen
 from hf_privacy.errors import InputError
 from hf_privacy.hub.evidence import ADVERSARIAL, all_attacks
 from hf_privacy.hub.schema import REPORT_NAME, load_report_dict
@@ -19,12 +20,6 @@ class GateError(InputError):
     """A push that the gate refuses; the message is the reason in one sentence."""
 
 
-def _rate(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise InputError(f"{name} is {value!r}: pass a number in [0, 1]")
-    return float(value)
-
-
 def _tpr_budgets(budget: TprBudget | None) -> dict[float, float]:
     if budget is None:
         return {}
@@ -34,9 +29,12 @@ def _tpr_budgets(budget: TprBudget | None) -> dict[float, float]:
         pairs = [(budget[0], budget[1])]
     else:
         raise InputError(
-            f"max_tpr_at_fpr is {budget!r}: pass a pair (fpr, highest tpr) or a mapping fpr -> highest tpr"
+            f"max_tpr_at_fpr is {seen(budget)}: pass a pair (fpr, highest tpr) or a mapping fpr -> highest tpr"
         )
-    return {_rate("the fpr of max_tpr_at_fpr", fpr): _rate("the tpr of max_tpr_at_fpr", tpr) for fpr, tpr in pairs}
+    if not pairs:
+        raise InputError("max_tpr_at_fpr is empty: pass at least one fpr with its highest tpr, or None for no budget")
+    names = "the fpr of max_tpr_at_fpr", "the tpr of max_tpr_at_fpr"
+    return {check_number(names[0], fpr, 0.0, 1.0): check_number(names[1], tpr, 0.0, 1.0) for fpr, tpr in pairs}
 
 
 def _named(attack: Mapping[str, Any], inputs: str) -> str:
@@ -160,9 +158,12 @@ def check_gate(
     ...
     hf_privacy.errors.InputError: max_auc is 55: pass a number in [0, 1]
     """
-    highest_auc = None if max_auc is None else _rate("max_auc", max_auc)
+    check_switch("require_unlearning", require_unlearning)
+    check_switch("allow_unaudited", allow_unaudited)
+    for name, budget in (("max_auc", max_auc), ("max_unlearning_gap", max_unlearning_gap)):
+        if budget is not None:
+            check_number(name, budget, 0.0, 1.0)
     tpr_budgets = _tpr_budgets(max_tpr_at_fpr)
-    largest_gap = None if max_unlearning_gap is None else _rate("max_unlearning_gap", max_unlearning_gap)
     actual = weights_sha256(folder)
     if not (Path(folder) / REPORT_NAME).is_file():
         if allow_unaudited:
@@ -181,10 +182,10 @@ def check_gate(
             f"the report is for other weights: it was made for {audited[:12]} and the folder {folder} holds "
             f"{actual[:12]}: run `hf-privacy audit` on these weights"
         )
-    if highest_auc is not None:
-        _check_auc(report, highest_auc)
+    if max_auc is not None:
+        _check_auc(report, max_auc)
     for fpr, max_tpr in tpr_budgets.items():
         _check_tpr(report, fpr, max_tpr)
-    if require_unlearning or largest_gap is not None:
-        _check_unlearning(report, largest_gap)
+    if require_unlearning or max_unlearning_gap is not None:
+        _check_unlearning(report, max_unlearning_gap)
     return report

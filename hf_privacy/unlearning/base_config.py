@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hf_privacy.arguments import check_choice, check_number, check_whole
 from hf_privacy.defenses import PrivacyConfig
-from hf_privacy.errors import InputError
 
 STOP_RULES = ("none", "heldout_loss")
 
@@ -41,7 +41,7 @@ class UnlearningConfig(PrivacyConfig):
     >>> UnlearningConfig("runs/doc", stop_rule="loss")
     Traceback (most recent call last):
     ...
-    hf_privacy.errors.InputError: stop_rule is 'loss': pass one of none, heldout_loss
+    hf_privacy.errors.InputError: stop_rule is 'loss': pass 'none' or 'heldout_loss'
     """
 
     anchor: str | None = field(default=None, metadata={"help": "Set whose one pass is an epoch."})
@@ -51,14 +51,9 @@ class UnlearningConfig(PrivacyConfig):
     check_evidence: bool = field(default=True, metadata={"help": "Warn when the forget set looks never trained on."})
 
     def __post_init__(self) -> None:
-        if self.stop_rule not in STOP_RULES:
-            raise InputError(f"stop_rule is {self.stop_rule!r}: pass one of {', '.join(STOP_RULES)}")
-        if self.anchor not in (None, "forget", "retain"):
-            raise InputError(f"anchor is {self.anchor!r}: pass 'forget' or 'retain'")
-        if not self.partner_ratio > 0:
-            raise InputError(f"partner_ratio is {self.partner_ratio}: pass a number above 0")
-        if self.stop_every_n_steps < 1:
-            raise InputError(f"stop_every_n_steps is {self.stop_every_n_steps}: pass 1 or more")
-        if self.num_train_epochs < 0:
-            raise InputError(f"num_train_epochs is {self.num_train_epochs}: pass 0 or more")
+        check_choice("stop_rule", self.stop_rule, STOP_RULES)
+        if self.anchor is not None:
+            check_choice("anchor", self.anchor, ("forget", "retain"))
+        check_number("partner_ratio", self.partner_ratio, 0.0, low_open=True)
+        check_whole("stop_every_n_steps", self.stop_every_n_steps, at_least=1)
         super().__post_init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hf_privacy.defenses.config_checks import check_number
+from hf_privacy.arguments import check_number
 from hf_privacy.unlearning.base_config import UnlearningConfig
 
 

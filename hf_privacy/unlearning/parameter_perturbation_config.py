@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hf_privacy.defenses.config_checks import check_choice, check_number
+from hf_privacy.arguments import check_choice, check_number, check_whole
 from hf_privacy.errors import InputError
 from hf_privacy.unlearning.base_config import UnlearningConfig
 
@@ -60,4 +60,6 @@ class ParameterPerturbationConfig(UnlearningConfig):
             self.fraction = 0.01
         if self.fraction is not None:
             check_number("fraction", self.fraction, 0.0, 1.0, low_open=True, high_open=True)
+        if self.count is not None:
+            check_whole("count", self.count, at_least=1)
         super().__post_init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hf_privacy.defenses.config_checks import check_choice, check_count, check_number
+from hf_privacy.arguments import check_choice, check_number, check_whole, seen
 from hf_privacy.errors import InputError
 from hf_privacy.unlearning.base_config import UnlearningConfig
 from hf_privacy.unlearning.remi_features import FEATURES
@@ -63,13 +63,13 @@ class ReMIConfig(UnlearningConfig):
         check_choice("neuron_selection", self.neuron_selection, ("none", "t", "ks"))
         check_number("alpha", self.alpha, 0.0)
         check_number("beta", self.beta, 0.0)
-        check_count("n_neurons", self.n_neurons)
-        check_count("approximator_epochs", self.approximator_epochs)
+        check_whole("n_neurons", self.n_neurons, at_least=1)
+        check_whole("approximator_epochs", self.approximator_epochs, at_least=1)
         if self.features is None:
             own = ["posteriors", "loss", "label", "activations"]
             self.features = own if self.approximator == "fingerprint" else ["loss", "phi", "entropy", "label"]
-        if not self.features:
-            raise InputError(f"features is empty: pass any of {', '.join(FEATURES)}")
+        if not isinstance(self.features, (list, tuple)) or not self.features:
+            raise InputError(f"features is {seen(self.features)}: pass a list of any of {', '.join(FEATURES)}")
         for name in self.features:
             if name not in FEATURES:
                 raise InputError(f"features hold {name!r}: pass any of {', '.join(FEATURES)}")

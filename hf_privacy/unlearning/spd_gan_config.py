@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+from hf_privacy.arguments import check_number, check_numbers, check_whole
+from hf_privacy.defenses.config_checks import check_fields
 from hf_privacy.errors import InputError
 
 # Largest change of a pixel in [0, 1] by the number of channels: images like MNIST's and like CIFAR's.
@@ -74,24 +75,20 @@ class SPDGANConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))
-        if self.c is not None and not 0 < self.c <= 1:
+        check_fields(self)
+        for name in ("residual_weight", "label_weight", "label_margin"):
+            check_number(name, getattr(self, name), 0.0)
+        check_number("residual_share", self.residual_share, 0.0, 1.0)
+        for name in ("width", "num_train_epochs", "batch_size", "save_every_n_epochs"):
+            check_whole(name, getattr(self, name), at_least=1)
+        check_whole("n_blocks", self.n_blocks, at_least=0)
+        check_number("learning_rate", self.learning_rate, 0.0, low_open=True)
+        object.__setattr__(self, "betas", tuple(check_numbers("betas", self.betas, 0.0, 1.0, high_open=True)))
+        if len(self.betas) != 2:
+            raise InputError(f"betas is {self.betas}: pass two numbers from 0 to below 1")
+        if self.c is not None and not 0 < check_number("c", self.c) <= 1:
             way_out = f", such as {self.c:g}/255" if 1 < self.c <= 255 else ""
             raise InputError(f"c is {self.c} where pixels go from 0 to 1: pass a number above 0, at most 1{way_out}")
-        for name in ("residual_weight", "label_weight", "label_margin"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}: pass a number from 0 up")
-        if not 0 <= self.residual_share <= 1:
-            raise InputError(f"residual_share is {self.residual_share}: pass a share from 0 to 1")
-        for name in ("width", "num_train_epochs", "batch_size", "save_every_n_epochs"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}: pass 1 or more")
-        if self.n_blocks < 0 or self.seed < 0:
-            raise InputError(f"n_blocks is {self.n_blocks} and seed {self.seed}: pass whole numbers from 0 up")
-        if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"learning_rate is {self.learning_rate}: pass a number above 0")
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise InputError(f"betas is {self.betas}: pass two numbers from 0 to below 1")
 
     def c_for(self, n_channels: int) -> float:
         """`c`, or its default for images of so many channels.

@@ -339,7 +339,7 @@ def test_adversarial_training_is_more_robust_than_standard_training(make_args):
         ({"epsilon": -0.1}, r"epsilon is -0.1: pass a number in \[0, ∞\)"),
         ({"epsilon": float("nan")}, "epsilon is nan"),
         ({"norm": "l1"}, "norm is 'l1': pass 'linf' or 'l2'"),
-        ({"n_steps": 0}, "n_steps is 0: pass a whole number above 0"),
+        ({"n_steps": 0}, "n_steps is 0: pass a whole number of at least 1"),
         ({"step_size": 0.0}, r"step_size is 0.0: pass a number in \(0, ∞\)"),
         ({"objective": "trades", "random_start": False}, "random_start is False: the divergence that TRADES attacks"),
         ({"beta": -1.0}, r"beta is -1.0: pass a number in \[0, ∞\)"),

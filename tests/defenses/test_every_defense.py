@@ -269,13 +269,13 @@ NOT_A_NUMBER = float("nan")
         (HAMPConfig, {"gamma": 1.0}, r"gamma is 1.0: pass a number in \[0, 1\)"),
         (HAMPConfig, {"gamma": -0.5}, "gamma is -0.5"),
         (HAMPConfig, {"alpha": -1.0}, "alpha is -1.0"),
-        (HAMPConfig, {"n_random_inputs": 0}, "n_random_inputs is 0: pass a whole number above 0"),
+        (HAMPConfig, {"n_random_inputs": 0}, "n_random_inputs is 0: pass a whole number of at least 1"),
         (CCLConfig, {"alpha": 1.1}, r"alpha is 1.1: pass a number in \[0, 1\]"),
         (CCLConfig, {"beta": 0.0}, r"beta is 0.0: pass a number in \(0, ∞\)"),
         (CCLConfig, {"concave_term": "log"}, "concave_term is 'log': pass 'exp_p' or 'p'"),
         (ConfidencePenaltyConfig, {"beta": -1.0}, "beta is -1.0"),
         (LabelSmoothingConfig, {"label_smoothing_factor": 1.0}, r"label_smoothing_factor is 1.0: pass .* \(0, 1\)"),
-        (EarlyStoppingConfig, {"patience": 1.5}, "patience is 1.5: pass a whole number above 0"),
+        (EarlyStoppingConfig, {"patience": 1.5}, "patience is 1.5: pass a whole number of at least 1"),
         (EarlyStoppingConfig, {"min_improvement": -0.1}, "min_improvement is -0.1"),
         *[
             (config_class, {"label_smoothing_factor": 0.1}, "label_smoothing_factor is 0.1: .* sets the training loss")

@@ -199,7 +199,7 @@ def test_the_shadows_cost_is_told_apart(trained, sets, digits, make_args, shadow
     [
         ({"approximator": "mi"}, "approximator is 'mi'"),
         ({"alpha": -1.0}, "alpha is -1.0"),
-        ({"features": []}, "features is empty"),
+        ({"features": []}, r"features is \[\]"),
         ({"features": ["logits"]}, "features hold 'logits'"),
         ({"approximator": "inference", "features": ["activations"]}, "neurons of shadow models are not the target's"),
         ({"features": ["loss"], "neuron_selection": "t"}, "without activations"),

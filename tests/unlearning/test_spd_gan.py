@@ -456,8 +456,8 @@ def test_a_perturbation_that_does_nothing_is_accepted_no_more_often_than_the_lev
         ({"residual_share": 2.0}, "residual_share is 2.0"),
         ({"num_train_epochs": 0}, "num_train_epochs is 0"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0"),
-        ({"betas": (0.5, 1.0)}, "betas is"),
-        ({"seed": -1}, "seed -1"),
+        ({"betas": (0.5, 1.0)}, "betas holds 1.0"),
+        ({"seed": -1}, "seed is -1"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):
