@@ -48,37 +48,6 @@ def check_references(
     return target, references.rows, membership_rows(name, reference_membership, references.shape)
 
 
-def check_population_index(
-    population_index: ArrayLike | None, n_examples: int, n_population: int
-) -> NDArray[np.int64]:
-    """Position of each example in the population, −1 where it is not in it.
-
-    Raises
-    ------
-    InputError
-        If there is not one whole number per example, or one lies outside the population.
-
-    Examples
-    --------
-    >>> check_population_index(None, 2, 5)
-    array([-1, -1])
-    """
-    if population_index is None:
-        return np.full(n_examples, -1, dtype=np.int64)
-    position = real_array("population_index", population_index)
-    if position.shape != (n_examples,) or not np.issubdtype(position.dtype, np.integer):
-        raise InputError(
-            f"population_index has shape {position.shape} and dtype {position.dtype}: "
-            f"pass {n_examples:,} whole numbers, one per example"
-        )
-    if position.min() < -1 or position.max() >= n_population:
-        raise InputError(
-            f"population_index reaches from {position.min()} to {position.max()}: "
-            f"pass positions below {n_population:,}, or -1 for an example outside the population"
-        )
-    return position.astype(np.int64)
-
-
 def side_means(
     name: str, rows: list[NDArray[Any]], membership: list[NDArray[np.bool_]]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:

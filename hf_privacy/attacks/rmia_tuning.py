@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.arguments import check_number, check_numbers
+from hf_privacy.arguments import check_numbers
 from hf_privacy.arrays import boolean_array, row_numbers
 from hf_privacy.attacks.inputs import probabilities
 from hf_privacy.attacks.reference_rows import References, as_table
-from hf_privacy.attacks.rmia import dominance, likelihood_ratio, offline_probability
-from hf_privacy.attacks.rmia_inputs import check_population_index, check_references, side_means
+from hf_privacy.attacks.rmia import likelihood_ratio, offline_probability
+from hf_privacy.attacks.rmia_inputs import check_references, side_means
 from hf_privacy.errors import InputError
 from hf_privacy.statistics import auc
 
@@ -24,21 +24,17 @@ _GRID = tuple(step / 10 for step in range(11))
 def tune_rmia_a(
     reference_probs: References,
     reference_membership: References,
-    population_reference_probs: References,
     *,
     grid: Sequence[float] = _GRID,
-    gamma: float = 1.0,
     targets: Sequence[int] | None = None,
     leave_out: Callable[[int], Iterable[int]] | ArrayLike | None = None,
-    population_membership: References | None = None,
-    population_index: ArrayLike | None = None,
 ) -> float:
     """The ``a`` of offline RMIA under which reference models, attacked as if they were the target, leak most.
 
     The real target plays no part, so tuning on it cannot flatter the attack. Each of ``targets`` in turn is attacked
     with the other reference models; the AUC is averaged over them and the first of the best grid values returned.
-    Examples (and population examples) without an OUT reference model among those left, and population examples that
-    are members of the reference model under attack, are set aside for it.
+    Examples without an OUT reference model among those left are set aside for it. Neither the population nor γ play a
+    part: the attack's scores order examples as r_x does, whatever these are (see `rmia`).
 
     Parameters
     ----------
@@ -46,20 +42,14 @@ def tune_rmia_a(
         Probability of the true class under each reference model, in [0, 1]: an array or, as in `rmia`, a list of
         arrays that is read in place.
     reference_membership : array-like of bool, shape [K, N]
-    population_reference_probs : array-like of float, shape [K, Z]
     grid : sequence of float, default 0, 0.1, …, 1
         Values of ``a`` to try.
-    gamma : float, default 1
-        As the attack that follows will use.
     targets : sequence of int, optional
         Reference models to attack; the first four by default (all, where there are fewer).
     leave_out : callable, or array-like of bool, shape [K, K], optional
         Which reference models to leave out with reference model k: rows for ``leave_out(k)``, or row k of the matrix.
         By default those whose membership is the exact complement of k's: reference models of random halves come in
         such pairs, and the partner of k is OUT precisely for the members of k, which would give them away.
-    population_membership : array-like of bool, shape [K, Z], optional
-    population_index : array-like of int, shape [N], optional
-        As in `rmia`.
 
     Returns
     -------
@@ -83,27 +73,17 @@ def tune_rmia_a(
     >>> membership = np.concatenate([half, ~half])
     >>> easiness = generator.random(200)
     >>> probs = np.clip(easiness * 0.6 + 0.2 * membership + generator.normal(0, 0.05, (8, 200)), 0, 1)
-    >>> population = np.clip(generator.random(100) * 0.6 + generator.normal(0, 0.05, (8, 100)), 0, 1)
-    >>> tune_rmia_a(probs, membership, population, grid=[0.0, 0.7])
+    >>> tune_rmia_a(probs, membership, grid=[0.0, 0.7])
     0.7
     """
     grid = check_numbers("grid", grid, 0.0, 1.0)
-    gamma = check_number("gamma", gamma, 0.0, low_open=True, such_as="1 or 2")
     references = as_table("reference_probs", reference_probs)
-    population = as_table("population_reference_probs", population_reference_probs)
-    if len(references.shape) != 2 or len(population.shape) != 2 or references.shape[0] != population.shape[0]:
-        raise InputError(
-            f"reference_probs has shape {references.shape} and population_reference_probs {population.shape}: "
-            "pass one row per reference model in both"
-        )
-    n_references, n_examples = references.shape
+    if len(references.shape) != 2:
+        raise InputError(f"reference_probs has shape {references.shape}: pass one row per reference model")
+    n_references = references.shape[0]
     if n_references < 2:
         raise InputError(f"reference_probs hold {n_references} reference models: pass at least 2")
     _, rows, membership = check_references("", references.rows[0], references.rows, reference_membership)
-    _, population_rows, in_population = check_references(
-        "population_", population.rows[0], population.rows, population_membership
-    )
-    own_position = check_population_index(population_index, n_examples, population.shape[1])
     left_out = _left_out_rows(leave_out, membership)
     attacked = range(min(4, n_references)) if targets is None else row_numbers("targets", targets, below=n_references)
     if len(attacked) == 0:
@@ -113,25 +93,17 @@ def tune_rmia_a(
     for target in attacked:
         others = np.flatnonzero(~left_out[target])
         out_mean, usable = _out_means("reference_probs", rows, membership, others)
-        population_out_mean, usable_population = _out_means(
-            "population_reference_probs", population_rows, in_population, others
-        )
-        usable_population &= ~in_population[target]
         truth = membership[target][usable]
-        if not usable_population.any() or not truth.any() or truth.all():
+        if not truth.any() or truth.all():
             raise InputError(
                 f"reference model {target} cannot be attacked: {len(others)} of {n_references} reference models are "
-                f"left, OUT for {int(truth.sum()):,} of its members, {int((~truth).sum()):,} non-members and "
-                f"{int(usable_population.sum()):,} population examples: train more (4 make two pairs)"
+                f"left, OUT for {int(truth.sum()):,} of its members and {int((~truth).sum()):,} non-members: train "
+                "more (4 make two pairs)"
             )
         prob = probabilities("reference_probs", rows[target])[usable]
-        population_prob = probabilities("population_reference_probs", population_rows[target])[usable_population]
-        out_mean, population_out_mean = out_mean[usable], population_out_mean[usable_population]
-        position = _moved_position(own_position[usable], usable_population)
+        out_mean = out_mean[usable]
         for index, a in enumerate(grid):
-            ratio = likelihood_ratio(prob, offline_probability(out_mean, a))
-            population_ratio = likelihood_ratio(population_prob, offline_probability(population_out_mean, a))
-            areas[index] += auc(dominance(ratio, population_ratio, gamma, position), truth)
+            areas[index] += auc(likelihood_ratio(prob, offline_probability(out_mean, a)), truth)
     return float(grid[int(np.argmax(areas))])
 
 
@@ -167,9 +139,3 @@ def _left_out_rows(
             raise InputError(f"leave_out has shape {matrix.shape}: pass {left_out.shape}, or a function of the row")
         left_out |= matrix
     return left_out
-
-
-def _moved_position(own_position: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Positions within the kept part of the population, −1 for examples that are not in that part."""
-    moved = np.where(kept, np.cumsum(kept) - 1, -1)
-    return np.where(own_position >= 0, moved[own_position], -1)

@@ -202,8 +202,8 @@ def _caveats(
         )
     if not len(split.population):
         caveats.append(
-            "No population was set aside: Attack-P and RMIA compare with the target's non-members, each left out of "
-            "its own comparison."
+            "No population was set aside: Attack-P and RMIA compare members and non-members alike with the target's "
+            "non-members."
         )
     unresolved = [fpr for fpr in options.fprs if allowed_false_positives(int((~table.membership).sum()), fpr) < 0]
     if unresolved:

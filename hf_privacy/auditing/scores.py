@@ -108,18 +108,10 @@ def _rmia(table: SignalTable, gamma: float) -> list[AttackScores]:
     membership = table.reference_membership[:, :n]
     probability = table.mean("probability")
     reference_probability = table.reference_mean("probability")
-    position = np.full(len(probability), -1)
-    position[population] = np.arange(len(population))
-    common = {
-        "population_membership": table.reference_membership[:, population],
-        "population_index": position[:n],
-    }
     tuned = table.n_references >= 4
     a = UNTUNED_RMIA_A
     if tuned:
-        a = attacks.tune_rmia_a(
-            reference_probability[:, :n], membership, reference_probability[:, population], gamma=gamma, **common
-        )
+        a = attacks.tune_rmia_a(reference_probability[:, :n], membership)
     results = []
     for mode, name in (("online", "rmia"), ("offline", "rmia_offline")):
         scores = attacks.rmia(
@@ -131,7 +123,7 @@ def _rmia(table: SignalTable, gamma: float) -> list[AttackScores]:
             mode=mode,
             gamma=gamma,
             a=a if mode == "offline" else None,
-            **common,
+            population_membership=table.reference_membership[:, population],
         )
         parameters = {"mode": mode, "gamma": gamma} | ({"a": a, "a_tuned": tuned} if mode == "offline" else {})
         results.append(AttackScores(name, f"RMIA ({mode})", scores, table.n_references, parameters))

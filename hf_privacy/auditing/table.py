@@ -39,7 +39,8 @@ class SignalTable:
     """The signals of one target and its reference models over the pool and the population.
 
     Columns are examples: the pool's N first, then the Z of the population. Where no population was set aside
-    (Z = 0), the target's non-members take its place, each left out of its own comparison.
+    (Z = 0), the target's non-members take its place, for members and non-members alike: were a non-member left out of
+    its own comparison, that alone would tell it from a member.
 
     Attributes
     ----------

@@ -46,7 +46,7 @@ def every_score(signal, references, membership, population_probs, population_ref
     rest = (population_probs, population_references)
     scores += [rmia(signal, references, membership, *rest)]
     scores += [rmia(signal, references, membership, *rest, mode="offline", a=0.3)]
-    tuned = tune_rmia_a(references, membership, population_references, grid=[0.0, 0.5, 1.0])
+    tuned = tune_rmia_a(references, membership, grid=[0.0, 0.5, 1.0])
     return np.stack([*scores, np.full_like(signal, tuned)])
 
 

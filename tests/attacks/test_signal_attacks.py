@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 from hf_privacy import attacks
 from hf_privacy.errors import InputError
@@ -38,7 +39,19 @@ def test_attack_p_is_the_share_of_population_losses_strictly_above():
     generator = np.random.default_rng(1)
     losses, population = generator.exponential(size=50).round(1), generator.exponential(size=30).round(1)
     table = (population[None, :] > losses[:, None]).mean(axis=1)
-    np.testing.assert_allclose(attacks.attack_p(losses, population), table, atol=1e-15)
+    scores = attacks.attack_p(losses, population)
+    np.testing.assert_allclose(scores, table, atol=1e-9)
+    np.testing.assert_array_equal(rankdata(scores), rankdata(-losses))  # as LOSS orders them
+
+
+def test_attack_p_on_a_population_of_the_nonmembers_themselves_does_not_favour_members():
+    # In steps of that population alone, every member would tie with the non-member below it: 0.5 + 0.5/n.
+    generator = np.random.default_rng(5)
+    areas = []
+    for _ in range(400):
+        losses, membership = generator.exponential(size=24), generator.permutation(24) < 12
+        areas.append(auc(attacks.attack_p(losses, losses[~membership]), membership))
+    assert np.mean(areas) == pytest.approx(0.5, abs=3 * 0.12 / np.sqrt(400))
 
 
 def test_attack_p_does_not_depend_on_the_order_of_the_population():

@@ -139,7 +139,6 @@ CASES = {
         a=0.3,
         gamma=2.0,
         population_membership=np.zeros((8, 120), dtype=bool),
-        population_index=np.full(300, -1),
     ),
 }
 

@@ -25,7 +25,6 @@ mode (str, keyword): "online" (default) or "offline".
 gamma (float, keyword): default 1.
 a (float, keyword): offline only, and required there; see hf_privacy.attacks.tune_rmia_a.
 population_membership (K lists of Z 0/1, keyword): by default every reference model is OUT.
-population_index (list of N int, keyword): position of each example in the population, -1 where it is not in it.
 fprs (list of float, keyword): false positive rates at which to give the TPR, default 0.001, 0.01, 0.1.
 confidence (float, keyword): of every interval, default 0.95.
 """
@@ -67,7 +66,6 @@ class Rmia(evaluate.Metric):
         gamma=1.0,
         a=None,
         population_membership=None,
-        population_index=None,
         fprs=(1e-3, 1e-2, 1e-1),
         confidence=0.95,
     ):
@@ -83,6 +81,5 @@ class Rmia(evaluate.Metric):
             gamma=gamma,
             a=a,
             population_membership=population_membership,
-            population_index=population_index,
         )
         return attack_summary(scores, references, fprs=fprs, confidence=confidence)

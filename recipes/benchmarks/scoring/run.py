@@ -116,7 +116,7 @@ def compare(*, rounds: int, loop_examples: int) -> dict:
         "lira_scipy_loop": lambda: lira_by_loop(signal[some], references[:, some], membership[:, some]),
         "rmia": lambda: rmia(*table),
         "rmia_dense": lambda: rmia_dense(*table),
-        "tune_rmia_a": lambda: tune_rmia_a(table[1], membership, table[4]),
+        "tune_rmia_a": lambda: tune_rmia_a(table[1], membership),
     }
     np.testing.assert_allclose(items["lira"]()[some], items["lira_scipy_loop"](), rtol=1e-9, atol=1e-9)
     # A ratio within rounding of a population example's may fall on either side of it.
