@@ -12,11 +12,11 @@ from hf_privacy.auditing.assemble import Provenance
 from hf_privacy.auditing.audit import audit
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
+from hf_privacy.defenses.checkpoints import last_whole_checkpoint
 from hf_privacy.errors import InputError
 from hf_privacy.hub import weights_sha256
 from hf_privacy.models import load_base_classifier
 from hf_privacy.recipe import Experiment, Recipe, RunFolder
-from hf_privacy.references import last_whole_checkpoint
 from hf_privacy.reports import PrivacyReport
 from hf_privacy.signals import compute_signals
 

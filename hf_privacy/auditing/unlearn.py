@@ -17,6 +17,7 @@ import numpy as np
 from hf_privacy.atomic_file import claimed, write_atomically
 from hf_privacy.auditing.unlearned_folder import UnlearnedFolder
 from hf_privacy.defenses import PrivacyTrainer
+from hf_privacy.defenses.checkpoints import last_whole_checkpoint
 from hf_privacy.errors import InputError
 from hf_privacy.hub import weights_sha256
 from hf_privacy.recipe import (
@@ -32,7 +33,7 @@ from hf_privacy.recipe import (
     unlearning_rows,
 )
 from hf_privacy.recipe.shaping import shaping_arguments
-from hf_privacy.references import last_whole_checkpoint, reference_trainer
+from hf_privacy.references import reference_trainer
 from hf_privacy.unlearning import LOG_NAME, QueuedRequest, RequestLog, UnlearningTrainer, utc_now
 
 PLAN_FILE = "plan.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -53,8 +54,7 @@ class RunFiles:
     """The initial weights and the mask of one run, in its folder while it runs and in its checkpoints.
 
     Each checkpoint of the training holds the initial weights, each one of the fine-tuning the mask, as hard links
-    where the file system has them. The run's own copy is for a run killed between a checkpoint and its link; it goes
-    when the training is through.
+    where the file system has them. The run's own copy, which they are links to, goes when the training is through.
 
     Parameters
     ----------
@@ -93,13 +93,10 @@ class RunFiles:
         Raises
         ------
         InputError
-            If they are nowhere.
+            If the checkpoint has lost them.
         """
-        for path in self._places(step, INITIAL):
-            try:
-                state = load(path.read_bytes())
-            except (OSError, SafetensorError):
-                continue
+        with contextlib.suppress(OSError, SafetensorError):
+            state = load((self._checkpoint(step) / FOLDER / INITIAL).read_bytes())
             if state_digest(state) == sha256:
                 return state
         raise InputError(self._missing(step, INITIAL, "there is no initial state to rewind to"))
@@ -110,19 +107,16 @@ class RunFiles:
         Raises
         ------
         InputError
-            If it is nowhere.
+            If the checkpoint has lost it.
         """
-        for path in self._places(step, MASK):
-            if path.is_file() and mask_digest(mask := load_mask(path)) == sha256:
-                return mask
+        path = self._checkpoint(step) / FOLDER / MASK
+        if path.is_file() and mask_digest(mask := load_mask(path)) == sha256:
+            return mask
         raise InputError(self._missing(step, MASK, "it is not known which weights are frozen"))
 
     def remove(self) -> None:
         """Delete the run's own copies; checkpoints keep theirs."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _places(self, step: int, name: str) -> tuple[Path, Path]:
-        return self._checkpoint(step) / FOLDER / name, self.folder / name
 
     def _checkpoint(self, step: int) -> Path:
         return self.output_dir / f"{PREFIX_CHECKPOINT_DIR}-{step}"

@@ -136,12 +136,11 @@ class FrozenWeightsCallback(TrainerCallback, ExportableState):
             return self.mask
         if not before:
             raise InputError("mask is missing: pass the weights to freeze, as hf_privacy.weights.select returns them")
-        # The run's own copy is there for a run killed between the checkpoint and its mask.
-        for path in (_checkpoint(folder, step) / MASK_FILE, folder / MASK_FILE):
-            if path.is_file():
-                mask = load_mask(path)
-                if mask_digest(mask) == before["mask_sha256"]:
-                    return mask
+        path = _checkpoint(folder, step) / MASK_FILE
+        if path.is_file():
+            mask = load_mask(path)
+            if mask_digest(mask) == before["mask_sha256"]:
+                return mask
         raise InputError(
             f"{folder} holds no mask of the checkpoint at step {step}: pass mask=load_mask(file) with the file "
             f"{MASK_FILE} of its run"

@@ -1,7 +1,6 @@
 """Reference models: plan them, train them with the target's own recipe, keep their signals."""
 
 from hf_privacy.references.audited import audit_references
-from hf_privacy.references.checkpoints import last_whole_checkpoint
 from hf_privacy.references.clone import recipe_hash, reference_trainer, require_cloneable
 from hf_privacy.references.collect import ReferenceRun, reference_run
 from hf_privacy.references.plan import ReferencePlan, plan_references
@@ -20,7 +19,6 @@ __all__ = [
     "ReferenceRun",
     "UnlearnedPhi",
     "audit_references",
-    "last_whole_checkpoint",
     "plan_references",
     "recipe_hash",
     "reference_run",

@@ -12,9 +12,9 @@ import torch
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
+from hf_privacy.defenses.checkpoints import last_whole_checkpoint
 from hf_privacy.errors import InputError
 from hf_privacy.hub import weights_sha256
-from hf_privacy.references.checkpoints import last_whole_checkpoint
 from hf_privacy.references.clone import reference_trainer
 from hf_privacy.references.plan import ReferencePlan
 from hf_privacy.signals import SignalStore, compute_signals

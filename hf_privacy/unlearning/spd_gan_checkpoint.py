@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from hf_privacy.unlearning.spd_gan_config import SPDGANConfig
 from hf_privacy.unlearning.spd_gan_networks import Discriminator, SPDGenerator
 
 CHECKPOINT = "spd_gan.safetensors"
-_FORMAT = "hf_privacy SPD-GAN checkpoint 1"
+_FORMAT = "hf_privacy SPD-GAN checkpoint 2"
 # Settings that a resumed run may change: they decide when it stops, not where it goes.
 _FREE_SETTINGS = ("num_train_epochs", "save_every_n_epochs")
 
@@ -90,6 +91,7 @@ def save_checkpoint(folder: Path, state: GANState, facts: dict[str, Any]) -> Non
         "epoch": str(state.epoch),
         "losses": json.dumps(state.generator.losses),
     }
+    metadata["sha256"] = _digest(metadata, tensors)
     write_atomically(folder / CHECKPOINT, save(tensors, metadata=metadata))
 
 
@@ -109,6 +111,8 @@ def load_checkpoint(folder: Path, state: GANState, facts: dict[str, Any]) -> Non
                 raise InputError(f"{path} is no checkpoint of SPD-GAN: choose another output_dir")
             _check_facts(path, json.loads(metadata["facts"]), facts)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- no mapping
+        if metadata.pop("sha256", None) != _digest(metadata, tensors):
+            raise InputError(f"{path} is not as it was saved: delete it to start anew")
     except SafetensorError as error:
         raise InputError(
             f"{path} is no safetensors file: delete it to start anew, or choose another output_dir"
@@ -123,6 +127,10 @@ def load_checkpoint(folder: Path, state: GANState, facts: dict[str, Any]) -> Non
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     state.epoch = int(metadata["epoch"])
     state.generator.losses = json.loads(metadata["losses"])
+
+
+def _digest(metadata: dict[str, str], tensors: dict[str, torch.Tensor]) -> str:
+    return hashlib.sha256(json.dumps([metadata, state_digest(tensors)], sort_keys=True).encode()).hexdigest()
 
 
 def _check_facts(path: Path, saved: dict[str, Any], facts: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 
 from hf_privacy.defenses import FrozenWeightsCallback, FrozenWeightsError, PrivacyTrainer
+from hf_privacy.defenses.checkpoints import seal_checkpoint
 from hf_privacy.errors import InputError
 from hf_privacy.weights import load_mask, save_mask
 
@@ -234,18 +235,18 @@ def test_every_checkpoint_carries_its_mask_beside_weights_that_can_be_pushed(mak
         assert [path.name for path in checkpoint.glob("*.safetensors")] == ["model.safetensors"]
 
 
-def test_a_run_killed_between_the_checkpoint_and_its_mask_resumes(make_trainer, mask, tmp_path):
+def test_a_checkpoint_killed_before_its_mask_is_not_resumed(make_trainer, mask, tmp_path):
     with pytest.raises(KilledError):
         make_trainer("run", KillAtSave(), FrozenWeightsCallback(mask)).train()
     assert not (tmp_path / "run" / "checkpoint-3" / "frozen_weights").exists()
-    resumed = make_trainer("run", FrozenWeightsCallback())
-    resumed.train(resume_from_checkpoint=True)
-    assert resumed.state.global_step == 12
+    with pytest.raises(InputError, match="no whole checkpoint"):
+        make_trainer("run", FrozenWeightsCallback()).train(resume_from_checkpoint=True)
 
 
 def test_a_resume_without_the_mask_is_refused(make_trainer, killed):
     shutil.rmtree(killed / "frozen_weights")
     shutil.rmtree(killed / "checkpoint-3" / "frozen_weights")
+    seal_checkpoint(killed / "checkpoint-3")  # as if it had been saved so
     with pytest.raises(InputError, match="holds no mask of the checkpoint at step 3"):
         make_trainer("killed", FrozenWeightsCallback()).train(resume_from_checkpoint=True)
 
@@ -254,6 +255,7 @@ def test_a_mask_file_of_another_run_is_not_taken_for_this_ones(make_trainer, kil
     other = some_mask(model_of("tabular"), seed=2)
     for folder in (killed, killed / "checkpoint-3"):
         save_mask(other, folder / "frozen_weights" / "mask.safetensors")
+    seal_checkpoint(killed / "checkpoint-3")
     with pytest.raises(InputError, match="holds no mask of the checkpoint at step 3"):
         make_trainer("killed", FrozenWeightsCallback()).train(resume_from_checkpoint=True)
 
@@ -269,6 +271,7 @@ def test_a_checkpoint_whose_frozen_weights_were_changed_is_refused(make_trainer,
     tensors = load_file(file)
     tensors["classifier.weight"] += 1.0
     save_file(tensors, file, metadata={"format": "pt"})
+    seal_checkpoint(killed / "checkpoint-3")
     with pytest.raises(InputError, match="are not those its run began with"):
         make_trainer("killed", FrozenWeightsCallback(mask)).train(resume_from_checkpoint=True)
 

@@ -9,6 +9,7 @@ from transformers import TrainerCallback
 
 from hf_privacy.data import random_flip
 from hf_privacy.defenses import PrivacyTrainer
+from hf_privacy.defenses.checkpoints import seal_checkpoint
 from hf_privacy.errors import InputError
 from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
 
@@ -129,6 +130,7 @@ def test_a_checkpoint_that_lacks_weights_is_refused(make_args, model_of, data_of
     tensors = load_file(file)
     del tensors["classifier.bias"]
     save_file(tensors, file, metadata={"format": "pt"})
+    seal_checkpoint(file.parent)  # as if it had been saved so
     again = PrivacyTrainer(model_of("tabular"), make_args(**arguments), train_dataset=data_of("tabular"))
     with pytest.raises(InputError, match=r"lacks the weights classifier\.bias"):
         again.train(resume_from_checkpoint=True)

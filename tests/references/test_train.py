@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from transformers import TrainerCallback
 
+from hf_privacy.defenses.checkpoints import last_whole_checkpoint
 from hf_privacy.errors import InputError
-from hf_privacy.references import last_whole_checkpoint, reference_run, reference_trainer
+from hf_privacy.references import reference_run, reference_trainer
 from hf_privacy.references.train import train_references
 from hf_privacy.signals import compute_signals
 
@@ -241,18 +242,12 @@ def test_a_checkpoint_that_a_kill_cut_short_is_passed_over(make_run):
     folder = run.store.folder / "models" / "reference_0000"
     latest = folder / "checkpoint-6"
     assert last_whole_checkpoint(folder) == str(latest)
-    (latest / "trainer_state.json").unlink()  # the Trainer writes it last
+    (latest / "manifest.json").unlink()  # written last
     (latest / "optimizer.pt").write_bytes(b"")
     assert last_whole_checkpoint(folder) == str(folder / "checkpoint-3")
     KillAtStep.armed_at = None
     run.train()
     assert np.array_equal(run.store.read("phi"), straight.store.read("phi"))
-
-
-def test_no_folder_and_no_checkpoint_is_no_checkpoint(tmp_path):
-    assert last_whole_checkpoint(tmp_path / "absent") is None
-    (tmp_path / "checkpoint-best").mkdir()
-    assert last_whole_checkpoint(tmp_path) is None
 
 
 def test_checkpoints_left_by_a_kill_after_the_signals_were_written_are_cleared(make_run):
