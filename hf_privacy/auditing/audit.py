@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields
 from pathlib import Path
@@ -27,10 +27,11 @@ from hf_privacy.auditing.vulnerability import save_vulnerability
 from hf_privacy.data import MembershipSplit, RepeatReport, TensorDataset, find_repeats
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
+from hf_privacy.models import are_named, class_order, names_of
 from hf_privacy.recipe import AuditSettings, RobustnessSettings, adversarial_inputs, curvature_settings
 from hf_privacy.references import audit_references
 from hf_privacy.reports import PrivacyReport
-from hf_privacy.signals import ADVERSARIAL_QUERY, compute_signals
+from hf_privacy.signals import ADVERSARIAL_QUERY, check_fit, compute_signals
 
 
 def audit(
@@ -41,7 +42,7 @@ def audit(
     output_dir: str | Path,
     trainer: PrivacyTrainer | None = None,
     base_model: torch.nn.Module | None = None,
-    input_column: str | None = None,
+    input_column: str | Sequence[str] | None = None,
     label_column: str = "label",
     repeats: RepeatReport | None = None,
     provenance: Provenance | None = None,
@@ -79,7 +80,8 @@ def audit(
     base_model : torch.nn.Module, optional
         The checkpoint before fine-tuning, when it has the same classes.
     input_column, label_column : str
-        Of a `datasets.Dataset`; the input is found by its type when not named.
+        Of a `datasets.Dataset`; the input is found by its type when not named. Two columns of text are sentence
+        pairs. Labels are matched to the model's classes by name, where both have names.
     repeats : RepeatReport, optional
         Repeats across the split, when already looked for; looked for in a `datasets.Dataset` otherwise.
     provenance : Provenance, optional
@@ -111,7 +113,15 @@ def audit(
         if repeats is None:
             column = input_column or input_column_of(dataset, label_column)
             repeats = find_repeats(dataset, split=split, column=column)
-    tensors = to_tensors(dataset, trainer_or_model, input_column=input_column, label_column=label_column)
+    class_names = _class_names(model, recipe_trainer)
+    tensors = to_tensors(
+        dataset, trainer_or_model, input_column=input_column, label_column=label_column, classes=class_names
+    )
+    if base_model is not None:
+        _check_base_classes(base_model, class_names)
+    for asked in (model, base_model):
+        if asked is not None:
+            check_fit(asked, tensors)
     if len(tensors) != split.n_examples:
         raise InputError(
             f"the split is of a dataset with {split.n_examples:,} rows and dataset has {len(tensors):,}: pass the "
@@ -180,7 +190,6 @@ def audit(
         return {} if kept is None else _extras(kept.to(next(model.parameters()).device), evaluated, options, False)
 
     started = time.perf_counter()
-    names = [str(model.config.id2label[label]) for label in range(model.config.num_labels)]
     there = None
     if adversarial is not None and RobustnessSettings.from_dict(options.robustness or {}).membership:
         there = adversarial
@@ -188,7 +197,7 @@ def audit(
         table,
         base,
         options,
-        class_names=names,
+        class_names=class_names,
         extras_of=extras_of,
         adversarial=there,
     )
@@ -234,6 +243,28 @@ def audit_settings(settings: Mapping[str, Any]) -> AuditSettings:
     options = AuditSettings(**{name: list(v) if isinstance(v, tuple) else v for name, v in settings.items()})
     options.check()
     return options
+
+
+def _class_names(model: torch.nn.Module, trainer: PrivacyTrainer | None) -> list[str]:
+    """What the model calls its classes; an adapter's folder does not say, the trainer of its recipe does."""
+    names = names_of(model.config)
+    if trainer is not None and not are_named(names):
+        theirs = names_of(trainer.accelerator.unwrap_model(trainer.model).config)
+        names = theirs if len(theirs) == len(names) else names
+    return names
+
+
+def _check_base_classes(base: torch.nn.Module, names: list[str]) -> None:
+    if getattr(base, "config", None) is None:
+        return
+    theirs = names_of(base.config)
+    if len(theirs) != len(names) or (
+        are_named(theirs) and are_named(names) and class_order(theirs, names) != list(range(len(names)))
+    ):
+        raise InputError(
+            f"base_model has the classes {', '.join(theirs[:4])} and the target {', '.join(names[:4])}: pass the "
+            "checkpoint loaded with the target's names, hf_privacy.models.load_base_classifier(…, id2label=…)"
+        )
 
 
 def _required(trainer: PrivacyTrainer | None) -> PrivacyTrainer:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from hf_privacy.data import TensorDataset, encode_features, encode_images, encode_text
+from hf_privacy.data import (
+    TensorDataset,
+    check_columns,
+    check_labels,
+    class_names,
+    encode_features,
+    encode_images,
+    encode_text,
+    number_classes,
+    refuse_without_rows,
+)
+from hf_privacy.data.classes import with_labels
+from hf_privacy.data.columns import is_integer_column
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
-from hf_privacy.models import load_image_processor, load_saved_model, load_tokenizer
+from hf_privacy.models import are_named, class_order, load_image_processor, load_saved_model, load_tokenizer
 
 Target = PrivacyTrainer | torch.nn.Module | str | Path
 
@@ -52,23 +66,61 @@ def input_column_of(dataset: datasets.Dataset, label_column: str = "label") -> s
 
 
 def to_tensors(
-    dataset: TensorDataset | datasets.Dataset, target: Target, *, input_column: str | None, label_column: str
+    dataset: TensorDataset | datasets.Dataset,
+    target: Target,
+    *,
+    input_column: str | Sequence[str] | None,
+    label_column: str,
+    classes: Sequence[str],
 ) -> TensorDataset:
-    """Encode a `datasets.Dataset` with the target's own processor; tensors pass through."""
+    """Encode a `datasets.Dataset` with the target's own processor, labels by the names of its classes.
+
+    Tensors pass through.
+    """
     if isinstance(dataset, TensorDataset):
         return dataset
+    refuse_without_rows(dataset, argument="dataset")
     if not isinstance(dataset, datasets.Dataset):
         raise InputError(f"dataset is {type(dataset).__name__}: pass a datasets.Dataset or a TensorDataset")
     column = input_column or input_column_of(dataset, label_column)
-    if column not in dataset.column_names:
-        raise InputError(f"unknown input_column {column!r}: the dataset has {', '.join(dataset.column_names)}")
-    kind = _kind(dataset.features[column])
-    if kind == "features":
-        return encode_features(dataset, feature_column=column, label_column=label_column)
-    processor = _processor(target, text=kind == "text")
+    columns = [column] if isinstance(column, str) else list(column)
+    check_columns(dataset, columns, label_column)
+    kinds = {_kind(dataset.features[name]) for name in columns}
+    kind = kinds.pop() if len(kinds) == 1 else "features"
+    processor = _processor(target, text=kind == "text") if kind in ("text", "image") else None
+    dataset = with_classes(dataset, label_column, classes)
+    inputs = columns[0] if len(columns) == 1 else tuple(columns)
     if kind == "text":
-        return encode_text(dataset, processor, text_column=column, label_column=label_column)
-    return encode_images(dataset, processor, image_column=column, label_column=label_column)
+        return encode_text(dataset, processor, text_column=inputs, label_column=label_column)
+    if kind == "image":
+        return encode_images(dataset, processor, image_column=columns[0], label_column=label_column)
+    return encode_features(dataset, feature_column=inputs, label_column=label_column)
+
+
+def with_classes(dataset: datasets.Dataset, label_column: str, classes: Sequence[str]) -> datasets.Dataset:
+    """The dataset with its labels numbered as the model numbers its classes: by name, where both have names.
+
+    Raises
+    ------
+    InputError
+        For a class that the model does not have.
+    """
+    rows = number_classes(dataset, label_column)
+    ours = class_names(rows, label_column)
+    order = class_order(classes, ours)
+    if order is None and is_integer_column(dataset.features[label_column]) and not are_named(ours):
+        rows = dataset  # the numbers are the model's own
+    elif order is None and are_named(classes) and are_named(ours):
+        unknown = [name for name in ours if class_order(classes, [name]) is None] or ours
+        raise InputError(
+            f"label_column {label_column!r} has the class {unknown[0]!r} and the model tells {', '.join(classes[:4])} "
+            "apart: name the dataset's classes as the model does, with hf_privacy.data.number_classes"
+        )
+    if order is not None and order != list(range(len(ours))):
+        labels = np.array(order)[check_labels(rows, label_column)]
+        rows = with_labels(rows, label_column, labels, datasets.ClassLabel(names=list(classes)))
+    check_labels(rows, label_column, len(classes))
+    return rows
 
 
 def processor_of(target: Target, trainer: PrivacyTrainer | None) -> Any:

@@ -100,6 +100,7 @@ def audit_target(
             recipe.model.name_or_path,
             task=recipe.task,
             num_labels=len(experiment.classes),
+            id2label=experiment.classes,
             revision=recipe.model.revision,
         )
     return audit(

@@ -17,7 +17,7 @@ _MODULE_OF = {
     "TensorDataset": "tensors",
     "check_columns": "columns",
     "check_labels": "columns",
-    "class_names": "columns",
+    "class_names": "classes",
     "collate_batch": "tensors",
     "content_hashes": "fingerprint",
     "dataset_fingerprint": "fingerprint",
@@ -37,8 +37,11 @@ _MODULE_OF = {
     "make_forget_split": "forget",
     "make_split": "splits",
     "noisy_labels": "label_noise",
+    "number_classes": "classes",
     "random_flip": "augment",
     "redraw_members": "members",
+    "refuse_without_rows": "columns",
+    "require_rows": "columns",
     "with_label_noise": "label_noise",
 }
 
@@ -71,15 +74,19 @@ __all__ = [
     "make_forget_split",
     "make_split",
     "noisy_labels",
+    "number_classes",
     "random_flip",
     "redraw_members",
+    "refuse_without_rows",
+    "require_rows",
     "with_label_noise",
 ]
 
 if TYPE_CHECKING:
     from hf_privacy.data.augment import RandomFlipCrop, horizontal_flip, random_flip
     from hf_privacy.data.canaries import make_canaries
-    from hf_privacy.data.columns import check_columns, check_labels, class_names, image_shape
+    from hf_privacy.data.classes import class_names, number_classes
+    from hf_privacy.data.columns import check_columns, check_labels, image_shape, refuse_without_rows, require_rows
     from hf_privacy.data.digits import load_digits_dataset
     from hf_privacy.data.example_generators import example_seed
     from hf_privacy.data.fingerprint import content_hashes, dataset_fingerprint, example_ids

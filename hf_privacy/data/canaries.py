@@ -31,8 +31,8 @@ def make_canaries(
     """Make `n` labelled examples that are neither members nor repeats of one another.
 
     - ``"mislabelled"``: rows outside the training set with another label than their own, drawn evenly from the other
-      classes. A model can only answer so if it learnt this very example by heart.
-    - ``"random"``: made-up inputs with a label drawn evenly from all classes. Images are uniform noise over each
+      classes that have rows. A model can only answer so if it learnt this very example by heart.
+    - ``"random"``: made-up inputs with a label drawn evenly from the same classes. Images are uniform noise over each
       channel's range; texts are those of random rows with every word replaced by a random one of the vocabulary
       (special tokens and padding stay); feature rows take each column from another random row.
 
@@ -47,7 +47,7 @@ def make_canaries(
     members : int array
         Row numbers of the training set.
     n_classes : int
-        Of the model, at least 2.
+        Of the model.
     kind : {"mislabelled", "random"}
     tokenizer : PreTrainedTokenizerBase, optional
         Its vocabulary and special tokens; needed for random texts.
@@ -62,8 +62,8 @@ def make_canaries(
     Raises
     ------
     InputError
-        Unknown kind, fewer than 2 classes, labels out of range, no tokenizer for random texts, or too few distinct
-        rows to make `n` canaries of.
+        Unknown kind, rows of fewer than 2 classes, labels out of range, no tokenizer for random texts, or too few
+        distinct rows to make `n` canaries of.
 
     References
     ----------
@@ -81,27 +81,28 @@ def make_canaries(
         raise InputError(f"kind is {kind!r}: pass 'mislabelled' or 'random'")
     if n < 1:
         raise InputError(f"n is {n}: pass at least 1 canary")
-    if n_classes < 2:
-        raise InputError(f"n_classes is {n_classes}: a canary needs a label that could be another")
     if "labels" not in dataset.column_names:
         raise InputError(f"dataset has {', '.join(dataset.column_names)}: canaries need a labels column")
     outside = dataset.subset(np.setdiff1d(np.arange(len(dataset)), members))
     if len(outside) == 0:
         raise InputError("every row of dataset is a member: canaries are made of rows outside the training set")
-    labels = outside.column("labels")
+    labels = dataset.column("labels")
     if int(labels.min()) < 0 or int(labels.max()) >= n_classes:
         raise InputError(
             f"labels go from {int(labels.min())} to {int(labels.max())} with n_classes {n_classes}: pass the model's"
         )
+    classes = np.unique(labels.numpy())
+    if len(classes) < 2:
+        raise InputError(f"dataset has rows of {len(classes)} class: a canary needs a label that could be another")
     rng = np.random.default_rng(seed)
     taken = set(_digests(dataset.subset(members)))
     if kind == "mislabelled":
-        return _mislabelled(outside, n, n_classes, taken, rng)
-    return _random(outside, n, n_classes, taken, tokenizer, rng)
+        return _mislabelled(outside, n, classes, taken, rng)
+    return _random(outside, n, classes, taken, tokenizer, rng)
 
 
 def _mislabelled(
-    outside: TensorDataset, n: int, n_classes: int, taken: set[bytes], rng: np.random.Generator
+    outside: TensorDataset, n: int, classes: np.ndarray, taken: set[bytes], rng: np.random.Generator
 ) -> TensorDataset:
     order = rng.permutation(len(outside))
     chosen = list(islice(_new(outside.subset(order), taken), n))
@@ -112,15 +113,15 @@ def _mislabelled(
         )
     rows = outside.subset(order[chosen])
     tensors = {name: rows.column(name) for name in outside.column_names}
-    other = torch.from_numpy(rng.integers(1, n_classes, size=n))
-    tensors["labels"] = (tensors["labels"] + other) % n_classes
+    place = np.searchsorted(classes, tensors["labels"].numpy()) + rng.integers(1, len(classes), size=n)
+    tensors["labels"] = torch.from_numpy(classes[place % len(classes)])
     return outside.with_tensors(tensors)
 
 
 def _random(
     outside: TensorDataset,
     n: int,
-    n_classes: int,
+    classes: np.ndarray,
     taken: set[bytes],
     tokenizer: PreTrainedTokenizerBase | None,
     rng: np.random.Generator,
@@ -129,7 +130,8 @@ def _random(
     missing = n
     for _ in range(_ROUNDS):
         inputs = _random_inputs(outside, missing, tokenizer, rng)
-        drawn = outside.with_tensors({**inputs, "labels": torch.from_numpy(rng.integers(n_classes, size=missing))})
+        labels = torch.from_numpy(classes[rng.integers(len(classes), size=missing)])
+        drawn = outside.with_tensors({**inputs, "labels": labels})
         parts.append(drawn.subset(list(_new(drawn, taken))))
         missing -= len(parts[-1])
         if not missing:

@@ -4,11 +4,53 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from datasets import ClassLabel, Dataset, Image, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Image, IterableDataset, IterableDatasetDict, Value
 
 from hf_privacy.errors import InputError
+
+
+def require_rows(dataset: Any, *, argument: str = "dataset") -> None:
+    """Check that this is a dataset whose rows have numbers, which membership is said by.
+
+    Raises
+    ------
+    InputError
+        For a dictionary of splits, a streamed dataset, or anything that is no `datasets.Dataset`.
+
+    Examples
+    --------
+    >>> require_rows(DatasetDict(train=Dataset.from_dict({"x": [1]})))
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: dataset holds the splits train: pass one of them, such as dataset['train']
+    """
+    refuse_without_rows(dataset, argument=argument)
+    if not isinstance(dataset, Dataset):
+        raise InputError(f"{argument} is {type(dataset).__name__}: pass a datasets.Dataset")
+
+
+def refuse_without_rows(dataset: Any, *, argument: str) -> None:
+    """Refuse, as `require_rows` does, splits and streams; a trainer takes datasets of any other kind.
+
+    Raises
+    ------
+    InputError
+        For a dictionary of splits or a streamed dataset.
+    """
+    if isinstance(dataset, (DatasetDict, IterableDatasetDict)):
+        raise InputError(
+            f"{argument} holds the splits {', '.join(map(str, dataset))}: pass one of them, such as "
+            f"{argument}[{next(iter(dataset), 'train')!r}]"
+        )
+    # A dataset of torch that is only iterated has no length; torch is not imported to ask.
+    if isinstance(dataset, IterableDataset) or (hasattr(dataset, "__iter__") and not hasattr(dataset, "__len__")):
+        raise InputError(
+            f"{argument} is iterable (streamed), and membership needs a length and row numbers: load it with "
+            "streaming=False"
+        )
 
 
 def require_column(dataset: Dataset, column: str, *, argument: str) -> str:
@@ -19,6 +61,7 @@ def require_column(dataset: Dataset, column: str, *, argument: str) -> str:
     InputError
         Names the argument, the columns there are and the closest of them.
     """
+    require_rows(dataset)
     if column not in dataset.column_names:
         close = difflib.get_close_matches(column, dataset.column_names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
@@ -42,36 +85,13 @@ def check_columns(dataset: Dataset, input_column: str | Sequence[str], label_col
     ...
     hf_privacy.errors.InputError: label_column is 'lable' and the dataset has the columns text, label; ...
     """
+    require_rows(dataset)
     for column in [input_column] if isinstance(input_column, str) else list(input_column):
         require_column(dataset, column, argument="input_column")
     if label_column is not None:
         require_column(dataset, label_column, argument="label_column")
     if len(dataset) == 0:
         raise InputError("the dataset has no rows: choose another split or source")
-
-
-def class_names(dataset: Dataset, label_column: str = "label") -> list[str]:
-    """Names of the classes, in the order of their numbers.
-
-    A ClassLabel column brings its names; the classes of an integer column are called "0", "1", … up to the largest
-    label seen.
-
-    Raises
-    ------
-    InputError
-        Unknown column, or labels that are not integers.
-
-    Examples
-    --------
-    >>> class_names(Dataset.from_dict({"label": [0, 2, 0]}))
-    ['0', '1', '2']
-    """
-    require_column(dataset, label_column, argument="label_column")
-    feature = dataset.features[label_column]
-    if isinstance(feature, ClassLabel) and feature.names:
-        return list(feature.names)
-    labels = check_labels(dataset, label_column)
-    return [str(number) for number in range(int(labels.max(initial=-1)) + 1)]
 
 
 def check_labels(dataset: Dataset, label_column: str = "label", n_classes: int | None = None) -> np.ndarray:
@@ -96,14 +116,11 @@ def check_labels(dataset: Dataset, label_column: str = "label", n_classes: int |
     """
     require_column(dataset, label_column, argument="label_column")
     feature = dataset.features[label_column]
-    integer = isinstance(feature, ClassLabel) or (
-        isinstance(feature, Value) and (feature.dtype.startswith(("int", "uint")) or feature.dtype == "bool")
-    )
-    if not integer:
+    if not is_integer_column(feature):
         seen = feature.dtype if isinstance(feature, Value) else type(feature).__name__
         raise InputError(
-            f"label_column {label_column!r} holds {seen} values and class labels are integers: use another column, "
-            f"or dataset.class_encode_column({label_column!r})"
+            f"label_column {label_column!r} holds {seen} values and class labels are integers: use another column, or "
+            f"hf_privacy.data.number_classes(dataset, {label_column!r})"
         )
     column = dataset.with_format("arrow").select_columns([label_column])[:].column(0)
     if column.null_count:
@@ -112,7 +129,7 @@ def check_labels(dataset: Dataset, label_column: str = "label", n_classes: int |
     if labels.min(initial=0) < 0:
         raise InputError(
             f"label_column {label_column!r} has {int((labels < 0).sum())} negative labels (-1 marks a hidden test "
-            "label): use a split with labels, or drop those rows"
+            "label): use a split with labels, drop those rows, or number them with hf_privacy.data.number_classes"
         )
     if n_classes is not None and labels.max(initial=-1) >= n_classes:
         raise InputError(
@@ -120,6 +137,13 @@ def check_labels(dataset: Dataset, label_column: str = "label", n_classes: int |
             f"(0 to {n_classes - 1}): build the model with num_labels={labels.max() + 1}, or use another column"
         )
     return labels
+
+
+def is_integer_column(feature: Any) -> bool:
+    """Whether a column holds whole numbers or truth values."""
+    return isinstance(feature, ClassLabel) or (
+        isinstance(feature, Value) and (feature.dtype.startswith(("int", "uint")) or feature.dtype == "bool")
+    )
 
 
 def image_shape(dataset: Dataset, image_column: str = "image") -> tuple[int, int, int]:

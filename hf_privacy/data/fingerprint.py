@@ -23,7 +23,7 @@ import pyarrow as pa
 from datasets import Dataset
 from PIL import Image as PillowImage
 
-from hf_privacy.data.columns import require_column
+from hf_privacy.data.columns import require_column, require_rows
 from hf_privacy.errors import InputError
 from hf_privacy.progress import progress
 
@@ -198,6 +198,7 @@ def _image(image: PillowImage.Image) -> bytes:
 
 
 def _content_columns(dataset: Dataset, columns: Sequence[str] | None) -> list[str]:
+    require_rows(dataset)
     given = dataset.column_names if columns is None else columns
     names = [given] if isinstance(given, str) else list(given)
     for name in names:

@@ -7,12 +7,13 @@ from datasets import Dataset
 from numpy.typing import ArrayLike, NDArray
 
 from hf_privacy.arguments import check_whole
+from hf_privacy.data.classes import with_labels
 from hf_privacy.data.columns import check_labels
 from hf_privacy.errors import InputError
 
 
-def noisy_labels(labels: ArrayLike, *, n_classes: int, share: float, seed: int = 0) -> NDArray[np.int64]:
-    """Turn a share of the labels, each to one of the other classes, drawn evenly.
+def noisy_labels(labels: ArrayLike, *, share: float, seed: int = 0) -> NDArray[np.int64]:
+    """Turn a share of the labels, each to one of the other classes that occur, drawn evenly.
 
     The rows are drawn at random from all, whatever their class. With one seed a larger share turns the same labels, to
     the same classes, and more.
@@ -20,9 +21,7 @@ def noisy_labels(labels: ArrayLike, *, n_classes: int, share: float, seed: int =
     Parameters
     ----------
     labels : int array-like of shape [N]
-        From 0 to ``n_classes`` − 1.
-    n_classes : int
-        At least 2, unless ``share`` is 0.
+        Of at least 2 classes, unless ``share`` is 0.
     share : float
         In [0, 1); round(share · N) labels are turned.
     seed : int, default 0
@@ -40,7 +39,7 @@ def noisy_labels(labels: ArrayLike, *, n_classes: int, share: float, seed: int =
 
     Examples
     --------
-    >>> turned = noisy_labels([0, 0, 1, 1, 2, 2, 0, 1, 2, 0], n_classes=3, share=0.2)
+    >>> turned = noisy_labels([0, 0, 1, 1, 2, 2, 0, 1, 2, 0], share=0.2)
     >>> int((turned != [0, 0, 1, 1, 2, 2, 0, 1, 2, 0]).sum())
     2
     """
@@ -49,8 +48,11 @@ def noisy_labels(labels: ArrayLike, *, n_classes: int, share: float, seed: int =
     generator = np.random.default_rng(check_whole("seed", seed, at_least=0))
     if share == 0:
         return given.copy()
-    if n_classes < 2:
-        raise InputError(f"label_noise is {share:g} with {n_classes} class: there is no other label to turn one to")
+    classes, place = np.unique(given, return_inverse=True)
+    if len(classes) < 2:
+        raise InputError(
+            f"label_noise is {share:g} with rows of {len(classes)} class: there is no other label to turn one to"
+        )
     count = round(share * len(given))
     if count == 0:
         raise InputError(
@@ -58,15 +60,15 @@ def noisy_labels(labels: ArrayLike, *, n_classes: int, share: float, seed: int =
             f"{1 / max(len(given), 1):.2g}"
         )
     order = generator.permutation(len(given))
-    steps = generator.integers(1, n_classes, size=len(given))  # drawn for all: a larger share keeps a smaller one's
+    steps = generator.integers(1, len(classes), size=len(given))  # drawn for all: a larger share keeps a smaller one's
     rows = order[:count]
     turned = given.copy()
-    turned[rows] = (given[rows] + steps[rows]) % n_classes
+    turned[rows] = classes[(place[rows] + steps[rows]) % len(classes)]
     return turned
 
 
 def with_label_noise(
-    rows: Dataset, *, label_column: str, n_classes: int, share: float, seed: int = 0
+    rows: Dataset, *, label_column: str, share: float, seed: int = 0
 ) -> tuple[Dataset, NDArray[np.bool_]]:
     """The rows with `noisy_labels` in their label column, and which rows those are.
 
@@ -74,7 +76,7 @@ def with_label_noise(
     ----------
     rows : datasets.Dataset of N rows
     label_column : str
-    n_classes, share, seed
+    share, seed
         As in `noisy_labels`.
 
     Returns
@@ -92,17 +94,15 @@ def with_label_noise(
     Examples
     --------
     >>> rows = Dataset.from_dict({"text": list("abcd"), "label": [0, 1, 0, 1]})
-    >>> noisy, mislabelled = with_label_noise(rows, label_column="label", n_classes=2, share=0.5)
+    >>> noisy, mislabelled = with_label_noise(rows, label_column="label", share=0.5)
     >>> int(mislabelled.sum()), noisy["text"][:] == rows["text"][:]
     (2, True)
     """
-    labels = check_labels(rows, label_column, n_classes)
-    turned = noisy_labels(labels, n_classes=n_classes, share=share, seed=seed)
+    labels = check_labels(rows, label_column)
+    turned = noisy_labels(labels, share=share, seed=seed)
     if share == 0:
         return rows, np.zeros(len(rows), dtype=bool)
-    names, feature = rows.column_names, rows.features[label_column]
-    others = rows.remove_columns(label_column)
-    return others.add_column(label_column, turned, feature=feature).select_columns(names), turned != labels
+    return with_labels(rows, label_column, turned, rows.features[label_column]), turned != labels
 
 
 def _check_share(share: float) -> None:

@@ -8,14 +8,17 @@ from pathlib import Path
 import datasets
 from datasets import Dataset, DatasetDict
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError, DatasetsError
+from datasets.packaged_modules.csv.csv import CsvConfig
 
 from hf_privacy.data.digits import load_digits_dataset
 from hf_privacy.errors import InputError
 
+# An empty cell is missing; "None", "null", "NA" and "nan" are words that someone wrote.
+_CSV = {"keep_default_na": False, "na_values": [""]}
 _READERS = {
     ".parquet": ("parquet", {}),
-    ".csv": ("csv", {}),
-    ".tsv": ("csv", {"sep": "\t"}),
+    ".csv": ("csv", _CSV),
+    ".tsv": ("csv", {"sep": "\t", **_CSV}),
     ".json": ("json", {}),
     ".jsonl": ("json", {}),
 }
@@ -32,7 +35,7 @@ def load_dataset_from(
     source : str
         ``"digits"`` (embedded, no network); a local path (a parquet, csv, tsv, json or jsonl file, a folder with
         such files or images, a folder `save_to_disk` wrote); or the id of a dataset on the Hub. A path that exists
-        goes before a Hub id.
+        goes before a Hub id. In csv and tsv files an empty cell alone is a missing value.
     split : str, optional
         As in `datasets` (``"train"``, ``"train[:1000]"``, ``"train+test"``); by default "train", or the only split.
     name : str, optional
@@ -84,9 +87,10 @@ def _check_hub_id(source: str) -> None:
 
 def _load(source: str, split: str | None, *arguments, **options) -> Dataset:
     try:
-        if split is not None:
-            return datasets.load_dataset(*arguments, split=split, **options)
-        return _choose(datasets.load_dataset(*arguments, **options), source, None)
+        if "data_files" not in options and _is_csv(*arguments, **options):
+            options |= _CSV
+        loaded = datasets.load_dataset(*arguments, split=split, **options)
+        return loaded if split is not None else _choose(loaded, source, None)
     except InputError:
         raise
     except ConnectionError as error:
@@ -114,6 +118,11 @@ def _load(source: str, split: str | None, *arguments, **options) -> Dataset:
     except (DatasetsError, FileNotFoundError, ValueError) as error:
         # unknown split or configuration, no data files, undecidable or broken format
         raise InputError(f"dataset {source!r}: {str(error).strip().splitlines()[0]}") from error
+
+
+def _is_csv(*arguments, **options) -> bool:
+    """Whether a folder or a Hub repository is read as csv; one that is in the cache already stays as it was read."""
+    return isinstance(datasets.load_dataset_builder(*arguments, **options).config, CsvConfig)
 
 
 def _choose(splits: DatasetDict, source: str, split: str | None) -> Dataset:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from hf_privacy.atomic_file import write_atomically
-from hf_privacy.data.columns import require_column
+from hf_privacy.data.columns import require_column, require_rows
 from hf_privacy.data.fingerprint import dataset_fingerprint as fingerprint_of
 from hf_privacy.errors import InputError
 
@@ -114,7 +114,8 @@ class MembershipSplit:
         InputError
             When it is of another.
         """
-        if isinstance(dataset, Dataset):
+        if not isinstance(dataset, str):
+            require_rows(dataset)
             if len(dataset) != self.n_examples:
                 raise InputError(
                     f"the split is of a dataset with {self.n_examples:,} rows and this one has {len(dataset):,}: load "
@@ -216,6 +217,7 @@ def make_split(
     >>> len(split.members), len(split.non_members), [rows["label"][i] for i in split.members].count(1)
     (5, 5, 2)
     """
+    require_rows(dataset)
     explicit = members is not None or non_members is not None or population is not None
     if explicit:
         if members is None:

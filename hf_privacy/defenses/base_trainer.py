@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback
 from transformers.training_args import OptimizerNames
 
-from hf_privacy.data import TensorDataset, collate_batch
+from hf_privacy.data import TensorDataset, collate_batch, refuse_without_rows
 from hf_privacy.defenses.base_config import PrivacyConfig
 from hf_privacy.defenses.batch_sampler import MembershipBatchSampler
 from hf_privacy.defenses.publishing import PublishingMixin
@@ -22,6 +22,7 @@ from hf_privacy.defenses.saving import SavingMixin
 from hf_privacy.defenses.second_phase import SecondPhaseMixin
 from hf_privacy.defenses.weight_motion import WeightMotionCallback
 from hf_privacy.errors import InputError
+from hf_privacy.signals import check_fit
 
 
 class _EpochCallback(TrainerCallback):
@@ -33,11 +34,6 @@ class _EpochCallback(TrainerCallback):
     def on_epoch_begin(self, args, state, control, **kwargs) -> None:
         if self.batch_sampler is not None:
             self.batch_sampler.set_epoch(int(state.epoch or 0))
-
-
-def _refuse_iterable(dataset: Any) -> None:
-    if isinstance(dataset, (torch.utils.data.IterableDataset, datasets.IterableDataset)):
-        raise InputError("train_dataset is iterable: membership needs a dataset with a length and indices")
 
 
 class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, PublishingMixin, Trainer):
@@ -69,8 +65,8 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
     Raises
     ------
     InputError
-        If ``args`` is no `PrivacyConfig`, a ``compute_loss_func`` is passed, or several GPUs are driven by one
-        process (`DataParallel`).
+        If ``args`` is no `PrivacyConfig`, a ``compute_loss_func`` is passed, several GPUs are driven by one process
+        (`DataParallel`), or the model cannot take a `TensorDataset` that it is to be trained on.
 
     Examples
     --------
@@ -126,7 +122,7 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
             )
         if (model is None) == (model_init is None):
             raise InputError("pass exactly one of model and model_init (model_init where references are trained)")
-        _refuse_iterable(train_dataset)
+        refuse_without_rows(train_dataset, argument="train_dataset")
         if data_collator is None and any(
             isinstance(dataset, TensorDataset) for dataset in (train_dataset, kwargs.get("eval_dataset"))
         ):
@@ -145,6 +141,8 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
         )
         # Kept False so that no version of the Trainer hands the scaling to the model.
         self.model_accepts_loss_kwargs = False
+        if isinstance(train_dataset, TensorDataset) and not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            check_fit(self.model, train_dataset)
         self.prepare_eval_attacks()
 
     # ---- the loss ----
@@ -237,7 +235,7 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
         """Batches from `MembershipBatchSampler`, fetched whole; already this process's share, so not sharded again."""
         if self.train_dataset is None:
             raise InputError("train_dataset is missing: pass it to the trainer before train()")
-        _refuse_iterable(self.train_dataset)
+        refuse_without_rows(self.train_dataset, argument="train_dataset")
         dataset, collate = self.train_dataset, self.data_collator
         if isinstance(dataset, datasets.Dataset):
             dataset = self._remove_unused_columns(dataset, description="training")

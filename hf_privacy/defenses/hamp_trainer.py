@@ -68,11 +68,11 @@ def top_probability(n_classes: int, gamma: float) -> float:
 class HAMPTrainer(PrivacyTrainer):
     """`PrivacyTrainer` on the mean of KL(soft ‖ p) − α·H(p), with the prediction-time part in `defended_model`.
 
-    The soft label gives the true class `top_probability` and every other class an equal share of the rest. The loss is
-    a mean over examples: accumulation and processes leave the step as it is. Evaluation and the saved weights are
-    undefended by the prediction-time part, which is no weight: whoever serves the model must wrap it,
-    `hf_privacy.defenses.hamp.defended_model`. Audit both, the wrapped model and the plain one (whoever downloads the
-    weights has that), and by label-only attacks, against which the prediction-time part does nothing.
+    The soft label gives the true class `top_probability` and every other class that has rows an equal share of the
+    rest. The loss is a mean over examples: accumulation and processes leave the step as it is. Evaluation and the
+    saved weights are undefended by the prediction-time part, which is no weight: whoever serves the model must wrap
+    it, `hf_privacy.defenses.hamp.defended_model`. Audit both, the wrapped model and the plain one (whoever downloads
+    the weights has that), and by label-only attacks, against which the prediction-time part does nothing.
 
     Parameters
     ----------
@@ -127,12 +127,21 @@ class HAMPTrainer(PrivacyTrainer):
         outputs = self.forward_without_labels(model, inputs)
         logits = outputs["logits"].float()
         n_classes = logits.shape[1]
-        top = top_probability(n_classes, self.args.gamma)
-        soft = torch.full_like(logits, (1 - top) / (n_classes - 1)).scatter_(1, inputs["labels"].unsqueeze(1), top)
+        classes = self._classes_with_rows(n_classes).to(logits.device)
+        top = top_probability(len(classes), self.args.gamma)
+        soft = torch.zeros_like(logits)
+        soft[:, classes] = (1 - top) / (len(classes) - 1)
+        soft.scatter_(1, inputs["labels"].unsqueeze(1), top)
         divergence = F.kl_div(F.log_softmax(logits, dim=1), soft, reduction="batchmean")
         if self.args.kl_mean_over_classes:
             divergence = divergence / n_classes
         return divergence - self.args.alpha * entropy(logits).mean(), outputs
+
+    def _classes_with_rows(self, n_classes: int) -> torch.Tensor:
+        """The classes of the training set: int64[K]. One that no row has would otherwise be taught as likely."""
+        if not isinstance(self.train_dataset, TensorDataset):
+            return torch.arange(n_classes)
+        return self.train_dataset.column("labels").unique()
 
     def defended_model(self, dataset: TensorDataset | None = None) -> torch.nn.Module:
         """The model as its users are to see it: the weights trained here, with HAMP's prediction-time part.

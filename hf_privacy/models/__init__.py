@@ -4,6 +4,7 @@ Importing this room lets transformers' Auto classes open tabular models too.
 """
 
 from hf_privacy.models.architectures import TASKS
+from hf_privacy.models.checkpoint_classes import are_named, class_order, names_of
 from hf_privacy.models.describe import describe_model
 from hf_privacy.models.loading import (
     load_base_classifier,
@@ -20,8 +21,10 @@ __all__ = [
     "TASKS",
     "TabularMLPConfig",
     "TabularMLPForClassification",
+    "are_named",
     "attach_lora",
     "bare_model",
+    "class_order",
     "describe_model",
     "evaluation_mode",
     "float32_logits",
@@ -31,4 +34,5 @@ __all__ = [
     "load_model",
     "load_saved_model",
     "load_tokenizer",
+    "names_of",
 ]

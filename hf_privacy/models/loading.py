@@ -35,6 +35,7 @@ from hf_privacy.models.architectures import (
     set_labels,
     task_of,
 )
+from hf_privacy.models.checkpoint_classes import class_parameters, match_head, names_of
 from hf_privacy.models.lora import attach_lora, head_modules
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -68,7 +69,9 @@ def load_model(
     num_labels : int
         Number of classes, ≥ 2. A checkpoint with another number gets a fresh head.
     id2label : mapping or sequence of str, optional
-        Class names.
+        Class names. A checkpoint of the same names in another order has its head put into this one; one of other
+        names gets a fresh head; where either has no names ("LABEL_0", "0") the order is taken to be the same. The
+        latter two with a warning.
     from_scratch : bool
         Build the architecture untrained instead of loading weights.
     model_kwargs : mapping, optional
@@ -111,29 +114,38 @@ def load_model(
         )
     config = _config(name, from_scratch=from_scratch, model_kwargs=kwargs, revision=revision)
     check_task(config, task)
+    theirs = names_of(config)
     set_labels(config, num_labels=num_labels, id2label=id2label)
     with _seeded(seed):
         if from_scratch:
             model, fresh = build_untrained(config, task=task), []
         else:
             model, fresh = _pretrained(name, config, task=task, revision=revision)
+            other = [] if id2label is None else _other_classes(model, theirs, fresh, task=task, name=name)
+            if other:
+                model, fresh = _with_fresh_head(model, other), sorted({*fresh, *other})
         if lora is not None:
             model = attach_lora(model, lora, task=task, fresh_parameters=fresh, revision=revision)
     return model.train()
 
 
 def load_base_classifier(
-    name_or_path: str | Path, *, task: str, num_labels: int, revision: str | None = None
+    name_or_path: str | Path,
+    *,
+    task: str,
+    num_labels: int,
+    id2label: Mapping[int, str] | Sequence[str] | None = None,
+    revision: str | None = None,
 ) -> PreTrainedModel | None:
-    """The checkpoint a model was fine-tuned from, when it already tells the same number of classes apart.
+    """The checkpoint a model was fine-tuned from, when it already tells the same classes apart.
 
     Its signals calibrate those of the fine-tuned model. A checkpoint whose head would be drawn at random knows nothing
     of the classes: then there is nothing to calibrate with, and None is returned.
 
     Parameters
     ----------
-    name_or_path, task, num_labels, revision
-        As in :func:`load_model`.
+    name_or_path, task, num_labels, id2label, revision
+        As in :func:`load_model`; a checkpoint of other class names is not one of the same classes.
 
     Returns
     -------
@@ -142,9 +154,12 @@ def load_base_classifier(
     """
     config = _config(str(name_or_path), from_scratch=False, model_kwargs={}, revision=revision)
     check_task(config, task)
-    set_labels(config, num_labels=num_labels, id2label=None)
+    theirs = names_of(config)
+    set_labels(config, num_labels=num_labels, id2label=id2label)
     model, fresh = _pretrained(str(name_or_path), config, task=task, revision=revision)
-    return None if fresh else model.eval()
+    if fresh or (id2label is not None and _other_classes(model, theirs, fresh, task=task, name=str(name_or_path))):
+        return None
+    return model.eval()
 
 
 def load_tokenizer(name_or_path: str | Path, *, revision: str | None = None) -> PreTrainedTokenizerBase:
@@ -256,6 +271,27 @@ def _pretrained(
     return model, fresh
 
 
+def _other_classes(
+    model: PreTrainedModel, theirs: Sequence[str], fresh: Sequence[str], *, task: str, name: str
+) -> list[str]:
+    """`match_head` of a head that came with its checkpoint; one that did not has no classes to match."""
+    ours = names_of(model.config)
+    heads = tuple(f"{head}." for head in head_modules(model))
+    if len(theirs) != len(ours) or any(key.startswith(heads) for key in fresh):
+        return []
+    return match_head(model, theirs, ours, task=task, name=name)
+
+
+def _with_fresh_head(model: PreTrainedModel, parameters: Sequence[str]) -> PreTrainedModel:
+    """The same weights but for these parameters, which the model's own library draws."""
+    kept = {key: tensor for key, tensor in model.state_dict().items() if key not in parameters}
+    source = model.config._name_or_path  # an adapter records it
+    with _quiet():
+        drawn = type(model).from_pretrained(None, config=model.config, state_dict=kept, dtype=torch.float32)
+    drawn.config._name_or_path = drawn.name_or_path = source
+    return drawn
+
+
 def _saved_adapter(folder: Path) -> PeftModel:
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise InputError(f"the folder {folder} holds no {ADAPTER_WEIGHTS} (pickles are never opened): save it again")
@@ -273,7 +309,8 @@ def _saved_adapter(folder: Path) -> PeftModel:
     task = task_of(config)
     num_labels = _adapter_num_labels(config, shapes, task=task)
     if num_labels is not None:
-        set_labels(config, num_labels=num_labels)
+        # The adapter's own head is in the order of its dataset, which the base's names do not tell.
+        set_labels(config, num_labels=num_labels, id2label=[f"LABEL_{number}" for number in range(num_labels)])
     model, fresh = _pretrained(base, config, task=task, revision=adapter.revision)
     lost = [key for key in fresh if key not in shapes]
     if lost:
@@ -285,21 +322,9 @@ def _saved_adapter(folder: Path) -> PeftModel:
 
 
 def _adapter_num_labels(config: PreTrainedConfig, shapes: Mapping[str, Sequence[int]], *, task: str) -> int | None:
-    """Number of classes of an adapter's head, or None when it has none: peft does not record it.
-
-    Two weightless skeletons with different numbers of classes show which weight's first size is that number.
-    """
-    skeletons = []
-    for num_labels in (2, 3):
-        skeleton = type(config).from_dict(config.to_dict())
-        set_labels(skeleton, num_labels=num_labels)
-        with torch.device("meta"):
-            model = auto_class_for(task).from_config(skeleton, trust_remote_code=False)
-        skeletons.append({key: parameter.shape for key, parameter in model.named_parameters()})
-    for key, shape in skeletons[0].items():
-        if shape != skeletons[1][key] and key in shapes:
-            return shapes[key][0]
-    return None
+    """Number of classes of an adapter's head, or None when it has none: peft does not record it."""
+    found = (key for key in class_parameters(config, task=task) if key in shapes)
+    return next((shapes[key][0] for key in found), None)
 
 
 def _cannot_load(name: str, error: Exception) -> str:

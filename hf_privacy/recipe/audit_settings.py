@@ -167,6 +167,8 @@ class AuditSettings:
         """Raise `InputError` for a setting that does not go with a recipe's task."""
         if self.robustness is not None:
             RobustnessSettings.from_dict(self.robustness).check_task(task)
+        if "flip" in self.queries and task != "image-classification":
+            raise InputError(f"queries is {self.queries} and the task is {task}: only images are flipped")
 
     def _check_budgets(self) -> None:
         for budget in self.budgets:

@@ -28,6 +28,7 @@ from hf_privacy.data import (
     image_shape,
     load_dataset_from,
     make_split,
+    number_classes,
     random_flip,
     redraw_members,
     with_label_noise,
@@ -61,6 +62,8 @@ from hf_privacy.models import load_image_processor, load_model, load_tokenizer
 from hf_privacy.recipe.callbacks import recipe_callbacks
 from hf_privacy.recipe.config import DataSection, Recipe, unknown_key
 from hf_privacy.recipe.config_arguments import config_from
+from hf_privacy.recipe.folder import RunFolder
+from hf_privacy.signals import check_fit, position_limit
 
 # Each defence: its trainer and the config whose fields the recipe's training section may set.
 DEFENSES: dict[str, tuple[type[PrivacyTrainer], type[PrivacyConfig]]] = {
@@ -121,7 +124,7 @@ class Experiment:
         """The target's trainer, on the split's members."""
         trainer_class, _ = DEFENSES[self.recipe.defense]
         args = training_arguments(self.recipe, output_dir or self.recipe.output_dir)
-        return trainer_class(
+        trainer = trainer_class(
             args=args,
             model_init=self.model_init,
             train_dataset=self.training_view(self.split.members),
@@ -130,6 +133,10 @@ class Experiment:
             callbacks=recipe_callbacks(self.recipe, self.dataset, self.split),
             **self._validation(trainer_class),
         )
+        from hf_privacy.recipe.later import check_set_up
+
+        check_set_up(trainer)
+        return trainer
 
     def _validation(self, trainer_class: type[PrivacyTrainer]) -> dict[str, TensorDataset]:
         """The rows that early stopping looks at: the population, which neither side of the split holds."""
@@ -149,7 +156,7 @@ def training_arguments(recipe: Recipe, output_dir: str | Path) -> PrivacyConfig:
 
 
 def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
-    """Load, check, split and encode the data of a recipe, and check that its model can be built.
+    """Load, check, split and encode the data of a recipe, and check that its model takes them.
 
     Everything a user can get wrong is found here, before anything is trained.
 
@@ -162,9 +169,14 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
     Raises
     ------
     InputError
-        Unknown columns, labels outside the model's range, an empty split, a model that is not there, and so on.
+        Unknown columns, labels outside the model's range, an empty split, a model that is not there or cannot take the
+        data, what a later stage would refuse (see `hf_privacy.recipe.later`), and so on.
     """
+    from hf_privacy.recipe.later import check_later_sections, check_later_stages
+
     training_arguments(recipe, recipe.output_dir)
+    check_later_sections(recipe)
+    RunFolder(Path(recipe.output_dir)).check_usable()
     data = recipe.data
     for name, section in (("model", recipe.model), ("data", data)):
         if not section.name_or_path:
@@ -172,15 +184,15 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
     rows = load_dataset_from(
         data.name_or_path, split=data.dataset_split, name=data.config_name, revision=data.revision
     )
-    check_columns(rows, data.input_column, data.label_column)
+    check_columns(rows, data.input_columns, data.label_column)
+    rows = number_classes(rows, data.label_column, names=data.label_names)
     classes = class_names(rows, data.label_column)
     check_labels(rows, data.label_column, len(classes))
-    columns = [data.input_column, data.label_column]
+    columns = [*data.input_columns, data.label_column]
     chosen = _chosen_rows(rows.select_columns(columns), data)
     source, mislabelled = with_label_noise(
         rows if chosen is None else rows.select(chosen),
         label_column=data.label_column,
-        n_classes=len(classes),
         share=data.label_noise,
         seed=data.label_noise_seed,
     )
@@ -189,17 +201,20 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
     split = _split(rows, data, fingerprint)
     if recipe.defense == "early_stopping" and not len(split.population):
         raise InputError("data.population_fraction is 0: early_stopping validates on the population, so set one aside")
-    dataset, processor, model_init = _encoded(rows, recipe, classes)
+    dataset, processor, model_init, model = _encoded(rows, recipe, classes)
+    check_fit(model, dataset)
     if data.member_seed is not None:
         split = redraw_members(split, dataset.column("labels").numpy(), seed=data.member_seed)
     repeats = (
         find_repeats(
-            rows, split=split, column=data.input_column, label_column=data.label_column, near=data.near_repeats
+            rows, split=split, column=data.input_columns, label_column=data.label_column, near=data.near_repeats
         )
         if with_repeats
         else None
     )
-    return Experiment(recipe, dataset, split, repeats, classes, processor, model_init, source, mislabelled)
+    experiment = Experiment(recipe, dataset, split, repeats, classes, processor, model_init, source, mislabelled)
+    check_later_stages(experiment, model)
+    return experiment
 
 
 def _chosen_rows(rows: datasets.Dataset, data: DataSection) -> np.ndarray | None:
@@ -209,7 +224,7 @@ def _chosen_rows(rows: datasets.Dataset, data: DataSection) -> np.ndarray | None
     """
     kept = None
     if data.repeats == "drop":
-        kept = drop_repeats(rows, column=data.input_column, near=data.near_repeats)
+        kept = drop_repeats(rows, column=data.input_columns, near=data.near_repeats)
         rows = rows.select(kept)
     if data.max_examples is None or data.max_examples >= len(rows):
         return kept
@@ -244,9 +259,11 @@ def _split(rows: datasets.Dataset, data: DataSection, fingerprint: str) -> Membe
 
 def _encoded(
     rows: datasets.Dataset, recipe: Recipe, classes: list[str]
-) -> tuple[TensorDataset, Any, Callable[[], Any]]:
-    """Tensors, processor and model factory for the recipe's task."""
+) -> tuple[TensorDataset, Any, Callable[[], Any], Any]:
+    """Tensors, processor, model factory and one untrained model for the recipe's task."""
     data, model = recipe.data, recipe.model
+    columns_in = data.input_columns
+    column = columns_in[0] if len(columns_in) == 1 else tuple(columns_in)
     model_kwargs = dict(model.kwargs)
     columns = {"label_column": data.label_column}
 
@@ -268,23 +285,25 @@ def _encoded(
 
     size = None
     if recipe.task == "tabular-classification":
-        dataset = encode_features(rows, feature_column=data.input_column, **columns)
+        dataset = encode_features(rows, feature_column=column, **columns)
         model_kwargs.setdefault("input_size", dataset.column("features").shape[1])
-        model_init()  # what cannot be built is said now
-        return dataset, None, model_init
+        return dataset, None, model_init, model_init()
     if recipe.task == "text-classification":
         tokenizer = load_tokenizer(model.name_or_path, revision=model.revision)
-        model_init()
-        dataset = encode_text(rows, tokenizer, text_column=data.input_column, max_length=data.max_length, **columns)
-        return dataset, tokenizer, model_init
+        built = model_init()
+        # Longer texts are cut: what the model has no positions for, it cannot read.
+        longest = min(data.max_length, tokenizer.model_max_length, position_limit(built) or data.max_length)
+        dataset = encode_text(rows, tokenizer, text_column=column, max_length=longest, **columns)
+        return dataset, tokenizer, model_init, built
     if data.image_size is not None:
         size = data.image_size
     elif model.from_scratch:
-        _, height, width = image_shape(rows, data.input_column)
+        _, height, width = image_shape(rows, columns_in[0])
         size = (height, width)
-    processor = _image_processor(recipe, model_init(), size)
-    dataset = encode_images(rows, processor, image_column=data.input_column, **columns)
-    return dataset, processor, model_init
+    built = model_init()
+    processor = _image_processor(recipe, built, size)
+    dataset = encode_images(rows, processor, image_column=columns_in[0], **columns)
+    return dataset, processor, model_init, built
 
 
 def _image_processor(recipe: Recipe, model: Any, size: Any) -> Any:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -47,6 +48,8 @@ class DataSection:
     in report and card when it is local. ``max_examples`` takes a stratified random subset before the split.
     ``repeats`` says what to do about exact repeats: "report" them or "drop" all but the first. ``member_seed`` draws
     the members anew among the split's members and non-members; the population, and with it the pool, stays.
+    ``input_column`` is one column; for texts also two (sentence pairs), for tables also several of single numbers.
+    ``label_names`` names the classes or gives them their order (see `hf_privacy.data.number_classes`).
     ``label_noise`` turns that share of the labels, of all rows before the split, to a wrong class at random
     (``label_noise_seed``): for experiments on memorization. Which rows those are is never written.
     """
@@ -56,8 +59,9 @@ class DataSection:
     config_name: str | None = None
     revision: str | None = None
     dataset_split: str | None = "train"
-    input_column: str = "image"
+    input_column: str | list = "image"
     label_column: str = "label"
+    label_names: list | dict | None = None
     max_examples: int | None = None
     member_fraction: float = 0.5
     population_fraction: float = 0.0
@@ -72,6 +76,43 @@ class DataSection:
     image_size: int | None = None
     augmentation: str | None = None
     max_length: int = 128
+
+    @property
+    def input_columns(self) -> list[str]:
+        """The input column or columns, as a list."""
+        return [self.input_column] if isinstance(self.input_column, str) else list(self.input_column)
+
+    def check(self, task: str) -> None:
+        """Raise `InputError` for what can be seen to be wrong without the rows."""
+        _one_of("data.repeats", self.repeats, ("report", "drop"))
+        _one_of("data.augmentation", self.augmentation, (None, "flip", "flip_crop"))
+        columns = self.input_columns
+        most = {"image-classification": 1, "text-classification": 2}.get(task, len(columns))
+        named = all(isinstance(column, str) and column for column in columns)
+        if not named or not 1 <= len(columns) <= most or len(set(columns)) != len(columns):
+            raise InputError(
+                f"data.input_column is {self.input_column!r}: pass one column"
+                + {1: "", 2: ", or two for sentence pairs"}.get(most, ", or several of single numbers")
+            )
+        for name in ("member_fraction", "population_fraction", "label_noise"):
+            value = getattr(self, name)
+            if not 0 <= value < 1 or (name == "member_fraction" and value == 0):
+                low = "(" if name == "member_fraction" else "["
+                raise InputError(f"data.{name} is {value}: pass a share in {low}0, 1)")
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"data.{name} is {value}: pass at least {least}")
+
+
+_LEAST = {
+    "split_seed": 0,
+    "member_seed": 0,
+    "label_noise_seed": 0,
+    "max_examples": 2,
+    "image_size": 1,
+    "max_length": 1,
+}
 
 
 @dataclass
@@ -88,6 +129,22 @@ class PushSection:
     max_unlearning_gap: float | None = None
     require_unlearning: bool = False
     allow_unaudited: bool = False
+
+    def check(self) -> None:
+        """Raise `InputError` for what a push would refuse whatever the model turns out to be."""
+        for name in ("max_auc", "max_unlearning_gap"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise InputError(f"push.{name} is {value}: pass a number in [0, 1]")
+        for rate in (rate for pair in (self.max_tpr_at_fpr or {}).items() for rate in pair):
+            if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
+                raise InputError(
+                    f"push.max_tpr_at_fpr is {self.max_tpr_at_fpr!r}: pass the highest TPR for each FPR, all in [0, 1]"
+                )
+        if self.repo_id is not None and not re.fullmatch(r"([\w.-]+/)?[\w.-]{1,96}", self.repo_id):
+            raise InputError(
+                f"push.repo_id is {self.repo_id!r}: pass owner/name, of letters, digits, '-', '_' and '.'"
+            )
 
 
 @dataclass
@@ -150,15 +207,11 @@ class Recipe:
     def check(self) -> None:
         """Refuse what can be seen to be wrong without touching data or model."""
         _one_of("task", self.task, TASKS)
-        _one_of("data.repeats", self.data.repeats, ("report", "drop"))
-        _one_of("data.augmentation", self.data.augmentation, (None, "flip", "flip_crop"))
-        if not 0 <= self.data.label_noise < 1:
-            raise InputError(f"data.label_noise is {self.data.label_noise}: pass a share of the labels in [0, 1)")
-        if self.data.label_noise_seed < 0:
-            raise InputError(f"data.label_noise_seed is {self.data.label_noise_seed}: pass 0 or more")
+        self.data.check(self.task)
         self.unlearning.check()
         self.audit.check()
         self.audit.check_task(self.task)
+        self.push.check()
         _check_training_dynamics(self.training_dynamics)
         for key, value in self.training.items():
             if key.endswith("token") and value is not None:
@@ -235,7 +288,10 @@ def _build(cls: Any, values: Any, where: str) -> Any:
 
 def checked(value: Any, kind: Any, where: str, *, read_numbers: bool = True) -> Any:
     """``value`` if it is of one of the types in ``kind``, with numbers read as such; `InputError` otherwise."""
-    kinds = get_args(kind) or (kind,)
+    parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    kinds = tuple(get_origin(part) or part for part in parts)
+    if Any in kinds or Literal in kinds:
+        return value
     # Where text is meant, 12e4567 is a revision.
     if read_numbers and str not in kinds:
         value = number_or_same(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,24 @@ class RunFolder:
     def record_file(self) -> Path:
         """Written last: what training took and ended with. Its presence says that the model is whole."""
         return self.private / "training.json"
+
+    def check_usable(self) -> None:
+        """Refuse a path that no folder can be made at, before hours are spent on what would lie there.
+
+        Raises
+        ------
+        InputError
+            For a file, something below a file, or a folder that may not be written to.
+        """
+        there = self.path
+        while not (there.exists() or there.is_symlink()) and there != there.parent:
+            there = there.parent
+        if not there.is_dir():
+            raise InputError(f"output_dir is {str(self.path)!r} and {there.name!r} is a file: choose another folder")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise InputError(
+                f"output_dir is {str(self.path)!r} and this user may not write there: choose another folder"
+            )
 
     def start(self, recipe: Recipe) -> None:
         """Claim the folder for this recipe's training, or refuse when it holds a run of another.

@@ -64,7 +64,7 @@ def requested_rows(experiment: Experiment, request: ForgetRequest) -> np.ndarray
     """Members that a request names, as positions in the experiment's dataset: int64, sorted.
 
     ``ids`` are `hf_privacy.data.example_ids` of the recipe's input and label columns; ``where`` may name any column
-    of the source; ``label`` may be a class name.
+    of the source; ``label`` is a class's name or number.
 
     Raises
     ------
@@ -74,13 +74,14 @@ def requested_rows(experiment: Experiment, request: ForgetRequest) -> np.ndarray
     data = experiment.recipe.data
     rows = experiment.rows
     if request.ids is not None:
-        rows = rows.select_columns([data.input_column, data.label_column])
-    if isinstance(request.label, str):
-        if request.label not in experiment.classes:
-            raise InputError(
-                f"label is {request.label!r}: the dataset has no class of that name; pass one of its classes"
-            )
-        request = ForgetRequest(label=experiment.classes.index(request.label))
+        rows = rows.select_columns([*data.input_columns, data.label_column])
+    if request.where is not None and data.label_column in request.where:
+        request = ForgetRequest(label=request.where[data.label_column])  # the column holds numbers of classes by now
+    if request.label is not None and str(request.label) in experiment.classes:
+        # A number that is a class's name, such as 10 of the labels 0, 5 and 10, is that class.
+        request = ForgetRequest(label=experiment.classes.index(str(request.label)))
+    elif isinstance(request.label, str):
+        raise InputError(f"label is {request.label!r}: the dataset has no class of that name; pass one of its classes")
     labels = experiment.dataset.column("labels").numpy()
     return request.select(rows, experiment.split.members, label_column=data.label_column, labels=labels)
 

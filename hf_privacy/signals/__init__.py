@@ -19,6 +19,7 @@ _MODULE_OF = {
     "augmented_queries": "queries",
     "average_queries": "extract",
     "boundary_distance": "boundary",
+    "check_fit": "fit",
     "compute_curvature": "curvature_dataset",
     "compute_features": "features",
     "compute_signals": "extract",
@@ -28,6 +29,7 @@ _MODULE_OF = {
     "flatten_inputs": "input_features",
     "input_curvature": "curvature",
     "label_only_correct": "label_only",
+    "position_limit": "fit",
     "recorded_features": "features",
     "robust_accuracy": "robustness",
     "signals_from_logits": "scores",
@@ -44,6 +46,7 @@ __all__ = [
     "augmented_queries",
     "average_queries",
     "boundary_distance",
+    "check_fit",
     "compute_curvature",
     "compute_features",
     "compute_signals",
@@ -53,6 +56,7 @@ __all__ = [
     "flatten_inputs",
     "input_curvature",
     "label_only_correct",
+    "position_limit",
     "recorded_features",
     "robust_accuracy",
     "signals_from_logits",
@@ -64,6 +68,7 @@ if TYPE_CHECKING:
     from hf_privacy.signals.curvature_dataset import compute_curvature
     from hf_privacy.signals.extract import average_queries, compute_signals, evaluation_mode
     from hf_privacy.signals.features import compute_features, recorded_features
+    from hf_privacy.signals.fit import check_fit, position_limit
     from hf_privacy.signals.input_features import flatten_inputs
     from hf_privacy.signals.label_only import label_only_correct
     from hf_privacy.signals.log_curvature import curvature_signals

@@ -19,7 +19,7 @@ from hf_privacy.data import TensorDataset, collate_batch
 from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
 from hf_privacy.defenses.base_config import own_arguments
 from hf_privacy.errors import InputError
-from hf_privacy.signals import compute_signals
+from hf_privacy.signals import check_fit, compute_signals
 from hf_privacy.unlearning.base_config import UnlearningConfig
 from hf_privacy.unlearning.paired_data import PairedBatchSampler, PairedDataset
 from hf_privacy.unlearning.stop_rule import HeldoutLossStopCallback
@@ -115,6 +115,8 @@ class UnlearningTrainer(PrivacyTrainer):
         super().__init__(model, args, collate_batch, paired, callbacks=callbacks, **kwargs)
         if self.critical_weight_rewind is not None:
             raise InputError("CriticalWeightRewindCallback is passed to an unlearner: it belongs to training a model")
+        for dataset in (forget_dataset, retain_dataset):
+            check_fit(self.model, dataset)
         self.original_state = {
             name: tensor.detach().to("cpu", copy=True) for name, tensor in self.model.state_dict().items()
         }

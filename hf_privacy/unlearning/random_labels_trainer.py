@@ -13,20 +13,28 @@ from hf_privacy.unlearning.base_trainer import Batch, UnlearningTrainer
 from hf_privacy.unlearning.random_labels_config import RandomLabelsConfig
 
 
-def with_wrong_labels(dataset: TensorDataset, n_classes: int, *, seed: int) -> TensorDataset:
+def with_wrong_labels(dataset: TensorDataset, classes: torch.Tensor, *, seed: int) -> TensorDataset:
     """The same examples, each with one label drawn evenly from all others than its own.
+
+    Parameters
+    ----------
+    dataset : TensorDataset
+    classes : int64[K]
+        The classes that have rows, sorted, K ≥ 2; those of the dataset are among them.
+    seed : int
 
     Examples
     --------
     >>> dataset = TensorDataset({"labels": torch.tensor([0, 1, 0])})
-    >>> with_wrong_labels(dataset, 2, seed=0).column("labels")
+    >>> with_wrong_labels(dataset, torch.tensor([0, 1]), seed=0).column("labels")
     tensor([1, 0, 1])
     """
-    if n_classes < 2:
-        raise InputError(f"the model has {n_classes} class: a wrong label needs at least two")
-    labels = dataset.column("labels")
+    if len(classes) < 2:
+        raise InputError(f"the training set has rows of {len(classes)} class: a wrong label needs at least two")
+    place = torch.searchsorted(classes, dataset.column("labels"))
     generator = torch.Generator().manual_seed(seed)
-    moved = (labels + torch.randint(1, n_classes, labels.shape, generator=generator)) % n_classes
+    steps = torch.randint(1, len(classes), place.shape, generator=generator)
+    moved = classes[(place + steps) % len(classes)]
     columns = {name: dataset.column(name) for name in dataset.column_names}
     relabelled = dataset.with_tensors({**columns, "labels": moved})
     return relabelled if dataset.augmentation is None else relabelled.with_augmentation(dataset.augmentation)
@@ -58,8 +66,9 @@ class RandomLabelsTrainer(UnlearningTrainer):
 
     def prepare(self) -> None:
         """Draw the wrong labels."""
-        n_classes = self.accelerator.unwrap_model(self.model).config.num_labels
-        self.train_dataset.forget = with_wrong_labels(self.forget_dataset, n_classes, seed=self._data_seed)
+        parts = (self.forget_dataset, self.retain_dataset)
+        classes = torch.cat([part.column("labels") for part in parts]).unique()
+        self.train_dataset.forget = with_wrong_labels(self.forget_dataset, classes, seed=self._data_seed)
 
     def unlearning_loss(self, model: torch.nn.Module, forget: Batch | None, retain: Batch | None) -> torch.Tensor:
         """Cross-entropy on the retain batch, and on the forget batch with its wrong labels."""

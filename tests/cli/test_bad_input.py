@@ -79,7 +79,7 @@ def test_a_missing_recipe_is_refused(refused):
     assert "'nope.yaml' is no file" in refused("train", "--config", "nope.yaml")
 
 
-@pytest.mark.parametrize("labels", [[0, -1], [0, 1.5], ["cat", "dog"]], ids=str)
+@pytest.mark.parametrize("labels", [[0, None], [0, 1.5], [[0], [1]]], ids=str)
 def test_labels_no_model_can_have_are_refused(refused, write_recipe, tmp_path, labels):
     path = tmp_path / "labels.parquet"
     datasets.Dataset.from_dict({"features": [[0.0], [1.0]] * 10, "label": labels * 10}).to_parquet(path)

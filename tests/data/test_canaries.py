@@ -105,9 +105,9 @@ def test_a_mislabelled_canary_is_a_row_from_outside_with_another_label(name):
 def test_wrong_labels_are_drawn_evenly_from_the_other_classes():
     rng = np.random.default_rng(0)
     n = 3000
-    dataset = TensorDataset(
-        {"features": torch.from_numpy(rng.normal(size=(n, 3))), "labels": torch.zeros(n, dtype=torch.long)}
-    )
+    members = torch.arange(n) < 10  # they alone have the other classes
+    labels = torch.where(members, torch.arange(n) % N_CLASSES, 0)
+    dataset = TensorDataset({"features": torch.from_numpy(rng.normal(size=(n, 3))), "labels": labels})
     canaries = made(dataset, n=n - 10, members=np.arange(10))
     counts = np.bincount(canaries.column("labels").numpy(), minlength=N_CLASSES)
     assert counts[0] == 0
@@ -164,8 +164,7 @@ def test_random_texts_keep_the_shape_of_real_ones_and_replace_every_word(side):
         ({"kind": "worded"}, "kind is 'worded': pass 'mislabelled' or 'random'"),
         ({"n": 0}, "n is 0: pass at least 1 canary"),
         ({"n": 31}, "31 mislabelled canaries are asked for and 30 distinct rows lie outside the training set"),
-        ({"n_classes": 1}, "n_classes is 1"),
-        ({"n_classes": 3}, "labels go from 1 to 3 with n_classes 3"),
+        ({"n_classes": 3}, "labels go from 0 to 3 with n_classes 3"),
         ({"members": np.arange(60)}, "every row of dataset is a member"),
         ({"members": np.array([60])}, "indices goes from 60 to 60"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
-from hf_privacy.data import check_columns, check_labels, class_names, image_shape, load_digits_dataset
+from hf_privacy.data import check_columns, check_labels, image_shape, load_digits_dataset
 from hf_privacy.errors import InputError
 
 
@@ -19,7 +19,7 @@ def labels(values, feature=None) -> Dataset:
         ([0, 7], 5, r"goes up to 7 and the model has 5 classes \(0 to 4\): build the model with num_labels=8"),
         ([0, -1, -1], 5, "2 negative labels"),
         ([0.0, 1.0], 5, "holds float64 values and class labels are integers"),
-        (["a", "b"], 5, "class_encode_column"),
+        (["a", "b"], 5, "number_classes"),
         ([0, None], 5, "1 missing labels"),
         ([[0], [1]], 5, "holds List values"),
     ],
@@ -38,11 +38,6 @@ def test_good_labels_come_back_as_integers():
 def test_a_hidden_test_label_of_a_class_label_column_is_refused():
     with pytest.raises(InputError, match="-1 marks a hidden test label"):
         check_labels(labels([0, -1], ClassLabel(names=["a", "b"])))
-
-
-def test_class_names_come_from_the_feature_or_the_numbers():
-    assert class_names(labels([0], ClassLabel(names=["cat", "dog"]))) == ["cat", "dog"]
-    assert class_names(labels([0, 2])) == ["0", "1", "2"]
 
 
 def test_missing_columns_and_rows_are_named():

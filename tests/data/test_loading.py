@@ -83,3 +83,20 @@ def test_a_folder_or_file_without_data_is_refused(tmp_path):
 def test_name_and_revision_belong_to_the_hub():
     with pytest.raises(InputError, match="takes neither name nor revision"):
         load_dataset_from("digits", revision="main")
+
+
+# ---- words that a csv reader would take for nothing ----
+
+WORDS = ["None", "null", "NA", "nan", "N/A", "NULL", "NaN", "n/a", "#N/A", "-nan"]
+
+
+@pytest.mark.parametrize("place", ["words.csv", "words.tsv", "folder"])
+def test_what_someone_wrote_is_no_missing_value(tmp_path, place):
+    separator = "\t" if place.endswith("tsv") else ","
+    path = tmp_path / ("folder/words.csv" if place == "folder" else place)
+    path.parent.mkdir(exist_ok=True)
+    lines = [separator.join(["text", "label"]), *(separator.join([word, word]) for word in WORDS)]
+    path.write_text("\n".join([*lines, separator.join(["", "x"])]) + "\n")
+    rows = load_dataset_from(str(path.parent if place == "folder" else path))
+    assert rows["text"][:] == [*WORDS, None]  # an empty cell alone is missing
+    assert rows["label"][:] == [*WORDS, "x"]

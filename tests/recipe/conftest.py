@@ -53,7 +53,8 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
         max_position_embeddings=32,
     )
     BertModel(config).save_pretrained(folder)
-    BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), model_max_length=32).save_pretrained(folder)
+    numbers = {word: number for number, word in enumerate(vocabulary)}
+    BertTokenizerFast(vocab=numbers, model_max_length=32).save_pretrained(folder)
     return str(folder)
 
 

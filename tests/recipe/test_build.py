@@ -243,9 +243,9 @@ def test_a_recipe_that_cannot_run_is_refused_in_one_sentence(make_recipe, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
-def test_labels_outside_the_models_range_are_refused(make_recipe, tmp_path):
+def test_a_hidden_label_of_named_classes_is_refused(make_recipe, tmp_path):
     features = datasets.Features(
-        {"features": datasets.List(datasets.Value("float32")), "label": datasets.Value("int64")}
+        {"features": datasets.List(datasets.Value("float32")), "label": datasets.ClassLabel(names=["a", "b"])}
     )
     rows = datasets.Dataset.from_dict({"features": [[0.0], [1.0]] * 5, "label": [0, -1] * 5}, features=features)
     rows.to_parquet(tmp_path / "labels.parquet")

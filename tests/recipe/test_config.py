@@ -75,7 +75,7 @@ def test_a_value_of_the_wrong_kind_is_refused_by_name(values, message):
 
 
 def test_a_whole_number_is_a_number():
-    assert Recipe.from_dict({"data": {"member_fraction": 0}}).data.member_fraction == 0.0
+    assert Recipe.from_dict({"data": {"population_fraction": 0}}).data.population_fraction == 0.0
     assert isinstance(Recipe.from_dict({"audit": {"gamma": 2}}).audit.gamma, float)
 
 

@@ -13,7 +13,7 @@ from hf_privacy.references import reference_run
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, 1.5])
 def test_a_share_outside_its_range_is_refused_before_anything_is_loaded(share):
-    with pytest.raises(InputError, match=rf"data.label_noise is {share}: pass a share of the labels in \[0, 1\)"):
+    with pytest.raises(InputError, match=rf"data.label_noise is {share}: pass a share in \[0, 1\)"):
         Recipe.from_dict({"data": {"name_or_path": "not/there", "label_noise": share}})
 
 

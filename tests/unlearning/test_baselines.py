@@ -114,7 +114,7 @@ def test_l1_sparse_adds_a_penalty_that_falls_to_nothing(trained, sets, make_args
 
 def test_wrong_labels_are_never_right_and_reach_every_other_class():
     labels = torch.arange(10).repeat(200)
-    wrong = with_wrong_labels(TensorDataset({"labels": labels}), 10, seed=0).column("labels")
+    wrong = with_wrong_labels(TensorDataset({"labels": labels}), torch.arange(10), seed=0).column("labels")
     assert not (wrong == labels).any()
     counts = np.bincount((wrong - labels).numpy() % 10, minlength=10)
     assert counts[0] == 0

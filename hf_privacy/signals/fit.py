@@ -1,0 +1,145 @@
+"""Does the model take the data? One dry forward, before anything is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from hf_privacy.data import TensorDataset
+from hf_privacy.errors import InputError
+from hf_privacy.models import bare_model, evaluation_mode
+
+# What the libraries raise for inputs of another size, or too many of them.
+_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError, KeyError, AttributeError)
+_POSITION_TABLES = ("position_embeddings", "embed_positions", "positions_embed", "pos_embed", "wpe")
+
+
+def check_fit(model: nn.Module, dataset: TensorDataset) -> None:
+    """Refuse data that the model cannot take: sizes, tokens, positions and classes, by one forward pass of two rows.
+
+    The rows are the longest and the shortest. The model keeps its mode, and the random state stays as it was.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        On any device, possibly wrapped.
+    dataset : TensorDataset
+        Encoded inputs, and "labels" where there are any.
+
+    Raises
+    ------
+    InputError
+        For labels or token ids that the model has no row for, texts longer than its position table, inputs of a shape
+        it cannot take, and logits that are not finite.
+
+    Examples
+    --------
+    >>> from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
+    >>> model = TabularMLPForClassification(TabularMLPConfig(input_size=4, num_labels=3))
+    >>> check_fit(model, TensorDataset({"features": torch.zeros(2, 5), "labels": torch.tensor([0, 1])}))
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: TabularMLPForClassification cannot take features of shape 5: ...
+    """
+    if len(dataset) == 0:
+        return
+    bare = bare_model(model)
+    _check_labels(bare, dataset)
+    _check_tokens(bare, dataset)
+    limit = position_limit(bare)
+    lengths = _lengths(dataset)
+    if limit is not None and lengths is not None and int(lengths.max()) > limit:
+        raise InputError(
+            f"the longest text has {int(lengths.max())} tokens and {type(bare).__name__} has positions for {limit}: "
+            f"encode with max_length={limit} or less"
+        )
+    rows = [0, len(dataset) - 1] if lengths is None else [int(lengths.argmax()), int(lengths.argmin())]
+    batch = dataset.subset(rows).__getitems__([0, 1])
+    device = next(bare.parameters()).device
+    inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), evaluation_mode(bare), torch.no_grad():
+        try:
+            logits = bare(**inputs)["logits"]
+        except _ERRORS as error:
+            raise InputError(f"{_cannot_take(bare, inputs)}: {' '.join(str(error).split())[:300]}") from error
+    n_classes = _n_classes(bare)
+    if logits.ndim != 2 or (n_classes is not None and logits.shape[1] != n_classes):
+        raise InputError(
+            f"{type(bare).__name__} answers {tuple(logits.shape)} for 2 rows: pass a model with one logit "
+            "for each class"
+        )
+    if not bool(torch.isfinite(logits).all()):
+        raise InputError(
+            f"{type(bare).__name__} answers with NaN or infinite logits before any training: its weights, or the "
+            "inputs, are broken"
+        )
+
+
+def position_limit(model: nn.Module) -> int | None:
+    """How many tokens the model has positions for; None where positions are not looked up in a table.
+
+    Examples
+    --------
+    >>> position_limit(nn.Linear(2, 2)) is None
+    True
+    """
+    limits = [
+        # RoBERTa counts from behind its padding index, BART from a fixed offset.
+        module.num_embeddings
+        - (0 if module.padding_idx is None else module.padding_idx + 1)
+        - int(getattr(module, "offset", 0))
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Embedding) and name.rpartition(".")[2] in _POSITION_TABLES
+    ]
+    return min(limits) if limits else None
+
+
+def _check_labels(model: nn.Module, dataset: TensorDataset) -> None:
+    n_classes = _n_classes(model)
+    if "labels" not in dataset.column_names or n_classes is None:
+        return
+    labels = dataset.column("labels")
+    if labels.is_floating_point() or labels.ndim != 1:
+        raise InputError(
+            f"labels have shape {tuple(labels.shape)} and type {str(labels.dtype)[6:]}: pass one whole number a row"
+        )
+    if int(labels.min()) < 0 or int(labels.max()) >= n_classes:
+        raise InputError(
+            f"labels go from {int(labels.min())} to {int(labels.max())} and the model has {n_classes} classes (0 to "
+            f"{n_classes - 1}): number them with hf_privacy.data.number_classes, or build the model with as many"
+        )
+
+
+def _check_tokens(model: nn.Module, dataset: TensorDataset) -> None:
+    embedding = _input_embedding(model)
+    if "input_ids" not in dataset.column_names or not isinstance(embedding, nn.Embedding):
+        return
+    ids = dataset.column("input_ids")
+    if int(ids.min()) < 0 or int(ids.max()) >= embedding.num_embeddings:
+        raise InputError(
+            f"token ids go up to {int(ids.max())} and the model embeds {embedding.num_embeddings} (0 to "
+            f"{embedding.num_embeddings - 1}): encode with the tokenizer that belongs to the checkpoint"
+        )
+
+
+def _input_embedding(model: nn.Module) -> Any:
+    try:
+        return model.get_input_embeddings()
+    except (AttributeError, NotImplementedError):
+        return None
+
+
+def _lengths(dataset: TensorDataset) -> torch.Tensor | None:
+    return dataset.column("attention_mask").sum(dim=1) if "attention_mask" in dataset.column_names else None
+
+
+def _n_classes(model: nn.Module) -> int | None:
+    return getattr(getattr(model, "config", None), "num_labels", None)
+
+
+def _cannot_take(model: nn.Module, inputs: dict[str, torch.Tensor]) -> str:
+    shapes = ", ".join(f"{name} of shape {'×'.join(map(str, tensor.shape[1:]))}" for name, tensor in inputs.items())
+    return f"{type(model).__name__} cannot take {shapes}"
