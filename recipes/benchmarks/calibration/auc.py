@@ -97,7 +97,7 @@ def measure(*, seed: int = 0, sizes: list[tuple[int, int, int]] | None = None) -
 def tables_in_markdown(result: dict[str, Any]) -> str:
     """Per size and area the least coverage over the shapes of scores, and the normal scores' width."""
     lines = [
-        "| Members, others | AUC | Covers, least of five shapes | DeLong alone | Width, normal scores | DeLong alone |",
+        "| Members, others | AUC | Covers, least of five shapes | DeLong alone | Width, normal | DeLong alone |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     keys = dict.fromkeys((row["n_members"], row["n_nonmembers"], row["auc"]) for row in result["rows"])
