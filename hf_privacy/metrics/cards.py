@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hf_privacy.errors import InputError
+from hf_privacy.yaml_text import load_yaml
 
 
 def read_card(folder: Path) -> tuple[dict[str, Any], str]:
@@ -27,4 +26,4 @@ def read_card(folder: Path) -> tuple[dict[str, Any], str]:
     parts = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     if len(parts) != 3 or parts[0]:
         raise InputError(f"the card of {folder.name!r} has no YAML header: start README.md with one between two ---")
-    return yaml.safe_load(parts[1]), parts[2]
+    return load_yaml(parts[1]), parts[2]

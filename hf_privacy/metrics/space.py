@@ -57,7 +57,7 @@ class Space:
 
         try:
             values = json.loads(arguments)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise InputError(f"the arguments are no JSON ({error}): pass an object such as the example") from error
         if not isinstance(values, dict) or not {"predictions", "references"} <= values.keys():
             raise InputError("the arguments lack predictions or references: pass an object such as the example")
@@ -80,4 +80,5 @@ class Space:
             outputs=gradio.JSON(label="Result"),
             title=self.title,
             article=self.article,
+            flagging_mode="never",  # a button that keeps what visitors type in has no place here
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from hf_privacy.atomic_file import write_atomically
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.audit_settings import AuditSettings
 from hf_privacy.recipe.unlearning_section import UnlearningSection
+from hf_privacy.yaml_text import load_yaml
 
 TASKS = ("image-classification", "text-classification", "tabular-classification")
 
@@ -224,7 +226,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"config {str(path)!r} is no file: pass a YAML recipe, such as those in recipes/")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = load_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"config {path.name} is no valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
@@ -242,9 +244,9 @@ def set_dotted(values: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(values, dict):
             raise InputError(f"{key} is set, but {parent} is no section")
     try:
-        values[leaf] = yaml.safe_load(value) if isinstance(value, str) else value
+        values[leaf] = load_yaml(value) if isinstance(value, str) else value
     except yaml.YAMLError as error:
-        raise InputError(f"{key} is {value!r}, which is no valid YAML: put it in quotes") from error
+        raise InputError(f"{key} is {reprlib.repr(value)}, which is no valid YAML: put it in quotes") from error
 
 
 def number_or_same(value: Any) -> Any:

@@ -31,6 +31,7 @@ from hf_privacy.reports.memorization_plot import is_drawn
 from hf_privacy.reports.page import TEMPLATES, over_runs_rows, unlearning_parts, utility_rows
 from hf_privacy.reports.table import memorization_cells
 from hf_privacy.reports.titles import attack_words
+from hf_privacy.yaml_text import load_yaml
 
 if TYPE_CHECKING:
     from hf_privacy.reports.report import PrivacyReport
@@ -143,7 +144,7 @@ def _split_metadata(card: str) -> tuple[dict[str, Any], str]:
     if not match:
         return {}, card
     try:
-        metadata = yaml.safe_load(match.group(1) or "") or {}
+        metadata = load_yaml(match.group(1) or "") or {}
         ModelCardData(**metadata)  # the Hub's own reading of model-index
     except (yaml.YAMLError, TypeError, ValueError) as error:
         why = " ".join(str(error).split())

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import statistics
 import subprocess
 import sys
-import time
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -87,16 +85,12 @@ def test_import_and_a_refused_command_load_nothing_heavy(code):
     assert not set(HEAVY) & set(shown.split())
 
 
-def test_import_adds_less_than_half_a_second():
-    def median_seconds(code: str) -> float:
-        times = []
-        for _ in range(5):
-            started = time.perf_counter()
-            run_python(code)
-            times.append(time.perf_counter() - started)
-        return statistics.median(times)
-
-    assert median_seconds("import hf_privacy") - median_seconds("pass") < 0.5
+def test_import_loads_next_to_nothing():
+    # What an import takes is what it loads, on a machine of any speed: 30 modules of Python's own, as of 3.11.
+    loaded = run_python(
+        "import sys; before = set(sys.modules); import hf_privacy; print(len(set(sys.modules) - before))"
+    )
+    assert int(loaded) < 60
 
 
 # ---- the command line's words ----

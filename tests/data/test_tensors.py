@@ -113,13 +113,18 @@ def test_tensors_of_different_lengths_are_refused():
         TensorDataset({})
 
 
-def test_trap_14_fetching_a_batch_of_64_takes_far_less_than_a_millisecond():
+def test_trap_14_fetching_a_batch_takes_far_less_than_fetching_its_rows():
     dataset = TensorDataset({"pixel_values": torch.rand(20_000, 1, 28, 28), "labels": torch.zeros(20_000).long()})
     generator = np.random.default_rng(0)
-    seconds = []
-    for _ in range(200):
+    together, one_by_one = [], []
+    for _ in range(50):
         rows = generator.integers(0, 20_000, 64).tolist()
         start = time.perf_counter()
         dataset.__getitems__(rows)
-        seconds.append(time.perf_counter() - start)
-    assert np.median(seconds) < 0.3e-3
+        between = time.perf_counter()
+        for row in rows:
+            dataset[row]
+        together.append(between - start)
+        one_by_one.append(time.perf_counter() - between)
+    # A ratio, of neighbouring moments: how busy the machine is divides out.
+    assert np.median(together) < np.median(one_by_one) / 4

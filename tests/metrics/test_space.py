@@ -137,6 +137,7 @@ def test_app_launches_a_page_with_the_card_and_the_example(name, gradio):
     card, text = read_card(metric_folder(name))
     assert page.settings["title"] == card["title"]
     assert page.settings["article"] == text
+    assert page.settings["flagging_mode"] == "never"  # nothing that visitors type in is kept
     result = page.settings["fn"](page.settings["inputs"]["value"])
     assert min(examples_seen(result)) >= 1
 
