@@ -58,7 +58,9 @@ def test_a_model_from_scratch_saves_and_reloads_to_the_same_function(kind, tmp_p
     reloaded = load_saved_model(tmp_path)
     assert not reloaded.training
     assert list(reloaded.config.id2label.values()) == ["cat", "dog", "eel"]
-    assert torch.equal(reloaded(**inputs(kind)).logits, model.eval()(**inputs(kind)).logits)
+    assert same_weights(reloaded, model)
+    # The weights are the same to the bit; where they lie in memory decides in which order a kernel adds.
+    torch.testing.assert_close(reloaded(**inputs(kind)).logits, model.eval()(**inputs(kind)).logits)
 
 
 @pytest.mark.parametrize("kind", SCRATCH)

@@ -18,11 +18,12 @@ SHOW_ENVIRONMENT = """
 import json, os, sys
 open(sys.argv[1] + str(os.getpid()), "w").write(json.dumps(dict(os.environ)))
 """
+# The number goes out in one write: two workers share the pipe, and print writes its line and the line's end apart.
 SLEEP_WITH_PARENT = """
 import os, time
 from hf_privacy.cli.parent import stop_with_parent
 stop_with_parent()
-print(os.getpid(), flush=True)
+os.write(1, b"%d\\n" % os.getpid())
 time.sleep(60)
 """
 

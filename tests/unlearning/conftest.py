@@ -48,26 +48,31 @@ def sets(digits: TensorDataset) -> dict[str, TensorDataset]:
 
 
 @pytest.fixture(scope="session")
-def _trained(digits: TensorDataset, tmp_path_factory: pytest.TempPathFactory) -> torch.nn.Module:
+def originals(digits: TensorDataset, tmp_path_factory: pytest.TempPathFactory) -> list[torch.nn.Module]:
+    """Five models trained on the forget and the retain set, a seed each; not to be changed."""
     config = TabularMLPConfig(input_size=64, hidden_sizes=[64], num_labels=10)
-    args = PrivacyConfig(
-        str(tmp_path_factory.mktemp("original")),
-        learning_rate=0.2,
-        num_train_epochs=60,
-        per_device_train_batch_size=25,
-        **QUIET,
-    )
-    trainer = PrivacyTrainer(
-        model_init=lambda: TabularMLPForClassification(config), args=args, train_dataset=digits.subset(range(250))
-    )
-    trainer.train()
-    return trainer.model
+    models = []
+    for seed in range(42, 47):
+        args = PrivacyConfig(
+            str(tmp_path_factory.mktemp("original")),
+            learning_rate=0.2,
+            num_train_epochs=60,
+            per_device_train_batch_size=25,
+            seed=seed,
+            **QUIET,
+        )
+        trainer = PrivacyTrainer(
+            model_init=lambda: TabularMLPForClassification(config), args=args, train_dataset=digits.subset(range(250))
+        )
+        trainer.train()
+        models.append(trainer.model)
+    return models
 
 
 @pytest.fixture
-def trained(_trained: torch.nn.Module) -> torch.nn.Module:
+def trained(originals: list[torch.nn.Module]) -> torch.nn.Module:
     """A copy of the model that was trained on the forget and the retain set."""
-    return copy.deepcopy(_trained)
+    return copy.deepcopy(originals[0])
 
 
 @pytest.fixture

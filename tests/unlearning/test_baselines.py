@@ -38,7 +38,7 @@ _FAST = {"learning_rate": 0.3, "num_train_epochs": 30}
 METHODS = {
     "bad_teacher": (BadTeacherTrainer, BadTeacherConfig, _FAST),
     "fine_tune": (FineTuneTrainer, FineTuneConfig, {"learning_rate": 0.3, "num_train_epochs": 5}),
-    "gradient_ascent": (GradientAscentTrainer, GradientAscentConfig, {"learning_rate": 0.05, "num_train_epochs": 30}),
+    "gradient_ascent": (GradientAscentTrainer, GradientAscentConfig, {"learning_rate": 0.06, "num_train_epochs": 40}),
     "l1_sparse": (L1SparseTrainer, L1SparseConfig, {"learning_rate": 0.1, "num_train_epochs": 20, "gamma": 2e-3}),
     "neg_grad_plus": (
         NegGradPlusTrainer,
@@ -193,16 +193,20 @@ def test_every_trainable_tensor_moves(trained, sets, make_args, name):
 
 
 @pytest.mark.parametrize("name", FORGETTERS)
-def test_what_is_to_be_forgotten_is_lost_and_the_rest_is_lost_less(trained, sets, make_args, name):
-    trainer = build(name, trained, sets, make_args, stop_rule="heldout_loss")
-    trainer.unlearn()
-    loss = {
-        part: float(compute_signals(trainer.model, sets[f"{part}_dataset"])["loss"].mean())
-        for part in ("forget", "retain")
-    }
-    before = float(compute_signals(trained, sets["forget_dataset"])["loss"].mean())
-    assert loss["forget"] > before + 0.3
-    assert loss["forget"] > loss["retain"]
+def test_what_is_to_be_forgotten_is_lost_and_the_rest_is_lost_less(originals, sets, make_args, name):
+    """The median of five originals: how fast a loss rises hangs on where training ended, to the last bit."""
+    lost, beyond_the_rest = [], []
+    for original in originals:
+        trainer = build(name, original, sets, make_args, stop_rule="heldout_loss")
+        trainer.unlearn()
+        forget, retain = (
+            float(compute_signals(trainer.model, sets[f"{part}_dataset"])["loss"].mean())
+            for part in ("forget", "retain")
+        )
+        lost.append(forget - float(compute_signals(original, sets["forget_dataset"])["loss"].mean()))
+        beyond_the_rest.append(forget - retain)
+    assert np.median(lost) > 0.3
+    assert np.median(beyond_the_rest) > 0
 
 
 @pytest.mark.parametrize("name", list(METHODS))
