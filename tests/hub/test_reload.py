@@ -47,7 +47,7 @@ audit(adapter)
 push_folder(adapter, "tester/adapter", base_model_id="tester/base")
 reloaded = PeftModel.from_pretrained(AutoModelForImageClassification.from_pretrained("tester/base"), "tester/adapter")
 with torch.no_grad():
-    same_outputs = torch.equal(adapted(images).logits, reloaded.eval()(images).logits)
+    same_outputs = torch.allclose(adapted(images).logits, reloaded.eval()(images).logits, rtol=1e-5, atol=1e-6)
 print(json.dumps({
     "same_weights": state.keys() == other.keys() and all(torch.equal(state[k], other[k]) for k in state),
     "processor": type(AutoImageProcessor.from_pretrained("tester/base")).__name__,
