@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+
+Draw = Callable[[torch.Size], torch.Tensor]
 
 
 def uniform_in_ball(
@@ -34,17 +38,36 @@ def uniform_in_ball(
     (torch.Size([5, 3]), True)
     """
     device = points.device if generator is None else generator.device
+    return drawn_in_ball(
+        points,
+        epsilon=epsilon,
+        norm=norm,
+        free=free,
+        uniform=lambda shape: torch.rand(shape, device=device, generator=generator).to(points.device),
+        normal=lambda shape: torch.randn(shape, device=device, generator=generator).to(points.device),
+    )
+
+
+def drawn_in_ball(
+    points: torch.Tensor, *, epsilon: float, norm: str, free: torch.Tensor | None, uniform: Draw, normal: Draw
+) -> torch.Tensor:
+    """As `uniform_in_ball`, from numbers of one's own.
+
+    Parameters
+    ----------
+    uniform, normal : callable
+        From a shape to float32 numbers uniform in [0, 1) and standard Gaussian, on the device of `points`.
+    """
     if norm == "linf":
-        noise = torch.rand(points.shape, device=device, generator=generator).mul_(2).sub_(1).to(points.device)
-        return epsilon * _held(noise, free)
-    normal = _held(torch.randn(points.shape, device=device, generator=generator).to(points.device), free)
-    share = torch.rand(len(points), device=device, generator=generator).to(points.device)
+        return epsilon * _held(uniform(points.shape).mul_(2).sub_(1), free)
+    direction = _held(normal(points.shape), free)
+    share = uniform(points.shape[:1])
     if free is None:
         n_entries = torch.full_like(share, points[0].numel())
     else:
         n_entries = free.expand_as(points).flatten(1).sum(dim=1).clamp(min=1).to(share.dtype)
     # The volume within radius r grows as r^d, so the share of it within a uniform point's radius is uniform.
-    return epsilon * _along(share ** (1 / n_entries), points) * _unit(normal)
+    return epsilon * _along(share ** (1 / n_entries), points) * _unit(direction)
 
 
 def projected(differences: torch.Tensor, *, epsilon: float, norm: str) -> torch.Tensor:

@@ -105,7 +105,7 @@ def assemble_report(
         },
         defense=_defense(trainer),
         training={} if trainer is None else _without_nothing(trainer.hyperparameters()),
-        epsilon={"upper": None if trainer is None else trainer.privacy_spent(), "lower": None},
+        epsilon={"upper": _guarantee(trainer, folder), "lower": None},
         depth=options.depth,
         references=None
         if run is None
@@ -152,6 +152,13 @@ def _weights_hash(model: torch.nn.Module, folder: Path | None) -> str:
     with tempfile.TemporaryDirectory() as temporary:
         model.save_pretrained(temporary)
         return weights_sha256(temporary)
+
+
+def _guarantee(trainer: PrivacyTrainer | None, folder: Path | None) -> dict[str, Any] | None:
+    """What the saved model itself spent; of a model in memory, what its trainer did."""
+    if trainer is None:
+        return None
+    return trainer.privacy_spent() if folder is None else trainer.privacy_spent_by(folder)
 
 
 def _defense(trainer: PrivacyTrainer | None) -> dict[str, Any]:

@@ -108,6 +108,8 @@ def audit(
     options = audit_settings(settings)
     model, folder = resolve_model(trainer_or_model)
     recipe_trainer = trainer_or_model if isinstance(trainer_or_model, PrivacyTrainer) else trainer
+    if recipe_trainer is not None and folder is not None:
+        recipe_trainer.privacy_spent_by(folder)  # a ledger that is missing or none is found before any training
     if isinstance(dataset, datasets.Dataset):
         split.check(dataset)
         if repeats is None:

@@ -75,14 +75,20 @@ class AdversarialMixin:
 
     def adversarial_points(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """Where the attack takes the examples of a batch, in the units of the space: float32 [B, ...]."""
+        noise = self.start_noise(model, inputs)
         return pgd(
             model,
             inputs,
             inputs["labels"],
             space=self.space,
             attack=self.attack,
-            generator=self._start_generator(inputs["labels"].device),
+            start_noise=noise,
+            generator=None if noise is not None else self._start_generator(inputs["labels"].device),
         )
+
+    def start_noise(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor | None:
+        """The random start of each example, where it does not come from this trainer's seeded generator."""
+        return None
 
     def example_losses(
         self, labels: torch.Tensor, *, clean: Callable[[], Any], adversarial: Callable[[], Any]

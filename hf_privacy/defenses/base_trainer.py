@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import datasets
@@ -228,6 +229,14 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
             be asked before training as well; its figure is that of the whole run.
         """
         return None
+
+    def privacy_spent_by(self, folder: str | Path) -> dict[str, Any] | None:
+        """The guarantee of the model that a trainer of this recipe saved in ``folder``, as `privacy_spent` tells it.
+
+        A defence that keeps a ledger answers from the one saved with the model, which may have taken more steps than
+        were planned.
+        """
+        return self.privacy_spent()
 
     # ---- batches and optimizer ----
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,7 +16,15 @@ from hf_privacy.errors import InputError
 
 LEDGER_FILE = "dp_ledger.json"
 ACCOUNTANTS = ("prv", "rdp")
-_FORMAT = "hf_privacy dp ledger 1"
+_FORMAT = "hf_privacy dp ledger 2"
+# Beyond these no step was ever taken; they keep an accountant from hanging on a forged or damaged ledger.
+MOST_NOISE = 1e6
+_MOST_STEPS = 10**12
+_MOST_KINDS = 1000
+# Points of the grid on which PRV composes; beyond it takes minutes and gigabytes, for an ε that protects nobody.
+_MOST_POINTS = 2**24
+
+Step = tuple[float, float, int]
 
 
 @dataclass
@@ -27,6 +37,8 @@ class PrivacyLedger:
         Opacus's accountant; PRV is the tighter one.
     steps : list of (noise_multiplier, sample_rate, count)
         Of the Poisson-subsampled Gaussian mechanism.
+    training : str
+        Which training they belong to, a random name: `ReleaseJournal` knows what else that training released.
 
     Examples
     --------
@@ -37,7 +49,8 @@ class PrivacyLedger:
     """
 
     accountant: str = "prv"
-    steps: list[tuple[float, float, int]] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    training: str = field(default_factory=lambda: secrets.token_hex(8))
 
     def record(self, *, noise_multiplier: float, sample_rate: float, count: int = 1) -> None:
         """Add steps."""
@@ -52,15 +65,28 @@ class PrivacyLedger:
 
     def epsilon(self, delta: float) -> float:
         """ε at ``delta``; 0 before the first step and infinite where a step had no noise."""
+        return self.bound(delta)[0]
+
+    def bound(self, delta: float) -> tuple[float, str]:
+        """ε at ``delta`` and whose it is, "prv" or "rdp".
+
+        Where PRV would need too fine a grid (an ε in the hundreds, or millions of steps), it is the larger one of
+        RDP, which holds as well.
+        """
         if self.n_steps == 0:
-            return 0.0
+            return 0.0, self.accountant
         if any(noise == 0 for noise, _, _ in self.steps):
-            return math.inf
-        return _epsilon(self.accountant, tuple(self.steps), delta)
+            return math.inf, self.accountant
+        return _bound(self.accountant, tuple(merged(self.steps)), delta)
 
     def save(self, folder: str | Path) -> None:
         """Write the ledger into a checkpoint."""
-        content = {"format": _FORMAT, "accountant": self.accountant, "steps": [list(step) for step in self.steps]}
+        content = {
+            "format": _FORMAT,
+            "training": self.training,
+            "accountant": self.accountant,
+            "steps": [list(step) for step in self.steps],
+        }
         write_atomically(Path(folder) / LEDGER_FILE, (json.dumps(content, indent=2) + "\n").encode())
 
     @classmethod
@@ -70,7 +96,8 @@ class PrivacyLedger:
         Raises
         ------
         InputError
-            If it is not there or is none: without it the ε of what follows would be too low.
+            If it is not there, is none, or holds steps that nobody took (a count below 1, a rate outside (0, 1], a
+            noise that is negative or no number): with it the ε of what follows would be too low.
         """
         path = Path(folder) / LEDGER_FILE
         if not path.is_file():
@@ -82,10 +109,65 @@ class PrivacyLedger:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["format"] != _FORMAT or content["accountant"] not in ACCOUNTANTS:
                 raise ValueError("another format")
-            steps = [(float(noise), float(rate), int(count)) for noise, rate, count in content["steps"]]
+            if not isinstance(content["training"], str) or not content["training"]:
+                raise ValueError(f"training is {content['training']!r}")
+            steps = checked_steps(content["steps"])
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{LEDGER_FILE} of {Path(folder).name} is no ledger: {error}") from error
-        return cls(content["accountant"], steps)
+            raise InputError(
+                f"{LEDGER_FILE} of {Path(folder).name} is no ledger: {error}; what was spent is unknown, resume from "
+                "another checkpoint, or train anew"
+            ) from error
+        return cls(content["accountant"], steps, content["training"])
+
+
+def checked_steps(steps: object) -> list[Step]:
+    """Steps as a file holds them, when they can have been taken.
+
+    Raises
+    ------
+    ValueError
+        Which entry is impossible, and why.
+
+    Examples
+    --------
+    >>> checked_steps([[1.0, 0.1, -5]])
+    Traceback (most recent call last):
+    ...
+    ValueError: steps[0] counts -5 steps
+    """
+    if not isinstance(steps, list) or len(steps) > _MOST_KINDS:
+        raise ValueError(f"steps is no list of at most {_MOST_KINDS:,} entries")
+    checked = []
+    for index, step in enumerate(steps):
+        if not isinstance(step, list) or len(step) != 3:
+            raise ValueError(f"steps[{index}] is no list of noise, rate and count")
+        noise, rate, count = step
+        if not _is_number(noise) or not 0 <= noise <= MOST_NOISE:
+            raise ValueError(f"steps[{index}] has the noise multiplier {noise!r}")
+        if not _is_number(rate) or not 0 < rate <= 1:
+            raise ValueError(f"steps[{index}] has the sample rate {rate!r}")
+        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= _MOST_STEPS:
+            raise ValueError(f"steps[{index}] counts {count!r} steps")
+        checked.append((float(noise), float(rate), count))
+    return checked
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def merged(steps: Iterable[Step]) -> list[Step]:
+    """Equal kinds as one entry: ε does not hang on the order of the steps.
+
+    Examples
+    --------
+    >>> merged([(1.0, 0.1, 5), (2.0, 0.1, 1), (1.0, 0.1, 3)])
+    [(1.0, 0.1, 8), (2.0, 0.1, 1)]
+    """
+    counts: dict[tuple[float, float], int] = {}
+    for noise, rate, count in steps:
+        counts[noise, rate] = counts.get((noise, rate), 0) + count
+    return [(*kind, count) for kind, count in counts.items()]
 
 
 def epsilon_of(accountant: str, *, noise_multiplier: float, sample_rate: float, n_steps: int, delta: float) -> float:
@@ -161,10 +243,32 @@ def steps_within(
 
 
 @cache
-def _epsilon(accountant: str, steps: tuple[tuple[float, float, int], ...], delta: float) -> float:
-    created: Any = create(accountant)
+def _bound(accountant: str, steps: tuple[Step, ...], delta: float) -> tuple[float, str]:
+    by_rdp = _by_rdp(steps, delta)
+    if accountant == "rdp" or not math.isfinite(by_rdp):
+        return by_rdp, "rdp"
+    # PRV's grid: as wide as the loss is at a thousandth of δ, the mesh as fine as its errors (0.01 in ε and that
+    # thousandth) ask for.
+    mesh = 0.01 / math.sqrt(sum(count for _, _, count in steps) * math.log(12_000 / delta) / 2)
+    if 2 * _by_rdp(steps, delta / 1000) / mesh > _MOST_POINTS:
+        return by_rdp, "rdp"
+    prv: Any = create("prv")
+    prv.history = list(steps)
+    try:
+        return float(prv.get_epsilon(delta=delta)), "prv"
+    except RuntimeError:  # the grid's own check fails for next to no noise
+        return by_rdp, "rdp"
+
+
+def _by_rdp(steps: tuple[Step, ...], delta: float) -> float:
+    """ε by Rényi differential privacy, which takes milliseconds whatever the steps."""
+    created: Any = create("rdp")
     created.history = list(steps)
-    return float(created.get_epsilon(delta=delta))
+    try:
+        epsilon = float(created.get_epsilon(delta=delta))
+    except (ZeroDivisionError, OverflowError):  # next to no noise
+        return math.inf
+    return math.inf if math.isnan(epsilon) else epsilon
 
 
 def create(accountant: str) -> Any:

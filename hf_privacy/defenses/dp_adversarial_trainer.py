@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 
+from hf_privacy.adversarial.ball import drawn_in_ball
 from hf_privacy.defenses.adversarial_mixin import PAPERS, AdversarialMixin
 from hf_privacy.defenses.adversarial_trainer import AdversarialTrainer
 from hf_privacy.defenses.base_config import PrivacyConfig
@@ -16,6 +16,7 @@ from hf_privacy.defenses.demem_config import DeMemConfig
 from hf_privacy.defenses.demem_trainer import DeMemTrainer
 from hf_privacy.defenses.dp_adversarial_config import DPAdversarialConfig
 from hf_privacy.defenses.dp_trainer import DPTrainer
+from hf_privacy.defenses.secret_stream import SecretStream
 from hf_privacy.errors import InputError
 
 # The column that carries the attacked points to the per-sample gradients.
@@ -31,7 +32,7 @@ class DPAdversarialTrainer(AdversarialMixin, DPTrainer):
 
     An example's adversarial input is found from that example, its label and the weights alone (the attack runs in
     evaluation mode, with the per-sample hooks off), and so is its loss: its clipped gradient hides it as in plain
-    DP-SGD, and the same ε holds. Random starts are drawn as the noise is, by a generator nobody can seed again. What
+    DP-SGD, and the same ε holds. Random starts are drawn as the noise is, by a cipher whose key nobody has. What
     couples the examples of a batch is refused: BatchNorm, DeMem's variance of their losses, and AWP, which reads the
     batch's gradient before any noise.
 
@@ -80,6 +81,7 @@ class DPAdversarialTrainer(AdversarialMixin, DPTrainer):
             )
         super().__init__(*args, **kwargs)
         self.paper = _with_dp(PAPERS[self.args.objective])
+        self._starts = SecretStream()
 
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None
@@ -93,11 +95,20 @@ class DPAdversarialTrainer(AdversarialMixin, DPTrainer):
             inputs = {**inputs, _POINTS: points}
         return super().training_step(model, inputs, num_items_in_batch)
 
-    def _start_generator(self, device: torch.device) -> torch.Generator:
-        """Seeded by the operating system: starts that could be drawn again would shift with who is in the batch."""
-        if self._attack_generator is None:
-            self._attack_generator = torch.Generator(device).manual_seed(secrets.randbits(62))
-        return self._attack_generator
+    @torch.no_grad()
+    def start_noise(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor | None:
+        """From a cipher of its own: starts that could be drawn again would shift with who is in the batch."""
+        if not (self.attack.random_start and self.attack.epsilon > 0):
+            return None
+        points, starts = self.space.points(model, inputs), self._starts
+        return drawn_in_ball(
+            points,
+            epsilon=self.attack.epsilon,
+            norm=self.attack.norm,
+            free=self.space.free(inputs, points),
+            uniform=lambda shape: starts.uniform(shape.numel()).reshape(shape).to(points.device, torch.float32),
+            normal=lambda shape: starts.normal(shape, device=points.device),
+        )
 
     def private_losses(self, call: Callable[..., Any], batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """The objective of each example, from its clean and its attacked input."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hf_privacy.arguments import check_choice, check_number
 from hf_privacy.defenses.base_config import PrivacyConfig
 from hf_privacy.defenses.config_checks import check_fields, refuse_label_smoothing
-from hf_privacy.defenses.dp_accounting import ACCOUNTANTS
+from hf_privacy.defenses.dp_accounting import ACCOUNTANTS, MOST_NOISE
 from hf_privacy.defenses.per_sample_gradients import PER_SAMPLE_GRADIENTS
 from hf_privacy.errors import InputError
 
@@ -63,7 +63,7 @@ class DPConfig(PrivacyConfig):
         if self.target_epsilon is not None:
             check_number("target_epsilon", self.target_epsilon, 0.0, low_open=True)
         if self.noise_multiplier is not None:
-            check_number("noise_multiplier", self.noise_multiplier, 0.0)
+            check_number("noise_multiplier", self.noise_multiplier, 0.0, MOST_NOISE)
         if self.target_delta is not None:
             check_number("target_delta", self.target_delta, 0.0, 1.0, low_open=True, high_open=True)
         check_number("max_grad_norm", self.max_grad_norm, 0.0, low_open=True)

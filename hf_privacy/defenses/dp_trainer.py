@@ -16,8 +16,15 @@ from transformers.trainer import TRAINER_STATE_NAME, TrainerState
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses.base_config import PrivacyConfig
 from hf_privacy.defenses.base_trainer import PrivacyTrainer
-from hf_privacy.defenses.dp_accounting import PrivacyLedger, epsilon_of, noise_multiplier_for, steps_within
+from hf_privacy.defenses.dp_accounting import (
+    PrivacyLedger,
+    Step,
+    merged,
+    noise_multiplier_for,
+    steps_within,
+)
 from hf_privacy.defenses.dp_config import DPConfig
+from hf_privacy.defenses.dp_journal import JOURNAL_FILE, ReleaseJournal
 from hf_privacy.defenses.per_sample_gradients import (
     ClippedSum,
     check_private,
@@ -25,6 +32,7 @@ from hf_privacy.defenses.per_sample_gradients import (
     cross_entropies,
 )
 from hf_privacy.defenses.poisson_sampler import PoissonBatchSampler
+from hf_privacy.defenses.secret_stream import KEY_BYTES, SecretStream
 from hf_privacy.errors import InputError
 
 
@@ -44,8 +52,12 @@ class DPTrainer(PrivacyTrainer):
 
     Each step draws a Poisson batch, clips every example's gradient to ``max_grad_norm``, sums, adds Gaussian noise of
     ``noise_multiplier * max_grad_norm`` and divides by the expected batch size. A batch without examples takes its
-    noisy step too. Sampling and noise come from generators seeded by the operating system and never saved: two runs
-    differ even under one ``seed``, and nothing on the card lets anyone subtract the noise.
+    noisy step too. Sampling and noise come from two ciphers with keys of 256 bits (`SecretStream`) that are never
+    saved: two runs differ even under one ``seed``, and nobody can draw the noise again to subtract it.
+
+    Every step whose weights were ever saved, evaluated or handed back counts: going back to an older checkpoint and
+    training on spends what was released before as well (`ReleaseJournal`, in ``output_dir/private``). A training from
+    the start is a mechanism of its own; who gives away the models of several adds their ε up.
 
     The guarantee is for adding or removing one example, and covers everything computed from the weights afterwards. It
     does not cover what looks at the members again: the training loss in the logs, an audit's figures, hyper-parameters
@@ -60,8 +72,8 @@ class DPTrainer(PrivacyTrainer):
     Raises
     ------
     InputError
-        Before training: a model with BatchNorm, no budget left, a checkpoint without its ledger, a batch larger than
-        the training set.
+        Before training: a model with BatchNorm, no budget left, a checkpoint without its ledger or journal or outside
+        ``output_dir``, a batch larger than the training set.
 
     References
     ----------
@@ -90,7 +102,10 @@ class DPTrainer(PrivacyTrainer):
         super().__init__(*args, **kwargs)
         self.add_callback(self._budget)
         self.ledger = PrivacyLedger(self.args.accountant)
-        self._noise: torch.Generator | None = None
+        self._attempt = PrivacyLedger(self.args.accountant)
+        self._journal = ReleaseJournal(self.args.output_dir, self.ledger.training)
+        self._noise: SecretStream | None = None
+        self._sampling: SecretStream | None = None
         self._sums: list[torch.Tensor] | None = None
         self._planned: tuple[int, float] | None = None
         self._resumed_at = 0
@@ -157,20 +172,35 @@ class DPTrainer(PrivacyTrainer):
         """
         if self.critical_weight_rewind is not None and self.critical_weight_rewind.settings.reads_members:
             return None
-        epsilon = self.ledger.epsilon(self.target_delta)
-        if self.ledger.n_steps == 0:
-            steps = self._allowed_steps(self.planned_steps())
-            epsilon = epsilon_of(
-                self.args.accountant,
-                noise_multiplier=self.plan(),
-                sample_rate=self.sample_rate,
-                n_steps=steps,
-                delta=self.target_delta,
-            )
+        ledger = self.ledger
+        if ledger.n_steps == 0:
+            ledger = PrivacyLedger(self.args.accountant)
+            if steps := self._allowed_steps(self.planned_steps()):
+                ledger.record(noise_multiplier=self.plan(), sample_rate=self.sample_rate, count=steps)
+        return self._spent(ledger)
+
+    def privacy_spent_by(self, folder: str | Path) -> dict[str, Any] | None:
+        """ε of the model saved in ``folder``, by the ledger saved with it.
+
+        Raises
+        ------
+        InputError
+            If there is no ledger, or one that no training wrote.
+        """
+        if self.critical_weight_rewind is not None and self.critical_weight_rewind.settings.reads_members:
+            return None
+        return self._spent(PrivacyLedger.load(folder))
+
+    def _spent(self, ledger: PrivacyLedger) -> dict[str, Any] | None:
+        epsilon, accountant = ledger.bound(self.target_delta)
         if epsilon == float("inf"):
             return None
-        accountant = {"prv": "PRV", "rdp": "RDP"}[self.args.accountant]
-        return {"epsilon": epsilon, "delta": self.target_delta, "accountant": accountant, "sampler": "Poisson"}
+        return {
+            "epsilon": epsilon,
+            "delta": self.target_delta,
+            "accountant": accountant.upper(),
+            "sampler": "Poisson",
+        }
 
     def _allowed_steps(self, most: int) -> int:
         if self.args.target_epsilon is None:
@@ -196,12 +226,10 @@ class DPTrainer(PrivacyTrainer):
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
         """Train with hooks on the model, which leave it again whatever happens."""
         check_private(self.model)
-        seed = torch.tensor([secrets.randbits(62)], dtype=torch.int64)
-        if self.args.world_size > 1:
-            seed = self.accelerator.gather(seed.to(self.args.device))[:1].cpu()
-        # One seed for all processes: they draw one batch and add one and the same noise.
-        self._shared = torch.Generator().manual_seed(int(seed))
-        self._noise = torch.Generator(self.args.device).manual_seed(self._secret())
+        # The same keys on all processes: they draw one batch and add one and the same noise.
+        self._sampling, self._noise = SecretStream(self._shared_key()), SecretStream(self._shared_key())
+        self._attempt = PrivacyLedger(self.args.accountant)
+        self._journal = ReleaseJournal(self.args.output_dir, self.ledger.training)
         self._sums = None
         self._checked = False
         way, max_norm = self.args.per_sample_gradients, self.args.max_grad_norm
@@ -211,9 +239,19 @@ class DPTrainer(PrivacyTrainer):
                 return super()._inner_training_loop(*args, **kwargs)
             finally:
                 self._clipped_sum = None
+                self._release()  # the weights are in the caller's hands, also after Ctrl-C
 
-    def _secret(self) -> int:
-        return int(torch.randint(2**62, (1,), generator=self._shared, dtype=torch.int64))
+    def _shared_key(self) -> bytes:
+        """A key from the operating system: process 0's, on all."""
+        key = torch.tensor(list(secrets.token_bytes(KEY_BYTES)), dtype=torch.uint8, device=self.args.device)
+        if self.args.world_size > 1:
+            key = self.accelerator.gather(key)[:KEY_BYTES]
+        return bytes(key.tolist())
+
+    def _release(self) -> None:
+        """Write down that the weights as they are now are about to be seen."""
+        if self.is_world_process_zero():
+            self._journal.release(self._attempt.steps)
 
     def get_train_dataloader(self) -> DataLoader:
         """Poisson batches; each is entered in the ledger before it is handed out."""
@@ -238,14 +276,15 @@ class DPTrainer(PrivacyTrainer):
             n_parts=self.args.gradient_accumulation_steps,
             rank=self.args.process_index,
             world_size=self.args.world_size,
-            seed=self._secret(),
+            stream=self._sampling,
             on_batch=self._account,
             n_skipped=resumed_at % steps_per_epoch,
         )
         return DataLoader(self.train_dataset, batch_sampler=sampler, collate_fn=self._collate_poisson)
 
     def _account(self) -> None:
-        self.ledger.record(noise_multiplier=self.plan(), sample_rate=self.sample_rate)
+        for ledger in (self.ledger, self._attempt):
+            ledger.record(noise_multiplier=self.plan(), sample_rate=self.sample_rate)
 
     def _collate_poisson(self, batch: Any) -> dict[str, torch.Tensor]:
         if not isinstance(self.train_dataset, TensorDataset) and len(batch) == 0:
@@ -280,12 +319,13 @@ class DPTrainer(PrivacyTrainer):
 
     def _set_noisy_gradient(self, parameters: list[torch.nn.Parameter]) -> None:
         assert self._sums is not None
+        assert self._noise is not None
         expected = self.sample_rate * len(self.train_dataset)
         scale = self.plan() * self.args.max_grad_norm
         for parameter, total in zip(parameters, self._sums, strict=True):
             if self.args.world_size > 1:
                 total = self.accelerator.reduce(total, reduction="sum")
-            noise = torch.randn(total.shape, generator=self._noise, device=total.device)
+            noise = self._noise.normal(total.shape, device=total.device)
             parameter.grad = ((total + scale * noise) / expected).to(parameter.dtype)
         self._sums = None
 
@@ -295,7 +335,13 @@ class DPTrainer(PrivacyTrainer):
 
     # ---- saving and resuming ----
 
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """As in `PrivacyTrainer`; its figures tell of the weights, so their steps count from here on."""
+        self._release()
+        return super().evaluate(*args, **kwargs)
+
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        self._release()
         super()._save(output_dir, state_dict)
         if self.args.should_save:
             self.ledger.save(output_dir or self.args.output_dir)
@@ -313,5 +359,29 @@ class DPTrainer(PrivacyTrainer):
                 f"the checkpoint is {state.global_step:,} steps old, its ledger {ledger.n_steps:,}: ε would be "
                 "under-reported; resume from another one"
             )
+        if self.args.noise_multiplier != 0 and any(noise == 0 for noise, _, _ in ledger.steps):
+            raise InputError(
+                "the checkpoint's ledger has steps without noise: no ε holds for what comes after them; train anew"
+            )
+        folder = Path(resume_from_checkpoint).resolve().parent
+        if folder != Path(self.args.output_dir).resolve():
+            raise InputError(
+                f"the checkpoint {Path(resume_from_checkpoint).name} lies in another folder than output_dir: the "
+                "journal of what this training released is kept there; resume with the output_dir it was begun in"
+            )
+        self._journal = ReleaseJournal(folder, ledger.training)
+        ledger.steps = self._ever_released(ledger)
+        self._attempt = PrivacyLedger(self.args.accountant)
         self.ledger, self._resumed_at = ledger, state.global_step
         super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _ever_released(self, ledger: PrivacyLedger) -> list[Step]:
+        """What the journal says of a checkpoint's training: at least what its ledger does."""
+        released = self._journal.released()
+        counts = {step[:2]: step[2] for step in released}
+        if any(counts.get((noise, rate), 0) < count for noise, rate, count in merged(ledger.steps)):
+            raise InputError(
+                f"{JOURNAL_FILE} says less than the checkpoint's ledger: it was cut or changed, and ε would be "
+                "under-reported; restore it, or train anew"
+            )
+        return released

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 
-import torch
 from torch.utils.data import Sampler
 
+from hf_privacy.defenses.secret_stream import SecretStream
 from hf_privacy.errors import InputError
 
 
@@ -19,8 +18,8 @@ class PoissonBatchSampler(Sampler[list[int]]):
     around ``sample_rate * n_examples`` and may be zero. The step's batch is cut into ``n_parts`` micro-batches, for
     gradient accumulation, and into a share for each process.
 
-    The draw is secret: ε would not hold against someone who knows which steps an example was in. Its seed comes from
-    the operating system, and under distributed training process 0 gives it to the others.
+    The draw is secret: ε would not hold against someone who knows which steps an example was in. It comes from a
+    stream of its own, apart from the noise's.
 
     Parameters
     ----------
@@ -30,8 +29,8 @@ class PoissonBatchSampler(Sampler[list[int]]):
     n_parts : int
         Micro-batches a step.
     rank, world_size : int
-    seed : int, optional
-        Shared by all processes; from the operating system by default.
+    stream : SecretStream, optional
+        Of one key on all processes, so that they draw the same batches; by default a new one.
     on_batch : callable, optional
         Called once for each step's batch, before it is handed out.
     n_skipped : int
@@ -58,7 +57,7 @@ class PoissonBatchSampler(Sampler[list[int]]):
         n_parts: int = 1,
         rank: int = 0,
         world_size: int = 1,
-        seed: int | None = None,
+        stream: SecretStream | None = None,
         on_batch: Callable[[], None] | None = None,
         n_skipped: int = 0,
     ) -> None:
@@ -74,7 +73,7 @@ class PoissonBatchSampler(Sampler[list[int]]):
         self.world_size = world_size
         self.on_batch = on_batch
         self.n_skipped = n_skipped
-        self._generator = torch.Generator().manual_seed(secrets.randbits(63) if seed is None else seed)
+        self._stream = SecretStream() if stream is None else stream
 
     def __len__(self) -> int:
         """Micro-batches in an epoch, an epoch being as many steps as its examples fill on average."""
@@ -88,7 +87,7 @@ class PoissonBatchSampler(Sampler[list[int]]):
                 continue
             if self.on_batch is not None:
                 self.on_batch()
-            drawn = torch.rand(self.n_examples, generator=self._generator, dtype=torch.float64) < self.sample_rate
+            drawn = self._stream.uniform(self.n_examples) < self.sample_rate
             share = drawn.nonzero().flatten()[self.rank :: self.world_size]
             for part in range(self.n_parts):
                 yield share[part :: self.n_parts].tolist()

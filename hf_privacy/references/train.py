@@ -15,6 +15,7 @@ from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.checkpoints import last_whole_checkpoint
 from hf_privacy.errors import InputError
 from hf_privacy.hub import weights_sha256
+from hf_privacy.recipe.folder import PRIVATE
 from hf_privacy.references.clone import reference_trainer
 from hf_privacy.references.plan import ReferencePlan
 from hf_privacy.signals import SignalStore, compute_signals
@@ -123,8 +124,8 @@ def _train_one(
 def remove_checkpoints(store: SignalStore, number: int) -> None:
     """Delete what a finished model resumed from, and its folder unless its weights were kept there."""
     folder = model_folder(store, number)
-    for checkpoint in folder.glob("checkpoint-*"):
-        shutil.rmtree(checkpoint, ignore_errors=True)
+    for left in (*folder.glob("checkpoint-*"), folder / PRIVATE):
+        shutil.rmtree(left, ignore_errors=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 

@@ -87,4 +87,60 @@ def test_a_missing_ledger_says_what_would_go_wrong(tmp_path):
 
 def test_the_file_holds_no_seed(tmp_path):
     PrivacyLedger("prv", [(1.0, 0.1, 5)]).save(tmp_path)
-    assert set(json.loads((tmp_path / LEDGER_FILE).read_text())) == {"format", "accountant", "steps"}
+    assert set(json.loads((tmp_path / LEDGER_FILE).read_text())) == {"format", "training", "accountant", "steps"}
+
+
+IMPOSSIBLE = [
+    ["1.0", 0.1, 5],
+    [True, 0.1, 5],
+    [-1.0, 0.1, 5],
+    [float("nan"), 0.1, 5],
+    [float("inf"), 0.1, 5],
+    [1e300, 0.1, 5],
+    [1.0, 0, 5],
+    [1.0, -0.1, 5],
+    [1.0, 1.5, 5],
+    [1.0, float("nan"), 5],
+    [1.0, 0.1, 0],
+    [1.0, 0.1, -5],
+    [1.0, 0.1, 2.5],
+    [1.0, 0.1, True],
+    [1.0, 0.1, 10**30],
+    [1.0, 0.1],
+    None,
+]
+
+
+@pytest.mark.parametrize("entry", IMPOSSIBLE, ids=str)
+def test_a_ledger_of_steps_nobody_took_is_refused(entry, tmp_path):
+    PrivacyLedger("rdp", [(1.0, 0.1, 5)]).save(tmp_path)
+    content = json.loads((tmp_path / LEDGER_FILE).read_text())
+    content["steps"].append(entry)
+    (tmp_path / LEDGER_FILE).write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"is no ledger: steps\[1\]"):
+        PrivacyLedger.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [[(0.1, 0.1, 100)], [(1.0, 0.01, 10**9)], [(0.5, 1.0, 1000)], [(1e-300, 0.01, 10)], [(1e-3, 0.5, 1)]],
+    ids=str,
+)
+def test_where_prv_would_need_hours_rdp_answers(steps):
+    epsilon, accountant = PrivacyLedger("prv", steps).bound(1e-5)
+    assert accountant == "rdp"
+    assert epsilon == PrivacyLedger("rdp", steps).epsilon(1e-5)
+    assert epsilon > 20
+
+
+def test_a_usual_training_is_accounted_by_prv():
+    ledger = PrivacyLedger("prv", [(1.0, 0.01, 5000)])
+    epsilon, accountant = ledger.bound(1e-5)
+    assert accountant == "prv"
+    assert epsilon < PrivacyLedger("rdp", ledger.steps).epsilon(1e-5)
+
+
+def test_the_order_of_the_steps_plays_no_part():
+    first, second = (1.0, 0.1), (2.0, 0.05)
+    mixed = PrivacyLedger("rdp", [(*first, 5), (*second, 7), (*first, 5)])
+    assert mixed.epsilon(1e-5) == PrivacyLedger("rdp", [(*first, 10), (*second, 7)]).epsilon(1e-5)

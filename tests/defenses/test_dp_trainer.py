@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
 import pytest
 import torch
+from transformers import TrainerCallback
 
 from hf_privacy.defenses.dp_accounting import LEDGER_FILE, PrivacyLedger, epsilon_of
 from hf_privacy.defenses.dp_config import DPConfig
+from hf_privacy.defenses.dp_journal import JOURNAL_FILE
 from hf_privacy.defenses.dp_trainer import DPTrainer
 from hf_privacy.errors import InputError
 
@@ -151,16 +154,118 @@ def test_a_second_training_adds_to_what_is_spent(make_trainer):
     assert trainer.privacy_spent()["epsilon"] > once
 
 
-def test_trap_3_a_resumed_run_has_spent_what_an_uninterrupted_one_has(make_trainer, tmp_path):
+class Killed(BaseException):
+    pass
+
+
+class KillAt(TrainerCallback):
+    """Ends a run as ``kill -9`` does: nothing of the trainer's own is called after it."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            raise Killed
+
+
+def test_trap_3_a_killed_run_that_goes_on_has_spent_what_an_uninterrupted_one_has(make_trainer, tmp_path, monkeypatch):
     settings = {"noise_multiplier": 1.0, "num_train_epochs": 4, "save_strategy": "steps", "save_steps": 3}
     whole = make_trainer(output_dir=str(tmp_path / "whole"), **settings)
     whole.train()
-    for checkpoint in sorted((tmp_path / "whole").glob("checkpoint-*")):
-        resumed = make_trainer(output_dir=str(tmp_path / "whole"), **settings)
-        resumed.train(resume_from_checkpoint=str(checkpoint))
-        assert resumed.state.global_step == 20
-        assert resumed.ledger.n_steps == 20, checkpoint.name
-        assert resumed.privacy_spent() == whole.privacy_spent()
+    killed = make_trainer(**settings, callbacks=[KillAt(8)])
+    # A kill lets nothing run after it; what was written is what the last save wrote.
+    monkeypatch.setattr(killed, "_release", lambda: killed._journal.release([(1.0, 0.2, 6)]))
+    with pytest.raises(Killed):
+        killed.train()
+    resumed = make_trainer(**settings)
+    resumed.train(resume_from_checkpoint=True)
+    assert resumed.state.global_step == resumed.ledger.n_steps == 20
+    assert resumed.privacy_spent() == whole.privacy_spent()
+
+
+def test_going_back_to_an_older_checkpoint_spends_what_was_released_before_as_well(make_trainer, tmp_path):
+    settings = {"noise_multiplier": 1.0, "num_train_epochs": 4, "save_strategy": "steps", "save_steps": 6}
+    whole = make_trainer(**settings)
+    whole.train()
+    spent = [whole.privacy_spent()["epsilon"]]
+    for steps in (28, 36):  # 20 were released, then 8 more from checkpoint-12, and 8 more
+        back = make_trainer(**settings)
+        back.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-12"))
+        assert back.state.global_step == 20
+        assert back.ledger.n_steps == steps
+        assert back.privacy_spent()["epsilon"] > spent[-1]
+        back.save_model()
+        assert back.privacy_spent_by(back.args.output_dir) == back.privacy_spent()
+        spent.append(back.privacy_spent()["epsilon"])
+
+
+def test_a_budget_that_is_spent_ends_a_rollback_before_it_trains(make_trainer, tmp_path):
+    settings = {"target_epsilon": 4.0, "num_train_epochs": 2, "save_strategy": "steps", "save_steps": 5}
+    make_trainer(**settings).train()
+    with pytest.raises(InputError, match="does not allow one further step"):
+        make_trainer(**settings).train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-5"))
+
+
+def test_weights_that_were_evaluated_count_though_they_were_never_saved(make_trainer, data_of):
+    trainer, counted = make_trainer(noise_multiplier=1.0, max_steps=6), []
+
+    class Evaluate(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step in (3, 5):
+                trainer.evaluate(data_of("tabular", 8))
+                counted.append(trainer._journal.released())
+
+    trainer.add_callback(Evaluate())
+    trainer.train()
+    assert counted == [[(1.0, 0.2, 3)], [(1.0, 0.2, 5)]]
+    assert trainer._journal.released() == [(1.0, 0.2, 6)]
+
+
+def test_a_training_from_the_start_is_one_of_its_own(make_trainer):
+    for _ in range(2):
+        trainer = make_trainer(noise_multiplier=1.0, max_steps=3)
+        trainer.train()
+        assert trainer.ledger.n_steps == 3
+        assert trainer._journal.released() == [(1.0, 0.2, 3)]
+
+
+@pytest.fixture
+def half_trained(make_trainer, tmp_path):
+    settings = {"noise_multiplier": 1.0, "max_steps": 4, "save_strategy": "steps", "save_steps": 2}
+    make_trainer(**settings).train()
+    return settings, tmp_path / "run"
+
+
+def test_a_checkpoint_whose_journal_is_lost_is_refused(half_trained, make_trainer):
+    settings, folder = half_trained
+    (folder / JOURNAL_FILE).unlink()
+    with pytest.raises(InputError, match=r"journal\.jsonl is missing"):
+        make_trainer(**settings).train(resume_from_checkpoint=str(folder / "checkpoint-2"))
+
+
+def test_a_journal_that_was_cut_is_refused(half_trained, make_trainer):
+    settings, folder = half_trained
+    journal = folder / JOURNAL_FILE
+    journal.write_bytes(journal.read_bytes().splitlines(keepends=True)[0])
+    with pytest.raises(InputError, match="says less than the checkpoint's ledger"):
+        make_trainer(**settings).train(resume_from_checkpoint=str(folder / "checkpoint-4"))
+
+
+def test_a_checkpoint_of_another_folder_is_refused(half_trained, make_trainer, tmp_path):
+    settings, folder = half_trained
+    elsewhere = make_trainer(**settings, output_dir=str(tmp_path / "elsewhere"))
+    with pytest.raises(InputError, match="lies in another folder than output_dir"):
+        elsewhere.train(resume_from_checkpoint=str(folder / "checkpoint-2"))
+
+
+def test_a_ledger_without_noise_is_no_ledger_of_a_noisy_training(half_trained, make_trainer):
+    settings, folder = half_trained
+    content = json.loads((folder / "checkpoint-2" / LEDGER_FILE).read_text())
+    content["steps"] = [[0.0, 0.2, 2]]
+    (folder / "checkpoint-2" / LEDGER_FILE).write_text(json.dumps(content))
+    with pytest.raises(InputError, match="steps without noise"):
+        make_trainer(**settings).train(resume_from_checkpoint=str(folder / "checkpoint-2"))
 
 
 def test_trap_3_a_checkpoint_without_its_ledger_is_refused(make_trainer, tmp_path):

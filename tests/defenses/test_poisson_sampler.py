@@ -7,11 +7,12 @@ import torch
 
 from hf_privacy.data import TensorDataset, collate_batch
 from hf_privacy.defenses.poisson_sampler import PoissonBatchSampler
+from hf_privacy.defenses.secret_stream import SecretStream
 from hf_privacy.errors import InputError
 
 
 def test_each_example_is_drawn_independently_with_the_sample_rate():
-    sampler = PoissonBatchSampler(50, sample_rate=0.2, seed=0)
+    sampler = PoissonBatchSampler(50, sample_rate=0.2, stream=SecretStream(bytes(32)))
     steps = [batch for _ in range(800) for batch in sampler]  # 4,000 steps
     drawn = torch.zeros(len(steps), 50)
     for step, batch in enumerate(steps):
@@ -25,10 +26,11 @@ def test_each_example_is_drawn_independently_with_the_sample_rate():
 
 
 def test_parts_and_processes_share_a_batch_without_repeats():
-    whole = [sorted(batch) for batch in PoissonBatchSampler(40, sample_rate=0.25, seed=3)]
-    shares = [
-        list(PoissonBatchSampler(40, sample_rate=0.25, n_parts=3, rank=rank, world_size=2, seed=3)) for rank in (0, 1)
-    ]
+    def batches(**shared_out):
+        return list(PoissonBatchSampler(40, sample_rate=0.25, stream=SecretStream(bytes(32)), **shared_out))
+
+    whole = [sorted(batch) for batch in batches()]
+    shares = [batches(n_parts=3, rank=rank, world_size=2) for rank in (0, 1)]
     for step, batch in enumerate(whole):
         together = [i for share in shares for part in share[3 * step : 3 * step + 3] for i in part]
         assert sorted(together) == batch
@@ -50,7 +52,7 @@ def test_skipped_steps_draw_nothing_and_are_not_accounted_again():
     assert len(steps) == 5
 
 
-def test_two_samplers_without_a_seed_draw_differently():
+def test_two_samplers_without_a_stream_draw_differently():
     assert list(PoissonBatchSampler(200, sample_rate=0.5)) != list(PoissonBatchSampler(200, sample_rate=0.5))
 
 

@@ -1,0 +1,115 @@
+"""Random numbers nobody can draw again: the cipher that differential privacy takes its noise and batches from."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from typing import NoReturn
+
+import numpy as np
+import torch
+
+from hf_privacy.errors import InputError
+
+KEY_BYTES = 32
+# Numbers made at a time: on a CPU so few that they stay in its cache, on a GPU so many that it does not wait.
+_AT_ONCE = {"cpu": 1 << 15}
+_AT_ONCE_ELSEWHERE = 1 << 23
+
+
+class SecretStream:
+    """Uniform and Gaussian numbers from AES-256 in counter mode, under a key of 256 random bits.
+
+    PyTorch's generators keep 32 bits of their seed on a CPU and 64 on a GPU: whoever has the model before and after a
+    step could try all seeds, subtract the noise and read the gradient. Here every one of the key's bits counts, and
+    telling the stream from true randomness means breaking AES. The cipher runs on the CPU (package *cryptography*)
+    whatever the device; its bits are turned into numbers on the device they are wanted on.
+
+    The key is never shown, saved or copied: a stream cannot be pickled, and what resumes starts another.
+
+    Parameters
+    ----------
+    key : bytes of length 32, optional
+        Only so that several processes can draw the same numbers; from the operating system by default.
+
+    Raises
+    ------
+    InputError
+        If the key is of another length, or *cryptography* is not installed.
+
+    References
+    ----------
+    Counter mode as a generator: NIST SP 800-90A, section 10.2. Gaussian numbers: Box and Muller, "A note on the
+    generation of random normal deviates", Annals of Mathematical Statistics 1958.
+
+    Examples
+    --------
+    >>> stream = SecretStream()
+    >>> stream.uniform(3).shape, stream.normal((2, 3)).dtype
+    (torch.Size([3]), torch.float32)
+    """
+
+    def __init__(self, key: bytes | None = None) -> None:
+        key = secrets.token_bytes(KEY_BYTES) if key is None else key
+        if not isinstance(key, bytes) or len(key) != KEY_BYTES:
+            raise InputError(f"key is no {KEY_BYTES} bytes: leave it out, or pass secrets.token_bytes({KEY_BYTES})")
+        try:
+            from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+        except ImportError as error:
+            raise InputError('differential privacy needs cryptography: pip install "hf-privacy[dp]"') from error
+        self._encryptor = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
+
+    def uniform(self, size: int) -> torch.Tensor:
+        """Independent numbers, uniform over the multiples of 2⁻⁵³ in [0, 1).
+
+        Parameters
+        ----------
+        size : int
+
+        Returns
+        -------
+        float64 [size], on the CPU
+        """
+        return _unit(self._bits(size, np.int64, "cpu"))
+
+    def normal(self, shape: tuple[int, ...], *, device: torch.device | str = "cpu") -> torch.Tensor:
+        """Independent standard Gaussian numbers, up to 8.5 in absolute value.
+
+        Parameters
+        ----------
+        shape : tuple of int
+        device : torch.device, default the CPU
+
+        Returns
+        -------
+        float32 [shape], on the device
+        """
+        size = math.prod(shape)
+        values = torch.empty(size, dtype=torch.float32, device=device)
+        step = _AT_ONCE.get(values.device.type, _AT_ONCE_ELSEWHERE)
+        for start in range(0, size, step):
+            part = values[start : start + step]
+            half = -(-len(part) // 2)
+            # 1 − u lies in (0, 1], where the logarithm is finite.
+            radius = (-2 * torch.log1p(-_unit(self._bits(half, np.int64, device)))).sqrt_()
+            angle = self._bits(half, np.int32, device).double() * (math.pi / 2**31)
+            part[:half] = radius * angle.cos()
+            part[half:] = (radius * angle.sin())[: len(part) - half]
+        return values.reshape(shape)
+
+    def key(self) -> bytes:
+        """The key of a further stream, drawn from this one."""
+        return self._encryptor.update(bytes(KEY_BYTES))
+
+    def _bits(self, size: int, dtype: type, device: torch.device | str) -> torch.Tensor:
+        content = self._encryptor.update(bytes(size * np.dtype(dtype).itemsize))
+        # A bytearray, since PyTorch wants memory it may write to.
+        return torch.frombuffer(bytearray(content), dtype=getattr(torch, np.dtype(dtype).name)).to(device)
+
+    def __reduce__(self) -> NoReturn:
+        raise InputError("a SecretStream is not saved or copied: its numbers must not be drawn again")
+
+
+def _unit(bits: torch.Tensor) -> torch.Tensor:
+    """64 random bits each to a float64 in [0, 1): the upper 53 of them, the sign bit among them."""
+    return ((bits >> 11) & (2**53 - 1)).double() * 2.0**-53
