@@ -76,21 +76,22 @@ class ReleaseJournal:
                 "is unknown, and ε would be under-reported; copy the whole folder, private/ included, or train anew"
             )
         last: dict[str, list[Step]] = {}
-        lines = self.path.read_bytes().split(b"\n")
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(self.path.read_bytes().split(b"\n"), start=1):
             try:
                 entry = json.loads(line)
+            except ValueError as error:
+                if _is_torn(line):
+                    continue
+                raise InputError(f"line {number} of {JOURNAL_FILE} is no entry of a journal: {error}") from error
+            try:
                 if entry["training"] == self.training:
                     last[entry["attempt"]] = checked_steps(entry["steps"])
             except (ValueError, KeyError, TypeError) as error:
-                if _is_torn(line):
-                    continue
                 raise InputError(f"line {number} of {JOURNAL_FILE} is no entry of a journal: {error}") from error
         return merged([step for steps in last.values() for step in steps])
 
 
 def _is_torn(line: bytes) -> bool:
-    """Whether a line is the beginning of one, or nothing: its weights were never written."""
-    return (
-        not line or (line.startswith(b'{"training"') and not line.endswith(b"]}")) or b'{"training"'.startswith(line)
-    )
+    """Whether a line is nothing, or the beginning of an entry: its weights were never written."""
+    beginning = b'{"training"'
+    return line[: len(beginning)] == beginning[: len(line)]

@@ -91,8 +91,8 @@ class SecretStream:
             part = values[start : start + step]
             half = -(-len(part) // 2)
             # 1 − u lies in (0, 1], where the logarithm is finite.
-            radius = (-2 * torch.log1p(-_unit(self._bits(half, np.int64, device)))).sqrt_()
-            angle = self._bits(half, np.int32, device).double() * (math.pi / 2**31)
+            radius = _unit(self._bits(half, np.int64, device)).neg_().log1p_().mul_(-2).sqrt_().float()
+            angle = self._bits(half, np.int32, device).float().mul_(math.pi / 2**31)
             part[:half] = radius * angle.cos()
             part[half:] = (radius * angle.sin())[: len(part) - half]
         return values.reshape(shape)
