@@ -16,10 +16,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 when it did what was asked, 2 when the input was bad: one sentence on standard error, nothing half-written.
+        0 when it did what was asked; 2 when the input was bad, or a disk is full or read only: one sentence on
+        standard error, nothing half-written; 130 when it was interrupted.
     """
-    from hf_privacy.cli.arguments import parse
+    from hf_privacy.cli.arguments import Options, parse
 
+    name, options = "", Options()
     try:
         command, options = parse(sys.argv[1:] if arguments is None else list(arguments))
         if not sys.stderr.isatty():
@@ -27,14 +29,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
             os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
             os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-        _refuse_launch(command.__module__.rpartition(".")[2])
+        name = command.__module__.rpartition(".")[2]
+        _refuse_launch(name)
         return command(options)
     except InputError as error:
         print(f"hf-privacy: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("hf-privacy: interrupted; the same command goes on from here", file=sys.stderr)
+        from hf_privacy.cli.endings import kept_sentence
+
+        if not options.flags.get("worker"):  # whose main process says it
+            print(f"hf-privacy: {kept_sentence(name, options)}", file=sys.stderr)
         return 130
+    except Exception as error:
+        from hf_privacy.cli.endings import disk_sentence
+
+        sentence = disk_sentence(error)
+        if sentence is None:
+            raise
+        print(f"hf-privacy: {sentence}", file=sys.stderr)
+        return 2
 
 
 # What shares its work among the processes of a launch, or writes nothing.

@@ -28,8 +28,20 @@ class SavingMixin:
     _unsealed: Path | None = None
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save the model, and never push it: the audit, and with it the report, comes after saving."""
-        super().save_model(output_dir, _internal_call=True)
+        """Save the model, and never push it: the audit, and with it the report, comes after saving.
+
+        Files that were not written to their end, as on a full disk, are taken away again.
+        """
+        folder = Path(output_dir or self.args.output_dir)
+        before = _times(folder)
+        try:
+            super().save_model(output_dir, _internal_call=True)
+        except Exception:
+            if self.args.should_save:
+                for path, time in _times(folder).items():
+                    if before.get(path) != time:
+                        path.unlink(missing_ok=True)
+            raise
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
@@ -134,3 +146,8 @@ class SavingMixin:
             missing = ", ".join(sorted(loading["missing_keys"])[:3])
             raise InputError(f"the checkpoint {checkpoint} lacks the weights {missing}: resume from another one")
         self.model.load_state_dict(saved.state_dict())
+
+
+def _times(folder: Path) -> dict[Path, int]:
+    """When each file at the top level of a folder was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.glob("*") if path.is_file()}
