@@ -177,6 +177,24 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
     return value
 
 
+def check_instance(name: str, value: Any, kind: type) -> None:
+    """Refuse what is of another type, such as a list where a tensor is meant.
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> check_instance("labels", [0, 1], dict)
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: labels is a list: pass a dict
+    """
+    if not isinstance(value, kind):
+        raise InputError(f"{name} is a {type(value).__name__}: pass a {kind.__name__}")
+
+
 def seen(value: Any) -> str:
     """A value as a message shows it: short, and on one line.
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from hf_privacy.adversarial.input_space import Inputs, InputSpace
 from hf_privacy.adversarial.pgd import PGD, pgd
+from hf_privacy.arguments import check_seed, check_switch
 from hf_privacy.data.example_generators import example_seed
-from hf_privacy.errors import InputError
 from hf_privacy.models.modes import bare_model
 
 
@@ -53,8 +53,8 @@ class AdversarialInputs:
     keep_best: bool = False
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}: pass a whole number from 0 up")
+        check_seed(self.seed)
+        check_switch("keep_best", self.keep_best)
         self.attack.check_space(self.space)
 
     def __call__(self, model: nn.Module, inputs: Inputs, labels: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -13,7 +13,6 @@ from torch import nn
 
 from hf_privacy.adversarial.input_space import Inputs, PixelSpace
 from hf_privacy.adversarial.outside import (
-    check_seed,
     logits_model,
     missing_extra,
     outside_points,
@@ -21,6 +20,7 @@ from hf_privacy.adversarial.outside import (
     space_facts,
 )
 from hf_privacy.adversarial.pgd import PGD
+from hf_privacy.arguments import check_choice, check_seed, check_whole, seen
 from hf_privacy.errors import InputError
 
 VERSIONS = {
@@ -97,16 +97,15 @@ class AutoAttack:
             kind = type(self.space).__name__
             raise InputError(f"space is {kind}: AutoAttack moves pixels alone, use PGD for other inputs")
         PGD(self.epsilon, norm=self.norm).check_space(self.space)
-        if self.version not in VERSIONS:
-            raise InputError(f"version is {self.version!r}: pass one of {', '.join(VERSIONS)}")
+        check_choice("version", self.version, VERSIONS)
         if self.attacks is not None:
-            if isinstance(self.attacks, str) or not self.attacks or not set(self.attacks) <= set(_ATTACKS):
-                raise InputError(f"attacks is {self.attacks!r}: pass a list of some of {', '.join(_ATTACKS)}")
+            listed = isinstance(self.attacks, (list, tuple)) and all(name in _ATTACKS for name in self.attacks)
+            if not listed or not self.attacks:
+                raise InputError(f"attacks is {seen(self.attacks)}: pass a list of some of {', '.join(_ATTACKS)}")
             if self.version != "standard":
                 raise InputError(f"attacks is {self.attacks!r} and version {self.version!r}: pass one of them")
             object.__setattr__(self, "attacks", tuple(self.attacks))
-        if isinstance(self.n_queries, bool) or not isinstance(self.n_queries, int) or self.n_queries < 1:
-            raise InputError(f"n_queries is {self.n_queries!r}: pass a whole number from 1 up")
+        check_whole("n_queries", self.n_queries, at_least=1)
         check_seed(self.seed)
         _library()
 

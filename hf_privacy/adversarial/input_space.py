@@ -19,6 +19,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hf_privacy.adversarial.model_facts import embedding_padding_side, normalisation_of
+from hf_privacy.arguments import check_number, check_numbers
 from hf_privacy.errors import InputError
 from hf_privacy.models.architectures import task_of
 from hf_privacy.models.modes import bare_model
@@ -59,12 +60,10 @@ class PixelSpace:
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
-        object.__setattr__(self, "std", tuple(float(value) for value in self.std))
-        if not self.mean or len(self.mean) != len(self.std):
+        object.__setattr__(self, "mean", tuple(check_numbers("mean", self.mean)))
+        object.__setattr__(self, "std", tuple(check_numbers("std", self.std, 0.0, low_open=True)))
+        if len(self.mean) != len(self.std):
             raise InputError(f"mean has {len(self.mean)} values and std {len(self.std)}: pass one of each a channel")
-        if not all(map(math.isfinite, self.mean + self.std)) or min(self.std) <= 0:
-            raise InputError(f"mean is {self.mean} and std {self.std}: pass finite values, std above 0")
 
     def points(self, model: nn.Module | None, inputs: Inputs) -> torch.Tensor:
         """Pixels float32 [B, C, H, W], detached.
@@ -120,7 +119,8 @@ class FeatureSpace:
     column: ClassVar[str] = "features"
 
     def __post_init__(self) -> None:
-        low, high = -math.inf if self.low is None else self.low, math.inf if self.high is None else self.high
+        low = -math.inf if self.low is None else check_number("low", self.low)
+        high = math.inf if self.high is None else check_number("high", self.high)
         if not low < high:
             raise InputError(f"low is {self.low} and high {self.high}: pass low below high, or None for no bound")
 

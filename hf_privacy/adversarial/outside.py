@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 from hf_privacy.adversarial.input_space import EmbeddingSpace, FeatureSpace, Inputs, PixelSpace
+from hf_privacy.arguments import check_number, check_seed
 from hf_privacy.errors import InputError
 from hf_privacy.models.architectures import one_line
 from hf_privacy.models.modes import bare_model, float32_logits
@@ -182,8 +182,8 @@ class FoolboxAttack:
                 f"space has the bounds {self.space.bounds}: foolbox needs both, pass PixelSpace or "
                 "FeatureSpace(low=…, high=…)"
             )
-        if self.epsilon is not None and not (math.isfinite(self.epsilon) and self.epsilon >= 0):
-            raise InputError(f"epsilon is {self.epsilon}: pass a finite radius from 0 up, such as 8/255 for pixels")
+        if self.epsilon is not None:
+            check_number("epsilon", self.epsilon, 0.0, such_as="8/255 for pixels")
         check_seed(self.seed)
 
     def points(self, model: nn.Module, inputs: Inputs, labels: torch.Tensor) -> torch.Tensor:
@@ -241,17 +241,6 @@ def space_facts(space: PixelSpace | FeatureSpace) -> dict[str, Any]:
     """
     values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(space).items()}
     return {"name": space.name, **values}
-
-
-def check_seed(seed: int) -> None:
-    """Refuse what no generator starts from.
-
-    Raises
-    ------
-    InputError
-    """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InputError(f"seed is {seed!r}: pass a whole number from 0 up")
 
 
 def missing_extra(what: str, library: str, error: ImportError) -> InputError:

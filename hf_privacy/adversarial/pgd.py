@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Integral, Real
 
 import torch
 from torch import nn
@@ -13,6 +12,7 @@ from torch import nn
 from hf_privacy.adversarial.attack_loss import DIVERGENCES, LOSSES, attack_loss
 from hf_privacy.adversarial.ball import projected, steepest, uniform_in_ball
 from hf_privacy.adversarial.input_space import Inputs, InputSpace
+from hf_privacy.arguments import check_choice, check_number, check_switch, check_whole
 from hf_privacy.errors import InputError
 from hf_privacy.models.modes import float32_logits
 
@@ -70,18 +70,14 @@ class PGD:
     loss: str = "cross_entropy"
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.epsilon, Real) and math.isfinite(self.epsilon) and self.epsilon >= 0):
-            raise InputError(f"epsilon is {self.epsilon!r}: pass a finite number from 0 up, such as 8/255 for pixels")
-        if self.norm not in NORMS:
-            raise InputError(f"norm is {self.norm!r}: pass one of {', '.join(NORMS)}")
-        if self.loss not in LOSSES:
-            raise InputError(f"loss is {self.loss!r}: pass one of {', '.join(LOSSES)}")
-        for name, number in (("n_steps", self.n_steps), ("n_restarts", self.n_restarts)):
-            if not (isinstance(number, Integral) and number >= 1):
-                raise InputError(f"{name} is {number!r}: pass a whole number from 1 up")
-        step = self.step_size
-        if step is not None and not (isinstance(step, Real) and math.isfinite(step) and step > 0):
-            raise InputError(f"step_size is {step!r}: pass a positive number, or None for 1.25·epsilon/n_steps")
+        check_number("epsilon", self.epsilon, 0.0, such_as="8/255 for pixels")
+        check_choice("norm", self.norm, NORMS)
+        check_choice("loss", self.loss, LOSSES)
+        check_whole("n_steps", self.n_steps, at_least=1)
+        check_whole("n_restarts", self.n_restarts, at_least=1)
+        if self.step_size is not None:
+            check_number("step_size", self.step_size, 0.0, low_open=True)
+        check_switch("random_start", self.random_start)
         if self.n_restarts > 1 and not self.random_start:
             raise InputError(f"n_restarts is {self.n_restarts} without random_start: every restart would be the same")
         if self.loss in DIVERGENCES and not self.random_start:

@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 import yaml
 
+from hf_privacy.arguments import check_number, check_seed, check_whole
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.errors import InputError
 from hf_privacy.recipe import EXTRA_ATTACKS, Recipe, RunFolder, read_yaml
@@ -160,8 +161,8 @@ class Comparison:
         """Refuse what can be seen to be wrong without touching data or model."""
         if not self.defenses:
             raise InputError("defenses is empty: name at least one, such as none: {}")
-        if any(isinstance(seed, bool) or not isinstance(seed, int) or seed < 0 for seed in self.seeds):
-            raise InputError(f"seeds is {self.seeds}: pass whole numbers of at least 0")
+        for seed in self.seeds:
+            check_seed(seed, name="an entry of seeds")
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds or (len(self.seeds) == 1 and not self.by_targets):
             raise InputError(
                 f"seeds is {self.seeds}: pass at least 2 different ones, since one gives no interval, or one with "
@@ -169,8 +170,9 @@ class Comparison:
             )
         if not self.attacks or any(not isinstance(attack, str) for attack in self.attacks):
             raise InputError(f"attacks is {self.attacks}: name at least one, such as lira")
-        if self.workers is not None and self.workers < 1:
-            raise InputError(f"workers is {self.workers}: pass 1 or more")
+        if self.workers is not None:
+            check_whole("workers", self.workers, at_least=1)
+        check_number("fpr", self.fpr, 0.0, 1.0, low_open=True, high_open=True)
         for key, way_out in _NOT_OVERRIDDEN.items():
             if key in self.overrides:
                 raise InputError(f"overrides.{key} is set: {way_out}")

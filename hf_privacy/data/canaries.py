@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from hf_privacy.arguments import check_choice, check_whole
+from hf_privacy.arrays import row_numbers
 from hf_privacy.data.tensors import TensorDataset
 from hf_privacy.errors import InputError
 
@@ -77,10 +79,11 @@ def make_canaries(
     >>> len(canaries), set(canaries.column("features")[:, 0].tolist()) <= {6.0, 8.0, 10.0}
     (2, True)
     """
-    if kind not in KINDS:
-        raise InputError(f"kind is {kind!r}: pass 'mislabelled' or 'random'")
-    if n < 1:
-        raise InputError(f"n is {n}: pass at least 1 canary")
+    check_choice("kind", kind, KINDS)
+    n = check_whole("n", n, at_least=1)
+    n_classes = check_whole("n_classes", n_classes, at_least=1)
+    seed = check_whole("seed", seed, at_least=0)
+    members = row_numbers("members", members, below=len(dataset))
     if "labels" not in dataset.column_names:
         raise InputError(f"dataset has {', '.join(dataset.column_names)}: canaries need a labels column")
     outside = dataset.subset(np.setdiff1d(np.arange(len(dataset)), members))

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from hf_privacy.arguments import check_instance, check_number, check_whole, seen
+from hf_privacy.arrays import row_numbers
 from hf_privacy.data.columns import require_column
 from hf_privacy.data.fingerprint import example_ids
 from hf_privacy.data.splits import MembershipSplit
@@ -65,14 +67,23 @@ class ForgetRequest:
             raise InputError(f"the forget request names {said}: pass exactly one of {', '.join(_FORMS)}")
         for name in ("rows", "ids"):
             values = getattr(self, name)
-            if values is not None and len(values) == 0:
+            if values is None:
+                continue
+            if isinstance(values, (str, Mapping)) or not hasattr(values, "__len__"):
+                raise InputError(f"{name} is {seen(values)}: pass a list")
+            if len(values) == 0:
                 raise InputError(f"{name} is empty: name at least one example to forget")
+        if self.rows is not None:
+            row_numbers("rows", self.rows)
+        if self.where is not None:
+            check_instance("where", self.where, Mapping)
         if self.where is not None and len(self.where) != 1:
             raise InputError(f"where has {len(self.where)} columns: pass one column and its value")
-        if self.fraction is not None and not 0 < self.fraction < 1:
-            raise InputError(f"fraction is {self.fraction}: pass a number in (0, 1)")
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}: pass a whole number of at least 0")
+        if self.fraction is not None:
+            check_number("fraction", self.fraction, 0.0, 1.0, low_open=True, high_open=True)
+        if self.label is not None and not isinstance(self.label, str):
+            check_whole("label", self.label)
+        check_whole("seed", self.seed, at_least=0)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ForgetRequest:
@@ -107,14 +118,14 @@ class ForgetRequest:
         InputError
             For rows, ids or a value that no member has, or rows that are no members.
         """
-        members = np.sort(np.asarray(members))
+        members = np.sort(row_numbers("members", members, below=len(dataset)))
         if self.fraction is not None:
             n = round(self.fraction * len(members))
             if not 0 < n < len(members):
                 raise InputError(f"fraction is {self.fraction} of {len(members)} members, which is {n}: name more")
             return np.sort(np.random.default_rng(self.seed).choice(members, size=n, replace=False))
         if self.rows is not None:
-            return self._members_only(np.unique(np.asarray(self.rows)), members, "rows")
+            return self._members_only(np.unique(row_numbers("rows", self.rows)), members, "rows")
         if self.ids is not None:
             place = {name: row for row, name in enumerate(example_ids(dataset).tolist())}
             unknown = sum(name not in place for name in self.ids)
@@ -146,8 +157,6 @@ class ForgetRequest:
 
     @staticmethod
     def _members_only(chosen: np.ndarray, members: np.ndarray, name: str) -> np.ndarray:
-        if not np.issubdtype(chosen.dtype, np.integer):
-            raise InputError(f"{name} has values of type {chosen.dtype}: pass row numbers")
         outside = int((~np.isin(chosen, members)).sum())
         if outside:
             raise InputError(
@@ -187,7 +196,7 @@ class ForgetSplit:
 
     def __post_init__(self) -> None:
         for name in ("forget", "retain", "heldout"):
-            rows = np.sort(np.array(getattr(self, name), dtype=np.int64).reshape(-1))
+            rows = np.sort(row_numbers(name, getattr(self, name)))
             rows.flags.writeable = False
             object.__setattr__(self, name, rows)
         for name in ("forget", "retain"):

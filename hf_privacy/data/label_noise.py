@@ -6,7 +6,8 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.arguments import check_whole
+from hf_privacy.arguments import check_number, check_whole
+from hf_privacy.arrays import class_labels
 from hf_privacy.data.classes import with_labels
 from hf_privacy.data.columns import check_labels
 from hf_privacy.errors import InputError
@@ -43,8 +44,8 @@ def noisy_labels(labels: ArrayLike, *, share: float, seed: int = 0) -> NDArray[n
     >>> int((turned != [0, 0, 1, 1, 2, 2, 0, 1, 2, 0]).sum())
     2
     """
-    _check_share(share)
-    given = np.asarray(labels, dtype=np.int64)
+    share = check_number("label_noise", share, 0.0, 1.0, high_open=True, such_as="0.1")
+    given = class_labels("labels", labels)
     generator = np.random.default_rng(check_whole("seed", seed, at_least=0))
     if share == 0:
         return given.copy()
@@ -103,9 +104,3 @@ def with_label_noise(
     if share == 0:
         return rows, np.zeros(len(rows), dtype=bool)
     return with_labels(rows, label_column, turned, rows.features[label_column]), turned != labels
-
-
-def _check_share(share: float) -> None:
-    # A NaN fails the comparison, so it is refused here too.
-    if not 0 <= share < 1:
-        raise InputError(f"label_noise is {share}: pass the share of labels to turn, in [0, 1), such as 0.1")

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset, Image, Value
 
+from hf_privacy.arguments import check_number
 from hf_privacy.data.columns import check_columns, numeric_matrix, require_column
 from hf_privacy.data.fingerprint import canonical_bytes, content_hashes
 from hf_privacy.data.near_repeats import block_means, near_components
@@ -149,8 +150,8 @@ def find_repeats(
     """
     columns = (column,) if isinstance(column, str) else tuple(column)
     check_columns(dataset, columns, label_column)
-    if tolerance is not None and not 0 < tolerance < 1:
-        raise InputError(f"tolerance is {tolerance}: pass a number in (0, 1), as a share of the range")
+    if tolerance is not None:
+        tolerance = check_number("tolerance", tolerance, 0.0, 1.0, low_open=True, high_open=True)
     if split is not None and split.n_examples != len(dataset):
         raise InputError(
             f"the split is of {split.n_examples:,} rows and the dataset has {len(dataset):,}: pass the dataset's own"

@@ -14,6 +14,8 @@ from datasets import Dataset
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from hf_privacy.arguments import check_number, check_switch, check_whole
+from hf_privacy.arrays import row_numbers
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.data.columns import require_column, require_rows
 from hf_privacy.data.fingerprint import dataset_fingerprint as fingerprint_of
@@ -227,12 +229,11 @@ def make_split(
         drawn = _explicit_parts(len(dataset), members, non_members, population)
         stratify = False
     else:
-        if not 0 < member_fraction < 1:
-            raise InputError(f"member_fraction is {member_fraction}: pass a number in (0, 1)")
-        if not 0 <= population_fraction < 1:
-            raise InputError(f"population_fraction is {population_fraction}: pass a number in [0, 1)")
+        member_fraction = check_number("member_fraction", member_fraction, 0.0, 1.0, low_open=True, high_open=True)
+        population_fraction = check_number("population_fraction", population_fraction, 0.0, 1.0, high_open=True)
+        seed = check_whole("seed", seed, at_least=0)
         classes = np.zeros(len(dataset), dtype=np.int64)
-        if stratify:
+        if check_switch("stratify", stratify):
             require_column(dataset, label_column, argument="label_column")
             classes = _classes(dataset, label_column)
         drawn = _drawn_parts(classes, member_fraction, population_fraction, seed)
@@ -298,12 +299,7 @@ def _shares(total: int, sizes: np.ndarray, generator: np.random.Generator) -> np
 
 
 def _row_numbers(rows: Sequence[int] | np.ndarray, name: str, n_examples: int) -> np.ndarray:
-    array = np.asarray(rows)
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise InputError(f"{name} has shape {array.shape} and type {array.dtype}: pass a flat list of row numbers")
-    array = np.sort(array.astype(np.int64))
-    if array.size and (array[0] < 0 or array[-1] >= n_examples):
-        raise InputError(f"{name} goes from {array[0]} to {array[-1]} and the rows from 0 to {n_examples - 1}")
+    array = np.sort(row_numbers(name, rows, below=n_examples))
     repeated = array.size - np.unique(array).size
     if repeated:
         raise InputError(f"{name} names {repeated} rows more than once: name each row once")

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from hf_privacy.arrays import row_numbers
 from hf_privacy.errors import InputError
 
 Batch = dict[str, torch.Tensor]
@@ -108,12 +109,7 @@ class TensorDataset(Dataset):
         InputError
             For indices that are no row numbers of this view.
         """
-        rows = np.array(indices)
-        if rows.ndim != 1 or (len(rows) and not np.issubdtype(rows.dtype, np.integer)):
-            raise InputError(f"indices has shape {rows.shape} and type {rows.dtype}: pass a flat list of integers")
-        rows = rows.astype(np.int64)
-        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
-            raise InputError(f"indices goes from {rows.min()} to {rows.max()} and the rows from 0 to {len(self) - 1}")
+        rows = row_numbers("indices", indices, below=len(self)).copy()  # a view must not change with the caller's
         view = self._copy()
         view._rows = rows if self._rows is None else self._rows[rows]
         return view

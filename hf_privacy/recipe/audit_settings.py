@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
+from hf_privacy.arguments import check_number, check_numbers, check_switch, check_whole
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.robustness_settings import RobustnessSettings
 
@@ -115,6 +115,8 @@ class AuditSettings:
             raise InputError(f"depth is {self.depth!r}: pass 'quick' or 'full'")
         if self.lira_variance not in LIRA_VARIANCES:
             raise InputError(f"lira_variance is {self.lira_variance!r}: pass one of {', '.join(LIRA_VARIANCES)}")
+        check_whole("references", self.references, at_least=0)
+        check_whole("reference_seed", self.reference_seed, at_least=0)
         if self.depth == "full" and self.references < 2:
             raise InputError(
                 f"references is {self.references}: a full audit needs at least 2 reference models, so that each "
@@ -133,20 +135,17 @@ class AuditSettings:
         self._check_canaries()
         if self.robustness is not None:
             RobustnessSettings.from_dict(self.robustness)
-        if not isinstance(self.curvature, int) or isinstance(self.curvature, bool) or self.curvature < 0:
-            raise InputError(f"curvature is {self.curvature!r}: pass a number of vectors, such as 10, or 0 for none")
+        check_whole("curvature", self.curvature, at_least=0)
         for name in ("fraction", "confidence"):
-            if not 0 < getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}: pass a number in (0, 1)")
-        if not (math.isfinite(self.gamma) and self.gamma > 0):
-            raise InputError(f"gamma is {self.gamma}: pass a number above 0")
-        for fpr in self.fprs:
-            if not isinstance(fpr, (int, float)) or not 0 < fpr < 1:
-                raise InputError(f"fprs holds {fpr!r}: pass false positive rates in (0, 1)")
+            check_number(name, getattr(self, name), 0.0, 1.0, low_open=True, high_open=True)
+        check_number("gamma", self.gamma, 0.0, low_open=True)
+        # Without a rate a report would say nothing of the tail, where privacy is lost, and a gate could ask for none.
+        check_numbers("fprs", self.fprs, 0.0, 1.0, low_open=True, high_open=True, such_as="0.01")
         for name in ("targets", "batch_size", "workers"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} is {value}: pass 1 or more")
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), at_least=1)
+        for name in ("blind_baseline", "class_slices", "keep_weights"):
+            check_switch(name, getattr(self, name))
         if self.targets > 1 and self.depth != "full":
             raise InputError(f"targets is {self.targets}: further targets are reference models; use depth 'full'")
         # Without complementary pairs an example's number of IN models would tell a target's membership.
@@ -172,7 +171,7 @@ class AuditSettings:
 
     def _check_budgets(self) -> None:
         for budget in self.budgets:
-            if not isinstance(budget, int) or budget < 2 or budget % 2:
+            if check_whole("an entry of budgets", budget) < 2 or budget % 2:
                 raise InputError(f"budgets holds {budget!r}: pass even numbers of references, such as 2, 4, 8 and 16")
         if not self.budgets:
             return
@@ -187,7 +186,7 @@ class AuditSettings:
             )
 
     def _check_canaries(self) -> None:
-        if self.canaries and self.canaries < FEWEST_CANARIES:
+        if check_whole("canaries", self.canaries) and self.canaries < FEWEST_CANARIES:
             raise InputError(
                 f"canaries is {self.canaries}: pass 0 for none, or at least {FEWEST_CANARIES}; a few hundred say more"
             )
@@ -196,9 +195,9 @@ class AuditSettings:
         if self.canary_guesses == []:
             raise InputError("canary_guesses is empty: leave it out for the default, or pass even numbers")
         for count in self.canary_guesses or []:
-            if not isinstance(count, int) or count < 2 or count % 2 or count > self.canaries:
+            if check_whole("an entry of canary_guesses", count) < 2 or count % 2 or count > self.canaries:
                 raise InputError(
                     f"canary_guesses holds {count!r} for {self.canaries} canaries: pass even numbers from 2 to that"
                 )
-        if self.delta is not None and not 0 < self.delta < 1:
-            raise InputError(f"delta is {self.delta}: pass a number in (0, 1)")
+        if self.delta is not None:
+            check_number("delta", self.delta, 0.0, 1.0, low_open=True, high_open=True)

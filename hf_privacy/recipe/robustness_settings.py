@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from hf_privacy.arguments import check_choice, check_number, check_switch, check_whole
 from hf_privacy.errors import InputError
 
 NORMS = ("linf", "l2")
@@ -73,18 +73,13 @@ class RobustnessSettings:
             raise InputError("robustness has no epsilon: pass the radius of the attack, such as 0.0314 (8/255)")
         settings = cls(**values)
         for name in ("epsilon", "step_size"):
-            value = getattr(settings, name)
-            if value is not None and not (_is_number(value) and math.isfinite(value) and value > 0):
-                raise InputError(f"robustness.{name} is {value!r}: pass a number above 0")
-        if settings.norm not in NORMS:
-            raise InputError(f"robustness.norm is {settings.norm!r}: pass 'linf' or 'l2'")
+            if getattr(settings, name) is not None:
+                check_number(f"robustness.{name}", getattr(settings, name), 0.0, low_open=True)
+        check_choice("robustness.norm", settings.norm, NORMS)
         for name, least in (("n_steps", 1), ("max_examples", FEWEST_EXAMPLES)):
-            value = getattr(settings, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise InputError(f"robustness.{name} is {value!r}: pass a whole number of at least {least}")
+            check_whole(f"robustness.{name}", getattr(settings, name), at_least=least)
         for name in ("autoattack", "membership"):
-            if not isinstance(getattr(settings, name), bool):
-                raise InputError(f"robustness.{name} is {getattr(settings, name)!r}: pass true or false")
+            check_switch(f"robustness.{name}", getattr(settings, name))
         step_size = None if settings.step_size is None else float(settings.step_size)
         return cls(**{**values, "epsilon": float(settings.epsilon), "step_size": step_size})
 
@@ -109,7 +104,3 @@ class RobustnessSettings:
                     f"robustness.{name} is {value:g} and pixels go from 0 to 1: 0–255 units? pass {value:g}/255 = "
                     f"{value / 255:.4g}"
                 )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

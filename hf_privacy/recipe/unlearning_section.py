@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
+from hf_privacy.arguments import check_switch, check_whole
 from hf_privacy.errors import InputError
 
 
@@ -43,7 +43,7 @@ class UnlearningSection:
     >>> UnlearningSection(method="salun", retrains=-1).check()
     Traceback (most recent call last):
     ...
-    hf_privacy.errors.InputError: unlearning.retrains is -1: pass 0 or more
+    hf_privacy.errors.InputError: unlearning.retrains is -1: pass a whole number of at least 0
     """
 
     method: str | None = None
@@ -60,22 +60,19 @@ class UnlearningSection:
     def check(self) -> None:
         """Raise `InputError` for what can be seen to be wrong without data or model."""
         for name in ("heldout_seed", "retrains", "retrain_seed", "relearning_steps"):
-            if getattr(self, name) < 0:
-                raise InputError(f"unlearning.{name} is {getattr(self, name)}: pass 0 or more")
+            check_whole(f"unlearning.{name}", getattr(self, name), at_least=0)
+        check_switch("unlearning.u_lira", self.u_lira)
         if self.audit not in ("quick", "none"):
             raise InputError(f"unlearning.audit is {self.audit!r}: pass 'quick' or 'none'")
         if isinstance(self.heldout, str) and self.heldout not in ("population", "non_members"):
             raise InputError(
                 f"unlearning.heldout is {self.heldout!r}: pass 'population', 'non_members' or a list of row numbers"
             )
-        if isinstance(self.heldout, list) and not all(_is_row(row) for row in self.heldout):
-            raise InputError("unlearning.heldout holds something else than row numbers: pass whole numbers from 0 up")
+        if isinstance(self.heldout, list):
+            for row in self.heldout:
+                check_whole("an entry of unlearning.heldout", row, at_least=0)
         for key, value in self.training.items():
             if key.endswith("token") and value is not None:
                 raise InputError(
                     f"unlearning.training.{key} is set: a recipe is no place for tokens; log in or set HF_TOKEN"
                 )
-
-
-def _is_row(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hf_privacy.arguments import check_number, check_switch, check_whole
+from hf_privacy.arrays import plain_array
 from hf_privacy.errors import InputError
 
 
@@ -90,12 +92,14 @@ def plan_references(
     >>> plan.membership.sum(axis=0)
     array([2, 2, 2, 2])
     """
-    labels = np.asarray(labels)
+    labels = plain_array("labels", labels)
+    if labels.ndim != 1:
+        raise InputError(f"labels has shape {labels.shape}: pass one class per example")
     n_examples = len(labels)
-    if n_models < 2:
-        raise InputError(f"n_models is {n_models}: at least 2 reference models are needed")
-    if not 0 < fraction < 1:
-        raise InputError(f"fraction is {fraction}: pass a number in (0, 1)")
+    n_models = check_whole("n_models", n_models, at_least=2)
+    fraction = check_number("fraction", fraction, 0.0, 1.0, low_open=True, high_open=True)
+    seed = check_whole("seed", seed, at_least=0)
+    stratify = check_switch("stratify", stratify)
     if n_examples < 2:
         raise InputError(f"the pool has {n_examples} examples: at least 2 are needed")
     if fraction == 0.5:

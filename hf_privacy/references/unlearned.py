@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hf_privacy.arrays import row_numbers
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.references.collect import ReferenceRun
@@ -80,7 +81,7 @@ def unlearned_references(
     Hayes et al., "Inexact unlearning needs more careful evaluations to avoid a false sense of privacy" (arXiv
     2403.01218), whose shadow models are unlearned like the target; ours are the audit's references.
     """
-    forget = np.unique(np.asarray(forget, dtype=np.int64))
+    forget = np.unique(row_numbers("forget", forget))
     inside = _checked_membership(run, forget)
     digest = hashlib.sha256(forget.tobytes())
     metadata = {

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType, extract_model_from_parallel, gather_object
 
+from hf_privacy.arguments import check_whole
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.models.modes import evaluation_mode
@@ -48,8 +49,7 @@ def map_batches(
     """
     if len(dataset) == 0:
         raise InputError("dataset is empty: pass at least one example")
-    if batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}: pass a positive number")
+    batch_size = check_whole("batch_size", batch_size, at_least=1)
     if "pixel_values" in dataset.column_names:
         dataset = dataset.with_augmentation(None)  # a training dataset may carry one; queries are fixed views
     starts = range(0, len(dataset), batch_size)

@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from hf_privacy.arguments import check_number, check_seed, check_whole
 from hf_privacy.data import TensorDataset
 from hf_privacy.data.example_generators import example_seed
 from hf_privacy.errors import InputError
@@ -101,13 +102,11 @@ def boundary_distance(
     column = _continuous_column(dataset)
     if method not in BOUNDARY_METHODS:
         raise InputError(f"method is {method!r}: pass one of {', '.join(BOUNDARY_METHODS)}")
-    if norm not in (2, math.inf):
+    if check_number("norm", norm, infinite=True) not in (2, math.inf):
         raise InputError(f"norm is {norm!r}: pass 2 or math.inf")
     n_steps = BOUNDARY_METHODS[method] if n_steps is None else n_steps
-    if n_steps < 1:
-        raise InputError(f"n_steps is {n_steps}: pass a positive number")
-    if seed < 0:
-        raise InputError(f"seed is {seed}: pass a number from 0 up")
+    n_steps = check_whole("n_steps", n_steps, at_least=1)
+    seed = check_seed(seed)
     try:
         import foolbox  # noqa: F401
     except ImportError as error:

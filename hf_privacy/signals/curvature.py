@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from hf_privacy.adversarial import InputSpace, input_space
+from hf_privacy.arguments import check_choice, check_number, check_seed, check_whole
 from hf_privacy.errors import InputError
 from hf_privacy.models.modes import float32_logits
 from hf_privacy.signals.curvature_estimators import (
@@ -61,14 +62,10 @@ class Curvature:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise InputError(f"method is {self.method!r}: pass one of {', '.join(METHODS)}")
-        if isinstance(self.n_vectors, bool) or not isinstance(self.n_vectors, int) or self.n_vectors < 1:
-            raise InputError(f"n_vectors is {self.n_vectors!r}: pass a whole number from 1 up (the paper takes 10)")
-        if not (math.isfinite(self.h) and self.h > 0):
-            raise InputError(f"h is {self.h}: pass a positive step, such as 1e-3")
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}: pass a whole number from 0 up")
+        check_choice("method", self.method, METHODS)
+        check_whole("n_vectors", self.n_vectors, at_least=1)
+        check_number("h", self.h, 0.0, low_open=True, such_as="1e-3")
+        check_seed(self.seed)
 
 
 def input_curvature(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import logsigmoid
 
+from hf_privacy.arguments import check_instance
 from hf_privacy.errors import InputError
 
 SIGNAL_NAMES = ("phi", "loss", "probability", "margin", "entropy", "modified_entropy", "correct")
@@ -96,6 +97,8 @@ def _log_sum_others(logits: torch.Tensor) -> torch.Tensor:
 
 
 def _check(logits: torch.Tensor, labels: torch.Tensor) -> None:
+    check_instance("logits", logits, torch.Tensor)
+    check_instance("labels", labels, torch.Tensor)
     if logits.ndim != 2 or not logits.is_floating_point():
         raise InputError(
             f"logits has shape {list(logits.shape)} and dtype {logits.dtype}: pass one row of floating-point class "

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hf_privacy.arrays import finite_array, row_numbers
 from hf_privacy.data import ForgetSplit, TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.forgetting import mia_efficacy
@@ -40,7 +41,7 @@ class UnlearningEvaluation:
         ends = (n_forget, n_forget + n_retain)
         parts = [{}, {}, {}]  # type: list[dict[str, np.ndarray]]
         for name, values in signals.items():
-            for part, piece in zip(parts, np.split(np.asarray(values, dtype=np.float64), ends), strict=True):
+            for part, piece in zip(parts, np.split(finite_array("signals", values), ends), strict=True):
                 part[name] = piece
         return cls(*parts)
 
@@ -125,7 +126,7 @@ def evaluate_unlearning(
     hf_privacy.errors.InputError: test shares 1 row with heldout: judge with rows that neither training nor the
     unlearner has seen
     """
-    test = np.asarray(test, dtype=np.int64)
+    test = row_numbers("test", test)
     if len(test) == 0:
         raise InputError("test is empty: pass rows that neither training nor the unlearner has seen")
     for name in ("forget", "retain", "heldout"):

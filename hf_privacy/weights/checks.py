@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import nn
 
+from hf_privacy.arguments import check_instance, seen
 from hf_privacy.errors import InputError
 
 
@@ -40,8 +41,8 @@ def check_parameters(model: nn.Module, names: Iterable[str] | None) -> dict[str,
     >>> list(check_parameters(nn.Linear(2, 2), ["weight"]))
     ['weight']
     """
-    if isinstance(names, str):
-        raise InputError(f"parameters is {names!r}: pass a list of names")
+    if names is not None and (isinstance(names, str) or not isinstance(names, Iterable)):
+        raise InputError(f"parameters is {seen(names)}: pass a list of names")
     parameters = dict(model.named_parameters())
     if names is None:
         chosen = {name: parameter for name, parameter in parameters.items() if parameter.requires_grad}
@@ -62,6 +63,22 @@ def check_parameters(model: nn.Module, names: Iterable[str] | None) -> dict[str,
     return chosen
 
 
+def check_tensors(name: str, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Refuse what is no mapping of names to tensors.
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> check_tensors("mask", {"bias": torch.tensor([True])})
+    """
+    check_instance(name, tensors, Mapping)
+    for key, tensor in tensors.items():
+        check_instance(f"{key} in {name}", tensor, torch.Tensor)
+
+
 def check_mask(model: nn.Module, mask: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The mask with each tied weight once, under its first name, on the device of its weight.
 
@@ -78,6 +95,7 @@ def check_mask(model: nn.Module, mask: Mapping[str, torch.Tensor]) -> dict[str, 
     """
     parameters, tied = dict(model.named_parameters()), tied_names(model)
     checked: dict[str, torch.Tensor] = {}
+    check_tensors("mask", mask)
     if not mask:
         raise InputError("mask is empty: pass a boolean tensor for at least one parameter")
     for name, selected in mask.items():
@@ -110,6 +128,7 @@ def find_tensor(
     """
     parameter = model.get_parameter(name)
     tied = tied_names(model)
+    check_tensors(argument, tensors)
     for alias in (name, *(other for other, first in tied.items() if first == name)):
         if alias in tensors:
             tensor = tensors[alias]

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from hf_privacy.arguments import check_number
 from hf_privacy.errors import InputError
 from hf_privacy.weights.checks import check_mask, find_tensor
 
@@ -104,8 +105,7 @@ def reinitialise(
     """
     checked = check_mask(model, mask)
     if std is not None:
-        if not 0.0 < std < float("inf"):
-            raise InputError(f"std is {std}: pass a number above 0, or None for the layer's own initialisation")
+        std = check_number("std", std, 0.0, low_open=True)
         for name, selected in checked.items():
             _put(model.get_parameter(name), selected, std * _normal(selected, generator))
         return
@@ -172,8 +172,7 @@ def perturb(
             if not bool(((spreads[name] >= 0) & spreads[name].isfinite()).all()):
                 raise InputError(f"sigma of {name} holds negative, NaN or infinite values: pass standard deviations")
     else:
-        if not 0.0 < sigma < float("inf"):
-            raise InputError(f"sigma is {sigma}: pass a number above 0")
+        sigma = check_number("sigma", sigma, 0.0, low_open=True)
         for name in checked:
             spreads[name] = sigma * _wide(model.get_parameter(name)).std(correction=0)
     for name, selected in checked.items():

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from hf_privacy.errors import InputError
+from hf_privacy.weights.checks import check_tensors
 from hf_privacy.weights.kinds import weight_kinds
 
 _CHUNK = 1 << 20
@@ -51,6 +52,8 @@ def pearson_by_kind(
     >>> {kind: None if r is None else round(r, 3) for kind, r in pearson_by_kind(a, b, net).items()}
     {'linear': 1.0, 'norm': None, 'all': -0.378}
     """
+    check_tensors("scores_a", scores_a)
+    check_tensors("scores_b", scores_b)
     if set(scores_a) != set(scores_b):
         odd = sorted(set(scores_a) ^ set(scores_b))
         raise InputError(f"scores_a and scores_b differ in {odd[0]}: pass scores of the same parameters")

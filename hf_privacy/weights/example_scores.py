@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
+from hf_privacy.arguments import check_whole
 from hf_privacy.errors import InputError
 from hf_privacy.weights.checks import check_parameters
 from hf_privacy.weights.passes import (
@@ -79,7 +80,7 @@ def mas_sensitivity(
         return logits.square().sum() / len(logits)
 
     chosen = check_parameters(model, parameters)
-    _check_examples_at_once(examples_at_once)
+    check_whole("examples_at_once", examples_at_once, at_least=1)
     scores = accumulators(chosen)
     n_examples = 0
     with prepared(model, chosen.values()):
@@ -146,7 +147,7 @@ def fisher(
     if not empirical and loss_function is not cross_entropy:
         raise InputError("empirical is False with a loss_function: the exact Fisher needs none, leave it out")
     chosen = check_parameters(model, parameters)
-    _check_examples_at_once(examples_at_once)
+    check_whole("examples_at_once", examples_at_once, at_least=1)
     scores = accumulators(chosen)
     n_examples = 0
     with prepared(model, chosen.values()):
@@ -167,11 +168,6 @@ def fisher(
 def _weighted_log_p(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     log_p = logits.log_softmax(dim=-1).gather(-1, labels[:, None])
     return (log_p.detach() / 2).exp().mul(log_p).sum()
-
-
-def _check_examples_at_once(examples_at_once: int) -> None:
-    if isinstance(examples_at_once, bool) or not isinstance(examples_at_once, int) or examples_at_once < 1:
-        raise InputError(f"examples_at_once is {examples_at_once!r}: pass a whole number of at least 1")
 
 
 def _add_per_example(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from hf_privacy.arguments import seen
 from hf_privacy.errors import InputError
 
 KINDS = ("conv", "linear", "attention", "norm", "embedding", "other")
@@ -89,9 +90,8 @@ def which_weights(
     >>> which_weights(net, kinds=["linear"], biases=True)
     ['0.weight', '0.bias', '2.weight', '2.bias']
     """
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown or isinstance(kinds, str) or not kinds:
-        raise InputError(f"kinds is {kinds!r}: pass a list of {', '.join(KINDS)}")
+    if not isinstance(kinds, (list, tuple)) or not kinds or not all(kind in KINDS for kind in kinds):
+        raise InputError(f"kinds is {seen(kinds)}: pass a list of {', '.join(KINDS)}")
     parameters = dict(model.named_parameters())
     names = [
         name

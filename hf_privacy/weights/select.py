@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
+from hf_privacy.arguments import check_choice, check_number, check_switch, check_whole
 from hf_privacy.errors import InputError
+from hf_privacy.weights.checks import check_tensors
 
 _CHUNK = 1 << 18  # small enough to stay in a processor's cache
 _DIGIT_BITS = 16
@@ -59,14 +61,15 @@ def select(
     >>> select(scores, count=1, scope="layer")
     {'a': tensor([ True, False, False]), 'b': tensor([True])}
     """
-    if scope not in ("global", "layer"):
-        raise InputError(f"scope is {scope!r}: pass 'global' or 'layer'")
+    check_choice("scope", scope, ("global", "layer"))
+    check_switch("largest", largest)
     if (fraction is None) == (count is None):
         raise InputError(f"fraction is {fraction} and count {count}: pass exactly one of them")
-    if fraction is not None and not 0.0 < fraction < 1.0:
-        raise InputError(f"fraction is {fraction}: pass a number in (0, 1)")
-    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
-        raise InputError(f"count is {count!r}: pass a whole number of at least 1")
+    if fraction is not None:
+        fraction = check_number("fraction", fraction, 0.0, 1.0, low_open=True, high_open=True)
+    if count is not None:
+        count = check_whole("count", count, at_least=1)
+    check_tensors("scores", scores)
     for name, tensor in scores.items():
         if not tensor.is_floating_point():
             raise InputError(f"the scores of {name} have dtype {tensor.dtype}: pass floating-point scores")

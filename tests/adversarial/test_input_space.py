@@ -132,7 +132,7 @@ def test_another_number_of_channels_than_the_model_has_means_is_refused(digits):
 
 @pytest.mark.parametrize(
     ("mean", "std", "message"),
-    [((), (), "0 values"), ((0.5,), (0.5, 0.5), "1 values and std 2"), ((0.5,), (0.0,), "std above 0")],
+    [((), (), "mean is"), ((0.5,), (0.5, 0.5), "1 values and std 2"), ((0.5,), (0.0,), "std holds 0.0")],
 )
 def test_means_and_deviations_that_cannot_be_are_refused(mean, std, message):
     with pytest.raises(InputError, match=message):

@@ -162,11 +162,11 @@ def test_random_texts_keep_the_shape_of_real_ones_and_replace_every_word(side):
     ("settings", "message"),
     [
         ({"kind": "worded"}, "kind is 'worded': pass 'mislabelled' or 'random'"),
-        ({"n": 0}, "n is 0: pass at least 1 canary"),
+        ({"n": 0}, "n is 0: pass a whole number of at least 1"),
         ({"n": 31}, "31 mislabelled canaries are asked for and 30 distinct rows lie outside the training set"),
         ({"n_classes": 3}, "labels go from 0 to 3 with n_classes 3"),
         ({"members": np.arange(60)}, "every row of dataset is a member"),
-        ({"members": np.array([60])}, "indices goes from 60 to 60"),
+        ({"members": np.array([60])}, "members goes from 60 to 60"),
     ],
 )
 def test_what_no_canary_can_be_made_of_is_refused(settings, message):

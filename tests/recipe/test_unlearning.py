@@ -106,7 +106,7 @@ def test_a_section_that_cannot_run_is_refused_without_data(section, message, mak
         ({"metod": "ssd"}, "unknown key 'metod' in section 'unlearning': did you mean 'method'"),
         ({"retrains": -1}, "unlearning.retrains is -1"),
         ({"heldout": "members"}, "unlearning.heldout is 'members'"),
-        ({"heldout": [1, "2"]}, "unlearning.heldout holds something else than row numbers"),
+        ({"heldout": [1, "2"]}, "an entry of unlearning.heldout is '2'"),
         ({"audit": "full"}, "unlearning.audit is 'full'"),
         ({"training": {"hub_token": "hf_x"}}, "no place for tokens"),
     ],

@@ -112,7 +112,7 @@ def test_training_indices_are_the_sorted_positions_of_the_in_examples():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"n_models": 1}, "n_models is 1: at least 2"),
+        ({"n_models": 1}, "n_models is 1: pass a whole number of at least 2"),
         ({"n_models": 4, "fraction": 0.0}, r"fraction is 0.0: pass a number in \(0, 1\)"),
         ({"n_models": 4, "fraction": 1.0}, "fraction is 1.0"),
         ({"n_models": 4, "fraction": 0.1}, "train at least 10 models"),

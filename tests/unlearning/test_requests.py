@@ -51,7 +51,7 @@ def test_requests_are_read_in_order_in_every_form(write):
         ('{"request_id": "b", "rows": [3], "label": 1}', "names rows and label: pass exactly one"),
         ('{"request_id": "b", "rows": []}', "rows is empty"),
         ('{"request_id": "b", "row": [3]}', "unknown key 'row'"),
-        ('{"request_id": "b", "rows": 3}', "line 2 of requests.jsonl has a value of the wrong kind"),
+        ('{"request_id": "b", "rows": 3}', "line 2 of requests.jsonl: rows is 3: pass a list"),
         ('{"request_id": "a", "rows": [3]}', "lines 1 and 2 of requests.jsonl have the same request_id"),
     ],
 )
