@@ -19,7 +19,7 @@ from hf_privacy.auditing.blind import blind_baseline
 from hf_privacy.auditing.canaries import canary_audit
 from hf_privacy.auditing.canary_result import CanaryResult, add_canaries
 from hf_privacy.auditing.collect import RobustnessPass, with_references
-from hf_privacy.auditing.extras import FEWEST_CALIBRATION, extra_signals
+from hf_privacy.auditing.extras import check_calibration, extra_signals
 from hf_privacy.auditing.inputs import input_column_of, processor_of, resolve_model, to_tensors
 from hf_privacy.auditing.robustness import robustness_section
 from hf_privacy.auditing.table import SignalTable
@@ -135,11 +135,8 @@ def audit(
             f"{len(split.members):,} members: pass a split whose members are all among them"
         )
     references_dir = Path(references_dir or Path(output_dir) / "private" / "references")
-    if "quantile_regression" in options.extra_attacks and 0 < len(split.population) < FEWEST_CALIBRATION:
-        raise InputError(
-            f"extra_attacks hold quantile_regression and the population has {len(split.population)} examples: it is "
-            f"fitted on them; set aside at least {FEWEST_CALIBRATION}, or none, to fit it on non-members"
-        )
+    if "quantile_regression" in options.extra_attacks:
+        check_calibration(len(split.population), len(split.non_members))
     attack = adversarial_inputs(
         options,
         model if recipe_trainer is None else recipe_trainer.model,

@@ -10,10 +10,11 @@ import torch
 from hf_privacy import attacks
 from hf_privacy.auditing.table import AttackScores, SignalTable
 from hf_privacy.data import TensorDataset
+from hf_privacy.errors import InputError
 from hf_privacy.signals import boundary_distance, compute_features, label_only_correct
 
 # Non-members that a quantile regression needs.
-FEWEST_CALIBRATION = 20
+_FEWEST_CALIBRATION = 20
 # Cross-fitting where no population was set aside to fit the quantiles on.
 _FOLDS = 5
 
@@ -56,6 +57,33 @@ def extra_signals(
     return signals
 
 
+def check_calibration(n_population: int, n_nonmembers: int) -> None:
+    """Refuse a quantile regression before anything is trained, where it has too few examples to be fitted on.
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> check_calibration(0, 24)
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: extra_attacks hold quantile_regression, there is no population and ...
+    """
+    if n_population and n_population < _FEWEST_CALIBRATION:
+        raise InputError(
+            f"extra_attacks hold quantile_regression and the population has {n_population} examples: it is fitted on "
+            f"them; set aside at least {_FEWEST_CALIBRATION}, or none, to fit it on non-members"
+        )
+    needed = _FEWEST_CALIBRATION * _FOLDS // (_FOLDS - 1)
+    if not n_population and n_nonmembers < needed:
+        raise InputError(
+            f"extra_attacks hold quantile_regression, there is no population and {n_nonmembers} non-members are too "
+            f"few to fit it on: pass at least {needed}, set a population aside, or leave it out"
+        )
+
+
 def extra_scores(table: SignalTable, *, seed: int = 0) -> list[AttackScores]:
     """Scores of the extra attacks whose signals the table holds."""
     n = table.n_pool
@@ -80,8 +108,12 @@ def _quantile_regression(table: SignalTable, seed: int) -> AttackScores:
     if len(margin) > n:
         scores = attacks.quantile_regression(margin[:n], features[:n], margin[n:], features[n:], seed=seed)
         return AttackScores("quantile_regression", "Quantile regression", scores)
-    # Folds of members and non-members alike: an example is scored by a fit that has not seen it.
-    fold = np.random.default_rng(seed).permutation(n) % _FOLDS
+    # An example is scored by a fit that has not seen it. Members and non-members are in equal shares in every fold, so
+    # that each is scored by fits on as many non-members as the other.
+    generator = np.random.default_rng(seed)
+    fold = np.empty(n, dtype=int)
+    for side in (table.membership, ~table.membership):
+        fold[side] = generator.permutation(int(side.sum())) % _FOLDS
     scores = np.empty(n)
     for number in range(_FOLDS):
         scored, fitted = fold == number, (fold != number) & ~table.membership

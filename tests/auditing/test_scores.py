@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hf_privacy.auditing.extras import extra_scores
+from hf_privacy.auditing.extras import check_calibration, extra_scores
 from hf_privacy.auditing.scores import UNTUNED_RMIA_A, quick_scores, reference_scores
 from hf_privacy.auditing.table import SignalTable
+from hf_privacy.errors import InputError
 from hf_privacy.statistics import auc
 
 QUICK = ["loss", "confidence", "entropy", "modified_entropy", "attack_p"]
@@ -88,3 +89,32 @@ def test_quantiles_without_a_population_are_never_fitted_on_the_scored_example(p
     (attack,) = extra_scores(table)
     assert attack.title == "Quantile regression (5-fold)"
     assert auc(attack.scores, table.membership) > 0.6
+
+
+def test_the_fewest_nonmembers_that_pass_the_check_are_enough_in_every_fold(planted_table):
+    table = planted_table(with_population=False)
+    kept = np.concatenate([np.flatnonzero(table.membership)[:40], np.flatnonzero(~table.membership)[:25]])
+    check_calibration(0, 25)
+    with pytest.raises(
+        InputError, match="no population and 24 non-members are too few to fit it on: pass at least 25"
+    ):
+        check_calibration(0, 24)
+    features = np.random.default_rng(0).normal(size=(len(kept), 2)).astype(np.float32)
+    target = {name: values[:, kept] for name, values in table.target.items()}
+    for seed in range(3):
+        (attack,) = extra_scores(SignalTable(target, table.membership[kept], extras={"features": features}), seed=seed)
+        assert np.isfinite(attack.scores).all()
+
+
+@pytest.mark.parametrize("with_population", [True, False])
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_null_behaviour_without_leakage_rmia_guesses_whatever_gamma_and_population(
+    planted_table, gamma, with_population
+):
+    # With each non-member left out of its own comparison: .63 at γ = 0.5 and .41 at γ = 2 without a population.
+    found = []
+    for seed in range(8):
+        table = planted_table(effect=0.0, seed=seed, with_population=with_population)
+        found.append(areas(table, reference_scores(table, gamma=gamma)))
+    for name in ("rmia", "rmia_offline"):
+        assert abs(np.mean([run[name] for run in found]) - 0.5) < 4 * 0.024 / np.sqrt(len(found)), name
