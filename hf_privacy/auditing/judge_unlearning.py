@@ -17,6 +17,7 @@ from hf_privacy.auditing.unlearned_folder import UnlearnedFolder
 from hf_privacy.auditing.unlearning import Outcome, unlearning_section
 from hf_privacy.errors import InputError
 from hf_privacy.forgetting import u_lira
+from hf_privacy.hub import weights_sha256
 from hf_privacy.models import load_saved_model
 from hf_privacy.recipe import (
     RETRAIN,
@@ -75,8 +76,18 @@ def judge_unlearning(
         See `unlearning_section`.
     report : PrivacyReport or None
         A quick audit of the model, with what is retained for members.
+
+    Raises
+    ------
+    InputError
+        When the rows or the weights in the folder are not those that the unlearning left there.
     """
     section, rows, record = experiment.recipe.unlearning, unlearned.rows(), unlearned.record()
+    if weights_sha256(unlearned.path) != record["weights_after"]:
+        raise InputError(
+            f"the weights in {str(unlearned.path)!r} are not those that were unlearned there: delete it, and unlearn "
+            "again"
+        )
     original, model = _on_device(load_saved_model(run.path)), _on_device(load_saved_model(unlearned.path))
     before, after = (_evaluated(experiment, one, rows) for one in (original, model))
     retrained: ReferenceRun | None = None

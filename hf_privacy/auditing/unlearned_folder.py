@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save
 
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.data import ForgetSplit
+from hf_privacy.errors import InputError
 from hf_privacy.recipe import UnlearningRows
 from hf_privacy.recipe.folder import PRIVATE, RunFolder
 
@@ -54,13 +55,23 @@ class UnlearnedFolder:
         return json.loads(_record_file(self.path).read_text(encoding="utf-8"))
 
     def rows(self) -> UnlearningRows:
-        """What was forgotten, retained, held out, and what judges it."""
+        """What was forgotten, retained, held out, and what judges it.
+
+        Raises
+        ------
+        InputError
+            When they are not those that were forgotten.
+        """
         record, parts = self.record(), load_file(_rows_file(self.path))
         split = ForgetSplit(parts["forget"], parts["retain"], parts["heldout"])
-        return UnlearningRows(split, parts["test"], record["kind"], record["n_requests"])
+        rows = UnlearningRows(split, parts["test"], record["kind"], record["n_requests"])
+        if record.get("rows_sha256", rows.digest()) != rows.digest():  # version 0.1 kept none
+            raise InputError(f"the rows kept in {str(self.path)!r} are not those that were forgotten: unlearn again")
+        return rows
 
     def finish(self, record: dict[str, Any], rows: UnlearningRows) -> None:
         """Write rows and record to `partial` and give it its name."""
+        record = {**record, "rows_sha256": rows.digest()}
         self._write_private(_rows_file, _rows_bytes(rows))
         self._write_private(_record_file, (json.dumps(record, indent=2) + "\n").encode())
         os.replace(self.partial, self.path)

@@ -14,12 +14,12 @@ from safetensors.numpy import save
 from hf_privacy.atomic_file import remove_leftovers, write_atomically
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
-from hf_privacy.signals.tensor_file import TensorFile
+from hf_privacy.signals.tensor_file import TensorFile, sealed
 
 # Under "private": what is in there tells of single examples, and no push of this package sends it.
 FOLDER = Path("private") / "training_dynamics"
 METADATA = "metadata.json"
-_VERSION = 1
+_VERSION = 2
 _DTYPES = {"F64": np.float64, "U8": np.bool_}
 
 
@@ -84,7 +84,8 @@ class DynamicsStore:
             raise InputError(f"{str(path)!r} is damaged: delete its folder and train again") from error
         if metadata.get("version") != _VERSION:
             raise InputError(
-                f"{str(path)!r} is of version {metadata.get('version')}, and this package reads {_VERSION}"
+                f"{str(path)!r} is of version {metadata.get('version')}, and this package reads {_VERSION}: delete "
+                "its folder and train again"
             )
         return metadata
 
@@ -165,7 +166,8 @@ class DynamicsStore:
             name: np.ascontiguousarray(values[name], dtype=np.float64 if kind == "F64" else np.uint8)
             for name, kind in tensors.items()
         }
-        write_atomically(self._file(stream, step), save(arrays))
+        said = sealed(arrays, {"stream": stream, "step": str(step)})
+        write_atomically(self._file(stream, step), save(arrays, metadata=said))
         entries = [entry for entry in metadata["streams"][stream]["entries"] if entry["step"] != step]
         entries.append({"step": step, "epoch": epoch, "seconds": seconds})
         metadata["streams"][stream]["entries"] = sorted(entries, key=lambda entry: entry["step"])
@@ -186,7 +188,8 @@ class DynamicsStore:
         for entry in described["entries"]:
             path = self._file(stream, entry["step"])
             file = TensorFile.open(path, layout)
-            if file is None:
+            place = {"stream": stream, "step": str(entry["step"])}
+            if file is None or not place.items() <= file.metadata.items() or not file.is_sealed():
                 raise InputError(f"{str(path)!r} is missing or damaged: delete its folder and train again")
             files.append(file)
         arrays = {}

@@ -18,9 +18,7 @@ pytest.importorskip("opacus")
 @pytest.fixture
 def dataset():
     generator = torch.Generator().manual_seed(0)
-    return TensorDataset(
-        {"features": torch.randn(60, 4, generator=generator), "labels": torch.arange(60) % 2}
-    )
+    return TensorDataset({"features": torch.randn(60, 4, generator=generator), "labels": torch.arange(60) % 2})
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from hf_privacy.auditing import Outcome, unlearning_section
+from hf_privacy.auditing.unlearned_folder import UnlearnedFolder
 from hf_privacy.data import ForgetSplit
+from hf_privacy.errors import InputError
 from hf_privacy.recipe import UnlearningRows
 from hf_privacy.unlearning import Relearning, UnlearningEvaluation
 
@@ -102,3 +104,14 @@ def test_the_section_holds_no_row_number_and_no_list_as_long_as_the_forget_set()
     found = unlearning_section(outcome(retrained=[model(20)], retrain_seconds=[1.0]))
     json.dumps(found, allow_nan=False)
     assert max(len(values) for values in lists(found)) <= 5
+
+
+def test_rows_that_are_not_those_that_were_forgotten_are_refused(tmp_path):
+    folder = UnlearnedFolder(tmp_path / "scrub")
+    folder.finish({"kind": "label", "n_requests": 1}, rows())
+    assert folder.rows().digest() == rows().digest()
+    file = folder.path / "private" / "rows.safetensors"
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(InputError, match="are not those that were forgotten: unlearn again"):
+        folder.rows()

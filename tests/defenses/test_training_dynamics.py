@@ -494,10 +494,12 @@ def test_a_folder_without_dynamics_and_a_damaged_one_are_named(run, tmp_path):
     with pytest.raises(InputError, match="there are no training dynamics"):
         read_training_dynamics(tmp_path)
     run("run", TrainingDynamicsCallback())
-    file = next((tmp_path / "run" / FOLDER).glob("signals-*.safetensors"))
-    file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(InputError, match="is missing or damaged"):
-        read_training_dynamics(tmp_path / "run")
+    file, other = sorted((tmp_path / "run" / FOLDER).glob("signals-*.safetensors"))[:2]
+    content = file.read_bytes()
+    for damaged in (content[:-1], content[:-1] + bytes([content[-1] ^ 1]), other.read_bytes()):
+        file.write_bytes(damaged)
+        with pytest.raises(InputError, match="is missing or damaged"):
+            read_training_dynamics(tmp_path / "run")
 
 
 def test_the_package_names_it():
