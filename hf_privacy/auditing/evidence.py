@@ -13,7 +13,7 @@ from hf_privacy.statistics import membership_permutation_test
 
 N_PERMUTATIONS = 2000
 # A claim of leakage is wrong at most so often, and no confidence asks more than the permutations can tell.
-_LEVELS = (0.001, 0.05)
+_LEVELS = (0.001, 0.025)
 
 
 def evidence_of(
@@ -27,7 +27,8 @@ def evidence_of(
         Inputs ("clean", "adversarial"), scores and summary of every attack the report will show.
     membership : bool array of shape [N]
     confidence : float
-        Of the report's intervals; the level of the test is what it leaves, from 0.001 to 0.05.
+        Of the report's intervals; the level of the test is what it leaves at one end, from 0.001 to 0.025: better than
+        guessing is a claim about one end alone.
 
     Returns
     -------
@@ -36,7 +37,7 @@ def evidence_of(
         `hf_privacy.hub.evidence.strongest_of`), and "attacks" with "attack", "inputs" and the corrected p-values:
         "auc", and "tpr", one for each false positive rate that the non-members resolve.
     """
-    level = float(np.clip(round(1 - confidence, 12), *_LEVELS))
+    level = float(np.clip(round((1 - confidence) / 2, 12), *_LEVELS))
     fprs = [entry["fpr"] for entry in attacks[0][2]["tpr_at_fpr"] if entry["tpr"] is not None]
     found = membership_permutation_test(
         [scores.scores for _, scores, _ in attacks], membership, fprs=fprs, n_permutations=N_PERMUTATIONS

@@ -68,7 +68,8 @@ def comparison_markdown(table: dict[str, Any]) -> str:
         ]
         parts += [
             f"Difference to the defence it builds on, or to the baseline, {_pairs(table)}; rates in percentage "
-            "points. An interval that holds 0 shows no difference.",
+            "points. An interval that holds 0 leaves open whether there is a difference; of many that do "
+            "not, some do so by chance.",
             aligned(headers, lines),
         ]
     parts += adversarial_part(table) + by_memorization_part(table)
@@ -86,8 +87,8 @@ def notes(table: dict[str, Any]) -> list[str]:
     sentences = [
         f"{whose} and the population: the intervals speak of training runs and of who is drawn from this pool, not "
         "of other data.",
-        "Attacks give lower bounds of leakage. The strongest is the one with the largest mean, picked after seeing "
-        "all; its interval is not widened for that choice.",
+        "Attacks give lower bounds of leakage. The largest mean of all attacks is picked row by row after seeing all: "
+        "its interval is not widened for that and is no test against guessing, which each run's report has.",
         "Hyper-parameters chosen by looking at these figures make them look better than they are.",
     ]
     if robust_columns(table):
@@ -143,7 +144,7 @@ def _robust_caption(table: dict[str, Any]) -> str:
 def _headers(table: dict[str, Any]) -> list[str]:
     robust = [title for _, title in robust_columns(table)]
     headers = ["Defence", "Accuracy", *robust, "Train–test gap", *attack_headers(table, _columns(table))]
-    headers += [f"Strongest attack ({'TPR' if _by_rate(table) else 'AUC'})"]
+    headers += [f"Largest mean {'TPR' if _by_rate(table) else 'AUC'} of all attacks"]
     headers += ["Canary AUC"] if any(row["canary_auc"] for row in table["rows"]) else []
     return headers + (["Guaranteed ε"] if any(row["epsilon"] for row in table["rows"]) else [])
 

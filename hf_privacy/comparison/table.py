@@ -186,7 +186,10 @@ def _tpr(attack: dict[str, Any], fpr: float) -> float | None:
 
 
 def _strongest(attacks: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The attack with the largest mean TPR, or AUC where no TPR is resolved."""
+    """The attack with the largest mean TPR, or AUC where no TPR is resolved: a mean over runs, and no test.
+
+    What one run shows is in its report's ``evidence``.
+    """
     measure = "tpr" if any(attack["tpr"] for attack in attacks.values()) else "auc"
     name = max((name for name in attacks if attacks[name][measure]), key=lambda name: attacks[name][measure]["mean"])
     return {"name": name, "title": attacks[name]["title"], "measure": measure, **attacks[name][measure]}

@@ -133,6 +133,7 @@ def _not_shown(report: Mapping[str, Any]) -> Iterator[str]:
     """That nothing could be shown, how far the figures reach, and whose interval alone would say otherwise."""
     evidence, attacks = report["evidence"], [attack for _, attack in all_attacks(report)]
     found = evidence["strongest"]
+    smallest = min(p for test in evidence["attacks"] for p in (test["auc"], *(e["p_value"] for e in test["tpr"])))
     ends = [f"an AUC of {max(attack['auc_high'] for attack in attacks):.2f} (guessing: 0.50)"]
     if found["fpr"] is not None:
         highs = [entry["high"] for attack in attacks if (entry := tpr_at(attack, fpr=found["fpr"]))]
@@ -140,8 +141,8 @@ def _not_shown(report: Mapping[str, Any]) -> Iterator[str]:
         ends.append(f"{percent(max(highs))} of the training examples at {rate} false positives (guessing: {rate})")
     yield (
         f"This audit could not show that any of {_attacks(len(attacks))} tried does better than guessing "
-        f"(p = {found['p_value']:.2g} of the strongest, {named(strongest_attack(report), found['inputs'])}, corrected "
-        f"for the choice); the intervals reach up to {' and '.join(ends)}."
+        f"(smallest p = {smallest:.2g}, corrected for looking at all; the strongest is "
+        f"{named(strongest_attack(report), found['inputs'])}); the intervals reach up to {' and '.join(ends)}."
     )
     alone = [
         (inputs, attack)

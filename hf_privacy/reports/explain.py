@@ -96,6 +96,8 @@ def leakage_sentence(report: PrivacyReport) -> str:
     more = "".join(f", the {percent(entry['top'])} most memorized {_share(entry)}" for entry in others)
     even = " and ".join(percent(entry["top"]) for entry in shares)
     said = f"{carried}{more}; were leakage spread evenly, they would carry {even}."
+    if all(entry["low"] <= entry["top"] for entry in shares):
+        said += " That they carry more than that was not shown."
     test = next(
         test for test in report.evidence["attacks"] if (test["attack"], test["inputs"]) == (found["attack"], "clean")
     )

@@ -86,7 +86,8 @@ def test_the_markdown_says_what_each_interval_is_and_shows_a_dash_where_nothing_
     assert "Mean over the seeds [95 % interval, Student's t]" in text
     row = next(line for line in text.splitlines() if line.startswith("| relax_loss_cwrf"))
     assert row.split("|")[5].strip() == "–"
-    assert "Strongest attack (AUC)" in text
+    assert "Largest mean AUC of all attacks" in text
+    assert "is no test against guessing" in text
 
 
 def test_the_files_are_the_table_and_nothing_that_leaks(make_table, tmp_path):

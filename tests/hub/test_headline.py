@@ -142,7 +142,7 @@ def test_what_any_figure_shows_the_sentence_says_and_no_more(report, change):
     assert ("No reference models were used" in text) == (report["depth"] == "quick")
     if not shown:
         # What would contradict the sentence on the same page is named in it.
-        assert ("99 % of the training examples" in text) == (report["utility"]["member_accuracy"]["value"] == 0.99)
+        assert ("The model is right on 99 %" in text) == (report["utility"]["member_accuracy"]["value"] == 0.99)
         alone = any(
             attack["auc_low"] > 0.5 or any(e["low"] is not None and e["low"] > e["fpr"] for e in attack["tpr_at_fpr"])
             for _, attack in strength_order(report)
@@ -187,9 +187,9 @@ def test_where_nothing_is_shown_the_upper_ends_are_said(report):
     report["evidence"]["strongest"]["p_value"] = 0.3
     validate_report(report)
     assert headline(report).startswith(
-        "This audit could not show that any of 2 attacks tried does better than guessing (p = 0.3 of the strongest, "
-        "Attack lira, 8 reference models, corrected for the choice); the intervals reach up to an AUC of 0.66 "
-        "(guessing: 0.50) and 7 % of the training examples at 1 % false positives (guessing: 1 %)."
+        "This audit could not show that any of 2 attacks tried does better than guessing (smallest p = 0.3, corrected "
+        "for looking at all; the strongest is Attack lira, 8 reference models); the intervals reach up to an AUC of "
+        "0.66 (guessing: 0.50) and 7 % of the training examples at 1 % false positives (guessing: 1 %)."
     )
     assert "Taken alone, an interval of Attack loss, 8 reference models and Attack lira" in headline(report)
 

@@ -238,3 +238,14 @@ def test_writing_the_card_again_does_not_double_our_results_in_someone_elses_car
     index = yaml.safe_load(once.split("---")[1])["model-index"]
     kinds = [metric["type"] for result in index[0]["results"] for metric in result["metrics"]]
     assert kinds.count("robust_accuracy") == 2
+
+
+def test_a_share_that_chance_explains_is_not_called_concentrated(robust_report):
+    assert "not shown" not in leakage_sentence(robust_report)
+    for entry in robust_report.leakage_share["shares"]:
+        entry["low"] = entry["top"] / 2
+    assert leakage_sentence(robust_report).endswith("That they carry more than that was not shown.")
+    for test in robust_report.evidence["attacks"]:
+        for entry in test["tpr"]:
+            entry["p_value"] = 0.3
+    assert "more than chance would find was not shown" in leakage_sentence(robust_report)
