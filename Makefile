@@ -1,11 +1,28 @@
 # Every target makes the environment it needs; only Python >= 3.10, make and git are expected.
+# Installed are the versions of requirements.lock, which were tested together. LATEST=1 takes what the index has,
+# LOWEST=1 the lowest that pyproject.toml allows; each has an environment of its own.
 PYTHON ?= python3
-VENV := .venv
 DATA ?= ../shared/data/location30/train.parquet
+ifdef LATEST
+VENV := .venv-latest
+VERSIONS := --upgrade --upgrade-strategy eager
+else ifdef LOWEST
+VENV := .venv-lowest
+LOCK := requirements-lowest.lock
+VERSIONS := --constraint $(LOCK)
+else
+VENV := .venv
+LOCK := requirements.lock
+VERSIONS := --constraint $(LOCK)
+endif
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# The rooms that lean on other packages most, without their slow tests.
+QUICK := $(addprefix tests/,attacks data forgetting hub memorization metrics models signals statistics weights) \
+	$(addprefix tests/defenses/test_,trainer.py gradient_accumulation.py dp_trainer.py resume.py saved_files.py) \
+	tests/unlearning/test_baselines.py tests/auditing/test_audit.py tests/cli/test_commands.py
 
-.PHONY: demo test quality style bench cards
+.PHONY: demo test quick quality style bench cards lock latest
 
 demo: $(INSTALLED)
 	$(BIN)/hf-privacy demo
@@ -13,6 +30,9 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --doctest-modules hf_privacy
+
+quick: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(QUICK)
 
 quality: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -33,8 +53,18 @@ bench: $(INSTALLED)
 cards: $(INSTALLED)
 	$(BIN)/python model_cards/render.py
 
-$(INSTALLED): pyproject.toml
+# The newest versions are looked up each time.
+$(INSTALLED): pyproject.toml $(LOCK) $(if $(LATEST),latest)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[dev,dp,robust]"
+	$(BIN)/python -m pip install --quiet $(VERSIONS) --editable ".[dev,dp,robust]"
 	touch $@
+
+# Resolved for every supported Python and platform; run the whole suite before committing what changed.
+LOCKED := --universal --python-version 3.10 --extra dev --extra dp --extra robust --no-annotate --no-header
+lock: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml $(LOCKED) --upgrade --output-file requirements.lock
+	printf 'torchvision==0.21.0\n' | \
+		$(BIN)/uv pip compile pyproject.toml $(LOCKED) --upgrade --resolution lowest-direct --constraint - \
+		--output-file requirements-lowest.lock
