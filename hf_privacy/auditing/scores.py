@@ -87,7 +87,7 @@ def lira_scores(table: SignalTable, variance: str, *, name: str) -> list[AttackS
 
 def other_reference_scores(table: SignalTable, *, gamma: float = 1.0, seed: int = 0) -> list[AttackScores]:
     """The attacks with reference models but LiRA."""
-    results = [*_rmia(table, gamma), *_attack_r_and_base(table), _shadow_classifier(table, seed)]
+    results = [*rmia_scores(table, gamma), *_attack_r_and_base(table), _shadow_classifier(table, seed)]
     return results if table.labels is None else [*results, _modified_entropy_per_class(table)]
 
 
@@ -102,7 +102,8 @@ def _attack_r_and_base(table: SignalTable) -> list[AttackScores]:
     ]
 
 
-def _rmia(table: SignalTable, gamma: float) -> list[AttackScores]:
+def rmia_scores(table: SignalTable, gamma: float) -> list[AttackScores]:
+    """RMIA online, and offline with ``a`` tuned where four references or more allow it."""
     assert table.reference_membership is not None
     n, population = table.n_pool, table.population
     membership = table.reference_membership[:, :n]
