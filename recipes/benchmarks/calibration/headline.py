@@ -7,17 +7,14 @@ any does better than guessing: by rights in 2.5 % of audits, the level of one en
 the claim of version 0.1 (the interval, given the threshold, of the largest TPR at 1 % lies above 1 %) and how often
 any interval of all those in the table does. The same with leakage says what the test finds.
 
-Run: python recipes/benchmarks/calibration/headline.py
+Run: python recipes/benchmarks/calibration/run.py --parts headline
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +27,6 @@ from hf_privacy.recipe import AuditSettings
 from hf_privacy.references import plan_references
 from hf_privacy.statistics import auc_interval, clopper_pearson, roc_counts
 
-HERE = Path(__file__).parent
 N_REFERENCES = 8
 SETTINGS: dict[str, dict[str, Any]] = {
     "quick": {"n_references": 0, "n_population": 300},
@@ -190,18 +186,3 @@ def tables_in_markdown(result: dict[str, Any]) -> str:
     blind = result["blind"]
     lines += ["", f"Of {blind['runs']} fair splits the blind baseline calls {cell(blind['claims'])} different."]
     return "\n".join(lines)
-
-
-def main() -> None:
-    """Measure, write the result and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=500, help="audits without leakage a setting (default: 500)")
-    parser.add_argument("--output", type=Path, default=HERE / "headline.json")
-    options = parser.parse_args()
-    result = measure(n_runs=options.runs)
-    options.output.write_text(json.dumps(result, indent=2) + "\n")
-    print(tables_in_markdown(result))
-
-
-if __name__ == "__main__":
-    main()
