@@ -158,12 +158,17 @@ def _not_shown(report: Mapping[str, Any]) -> Iterator[str]:
 
 def _bounds(report: Mapping[str, Any]) -> Iterator[str]:
     """What does not come from the attacks' table and stands by itself, each at its own confidence."""
-    lower = report["epsilon"]["lower"]
+    lower, canaries = report["epsilon"]["lower"], report.get("canaries")
     if lower is not None and lower["epsilon"] > 0:
-        whose = "Canaries in a second model of the recipe" if report.get("canaries") else "The attacks"
+        whose = "Canaries in a second model of the recipe" if canaries else "The attacks"
         yield (
             f"{whose} show that ε is at least {lower['epsilon']:.3g} at δ = {lower['delta']:.3g} "
             f"({percent(lower['confidence'])} confidence)."
+        )
+    elif canaries is not None and canaries["auc_low"] > 0.5:
+        yield (
+            f"Canaries in a second model of the recipe can be told from those left out (AUC {_area(canaries)}; "
+            "guessing: 0.50), though no ε above 0 is shown."
         )
     forgotten = (report["unlearning"] or {}).get("u_lira")
     if forgotten is not None and forgotten["auc_low"] > 0.5:

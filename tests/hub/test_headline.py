@@ -194,6 +194,18 @@ def test_where_nothing_is_shown_the_upper_ends_are_said(report):
     assert "Taken alone, an interval of Attack loss, 8 reference models and Attack lira" in headline(report)
 
 
+def test_canaries_that_are_told_apart_are_said_even_where_no_epsilon_is_shown(report):
+    found = {"auc": 0.7, "auc_low": 0.6, "auc_high": 0.8}
+    lower = {"epsilon": 0.0, "delta": 1e-5, "confidence": 0.95, "method": "one run"}
+    report["epsilon"] = {"upper": None, "lower": lower}
+    assert "can be told from those left out (AUC 0.70 [0.60, 0.80]" in headline({**report, "canaries": found})
+    assert "Canaries" not in headline({**report, "canaries": {**found, "auc_low": 0.5}})
+    lower["epsilon"] = 1.5
+    assert "Canaries in a second model of the recipe show that ε is at least 1.5" in headline(
+        {**report, "canaries": found}
+    )
+
+
 def test_u_lira_that_still_tells_what_was_forgotten_is_said(report):
     found = {"auc": 0.7, "auc_low": 0.6, "auc_high": 0.8}
     assert "can still be told" in headline({**report, "unlearning": {"u_lira": found}})
