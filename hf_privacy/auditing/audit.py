@@ -28,6 +28,7 @@ from hf_privacy.data import MembershipSplit, RepeatReport, TensorDataset, find_r
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
 from hf_privacy.models import are_named, class_order, names_of
+from hf_privacy.models.modes import placed_on
 from hf_privacy.recipe import AuditSettings, RobustnessSettings, adversarial_inputs, curvature_settings
 from hf_privacy.references import audit_references
 from hf_privacy.reports import PrivacyReport
@@ -76,7 +77,8 @@ def audit(
         exposed each example is.
     trainer : PrivacyTrainer, optional
         For a full audit of a model or folder: a trainer with the recipe it was trained with (built with
-        ``model_init``); it is not trained itself.
+        ``model_init``); it is not trained itself. The model is moved to its device, where the references are asked
+        too.
     base_model : torch.nn.Module, optional
         The checkpoint before fine-tuning, when it has the same classes.
     input_column, label_column : str
@@ -106,7 +108,7 @@ def audit(
         that references cannot be made of, and so on; always before any training.
     """
     options = audit_settings(settings)
-    model, folder = resolve_model(trainer_or_model)
+    model, folder = resolve_model(trainer_or_model, trainer)
     recipe_trainer = trainer_or_model if isinstance(trainer_or_model, PrivacyTrainer) else trainer
     if recipe_trainer is not None and folder is not None:
         recipe_trainer.privacy_spent_by(folder)  # a ledger that is missing or none is found before any training
@@ -156,7 +158,10 @@ def audit(
     target = compute_signals(
         model, evaluated, **pass_settings, curvature=curvature_settings(options), progress=show_progress
     )
-    base = None if base_model is None else compute_signals(base_model, evaluated, **pass_settings)
+    base = None
+    if base_model is not None:
+        with placed_on(base_model, next(model.parameters()).device):
+            base = compute_signals(base_model, evaluated, **pass_settings)
     table = SignalTable(
         target=target,
         membership=split.membership,

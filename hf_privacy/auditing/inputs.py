@@ -31,16 +31,20 @@ from hf_privacy.models import are_named, class_order, load_image_processor, load
 Target = PrivacyTrainer | torch.nn.Module | str | Path
 
 
-def resolve_model(target: Target) -> tuple[torch.nn.Module, Path | None]:
-    """The model, and the folder it is saved in, if it is one: the folder's own bytes are what gets hashed."""
+def resolve_model(target: Target, trainer: PrivacyTrainer | None = None) -> tuple[torch.nn.Module, Path | None]:
+    """The model, and the folder it is saved in, if it is one: the folder's own bytes are what gets hashed.
+
+    With the trainer of its recipe the model goes to that one's device, where the references are trained and asked:
+    all of an audit's figures are made by the same arithmetic, whichever door the target came through. Without one a
+    folder goes to the GPU if there is one, and a model stays where it is.
+    """
     if isinstance(target, PrivacyTrainer):
         return target.accelerator.unwrap_model(target.model), None
     if isinstance(target, torch.nn.Module):
-        return target, None
+        return (target if trainer is None else target.to(trainer.accelerator.device)), None
     if isinstance(target, (str, Path)):
-        model = load_saved_model(target)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        return model.to(device), Path(target)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return load_saved_model(target).to(device if trainer is None else trainer.accelerator.device), Path(target)
     raise InputError(f"trainer_or_model is {type(target).__name__}: pass a PrivacyTrainer, a model or a folder")
 
 

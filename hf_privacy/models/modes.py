@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from accelerate.utils.other import is_compiled_module
+from packaging.version import Version
 from torch import nn
 
 _LOW_PRECISION = (torch.bfloat16, torch.float16)
@@ -34,6 +35,46 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def placed_on(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Inside, `model` lies on `device`; on leaving, where it lay before.
+
+    Examples
+    --------
+    >>> model = torch.nn.Linear(2, 2)
+    >>> with placed_on(model, torch.device("cpu")):
+    ...     model.weight.device
+    device(type='cpu')
+    """
+    first = next(model.parameters(), None)
+    before = device if first is None else first.device
+    model.to(device)
+    try:
+        yield
+    finally:
+        model.to(before)
+
+
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    """Inside, float32 is float32 on every device.
+
+    TF32, PyTorch's default in convolutions on NVIDIA GPUs, has 10 bits: figures would differ from the CPU's by a
+    thousandth of the logits, and a step of 1e-3 would not be seen.
+    """
+    settings: list[tuple[object, str, object]]
+    if Version(torch.__version__) >= Version("2.9"):
+        kinds = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+        settings = [(kind, "fp32_precision", "ieee") for kind in kinds]
+    else:
+        settings = [(kind, "allow_tf32", False) for kind in (torch.backends.cuda.matmul, torch.backends.cudnn)]
+    with ExitStack() as restored:
+        for kind, name, value in settings:
+            restored.callback(setattr, kind, name, getattr(kind, name))
+            setattr(kind, name, value)
+        yield
 
 
 def bare_model(model: nn.Module) -> Any:

@@ -13,7 +13,7 @@ from accelerate.utils import DistributedType, extract_model_from_parallel, gathe
 from hf_privacy.arguments import check_whole
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
-from hf_privacy.models.modes import evaluation_mode
+from hf_privacy.models.modes import evaluation_mode, without_tf32
 from hf_privacy.progress import progress as with_progress
 
 
@@ -67,7 +67,7 @@ def map_batches(
 
     show = progress and (accelerator is None or accelerator.is_main_process)
     batches: list[np.ndarray] = []
-    with evaluation_mode(model):
+    with evaluation_mode(model), without_tf32():
         for start in with_progress(starts, description=description, enabled=show):
             batch = dataset.__getitems__(list(range(start, min(start + batch_size, len(dataset)))))
             batches.append(compute(model, batch, device))

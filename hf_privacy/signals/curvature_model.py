@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from packaging.version import Version
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import one_hot, softplus
 
 from hf_privacy.adversarial import EmbeddingSpace
 from hf_privacy.errors import InputError
+from hf_privacy.models.modes import without_tf32
 
 # Columns of numbers that are moved as they are.
 CONTINUOUS_COLUMNS = ("pixel_values", "features", "inputs_embeds")
@@ -109,20 +109,8 @@ def frozen(model: torch.nn.Module) -> Iterator[list[torch.nn.Parameter]]:
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """Outside inference mode and autocast (which would reach the backward pass too), and without TF32.
-
-    TF32, PyTorch's default in convolutions on NVIDIA GPUs, has 10 bits: coarser than a step of 1e-3.
-    """
-    settings: list[tuple[object, str, object]]
-    if Version(torch.__version__) >= Version("2.9"):
-        kinds = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
-        settings = [(kind, "fp32_precision", "ieee") for kind in kinds]
-    else:
-        settings = [(kind, "allow_tf32", False) for kind in (torch.backends.cuda.matmul, torch.backends.cudnn)]
-    with ExitStack() as restored, torch.inference_mode(False), torch.autocast(device.type, enabled=False):
-        for kind, name, value in settings:
-            restored.callback(setattr, kind, name, getattr(kind, name))
-            setattr(kind, name, value)
+    """Outside inference mode and autocast (which would reach the backward pass too), and without TF32."""
+    with torch.inference_mode(False), torch.autocast(device.type, enabled=False), without_tf32():
         yield
 
 

@@ -42,7 +42,9 @@ def compute_signals(
     afterwards. Labels are not passed to the model: signals come from its logits alone, so a smoothed, defended or
     rescaled training loss cannot leak into the audit. With an accelerator of several processes each takes whole
     batches from one contiguous stretch of the dataset (every example once, no padding), and all of them get the
-    complete arrays; because batches are cut the same way for any number of processes, the values are the same too.
+    complete arrays; because batches are cut the same way for any number of processes, the values are the same too. On
+    another device the model's float32 rounds otherwise (never to TF32), so that logits, and with them the signals,
+    agree to some 1e-5 of the largest.
 
     Parameters
     ----------

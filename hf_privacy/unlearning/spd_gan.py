@@ -20,7 +20,7 @@ from hf_privacy.adversarial import PixelSpace
 from hf_privacy.atomic_file import remove_leftovers
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
-from hf_privacy.models.modes import float32_logits
+from hf_privacy.models.modes import float32_logits, placed_on
 from hf_privacy.progress import progress as with_progress
 from hf_privacy.unlearning.spd_gan_checkpoint import CHECKPOINT, GANState, load_checkpoint, run_facts, save_checkpoint
 from hf_privacy.unlearning.spd_gan_checks import check_classifier, check_images, check_points, device_of, space_of
@@ -61,7 +61,7 @@ def train_spd_gan(
     forget_dataset, retain_dataset : TensorDataset
         Images ("pixel_values", "labels") that share no rows.
     retain_classifier : torch.nn.Module
-        Trained on `retain_dataset` alone; it is not changed. With an accelerator it is moved to its device.
+        Trained on `retain_dataset` alone; it is not changed, and lies afterwards where it lay before.
     space : PixelSpace, optional
         How the pixel values were normalised; or pass `processor`.
     processor : BaseImageProcessor, optional
@@ -101,7 +101,7 @@ def train_spd_gan(
     forget, retain = forget_dataset.with_augmentation(None), retain_dataset.with_augmentation(None)
     check_points(space, forget=forget, retain=retain)
     c = config.c_for(len(space.mean))
-    with float32_logits(retain_classifier.to(device)) as logits_of:
+    with placed_on(retain_classifier, device), float32_logits(retain_classifier) as logits_of:
         check_classifier(logits_of, forget, device)
         state = _new_state(space, config, c, device)
         folder = None if output_dir is None else Path(output_dir)

@@ -1,0 +1,135 @@
+"""A second device without a GPU: tensors that say they lie on "meta", and refuse to meet those that lie on the CPU.
+
+What a GPU would refuse is refused here: an operation on tensors of both devices (a number, that is a CPU tensor
+without dimensions, may meet any), and a look at the values without a copy to the CPU. Values are computed on the CPU,
+so that they are the CPU's to the bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map_only
+
+DEVICE = torch.device("meta")
+_aten = torch.ops.aten
+# What may bring tensors of one device to the other, or be indexed by numbers from the CPU.
+_MAY_MIX = (_aten._to_copy.default, _aten.copy_.default, _aten.index.Tensor, _aten.index_put_.default)
+
+
+_AUTOCAST = torch.autocast
+
+
+class TwoDevicesError(RuntimeError):
+    """Tensors of two devices in one operation."""
+
+
+class There(torch.Tensor):
+    """A tensor on the second device; `values` holds what is in it."""
+
+    values: torch.Tensor
+
+    @staticmethod
+    def __new__(cls, values: torch.Tensor) -> There:
+        self = torch.Tensor._make_wrapper_subclass(
+            cls,
+            values.size(),
+            strides=values.stride(),
+            storage_offset=values.storage_offset(),
+            dtype=values.dtype,
+            layout=values.layout,
+            device=DEVICE,
+        )
+        self.values = values.detach()
+        return self
+
+    def __repr__(self) -> str:  # type: ignore[override]
+        return f"There({self.values})"
+
+    def tolist(self) -> Any:
+        """As of any tensor: a copy."""
+        return self.values.tolist()
+
+    def numpy(self, *args: Any, **kwargs: Any) -> Any:
+        """As a GPU's tensors do."""
+        raise TypeError("can't convert a tensor of the second device to numpy: copy it to the CPU first")
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _run(func, args, kwargs or {})
+
+
+def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    tensors = [value for value in tree_flatten((args, kwargs))[0] if isinstance(value, torch.Tensor)]
+    there = [tensor for tensor in tensors if isinstance(tensor, There)]
+    wanted = kwargs.get("device")
+    goes_there = wanted is not None and torch.device(wanted).type == DEVICE.type
+    here = [tensor for tensor in tensors if not isinstance(tensor, There) and tensor.ndim > 0]
+    if there and here and func not in _MAY_MIX:
+        raise TwoDevicesError(f"{func} meets tensors of two devices: {[tuple(each.shape) for each in tensors]}")
+    plain_args, plain_kwargs = tree_map_only(There, lambda tensor: tensor.values, (args, kwargs))
+    if "device" in kwargs and kwargs["device"] is not None:
+        plain_kwargs["device"] = torch.device("cpu")
+    if plain_kwargs.get("pin_memory"):
+        plain_kwargs["pin_memory"] = False
+    result = func(*plain_args, **plain_kwargs)
+    if func is _aten._to_copy.default:
+        stays = bool(there) if wanted is None else goes_there
+    elif func in (_aten.copy_.default,):
+        return args[0]
+    else:
+        stays = goes_there if wanted is not None else bool(there)
+    if not stays:
+        return result
+    # What was changed in place is itself again.
+    known = {id(tensor.values): tensor for tensor in there}
+    return tree_map_only(
+        torch.Tensor, lambda tensor: known[id(tensor)] if id(tensor) in known else There(tensor), result
+    )
+
+
+class _Mode(TorchDispatchMode):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _run(func, args, kwargs or {})
+
+
+def _autocast(device_type: str, *args: Any, **kwargs: Any) -> Any:
+    return _AUTOCAST("cpu" if device_type == DEVICE.type else device_type, *args, **kwargs)
+
+
+def _inference_mode(mode: bool) -> Any:
+    """Its tensors have no version counter, which wrapped ones need."""
+    return torch.no_grad() if mode else torch.enable_grad()
+
+
+def _made_here(make: Any) -> Any:
+    """Of a function that makes an empty tensor on "meta": the values first, then the device."""
+
+    def made(data: Any, *args: Any, device: Any = None, **kwargs: Any) -> torch.Tensor:
+        tensor = make(data, *args, **kwargs)
+        return tensor if device is None else tensor.to(device)
+
+    return made
+
+
+@contextlib.contextmanager
+def second_device() -> Iterator[torch.device]:
+    """Inside, ``tensor.to(device)`` and ``device=device`` go to the second device, ``module.to(device)`` too."""
+    before = torch.__future__.get_swap_module_params_on_conversion()
+    torch.__future__.set_swap_module_params_on_conversion(True)
+    try:
+        with (
+            mock.patch.object(torch, "autocast", _autocast),
+            mock.patch.object(torch._C, "_InferenceMode", _inference_mode),
+            mock.patch.object(torch, "tensor", _made_here(torch.tensor)),
+            mock.patch.object(torch, "as_tensor", _made_here(torch.as_tensor)),
+            _Mode(),
+        ):
+            yield DEVICE
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(before)
