@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.config import Recipe, unknown_key
@@ -124,11 +125,20 @@ def parse(arguments: list[str]) -> tuple[Callable[[Options], int], Options]:
     return import_module(f"hf_privacy.cli.{known.command}").run, options
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong as everything else does: in one sentence, without the usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see `{self.prog} --help`")
+
+
 def _parser() -> argparse.ArgumentParser:
     import hf_privacy
 
-    parser = argparse.ArgumentParser(
-        prog="hf-privacy", description="Fine-tune with a privacy defence, measure what leaks, publish with the proof."
+    parser = _Parser(
+        allow_abbrev=False,
+        prog="hf-privacy",
+        description="Fine-tune with a privacy defence, measure what leaks, publish with the proof.",
     )
     parser.add_argument("--version", action="version", version=f"hf-privacy {hf_privacy.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
