@@ -15,12 +15,10 @@ from hf_privacy.auditing.audit import audit
 from hf_privacy.auditing.recipe_run import provenance
 from hf_privacy.auditing.unlearned_folder import UnlearnedFolder
 from hf_privacy.auditing.unlearning import Outcome, unlearning_section
-from hf_privacy.errors import InputError
 from hf_privacy.forgetting import u_lira
 from hf_privacy.hub import weights_sha256
 from hf_privacy.models import load_saved_model
 from hf_privacy.recipe import (
-    RETRAIN,
     UNLEARNERS,
     AuditSettings,
     Experiment,
@@ -167,13 +165,6 @@ def _retrained(experiment: Experiment, run: RunFolder, rows: UnlearningRows) -> 
 def _u_lira(experiment: Experiment, run: RunFolder, rows: UnlearningRows) -> dict[str, Any]:
     """The audit's references, made to forget as the target was, against those that never saw the forget set."""
     recipe, split = experiment.recipe, experiment.split
-    if recipe.unlearning.method == RETRAIN:
-        raise InputError("unlearning.u_lira is set with method 'retrain': retrained models are its never-seen side")
-    if not np.isin(rows.split.heldout, split.population).all():
-        raise InputError(
-            "unlearning.u_lira is set and the held-out rows are no population: reference models were trained on them; "
-            "set data.population_fraction before training"
-        )
     references = audit_references(
         experiment.trainer(output_dir=run.private),
         experiment.dataset,

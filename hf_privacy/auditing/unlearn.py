@@ -71,6 +71,7 @@ def unlearn_request(
     check_unlearning(recipe)
     request = request_of(recipe.unlearning.request)
     rows = unlearning_rows(experiment, requested_rows(experiment, request), kind=request.kind)
+    _check_references(experiment, run)
     destination = UnlearnedFolder.of(run, str(recipe.unlearning.method))
     with _alone(destination):
         if destination.exists:
@@ -125,6 +126,7 @@ def unlearn_queue(
     wanted = [(queued, _rows_of(experiment, queued)) for queued in queue]
     everything = np.unique(np.concatenate([rows for _, rows in wanted]))
     unlearning_rows(experiment, everything)  # says now what would be found at the last request
+    _check_references(experiment, run)
     base = UnlearnedFolder.of(run, f"{experiment.recipe.unlearning.method}-queue")
     log = RequestLog(base.path)
     with _alone(base):
@@ -320,6 +322,15 @@ def _plan_hash(experiment: Experiment, rows: UnlearningRows, start: Path) -> str
     digest = hashlib.sha256(json.dumps([section.method, *arguments], sort_keys=True).encode())
     digest.update(rows.digest().encode() + weights_sha256(start).encode())
     return digest.hexdigest()
+
+
+def _check_references(experiment: Experiment, run: RunFolder) -> None:
+    """U-LiRA rests on the audit's references: without them it would fail once everything else is done."""
+    if experiment.recipe.unlearning.u_lira and not (run.private / "references" / "metadata.json").is_file():
+        raise InputError(
+            "unlearning.u_lira is set and there are no reference models: run `hf-privacy audit` with "
+            "audit.keep_weights first"
+        )
 
 
 @contextmanager

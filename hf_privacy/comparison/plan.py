@@ -176,6 +176,8 @@ class Comparison:
         for key, way_out in _NOT_OVERRIDDEN.items():
             if key in self.overrides:
                 raise InputError(f"overrides.{key} is set: {way_out}")
+        Recipe.from_dict(self.recipe)
+        Recipe.from_dict(_merged(self.recipe, self.overrides))  # before each defence puts its own in place
         for name, entry in self.defenses.items():
             if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]*", name):
                 raise InputError(f"defence {name!r} is no name for a folder: use letters, digits, _, + and -")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hf_privacy.arguments import check_number, check_numbers, check_switch, check_whole
+from hf_privacy.arguments import check_number, check_numbers, check_seed, check_switch, check_whole
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.robustness_settings import RobustnessSettings
 
 LIRA_VARIANCES = ("auto", "pooled", "per_example", "shrunk", "global")
 CANARY_KINDS = ("mislabelled", "random")
 FEWEST_CANARIES = 10  # fewer show next to nothing, and their coins may all fall on one side
+MOST = 10_000_000  # of models, rows or vectors: more is a slip of the pen
 EXTRA_ATTACKS = ("quantile_regression", "label_only", "boundary_distance")
 
 
@@ -115,8 +116,8 @@ class AuditSettings:
             raise InputError(f"depth is {self.depth!r}: pass 'quick' or 'full'")
         if self.lira_variance not in LIRA_VARIANCES:
             raise InputError(f"lira_variance is {self.lira_variance!r}: pass one of {', '.join(LIRA_VARIANCES)}")
-        check_whole("references", self.references, at_least=0)
-        check_whole("reference_seed", self.reference_seed, at_least=0)
+        check_whole("references", self.references, at_least=0, at_most=MOST)
+        check_seed(self.reference_seed, name="reference_seed")
         if self.depth == "full" and self.references < 2:
             raise InputError(
                 f"references is {self.references}: a full audit needs at least 2 reference models, so that each "
@@ -135,7 +136,7 @@ class AuditSettings:
         self._check_canaries()
         if self.robustness is not None:
             RobustnessSettings.from_dict(self.robustness)
-        check_whole("curvature", self.curvature, at_least=0)
+        check_whole("curvature", self.curvature, at_least=0, at_most=MOST)
         for name in ("fraction", "confidence"):
             check_number(name, getattr(self, name), 0.0, 1.0, low_open=True, high_open=True)
         check_number("gamma", self.gamma, 0.0, low_open=True)
@@ -143,7 +144,7 @@ class AuditSettings:
         check_numbers("fprs", self.fprs, 0.0, 1.0, low_open=True, high_open=True, such_as="0.01")
         for name in ("targets", "batch_size", "workers"):
             if getattr(self, name) is not None:
-                check_whole(name, getattr(self, name), at_least=1)
+                check_whole(name, getattr(self, name), at_least=1, at_most=MOST)
         for name in ("blind_baseline", "class_slices", "keep_weights"):
             check_switch(name, getattr(self, name))
         if self.targets > 1 and self.depth != "full":
@@ -159,7 +160,8 @@ class AuditSettings:
                 f"targets is {self.targets} with {self.references} references: at most {self.references + 1}, since "
                 "further targets are taken from the references"
             )
-        if not self.queries or any(query not in ("identity", "flip") for query in self.queries):
+        known = all(query in ("identity", "flip") for query in self.queries)
+        if not self.queries or not known or len(set(self.queries)) != len(self.queries):
             raise InputError(f"queries is {self.queries}: pass 'identity', 'flip' or both")
 
     def check_task(self, task: str) -> None:

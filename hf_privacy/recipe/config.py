@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import reprlib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -13,12 +15,14 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
+from hf_privacy.arguments import check_seed
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.audit_settings import AuditSettings
 from hf_privacy.recipe.unlearning_section import UnlearningSection
 from hf_privacy.yaml_text import load_yaml
 
+_LARGEST_SIZE = 100_000_000
 TASKS = ("image-classification", "text-classification", "tabular-classification")
 
 
@@ -101,20 +105,17 @@ class DataSection:
             if not 0 <= value < 1 or (name == "member_fraction" and value == 0):
                 low = "(" if name == "member_fraction" else "["
                 raise InputError(f"data.{name} is {value}: pass a share in {low}0, 1)")
+        for name in ("split_seed", "label_noise_seed"):
+            check_seed(getattr(self, name), name=f"data.{name}")
+        if self.member_seed is not None:
+            check_seed(self.member_seed, name="data.member_seed")
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"data.{name} is {value}: pass at least {least}")
 
 
-_LEAST = {
-    "split_seed": 0,
-    "member_seed": 0,
-    "label_noise_seed": 0,
-    "max_examples": 2,
-    "image_size": 1,
-    "max_length": 1,
-}
+_LEAST = {"max_examples": 2, "image_size": 1, "max_length": 1}
 
 
 @dataclass
@@ -143,10 +144,13 @@ class PushSection:
                 raise InputError(
                     f"push.max_tpr_at_fpr is {self.max_tpr_at_fpr!r}: pass the highest TPR for each FPR, all in [0, 1]"
                 )
-        if self.repo_id is not None and not re.fullmatch(r"([\w.-]+/)?[\w.-]{1,96}", self.repo_id):
-            raise InputError(
-                f"push.repo_id is {self.repo_id!r}: pass owner/name, of letters, digits, '-', '_' and '.'"
-            )
+        if self.repo_id is not None:
+            from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+            try:
+                validate_repo_id(self.repo_id)
+            except HFValidationError as error:
+                raise InputError(f"push.repo_id is {self.repo_id!r}: pass owner/name, such as me/my-model") from error
 
 
 @dataclass
@@ -209,6 +213,10 @@ class Recipe:
     def check(self) -> None:
         """Refuse what can be seen to be wrong without touching data or model."""
         _one_of("task", self.task, TASKS)
+        if not self.output_dir:
+            raise InputError("output_dir is empty: name the folder that the run is kept in")
+        _check_sizes("model.kwargs", self.model.kwargs)
+        _check_sizes("model.lora", self.model.lora)
         self.data.check(self.task)
         self.unlearning.check()
         self.audit.check()
@@ -303,7 +311,25 @@ def checked(value: Any, kind: Any, where: str, *, read_numbers: bool = True) -> 
     if (isinstance(value, bool) and bool not in kinds) or not isinstance(value, kinds):
         names = " or ".join("nothing" if k is type(None) else k.__name__ for k in kinds)
         raise InputError(f"{where} is {value!r}: pass {names}")
+    if isinstance(value, str) and read_numbers and _is_no_text(value):
+        raise InputError(f"{where} is {value!r}: pass one line of text, or leave it out")
     return value
+
+
+def _is_no_text(value: str) -> bool:
+    """Blank, or with characters that no name and no path has; empty text stands for nothing."""
+    return bool(value) and (not value.strip() or any(unicodedata.category(letter) == "Cc" for letter in value))
+
+
+def _check_sizes(name: str, values: Any) -> None:
+    """Refuse numbers that no architecture is made of, and with which building one would not end."""
+    if isinstance(values, (dict, list)):
+        for key, value in values.items() if isinstance(values, dict) else enumerate(values):
+            _check_sizes(f"{name}.{key}", value)
+    elif isinstance(values, int) and abs(values) > _LARGEST_SIZE:
+        raise InputError(f"{name} is {values}: pass a whole number of at most {_LARGEST_SIZE:,}")
+    elif isinstance(values, float) and not math.isfinite(values):
+        raise InputError(f"{name} is {values}: pass a finite number")
 
 
 def _check_training_dynamics(section: dict | None) -> None:

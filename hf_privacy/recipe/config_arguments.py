@@ -18,7 +18,7 @@ Config = TypeVar("Config", bound=PrivacyConfig)
 # What `TrainingArguments` and the configs raise for values they cannot use.
 _REFUSALS = (TypeError, ValueError, AttributeError, KeyError, RuntimeError, ImportError, OSError, OverflowError)
 _ABOVE_ZERO = ("learning_rate", "adam_epsilon", "logging_steps", "save_steps", "eval_steps")
-_MOST_EPOCHS = 1e6  # beyond, the number of steps overflows
+_MOST = {"num_train_epochs": 1e6, "learning_rate": 1e6}  # beyond, the number of steps or the weights overflow
 _CHOOSING = {"load_best_model_at_end", "metric_for_best_model", "greater_is_better"}
 _CHOOSING_VALUES = {"save_strategy": "best", "lr_scheduler_type": "reduce_lr_on_plateau"}
 
@@ -64,8 +64,9 @@ def config_from(
         raise InputError(f"{section}.{error}" if named else str(error)) from error
     except _REFUSALS as error:
         raise InputError(f"section {section!r} is refused: {' '.join(str(error).split())}") from error
-    if args.num_train_epochs > _MOST_EPOCHS:
-        raise InputError(f"{section}.num_train_epochs is {args.num_train_epochs:g}: pass at most a million")
+    for name, most in _MOST.items():
+        if getattr(args, name) > most:
+            raise InputError(f"{section}.{name} is {getattr(args, name):g}: pass at most a million")
     return args
 
 

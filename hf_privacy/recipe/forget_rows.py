@@ -104,6 +104,11 @@ def unlearning_rows(
             "instead"
         )
     heldout = _heldout(section.heldout, split, seed=section.heldout_seed)
+    if section.u_lira and not np.isin(heldout, split.population).all():
+        raise InputError(
+            "unlearning.u_lira is set and the held-out rows are no population: reference models were trained on them; "
+            "set data.population_fraction before training"
+        )
     test = np.setdiff1d(split.non_members, heldout)
     if len(test) == 0:
         test = np.setdiff1d(split.population, heldout)

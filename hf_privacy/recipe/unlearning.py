@@ -88,6 +88,10 @@ def check_unlearning(recipe: Recipe) -> None:
     if section.method not in (*UNLEARNERS, RETRAIN):
         raise unknown_key(section.method, [*sorted(UNLEARNERS), RETRAIN], "unlearning.method")
     if section.method == RETRAIN:
+        if section.u_lira:
+            raise InputError(
+                "unlearning.u_lira is set with method 'retrain': retrained models are its never-seen side"
+            )
         if section.training:
             raise InputError(
                 "unlearning.training is set with method 'retrain': it trains by the recipe's own training section"

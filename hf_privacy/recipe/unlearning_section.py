@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hf_privacy.arguments import check_switch, check_whole
+from hf_privacy.arguments import check_seed, check_switch, check_whole
 from hf_privacy.errors import InputError
+from hf_privacy.recipe.audit_settings import MOST
 
 
 @dataclass
@@ -43,7 +44,7 @@ class UnlearningSection:
     >>> UnlearningSection(method="salun", retrains=-1).check()
     Traceback (most recent call last):
     ...
-    hf_privacy.errors.InputError: unlearning.retrains is -1: pass a whole number of at least 0
+    hf_privacy.errors.InputError: unlearning.retrains is -1: pass a whole number from 0 to 10,000,000
     """
 
     method: str | None = None
@@ -59,8 +60,10 @@ class UnlearningSection:
 
     def check(self) -> None:
         """Raise `InputError` for what can be seen to be wrong without data or model."""
-        for name in ("heldout_seed", "retrains", "retrain_seed", "relearning_steps"):
-            check_whole(f"unlearning.{name}", getattr(self, name), at_least=0)
+        for name in ("heldout_seed", "retrain_seed"):
+            check_seed(getattr(self, name), name=f"unlearning.{name}")
+        for name in ("retrains", "relearning_steps"):
+            check_whole(f"unlearning.{name}", getattr(self, name), at_least=0, at_most=MOST)
         check_switch("unlearning.u_lira", self.u_lira)
         if self.audit not in ("quick", "none"):
             raise InputError(f"unlearning.audit is {self.audit!r}: pass 'quick' or 'none'")

@@ -33,7 +33,7 @@ WORDS = ["good", "bad", "fine", "awful", "film", "plot", "the", "a", "was", "not
 # What no key may hold, and what few may.
 NOT_NUMBERS = [math.nan, math.inf, -math.inf]
 OF_A_KIND = {
-    int: [-1, 0, 1, 2, 3, 7, 10**6, 2**31, 2**63, 10**30, -(10**30)],
+    int: [-1, 0, 1, 2, 3, 7, 1000, 2**31, 2**63, 10**30, -(10**30)],
     float: [-1.0, 0.0, 1e-300, 0.3, 1.0, 1.5, 1e308, *NOT_NUMBERS],
     list: [[], [1], ["x"], [[1]], [None], [math.nan], [0.5], [-1], [True], ["identity", "identity"], [2, 4], [1e9]],
     dict: [{}, {"a": 1}, {1: 2}, {"epsilon": math.nan}, {"epsilon": 8}, {"label": -1}, {"rows": ["x"]}, {"r": -1}],

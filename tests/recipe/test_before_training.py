@@ -43,7 +43,7 @@ from hf_privacy.recipe.later import check_set_up
         ({"training": {"weight_decay": -0.1}}, "training.weight_decay is -0.1"),
         ({"training": {"logging_steps": 0}}, "logging_steps is 0"),
         ({"training": {"adam_beta1": 1.0}}, r"adam_beta1 is 1.0: pass a number in \[0, 1\)"),
-        ({"data": {"split_seed": -1}}, "data.split_seed is -1: pass at least 0"),
+        ({"data": {"split_seed": -1}}, "data.split_seed is -1: pass a whole number from 0"),
         ({"data": {"member_seed": -1}}, "data.member_seed is -1"),
         ({"data": {"member_fraction": float("nan")}}, "data.member_fraction is nan"),
         # set-up of the trainer

@@ -97,7 +97,7 @@ def test_a_whole_number_is_a_number():
         ({"lira_variance": "none"}, "lira_variance is 'none'"),
         ({"queries": []}, "queries is"),
         ({"queries": ["rotate"]}, "queries is"),
-        ({"targets": 0}, "targets is 0: pass a whole number of at least 1"),
+        ({"targets": 0}, "targets is 0: pass a whole number from 1"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"workers": 0}, "workers is 0"),
         ({"targets": 2, "depth": "quick"}, "further targets are reference models"),
