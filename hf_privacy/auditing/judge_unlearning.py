@@ -15,6 +15,7 @@ from hf_privacy.auditing.audit import audit
 from hf_privacy.auditing.recipe_run import provenance
 from hf_privacy.auditing.unlearned_folder import UnlearnedFolder
 from hf_privacy.auditing.unlearning import Outcome, unlearning_section
+from hf_privacy.errors import InputError
 from hf_privacy.forgetting import u_lira
 from hf_privacy.hub import weights_sha256
 from hf_privacy.models import load_saved_model

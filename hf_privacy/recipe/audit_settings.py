@@ -188,7 +188,7 @@ class AuditSettings:
             )
 
     def _check_canaries(self) -> None:
-        if check_whole("canaries", self.canaries) and self.canaries < FEWEST_CANARIES:
+        if check_whole("canaries", self.canaries, at_most=MOST) and self.canaries < FEWEST_CANARIES:
             raise InputError(
                 f"canaries is {self.canaries}: pass 0 for none, or at least {FEWEST_CANARIES}; a few hundred say more"
             )
