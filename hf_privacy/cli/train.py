@@ -8,7 +8,7 @@ from hf_privacy.cli.arguments import Options
 
 
 def run(options: Options) -> int:
-    """Train the recipe's model, or say that it is trained already; a killed run resumes from its last checkpoint."""
+    """Train the recipe's model, or say that it is trained already; a killed run goes on from its checkpoint, if any."""
     train(options)
     return 0
 

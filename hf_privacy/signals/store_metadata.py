@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from hf_privacy import __version__
 from hf_privacy.errors import InputError
 
 STORE_VERSION = 2
@@ -16,7 +17,7 @@ METADATA_FILE = "metadata.json"
 # Whose minor versions may give other weights or signals for the same seeds: models trained by one and by another are
 # not of one distribution. A patch release mends and does not redesign. Libraries that only some models use are in the
 # recipe's hash where they are used (`hf_privacy.references.clone`).
-PACKAGES = ("hf-privacy", "numpy", "torch", "transformers")
+PACKAGES = ("numpy", "torch", "transformers")
 REQUIRED_METADATA = (
     "recipe_hash",
     "dataset_fingerprint",
@@ -30,7 +31,7 @@ REQUIRED_METADATA = (
 
 
 def complete_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata as they are read back from JSON, with the store's version and those of `PACKAGES`.
+    """The metadata as they are read back from JSON, with the versions of the store, this package and `PACKAGES`.
 
     Raises
     ------
@@ -48,7 +49,8 @@ def complete_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     missing = [key for key in REQUIRED_METADATA if key not in metadata]
     if missing:
         raise InputError(f"metadata has no {', '.join(missing)}: a signal store must say what it belongs to")
-    versions = {name: minor_version(name) for name in PACKAGES}
+    # Its own as the code has it, which an installation's records may lag behind.
+    versions = {"hf_privacy": _minor(__version__), **{name: minor_version(name) for name in PACKAGES}}
     return json.loads(json.dumps({"store_version": STORE_VERSION, "versions": versions, **metadata}))
 
 
@@ -60,7 +62,11 @@ def minor_version(package: str) -> str:
     >>> minor_version("numpy").count(".")
     1
     """
-    return ".".join(version(package).split(".")[:2])
+    return _minor(version(package))
+
+
+def _minor(full: str) -> str:
+    return ".".join(full.split(".")[:2])
 
 
 def store_identity(metadata: Mapping[str, Any]) -> str:
