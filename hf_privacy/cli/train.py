@@ -8,7 +8,7 @@ from hf_privacy.cli.arguments import Options
 
 
 def run(options: Options) -> int:
-    """Train the recipe's model, or say that it is trained already; a killed run goes on from its checkpoint, if any."""
+    """Train the recipe's model, or say that it is trained already; a killed run resumes, if it keeps checkpoints."""
     train(options)
     return 0
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hf_privacy import __version__
 from hf_privacy.errors import InputError
 
 STORE_VERSION = 2
@@ -50,7 +50,8 @@ def complete_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     if missing:
         raise InputError(f"metadata has no {', '.join(missing)}: a signal store must say what it belongs to")
     # Its own as the code has it, which an installation's records may lag behind.
-    versions = {"hf_privacy": _minor(__version__), **{name: minor_version(name) for name in PACKAGES}}
+    ours = import_module("hf_privacy").__version__
+    versions = {"hf_privacy": _minor(ours), **{name: minor_version(name) for name in PACKAGES}}
     return json.loads(json.dumps({"store_version": STORE_VERSION, "versions": versions, **metadata}))
 
 
