@@ -18,7 +18,7 @@ from peft import PeftModel
 from torch import nn
 from transformers import PreTrainedModel
 
-from hf_privacy.adversarial.model_facts import embedding_padding_side, normalisation_of
+from hf_privacy.adversarial.model_facts import embedding_padding, moved_left, normalisation_of
 from hf_privacy.arguments import check_number, check_numbers
 from hf_privacy.errors import InputError
 from hf_privacy.models.architectures import task_of
@@ -164,10 +164,14 @@ class EmbeddingSpace:
     ----------
     padding_side : {"right", "left"}, optional
         The one side on which this model may be padded when it is given embeddings; :func:`input_space` finds out.
-        Models that look for the last token by its number (GPT-2, Llama) need ``"left"``. None: any.
+        Models that look for the last token by its number (GPT-2, Llama) need ``"left"``: the embeddings are handed to
+        them moved there, whichever side the text is padded on. None: any.
+    positions : bool
+        With ``"left"``: hand positions too, which those models count from the first place else.
     """
 
     padding_side: str | None = None
+    positions: bool = False
 
     name: ClassVar[str] = "embeddings"
     column: ClassVar[str] = "inputs_embeds"
@@ -183,25 +187,26 @@ class EmbeddingSpace:
         Raises
         ------
         InputError
-            Without ``input_ids``, or for padding on the wrong side.
+            Without ``input_ids``, or for padding on the left of a model that takes it on the right alone.
         """
         if "input_ids" not in inputs:
             raise InputError(f"inputs has {_names(inputs)}: an attack on embeddings needs input_ids")
         mask = inputs.get("attention_mask")
-        if self.padding_side is not None and mask is not None:
-            edge = mask[:, 0 if self.padding_side == "right" else -1]
-            if not bool(edge.all()):
-                raise InputError(
-                    "inputs is padded on the side where this model, given embeddings, reads its answer: encode the "
-                    f"text with tokenizer.padding_side = {self.padding_side!r}"
-                )
+        if self.padding_side == "right" and mask is not None and not bool(mask[:, 0].all()):
+            raise InputError(
+                "inputs is padded on the side where this model, given embeddings, begins to count: encode the text "
+                "with tokenizer.padding_side = 'right'"
+            )
         with torch.no_grad():
             return bare_model(model).get_input_embeddings()(inputs["input_ids"]).detach().float()
 
     def inputs(self, points: torch.Tensor, inputs: Inputs) -> dict[str, torch.Tensor]:
         """`inputs` with `points` as ``inputs_embeds`` in place of the tokens, without labels."""
         kept = {name: tensor for name, tensor in inputs.items() if name not in ("input_ids", "labels")}
-        return {**kept, "inputs_embeds": points}
+        mask = inputs.get("attention_mask")
+        if self.padding_side != "left" or mask is None:
+            return {**kept, "inputs_embeds": points}
+        return moved_left({**kept, "inputs_embeds": points}, positions=self.positions)
 
     def clamp(self, points: torch.Tensor) -> torch.Tensor:
         """The points as they are: embeddings have no bounds."""
@@ -251,7 +256,7 @@ def input_space(model: Any, processor: Any = None, *, inputs: Inputs | None = No
     if task == "tabular-classification":
         space = FeatureSpace()
     elif task == "text-classification":
-        space = EmbeddingSpace(padding_side=embedding_padding_side(bare))
+        space = EmbeddingSpace(*embedding_padding(bare))
     else:
         facts = bare.config.to_dict()
         n_channels = (facts.get("model_args") or {}).get("in_chans") or facts.get("num_channels") or 3

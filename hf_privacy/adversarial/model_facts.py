@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -94,11 +95,42 @@ def _compare_with_output(processor: BaseImageProcessor, mean: tuple[float, ...],
             )
 
 
-def embedding_padding_side(model: Any) -> str | None:
-    """The one side on which a text model may be padded when it is called with embeddings; None if either will do.
+def moved_left(inputs: Mapping[str, torch.Tensor], *, positions: bool) -> dict[str, torch.Tensor]:
+    """Texts with their last token at the last place, and the padding behind it brought to the front.
 
-    A model that finds the last token by its number cannot do so among embeddings: it takes the last place of all, so
-    only padding on the left is right. A padded text is given both ways, as tokens and as embeddings, on either side.
+    Parameters
+    ----------
+    inputs : mapping of str to tensor
+        With "attention_mask" [B, L]; whatever begins with these dimensions is moved.
+    positions : bool
+        Add "position_ids": the number of each token among those of its text.
+
+    Examples
+    --------
+    >>> moved_left({"attention_mask": torch.tensor([[1, 1, 0]])}, positions=True)
+    {'attention_mask': tensor([[0, 1, 1]]), 'position_ids': tensor([[0, 0, 1]])}
+    """
+    mask = inputs["attention_mask"]
+    place = torch.arange(mask.shape[1], device=mask.device)
+    last = ((mask != 0) * place).amax(dim=1, keepdim=True)
+    source = (place + last + 1) % mask.shape[1]  # where what comes to stand at each place stood
+    moved = {}
+    for name, values in inputs.items():
+        if values.shape[:2] == mask.shape:
+            index = source.reshape(*source.shape, *[1] * (values.ndim - 2)).expand_as(values)
+            values = values.gather(1, index)
+        moved[name] = values
+    if positions:
+        moved["position_ids"] = (moved["attention_mask"].cumsum(dim=1) - 1).clamp(min=0)
+    return moved
+
+
+def embedding_padding(model: Any) -> tuple[str | None, bool]:
+    """The one side on which a text model may be padded when it is called with embeddings, and whether with positions.
+
+    None if either side will do. A model that finds the last token by its number cannot do so among embeddings: it
+    takes the last place of all, so only padding on the left is right; and positions must be given where it would count
+    them from the first place. A padded text is given both ways, as tokens and as embeddings, on either side.
 
     Raises
     ------
@@ -120,9 +152,17 @@ def embedding_padding_side(model: Any) -> str | None:
                 ids = torch.tensor([tokens], device=table.weight.device)
                 mask = torch.tensor([[1, 1, 1, 0] if side == "right" else [0, 1, 1, 1]], device=ids.device)
                 from_tokens = logits_of({"input_ids": ids, "attention_mask": mask})
-                from_embeddings = logits_of({"inputs_embeds": table(ids).float(), "attention_mask": mask})
-                if torch.allclose(from_tokens, from_embeddings, rtol=1e-4, atol=1e-5):
+                embedded = {"inputs_embeds": table(ids).float(), "attention_mask": mask}
+                if _same(logits_of(embedded), from_tokens):
                     agreeing.append(side)
+                if side == "right":
+                    reference, padded_right = from_tokens, embedded
+            if agreeing == ["left"]:
+                if _same(logits_of(moved_left(padded_right, positions=False)), reference):
+                    return "left", False
+                if _same(logits_of(moved_left(padded_right, positions=True)), reference):
+                    return "left", True
+                agreeing = []
     except (TypeError, ValueError, AttributeError, NotImplementedError, RuntimeError, IndexError) as error:
         raise InputError(
             f"model is a {type(bare).__name__}, which takes no word embeddings (inputs_embeds) in place of tokens "
@@ -133,4 +173,8 @@ def embedding_padding_side(model: Any) -> str | None:
             f"model is a {type(bare).__name__}, which answers otherwise for the embeddings of a padded text than for "
             "its tokens: an attack on text needs one that answers the same"
         )
-    return None if len(agreeing) == 2 else agreeing[0]
+    return (None if len(agreeing) == 2 else agreeing[0]), False
+
+
+def _same(first: torch.Tensor, second: torch.Tensor) -> bool:
+    return torch.allclose(first, second, rtol=1e-4, atol=1e-5)

@@ -119,7 +119,7 @@ def audit(
             repeats = find_repeats(dataset, split=split, column=column)
     class_names = _class_names(model, recipe_trainer)
     tensors = to_tensors(
-        dataset, trainer_or_model, input_column=input_column, label_column=label_column, classes=class_names
+        dataset, trainer_or_model, model, input_column=input_column, label_column=label_column, classes=class_names
     )
     if base_model is not None:
         _check_base_classes(base_model, class_names)

@@ -26,7 +26,14 @@ from hf_privacy.data.classes import with_labels
 from hf_privacy.data.columns import is_integer_column
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
-from hf_privacy.models import are_named, class_order, load_image_processor, load_saved_model, load_tokenizer
+from hf_privacy.models import (
+    are_named,
+    class_order,
+    load_image_processor,
+    load_saved_model,
+    load_tokenizer,
+    padding_side_for,
+)
 
 Target = PrivacyTrainer | torch.nn.Module | str | Path
 
@@ -72,12 +79,13 @@ def input_column_of(dataset: datasets.Dataset, label_column: str = "label") -> s
 def to_tensors(
     dataset: TensorDataset | datasets.Dataset,
     target: Target,
+    model: torch.nn.Module,
     *,
     input_column: str | Sequence[str] | None,
     label_column: str,
     classes: Sequence[str],
 ) -> TensorDataset:
-    """Encode a `datasets.Dataset` with the target's own processor, labels by the names of its classes.
+    """Encode a `datasets.Dataset` with the target's own processor, for its model, labels by the names of its classes.
 
     Tensors pass through.
     """
@@ -95,7 +103,8 @@ def to_tensors(
     dataset = with_classes(dataset, label_column, classes)
     inputs = columns[0] if len(columns) == 1 else tuple(columns)
     if kind == "text":
-        return encode_text(dataset, processor, text_column=inputs, label_column=label_column)
+        side = padding_side_for(model, processor)
+        return encode_text(dataset, processor, text_column=inputs, label_column=label_column, padding_side=side)
     if kind == "image":
         return encode_images(dataset, processor, image_column=columns[0], label_column=label_column)
     return encode_features(dataset, feature_column=inputs, label_column=label_column)

@@ -102,6 +102,7 @@ def audit_target(
             num_labels=len(experiment.classes),
             id2label=experiment.classes,
             revision=recipe.model.revision,
+            tokenizer=experiment.processor if recipe.task == "text-classification" else None,
         )
     return audit(
         folder.path,

@@ -92,11 +92,12 @@ def encode_text(
     text_column: str | tuple[str, str] = "text",
     label_column: str | None = "label",
     max_length: int | None = None,
+    padding_side: str | None = None,
     max_gigabytes: float = 8.0,
 ) -> TensorDataset:
     """All texts tokenized, once: what the tokenizer returns as int64[N, L], and "labels" int64[N].
 
-    Stored padded to the longest row on the tokenizer's own side; a batch is fetched trimmed to its own longest. An
+    Stored padded to the longest row; a batch is fetched trimmed to its own longest. An
     empty text is fine; where the tokenizer adds no special token it becomes one attended pad token, since attention
     over nothing is undefined.
 
@@ -108,6 +109,8 @@ def encode_text(
         None for no labels.
     max_length : int, optional
         Longer texts are cut; by default at the tokenizer's own limit, if it has one.
+    padding_side : {"right", "left"}, optional
+        By default the tokenizer's own; `hf_privacy.models.padding_side_for` finds the one that suits a classifier.
     max_gigabytes : float
         Largest result allowed.
 
@@ -141,7 +144,7 @@ def encode_text(
     longest = max(1, max(map(len, encoded["attention_mask"])))
     _check_memory((len(dataset), longest), 8 * len(encoded), max_gigabytes, "texts")
     padding = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
-    side = tokenizer.padding_side
+    side = tokenizer.padding_side if padding_side is None else padding_side
     tensors = {name: _padded(rows, longest, padding.get(name, 0), side) for name, rows in encoded.items()}
     mask = tensors["attention_mask"]
     mask[mask.sum(dim=1) == 0, 0 if side == "right" else -1] = 1

@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback
+from transformers.trainer_utils import TrainOutput
 from transformers.training_args import OptimizerNames
 
 from hf_privacy.data import TensorDataset, collate_batch, refuse_without_rows
@@ -23,6 +24,7 @@ from hf_privacy.defenses.saving import SavingMixin
 from hf_privacy.defenses.second_phase import SecondPhaseMixin
 from hf_privacy.defenses.weight_motion import WeightMotionCallback
 from hf_privacy.errors import InputError
+from hf_privacy.models import align_padding, without_autocast
 from hf_privacy.signals import check_fit
 
 
@@ -128,6 +130,7 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
             isinstance(dataset, TensorDataset) for dataset in (train_dataset, kwargs.get("eval_dataset"))
         ):
             data_collator = collate_batch
+        self.processing_class = kwargs.get("processing_class")  # `call_model_init` comes before the stock Trainer's
         # Reference models get callbacks of their own, as they were before this trainer touched them.
         self.initial_callbacks = copy.deepcopy(callbacks or [])
         self._epoch_callback = _EpochCallback()
@@ -142,9 +145,34 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
         )
         # Kept False so that no version of the Trainer hands the scaling to the model.
         self.model_accepts_loss_kwargs = False
+        align_padding(self.model, self.processing_class)
         if isinstance(train_dataset, TensorDataset) and not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
             check_fit(self.model, train_dataset)
         self.prepare_eval_attacks()
+
+    def call_model_init(self, trial: Any = None) -> torch.nn.Module:
+        """As in the stock Trainer, with the processor's pad token named by the model from the start."""
+        model = super().call_model_init(trial)
+        align_padding(model, self.processing_class)
+        return model
+
+    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
+        """As in the stock Trainer; of training data that are not tensors yet, a few rows are tried first.
+
+        Raises
+        ------
+        InputError
+            As `hf_privacy.signals.check_fit`.
+        """
+        dataset = self.train_dataset
+        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        # What is drawn by whole batches alone, as an unlearner's pairs are, is checked by whoever built it.
+        has_rows = getattr(type(dataset), "__getitem__", None) not in (None, torch.utils.data.Dataset.__getitem__)
+        if has_rows and not isinstance(dataset, TensorDataset) and not sharded:
+            few = PrivacyTrainer.get_train_dataloader(self)
+            rows = [few.dataset[row] for row in range(min(32, len(dataset)))]
+            check_fit(self.model, TensorDataset(few.collate_fn(rows)))
+        return super().train(*args, **kwargs)
 
     # ---- the loss ----
 
@@ -195,7 +223,8 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
                 # Undoes the two averages that follow: over accumulation steps and, in DDP, over processes.
                 loss = loss * (share * self.current_gradient_accumulation_steps * self.args.world_size)
         else:
-            outputs = self.forward_without_labels(model, inputs)
+            with without_autocast(model):  # as an audit of the saved model measures it
+                outputs = self.forward_without_labels(model, inputs)
             loss = F.cross_entropy(outputs["logits"].float(), inputs["labels"])
         return (loss, outputs) if return_outputs else loss
 

@@ -83,17 +83,11 @@ class DPAdversarialTrainer(AdversarialMixin, DPTrainer):
         self.paper = _with_dp(PAPERS[self.args.objective])
         self._starts = SecretStream()
 
-    def training_step(
-        self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None
-    ) -> torch.Tensor:
-        """As in `DPTrainer`, on examples that are attacked first."""
-        inputs = self._prepare_inputs(inputs)
-        if len(inputs["labels"]):
-            assert self._clipped_sum is not None
-            with self._clipped_sum.paused():
-                points = self.adversarial_points(model, inputs)
-            inputs = {**inputs, _POINTS: points}
-        return super().training_step(model, inputs, num_items_in_batch)
+    def private_inputs(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The batch with the points that its examples are attacked with."""
+        assert self._clipped_sum is not None
+        with self._clipped_sum.paused():
+            return {**inputs, _POINTS: self.adversarial_points(model, inputs)}
 
     @torch.no_grad()
     def start_noise(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor | None:

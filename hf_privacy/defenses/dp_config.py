@@ -31,10 +31,11 @@ class DPConfig(PrivacyConfig):
     max_grad_norm : float above 0, default 1
         Norm that each example's gradient is clipped to. (The gradient of the step is not clipped again.)
     accountant : {"prv", "rdp"}, default "prv"
-    per_sample_gradients : {"functional", "hooks", "ghost"}, default "functional"
-        `torch.func.vmap`; Opacus's hooks, faster for convolutions on a CPU; or Opacus's ghost clipping, the fastest
-        where nearly all weights are in linear layers. The last two cannot follow every model (BERT's position
-        embeddings, ConvNeXt, adapters). The first batch is checked against one backward pass an example.
+    per_sample_gradients : {"functional", "hooks", "ghost", "loop"}, default "functional"
+        `torch.func.vmap`; Opacus's hooks, faster for convolutions on a CPU; Opacus's ghost clipping, the fastest
+        where nearly all weights are in linear layers; or one backward pass an example, the slowest, which follows
+        every model (BART, T5, XLNet, gradient checkpointing). The first batch, and the shortest and the longest text,
+        are checked against the last.
 
     Raises
     ------
@@ -54,7 +55,9 @@ class DPConfig(PrivacyConfig):
     noise_multiplier: float | None = field(default=None, metadata={"help": "DP: noise, in units of max_grad_norm."})
     target_delta: float | None = field(default=None, metadata={"help": "DP: δ, by default 1/(10 · examples)."})
     accountant: str = field(default="prv", metadata={"help": "DP: 'prv' or 'rdp'."})
-    per_sample_gradients: str = field(default="functional", metadata={"help": "DP: 'functional', 'hooks' or 'ghost'."})
+    per_sample_gradients: str = field(
+        default="functional", metadata={"help": "DP: 'functional', 'hooks', 'ghost' or 'loop'."}
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -81,3 +84,8 @@ class DPConfig(PrivacyConfig):
                 "auto_find_batch_size is set: a retried step would spend privacy unaccounted; leave it off"
             )
         super().__post_init__()
+        if self.gradient_checkpointing and self.per_sample_gradients != "loop":
+            raise InputError(
+                f"gradient_checkpointing is set and per_sample_gradients is {self.per_sample_gradients!r}, which "
+                "keeps what checkpointing drops: set per_sample_gradients to 'loop', or leave checkpointing out"
+            )

@@ -34,6 +34,7 @@ from hf_privacy.defenses.per_sample_gradients import (
 from hf_privacy.defenses.poisson_sampler import PoissonBatchSampler
 from hf_privacy.defenses.secret_stream import KEY_BYTES, SecretStream
 from hf_privacy.errors import InputError
+from hf_privacy.signals.invariance import extremes
 
 
 class _BudgetCallback(TrainerCallback):
@@ -304,9 +305,10 @@ class DPTrainer(PrivacyTrainer):
             self._sums = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in parameters]
         if len(inputs["labels"]):
             assert self._clipped_sum is not None
+            inputs = self.private_inputs(model, inputs)
             with self.compute_loss_context_manager():
                 if not self._checked:
-                    self._clipped_sum.check(inputs)
+                    self._check_clipping(model, inputs)
                     self._checked = True
                 gradients, losses = self._clipped_sum(inputs)
             for total, gradient in zip(self._sums, gradients, strict=True):
@@ -316,6 +318,18 @@ class DPTrainer(PrivacyTrainer):
         if self.accelerator.sync_gradients:
             self._set_noisy_gradient(parameters)
         return loss
+
+    def private_inputs(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What `private_losses` is given of a batch that is not empty: here, the batch."""
+        return inputs
+
+    def _check_clipping(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> None:
+        """Hold the first batch's sum against one example at a time, and that of the shortest and the longest text."""
+        assert self._clipped_sum is not None
+        if isinstance(self.train_dataset, TensorDataset) and "attention_mask" in self.train_dataset.column_names:
+            both = self._prepare_inputs(extremes(self.train_dataset).__getitems__([0, 1]))
+            self._clipped_sum.check(self.private_inputs(model, both))
+        self._clipped_sum.check(inputs)
 
     def _set_noisy_gradient(self, parameters: list[torch.nn.Parameter]) -> None:
         assert self._sums is not None

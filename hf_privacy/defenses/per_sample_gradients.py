@@ -1,10 +1,10 @@
-"""The gradient of each example's own loss, clipped and summed, in three ways.
+"""The gradient of each example's own loss, clipped and summed, in four ways.
 
 "functional" is `torch.func.vmap`: one example's gradient by construction, on nearly any model, slow for convolutions
 on a CPU. "hooks" are Opacus's: faster there, but they cannot follow every model. "ghost" is Opacus's fast gradient
 clipping: norms without gradients, then a second backward pass; by far the fastest where nearly all weights are in
-linear layers. Hooks can go wrong without a word, so `ClippedSum.check` holds whichever way is taken against autograd,
-once a training.
+linear layers. "loop" is the definition itself, one backward pass an example: slow, and right for every model. The
+others can go wrong without a word, so `ClippedSum.check` holds whichever way is taken against it, once a training.
 """
 
 from __future__ import annotations
@@ -18,12 +18,19 @@ import torch
 from torch.nn import functional as F
 
 from hf_privacy.errors import InputError
+from hf_privacy.signals.invariance import unpadded
 
-PER_SAMPLE_GRADIENTS = ("functional", "hooks", "ghost")
+PER_SAMPLE_GRADIENTS = ("functional", "hooks", "ghost", "loop")
 # From a model to call and a batch to the loss of each example; see `cross_entropies`.
 Losses = Callable[[Callable[..., Any], dict[str, torch.Tensor]], torch.Tensor]
 # Per-sample gradients held at a time: what a CPU's cache is good for, and what a GPU has to spare.
 _CPU_BYTES, _GPU_BYTES = 16 * 2**20, 2 * 2**30
+# What vmap hands a text model in place of the mask of 0 and 1, at whose values models look: what is added to the
+# attention's weights, without or with the future of a decoder; or nothing, which will do for a decoder on texts padded
+# on the right. `ClippedSum.check` takes the first that gives an example's own gradients.
+_MASKS = ("open", "causal", "none")
+# What models raise that a way cannot follow; it is no fault of the data, which a plain pass has gone through.
+_ERRORS = (ValueError, RuntimeError, IndexError, TypeError, AttributeError)
 # Modules whose output for one example depends on its batch-mates, or whose buffers remember them.
 _MIXING = (torch.nn.modules.batchnorm._BatchNorm,)
 
@@ -60,6 +67,7 @@ class ClippedSum:
         self.max_norm = max_norm
         self._losses = losses
         self._hooks = hooks
+        self._mask = _MASKS[0]
 
     def __call__(self, batch: dict[str, torch.Tensor]) -> tuple[list[torch.Tensor | None], torch.Tensor]:
         """The clipped sum of a batch.
@@ -75,15 +83,17 @@ class ClippedSum:
             One a trainable parameter, in the order of ``model.parameters()``; None where the loss does not reach it.
         losses : tensor [B]
         """
-        if self.way == "functional":
-            return _by_vmap(self.model, batch, self.max_norm, self._losses)
-        by = _by_hooks if self.way == "hooks" else _by_ghost
+        if self.way == "loop":
+            return _by_loop(self.model, batch, self.max_norm, self._losses)
         try:
+            if self.way == "functional":
+                return _by_vmap(self.model, batch, self.max_norm, self._losses, mask=self._mask)
+            by = _by_hooks if self.way == "hooks" else _by_ghost
             with warnings.catch_warnings():
                 # The first layer's input has no gradient, and need not have one.
                 warnings.filterwarnings("ignore", message="Full backward hook is firing")
                 return by(self.model, batch, self.max_norm, self._losses, self._hooks)
-        except (ValueError, RuntimeError) as error:
+        except _ERRORS as error:
             if isinstance(error, (InputError, torch.OutOfMemoryError)):
                 raise
             raise _cannot_follow(self.way, str(error)) from error
@@ -104,6 +114,8 @@ class ClippedSum:
     def check(self, batch: dict[str, torch.Tensor]) -> None:
         """Hold the clipped sum against one backward pass an example, on up to four examples and without dropout.
 
+        Each of them goes through it without its padding: what moves with a batch-mate's length is found too.
+
         Raises
         ------
         InputError
@@ -115,17 +127,42 @@ class ClippedSum:
         for module in modes:
             module.training = any(weight.requires_grad for weight in module.parameters(recurse=False))
         try:
-            with self.paused():
-                expected = clipped_sum_by_loop(self.model, few, max_norm=self.max_norm, losses=self._losses)
-            found, _ = self(few)
+            try:
+                with self.paused():
+                    expected = clipped_sum_by_loop(self.model, few, max_norm=self.max_norm, losses=self._losses)
+            except _ERRORS as error:
+                if self.way in ("functional", "loop") or isinstance(error, (InputError, torch.OutOfMemoryError)):
+                    raise
+                raise _cannot_follow(self.way, str(error)) from error  # the hooks stand in the way
+            if self.way == "loop":
+                return
+            problem = self._difference(few, expected)
+            first = self._mask
+            for mask in _MASKS if self.way == "functional" and "attention_mask" in few else ():
+                if problem is None:
+                    break
+                self._mask = mask
+                problem = self._difference(few, expected)
         finally:
             for module, mode in modes.items():
                 module.training = mode
+        if problem is not None:
+            self._mask = first
+            raise problem
+
+    def _difference(self, batch: dict[str, torch.Tensor], expected: list[torch.Tensor]) -> InputError | None:
+        try:
+            found, _ = self(batch)
+        except InputError as error:
+            return error
+        except FloatingPointError as error:
+            return _cannot_follow(self.way, str(error))
         for gradient, total in zip(found, expected, strict=True):
             difference = total if gradient is None else gradient - total
             # Half-precision sums in another order differ by more than float32 ones, a wrong sum by more than either.
-            if difference.float().norm() > 0.02 * total.float().norm() + 1e-3 * self.max_norm:
-                raise _cannot_follow(self.way, "its clipped gradients are not those of one example at a time")
+            if not difference.float().norm() <= 0.02 * total.float().norm() + 1e-3 * self.max_norm:
+                return _cannot_follow(self.way, "its clipped gradients are not those of one example at a time")
+        return None
 
 
 @contextmanager
@@ -137,7 +174,7 @@ def clipped_gradients(
     Parameters
     ----------
     model : torch.nn.Module
-    way : "functional", "hooks" or "ghost"
+    way : "functional", "hooks", "ghost" or "loop"
     max_norm : float
         Norm that each example's gradient is clipped to.
     losses : callable, optional
@@ -149,7 +186,7 @@ def clipped_gradients(
         If opacus is not installed, or cannot follow the model.
     """
     losses = cross_entropies if losses is None else losses
-    if way == "functional":
+    if way in ("functional", "loop"):
         yield ClippedSum(model, way, max_norm, losses)
         return
     try:
@@ -163,7 +200,7 @@ def clipped_gradients(
             hooks = GradSampleHooks(model, **settings)
         else:
             hooks = GradSampleHooksFastGradientClipping(model, max_grad_norm=max_norm, **settings)
-    except NotImplementedError as error:
+    except (NotImplementedError, AttributeError) as error:
         raise _cannot_follow(way, str(error)) from error
     try:
         yield ClippedSum(model, way, max_norm, losses, hooks)
@@ -174,18 +211,43 @@ def clipped_gradients(
 def clipped_sum_by_loop(
     model: torch.nn.Module, batch: dict[str, torch.Tensor], *, max_norm: float, losses: Losses | None = None
 ) -> list[torch.Tensor]:
-    """The definition: one backward pass an example, clipped, summed."""
-    losses = cross_entropies if losses is None else losses
+    """The definition: one backward pass an example, without its padding, clipped, summed."""
+    return _by_loop(model, batch, max_norm, cross_entropies if losses is None else losses)[0]
+
+
+def _by_loop(
+    model: torch.nn.Module, batch: dict[str, torch.Tensor], max_norm: float, losses_of: Losses
+) -> tuple[list[torch.Tensor], torch.Tensor]:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     totals = [torch.zeros_like(parameter) for parameter in parameters]
+    losses = []
     for row in range(len(batch["labels"])):
-        loss = losses(model, {name: values[row : row + 1] for name, values in batch.items()}).sum()
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        loss = losses_of(model, unpadded(batch, row)).sum()
+        gradients = _own_gradients(model, loss, parameters)
         norm = torch.stack([gradient.float().norm() for gradient in gradients if gradient is not None]).norm()
+        factor = _factors(norm[None], max_norm)[0]
         for total, gradient in zip(totals, gradients, strict=True):
             if gradient is not None:
-                total += gradient * min(1.0, max_norm / max(float(norm), 1e-12))
-    return totals
+                total += gradient * factor.to(gradient.dtype)
+        losses.append(loss.detach())
+    return totals, torch.stack(losses)
+
+
+def _own_gradients(
+    model: torch.nn.Module, loss: torch.Tensor, parameters: list[torch.nn.Parameter]
+) -> list[torch.Tensor | None]:
+    """The gradients of one loss; ``.grad`` is left as it was."""
+    if not any(getattr(module, "gradient_checkpointing", False) for module in model.modules()):
+        return list(torch.autograd.grad(loss, parameters, allow_unused=True))
+    # A checkpointed pass can be gone back through by backward() alone.
+    kept = [parameter.grad for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    loss.backward()
+    gradients = [parameter.grad for parameter in parameters]
+    for parameter, gradient in zip(parameters, kept, strict=True):
+        parameter.grad = gradient
+    return gradients
 
 
 def cross_entropies(model: Callable[..., Any], batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -238,7 +300,7 @@ def _by_ghost(
 
 
 def _by_vmap(
-    model: torch.nn.Module, batch: dict[str, torch.Tensor], max_norm: float, losses_of: Losses
+    model: torch.nn.Module, batch: dict[str, torch.Tensor], max_norm: float, losses_of: Losses, *, mask: str
 ) -> tuple[list[torch.Tensor | None], torch.Tensor]:
     """Dropout draws afresh for each example."""
     weights = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
@@ -251,13 +313,8 @@ def _by_vmap(
         return losses_of(call, {name: values.unsqueeze(0) for name, values in example.items()}).sum()
 
     per_example = torch.func.vmap(torch.func.grad_and_value(loss_of), in_dims=(None, 0), randomness="different")
-    try:
-        with _plain_attention(model):
-            return _in_chunks(per_example, weights, _with_open_mask(batch), max_norm)
-    except RuntimeError as error:
-        if "vmap" not in str(error):
-            raise
-        raise _cannot_follow("functional", str(error)) from error
+    with _plain_attention(model):
+        return _in_chunks(per_example, weights, _with_mask(batch, mask), max_norm)
 
 
 def _in_chunks(
@@ -279,13 +336,18 @@ def _in_chunks(
     return sums, torch.cat(losses)
 
 
-def _with_open_mask(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A text's mask as what is added to the attention's weights: models look at the values of a mask of 0 and 1."""
+def _with_mask(batch: dict[str, torch.Tensor], kind: str) -> dict[str, torch.Tensor]:
+    """The batch with its texts' mask as one of `_MASKS`."""
     mask = batch.get("attention_mask")
     if mask is None or mask.ndim != 2:
         return batch
-    added = torch.zeros(mask.shape, device=mask.device).masked_fill(mask == 0, torch.finfo(torch.float32).min)
-    return {**batch, "attention_mask": added[:, None, None, :]}
+    if kind == "none":
+        return {name: values for name, values in batch.items() if name != "attention_mask"}
+    seen = (mask != 0)[:, None, None, :]
+    if kind == "causal":
+        seen = seen & torch.ones(mask.shape[1], mask.shape[1], dtype=torch.bool, device=mask.device).tril()
+    added = torch.zeros(seen.shape, device=mask.device).masked_fill(~seen, torch.finfo(torch.float32).min)
+    return {**batch, "attention_mask": added}
 
 
 @contextmanager
@@ -319,7 +381,8 @@ def _factors(norms: torch.Tensor, max_norm: float) -> torch.Tensor:
 
 
 def _cannot_follow(way: str, reason: str) -> InputError:
-    others = " or ".join(repr(other) for other in PER_SAMPLE_GRADIENTS if other != way)
+    others = " or ".join(repr(other) for other in PER_SAMPLE_GRADIENTS if other not in (way, "loop"))
     return InputError(
-        f"per_sample_gradients {way!r} cannot follow this model ({' '.join(reason.split())[:200]}): set it to {others}"
+        f"per_sample_gradients {way!r} cannot follow this model ({' '.join(reason.split())[:200]}): set it to "
+        f"{others}, or to 'loop', which is slow and follows every model"
     )

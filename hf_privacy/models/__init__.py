@@ -14,13 +14,15 @@ from hf_privacy.models.loading import (
     load_tokenizer,
 )
 from hf_privacy.models.lora import attach_lora, head_modules
-from hf_privacy.models.modes import bare_model, evaluation_mode, float32_logits
+from hf_privacy.models.modes import bare_model, evaluation_mode, float32_logits, without_autocast
+from hf_privacy.models.padding import align_padding, padding_side_for
 from hf_privacy.models.tabular_mlp import TabularMLPConfig, TabularMLPForClassification
 
 __all__ = [
     "TASKS",
     "TabularMLPConfig",
     "TabularMLPForClassification",
+    "align_padding",
     "are_named",
     "attach_lora",
     "bare_model",
@@ -35,4 +37,6 @@ __all__ = [
     "load_saved_model",
     "load_tokenizer",
     "names_of",
+    "padding_side_for",
+    "without_autocast",
 ]

@@ -37,8 +37,8 @@ from hf_privacy.models.architectures import (
 )
 from hf_privacy.models.checkpoint_classes import class_parameters, match_head, names_of
 from hf_privacy.models.lora import attach_lora, head_modules
+from hf_privacy.models.padding import ADAPTER_CONFIG, align_padding, fill_pad_token, tokenizer_beside
 
-ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
@@ -53,6 +53,7 @@ def load_model(
     revision: str | None = None,
     lora: Mapping[str, Any] | None = None,
     seed: int | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> PreTrainedModel | PeftModel:
     """A classifier to train: pretrained with a fitting head, untrained, or with a LoRA adapter.
 
@@ -82,6 +83,8 @@ def load_model(
         Fields of ``peft.LoraConfig``: freeze the model and train an adapter and the head.
     seed : int, optional
         Makes every random weight the same each time; the caller's random state is left as it was.
+    tokenizer : PreTrainedTokenizerBase, optional
+        Of a text model: its configuration names this tokenizer's pad token. By default the one beside the weights.
 
     Returns
     -------
@@ -116,11 +119,15 @@ def load_model(
     check_task(config, task)
     theirs = names_of(config)
     set_labels(config, num_labels=num_labels, id2label=id2label)
+    if tokenizer is None and task == "text-classification" and not from_scratch:
+        tokenizer = tokenizer_beside(name, revision=revision)
+    if from_scratch:
+        align_padding(config, tokenizer)
     with _seeded(seed):
         if from_scratch:
             model, fresh = build_untrained(config, task=task), []
         else:
-            model, fresh = _pretrained(name, config, task=task, revision=revision)
+            model, fresh = _pretrained(name, config, task=task, revision=revision, tokenizer=tokenizer)
             other = [] if id2label is None else _other_classes(model, theirs, fresh, task=task, name=name)
             if other:
                 model, fresh = _with_fresh_head(model, other), sorted({*fresh, *other})
@@ -136,6 +143,7 @@ def load_base_classifier(
     num_labels: int,
     id2label: Mapping[int, str] | Sequence[str] | None = None,
     revision: str | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> PreTrainedModel | None:
     """The checkpoint a model was fine-tuned from, when it already tells the same classes apart.
 
@@ -144,8 +152,9 @@ def load_base_classifier(
 
     Parameters
     ----------
-    name_or_path, task, num_labels, id2label, revision
-        As in :func:`load_model`; a checkpoint of other class names is not one of the same classes.
+    name_or_path, task, num_labels, id2label, revision, tokenizer
+        As in :func:`load_model`; a checkpoint of other class names is not one of the same classes. The tokenizer is
+        the fine-tuned model's.
 
     Returns
     -------
@@ -156,18 +165,26 @@ def load_base_classifier(
     check_task(config, task)
     theirs = names_of(config)
     set_labels(config, num_labels=num_labels, id2label=id2label)
-    model, fresh = _pretrained(str(name_or_path), config, task=task, revision=revision)
+    if tokenizer is None and task == "text-classification":
+        tokenizer = tokenizer_beside(str(name_or_path), revision=revision)
+    model, fresh = _pretrained(str(name_or_path), config, task=task, revision=revision, tokenizer=tokenizer)
     if fresh or (id2label is not None and _other_classes(model, theirs, fresh, task=task, name=str(name_or_path))):
         return None
     return model.eval()
 
 
 def load_tokenizer(name_or_path: str | Path, *, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """The tokenizer of a text model; a folder or Hub id without one is an `InputError`."""
+    """The tokenizer of a text model; a folder or Hub id without one is an `InputError`.
+
+    Without a pad token it gets the one that its model's configuration names, else its end-of-text token, and a warning
+    says so.
+    """
     try:
-        return AutoTokenizer.from_pretrained(str(name_or_path), revision=revision, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(str(name_or_path), revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise InputError(_cannot_load(str(name_or_path), error)) from error
+    fill_pad_token(tokenizer, str(name_or_path), revision=revision)
+    return tokenizer
 
 
 def load_image_processor(name_or_path: str | Path, *, revision: str | None = None) -> BaseImageProcessor:
@@ -185,7 +202,8 @@ def load_saved_model(folder: str | Path) -> PreTrainedModel | PeftModel:
     ----------
     folder : str or Path
         With ``config.json`` and safetensors weights, or with ``adapter_config.json`` and
-        ``adapter_model.safetensors`` (whose base must be on the Hub, cached, or still in its folder).
+        ``adapter_model.safetensors`` (whose base must be on the Hub, cached, or still in its folder). A text model
+        names the pad token of the tokenizer in the folder; an adapter without one, of its base's.
 
     Returns
     -------
@@ -202,7 +220,9 @@ def load_saved_model(folder: str | Path) -> PreTrainedModel | PeftModel:
     if (Path(folder) / ADAPTER_CONFIG).is_file():
         return _saved_adapter(Path(folder)).eval()
     config = _config(str(folder), from_scratch=False, model_kwargs={}, revision=None)
-    model, fresh = _pretrained(str(folder), config, task=task_of(config), revision=None)
+    task = task_of(config)
+    tokenizer = tokenizer_beside(str(folder)) if task == "text-classification" else None
+    model, fresh = _pretrained(str(folder), config, task=task, revision=None, tokenizer=tokenizer)
     if fresh:
         raise InputError(f"the weights in {Path(folder).name} lack {', '.join(fresh[:3])}: save it with its head")
     return model.eval()
@@ -238,7 +258,12 @@ def _check_folder(folder: Path, *, need_weights: bool) -> None:
 
 
 def _pretrained(
-    name: str, config: PreTrainedConfig, *, task: str, revision: str | None
+    name: str,
+    config: PreTrainedConfig,
+    *,
+    task: str,
+    revision: str | None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> tuple[PreTrainedModel, list[str]]:
     """The model with its weights, and the names of those the checkpoint did not have (or of another size)."""
     try:
@@ -268,6 +293,8 @@ def _pretrained(
     body = [key for key, _ in model.named_parameters() if not key.startswith(heads)]
     if body and set(body) <= set(fresh):
         raise InputError(f"none of the weights of {name} belong to {type(model).__name__}: pass another checkpoint")
+    # After building: a pretrained model keeps the positions it was trained with, or the tokenizer is refused.
+    align_padding(model, tokenizer)
     return model, fresh
 
 
@@ -287,7 +314,9 @@ def _with_fresh_head(model: PreTrainedModel, parameters: Sequence[str]) -> PreTr
     kept = {key: tensor for key, tensor in model.state_dict().items() if key not in parameters}
     source = model.config._name_or_path  # an adapter records it
     with _quiet():
-        drawn = type(model).from_pretrained(None, config=model.config, state_dict=kept, dtype=torch.float32)
+        drawn = type(model).from_pretrained(
+            None, config=model.config, state_dict=kept, dtype=torch.float32, trust_remote_code=False
+        )
     drawn.config._name_or_path = drawn.name_or_path = source
     return drawn
 
@@ -311,7 +340,10 @@ def _saved_adapter(folder: Path) -> PeftModel:
     if num_labels is not None:
         # The adapter's own head is in the order of its dataset, which the base's names do not tell.
         set_labels(config, num_labels=num_labels, id2label=[f"LABEL_{number}" for number in range(num_labels)])
-    model, fresh = _pretrained(base, config, task=task, revision=adapter.revision)
+    tokenizer = None
+    if task == "text-classification":
+        tokenizer = tokenizer_beside(str(folder)) or tokenizer_beside(base, revision=adapter.revision)
+    model, fresh = _pretrained(base, config, task=task, revision=adapter.revision, tokenizer=tokenizer)
     lost = [key for key in fresh if key not in shapes]
     if lost:
         raise InputError(

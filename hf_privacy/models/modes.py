@@ -147,6 +147,28 @@ def float32_logits(model: nn.Module) -> Iterator[Callable[[Mapping[str, torch.Te
 
 
 @contextmanager
+def without_autocast(model: nn.Module) -> Iterator[None]:
+    """Inside, `model` computes in the precision of its weights, whatever precision training uses.
+
+    Autocast is off, the caller's and the one that ``accelerator.prepare`` builds into ``model.forward``, so a model
+    just trained in bfloat16 gives the figures of the one that is saved. Weights that are in low precision themselves
+    leave all as it is: their inputs may need the casts.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        May be wrapped (:func:`bare_model`).
+    """
+    bare = bare_model(model)
+    weight = next(bare.parameters(), None)
+    if weight is None or any(parameter.dtype in _LOW_PRECISION for parameter in bare.parameters()):
+        yield
+        return
+    with torch.autocast(weight.device.type, enabled=False), _own_forward(bare):
+        yield
+
+
+@contextmanager
 def _own_forward(model: nn.Module) -> Iterator[None]:
     """Inside, the forward that `model` had before accelerate put autocast around it, if it did."""
     wrapped, own = vars(model).get("forward"), vars(model).get("_original_forward")

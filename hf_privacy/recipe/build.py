@@ -58,7 +58,7 @@ from hf_privacy.defenses import (
     RelaxLossTrainer,
 )
 from hf_privacy.errors import InputError
-from hf_privacy.models import load_image_processor, load_model, load_tokenizer
+from hf_privacy.models import load_image_processor, load_model, load_tokenizer, padding_side_for
 from hf_privacy.recipe.callbacks import recipe_callbacks
 from hf_privacy.recipe.config import DataSection, Recipe, unknown_key
 from hf_privacy.recipe.config_arguments import config_from
@@ -277,13 +277,14 @@ def _encoded(
             model_kwargs=model_kwargs,
             revision=model.revision,
             lora=model.lora,
+            tokenizer=tokenizer,
         )
         if size is not None and loaded.config.model_type == "timm_wrapper":
             # A timm checkpoint keeps its preprocessing in the model's configuration; see image_processor_for.
             image_processor_for(loaded, size=size)
         return loaded
 
-    size = None
+    size = tokenizer = None
     if recipe.task == "tabular-classification":
         dataset = encode_features(rows, feature_column=column, **columns)
         model_kwargs.setdefault("input_size", dataset.column("features").shape[1])
@@ -291,6 +292,7 @@ def _encoded(
     if recipe.task == "text-classification":
         tokenizer = load_tokenizer(model.name_or_path, revision=model.revision)
         built = model_init()
+        tokenizer.padding_side = padding_side_for(built, tokenizer)
         # Longer texts are cut: what the model has no positions for, it cannot read.
         longest = min(data.max_length, tokenizer.model_max_length, position_limit(built) or data.max_length)
         dataset = encode_text(rows, tokenizer, text_column=column, max_length=longest, **columns)

@@ -19,6 +19,7 @@ _MODULE_OF = {
     "augmented_queries": "queries",
     "average_queries": "extract",
     "boundary_distance": "boundary",
+    "check_batch_independence": "invariance",
     "check_fit": "fit",
     "compute_curvature": "curvature_dataset",
     "compute_features": "features",
@@ -46,6 +47,7 @@ __all__ = [
     "augmented_queries",
     "average_queries",
     "boundary_distance",
+    "check_batch_independence",
     "check_fit",
     "compute_curvature",
     "compute_features",
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     from hf_privacy.signals.features import compute_features, recorded_features
     from hf_privacy.signals.fit import check_fit, position_limit
     from hf_privacy.signals.input_features import flatten_inputs
+    from hf_privacy.signals.invariance import check_batch_independence
     from hf_privacy.signals.label_only import label_only_correct
     from hf_privacy.signals.log_curvature import curvature_signals
     from hf_privacy.signals.names import ADVERSARIAL_QUERY, QUERY_NAMES, curvature_signal_names

@@ -13,7 +13,7 @@ from accelerate.utils import DistributedType, extract_model_from_parallel, gathe
 from hf_privacy.arguments import check_whole
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
-from hf_privacy.models.modes import evaluation_mode, without_tf32
+from hf_privacy.models.modes import evaluation_mode, without_autocast, without_tf32
 from hf_privacy.progress import progress as with_progress
 
 
@@ -29,7 +29,7 @@ def map_batches(
 ) -> list[np.ndarray]:
     """What `compute` gives for each batch of `dataset`, in the dataset's order, complete in every process.
 
-    The model is in evaluation mode; each process takes whole batches from
+    The model is in evaluation mode and the precision of its weights; each process takes whole batches from
     one contiguous stretch, cut the same way for any number of processes, so no example is seen twice or padded in.
 
     Parameters
@@ -67,7 +67,7 @@ def map_batches(
 
     show = progress and (accelerator is None or accelerator.is_main_process)
     batches: list[np.ndarray] = []
-    with evaluation_mode(model), without_tf32():
+    with evaluation_mode(model), without_autocast(model), without_tf32():
         for start in with_progress(starts, description=description, enabled=show):
             batch = dataset.__getitems__(list(range(start, min(start + batch_size, len(dataset)))))
             batches.append(compute(model, batch, device))

@@ -10,6 +10,7 @@ from torch import nn
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.models import bare_model, evaluation_mode
+from hf_privacy.signals.invariance import check_batch_independence
 
 # What the libraries raise for inputs of another size, or too many of them.
 _ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError, KeyError, AttributeError)
@@ -17,7 +18,7 @@ _POSITION_TABLES = ("position_embeddings", "embed_positions", "positions_embed",
 
 
 def check_fit(model: nn.Module, dataset: TensorDataset) -> None:
-    """Refuse data that the model cannot take: sizes, tokens, positions and classes, by one forward pass of two rows.
+    """Refuse data that the model cannot take: sizes, tokens, positions and classes, by a forward pass of two rows.
 
     The rows are the longest and the shortest. The model keeps its mode, and the random state stays as it was.
 
@@ -32,7 +33,8 @@ def check_fit(model: nn.Module, dataset: TensorDataset) -> None:
     ------
     InputError
         For labels or token ids that the model has no row for, texts longer than its position table, inputs of a shape
-        it cannot take, and logits that are not finite.
+        it cannot take, logits that are not finite, and answers that move with the rest of the batch (see
+        `check_batch_independence`).
 
     Examples
     --------
@@ -62,7 +64,10 @@ def check_fit(model: nn.Module, dataset: TensorDataset) -> None:
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), evaluation_mode(bare), torch.no_grad():
         try:
-            logits = bare(**inputs)["logits"]
+            # One at a time: what two of them do to each other is the business of `check_batch_independence`.
+            logits = torch.cat(
+                [bare(**{name: column[row : row + 1] for name, column in inputs.items()})["logits"] for row in (0, 1)]
+            )
         except _ERRORS as error:
             raise InputError(f"{_cannot_take(bare, inputs)}: {' '.join(str(error).split())[:300]}") from error
     n_classes = _n_classes(bare)
@@ -76,6 +81,7 @@ def check_fit(model: nn.Module, dataset: TensorDataset) -> None:
             f"{type(bare).__name__} answers with NaN or infinite logits before any training: its weights, or the "
             "inputs, are broken"
         )
+    check_batch_independence(bare, dataset)
 
 
 def position_limit(model: nn.Module) -> int | None:

@@ -5,27 +5,28 @@ from __future__ import annotations
 import pytest
 import torch
 from torch.nn import functional as F
-from transformers import AutoModelForSequenceClassification, LlamaConfig
+from transformers import AutoConfig, AutoModelForSequenceClassification, LlamaConfig
 
 from hf_privacy.defenses import per_sample_gradients
 from hf_privacy.defenses.per_sample_gradients import (
     check_private,
     clipped_gradients,
     clipped_sum_by_loop,
+    cross_entropies,
 )
 from hf_privacy.errors import InputError
 
 opacus = pytest.importorskip("opacus")
 
 
-def assert_equal_to_a_loop(found, expected):
+def assert_equal_to_a_loop(found, expected, *, n=5):
     gradients, losses = found
     for gradient, total in zip(gradients, expected, strict=True):
         if gradient is None:
             assert not total.any()
         else:
             torch.testing.assert_close(gradient, total, rtol=2e-4, atol=1e-6)
-    assert losses.shape == (5,)
+    assert losses.shape == (n,)
 
 
 WAYS = [("functional", name) for name in ("tabular", "vit", "bert", "roberta", "distilbert", "timm", "convnext")]
@@ -88,8 +89,8 @@ def test_where_opacuss_hooks_go_wrong_they_are_refused(name, way, model_of, data
         clipped_sum.check(batch)
 
 
-def test_where_torch_func_computes_something_else_it_is_refused(data_of):
-    # From the second layer on, a causal model must not see what comes later; the open mask lets it.
+def test_where_torch_func_computes_something_else_it_is_refused(data_of, monkeypatch):
+    # From the second layer on, a causal model must not see what comes later; the open mask alone lets it.
     config = LlamaConfig(
         vocab_size=20, pad_token_id=0, num_labels=3, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
         intermediate_size=16, max_position_embeddings=16, initializer_range=1.0,
@@ -97,9 +98,89 @@ def test_where_torch_func_computes_something_else_it_is_refused(data_of):
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_config(config)
     batch = data_of("llama", 4).__getitems__(range(4))
+    with clipped_gradients(model, "functional", max_norm=1.0) as clipped_sum:
+        clipped_sum.check(batch)
+        monkeypatch.setattr(per_sample_gradients, "_MASKS", ("open",))
+        with pytest.raises(InputError, match="not those of one example at a time"):
+            clipped_gradients(model, "functional", max_norm=1.0).__enter__().check(batch)
+
+
+_SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 16}
+_FOLLOWED = {
+    "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 16},
+    "opt": {**_SIZES, "ffn_dim": 16, "word_embed_proj_dim": 16},
+    "gpt_neox": {**_SIZES, "intermediate_size": 16},
+    "qwen2": {**_SIZES, "intermediate_size": 16, "num_key_value_heads": 2},
+}
+_BY_LOOP = {
+    "bart": {
+        "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "max_position_embeddings": 16,
+    },
+    "t5": {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0},
+}  # fmt: skip
+
+
+def _of_type(name: str, sizes: dict) -> torch.nn.Module:
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(name, vocab_size=20, pad_token_id=0, eos_token_id=2, num_labels=3, **sizes)
+    return AutoModelForSequenceClassification.from_config(config)
+
+
+def _short_and_long() -> dict[str, torch.Tensor]:
+    """Texts of 3 and of 8 tokens, each with 2 as its last."""
+    ids = torch.tensor([[5, 6, 2, 0, 0, 0, 0, 0], [7, 8, 9, 10, 11, 12, 13, 2]])
+    return {"input_ids": ids, "attention_mask": (ids != 0).long(), "labels": torch.tensor([0, 1])}
+
+
+@pytest.mark.parametrize("name", _FOLLOWED)
+def test_decoders_give_each_text_the_gradient_it_has_alone_and_unpadded(name):
+    model, batch = _of_type(name, _FOLLOWED[name]), _short_and_long()
+    with clipped_gradients(model, "functional", max_norm=0.1) as clipped_sum:
+        clipped_sum.check(batch)
+        model.eval()
+        found = clipped_sum(batch)
+    for row, length in enumerate((3, 8)):
+        alone = {key: values[row : row + 1, :length] if values.ndim == 2 else values[row : row + 1]
+                 for key, values in batch.items()}  # fmt: skip
+        torch.testing.assert_close(found[1][row : row + 1], cross_entropies(model, alone), rtol=1e-4, atol=1e-6)
+    assert_equal_to_a_loop(found, clipped_sum_by_loop(model, batch, max_norm=0.1), n=2)
+
+
+@pytest.mark.parametrize("name", _BY_LOOP)
+def test_what_no_other_way_follows_names_the_loop_and_the_loop_does(name):
+    model, batch = _of_type(name, _BY_LOOP[name]), _short_and_long()
+    for way in ("functional", "hooks", "ghost"):
+        with (
+            pytest.raises(InputError, match="or to 'loop', which is slow and follows every model"),
+            clipped_gradients(model, way, max_norm=0.1) as clipped_sum,
+        ):
+            clipped_sum.check(batch)
+    with clipped_gradients(model.eval(), "loop", max_norm=0.1) as clipped_sum:
+        clipped_sum.check(batch)
+        found = clipped_sum(batch)
+    assert_equal_to_a_loop(found, clipped_sum_by_loop(model, batch, max_norm=0.1), n=2)
+    assert sum(float(gradient.norm()) ** 2 for gradient in found[0]) ** 0.5 <= 2 * 0.1
+
+
+def test_the_loop_goes_through_gradient_checkpointing_and_leaves_gradients_alone():
+    model, batch = _of_type("qwen2", _FOLLOWED["qwen2"]), _short_and_long()
+    expected = clipped_sum_by_loop(model, batch, max_norm=0.1)
+    model.gradient_checkpointing_enable()
+    model.train()
+    with clipped_gradients(model, "loop", max_norm=0.1) as clipped_sum:
+        found = clipped_sum(batch)
+    assert_equal_to_a_loop(found, expected, n=2)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_pad_token_the_model_does_not_name_is_found_by_the_check():
+    """By vmap each text is a batch of one, which GPT-2 answers at its last place, padding or not."""
+    model, batch = _of_type("gpt2", _FOLLOWED["gpt2"]), _short_and_long()
+    model.config.pad_token_id = None
     with (
         pytest.raises(InputError, match="not those of one example at a time"),
-        clipped_gradients(model, "functional", max_norm=1.0) as clipped_sum,
+        clipped_gradients(model, "functional", max_norm=0.1) as clipped_sum,
     ):
         clipped_sum.check(batch)
 

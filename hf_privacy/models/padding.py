@@ -1,0 +1,184 @@
+"""How texts of different lengths stand in one batch: with which token they are filled up, and on which side.
+
+A text's figure must not depend on the length of its neighbours. Two things decide it. The pad token: GPT-2, Llama and
+their like answer at the last token that is not ``config.pad_token_id``, so the model must name the token its texts are
+padded with. The side: padding on the left moves the positions of BERT, GPT-2 and others; on the right it moves none,
+but XLNet answers at the last place of all.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftConfig
+from torch import nn
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+
+from hf_privacy.errors import InputError
+from hf_privacy.models.modes import evaluation_mode
+
+ADAPTER_CONFIG = "adapter_config.json"
+# What a tokenizer's folder holds at least one of; transformers may else make up an empty one.
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
+
+
+def fill_pad_token(tokenizer: PreTrainedTokenizerBase, name: str, *, revision: str | None = None) -> None:
+    """Give a tokenizer without pad token the one its checkpoint's configuration names, else its end-of-text token.
+
+    Says so, once for each tokenizer; one without either stays as it is.
+    """
+    if tokenizer.pad_token_id is not None:
+        return
+    named = _named_in_config(name, revision)
+    token = None if named is None or named >= len(tokenizer) else tokenizer.convert_ids_to_tokens(named)
+    if token is not None:
+        tokenizer.pad_token, why = token, "which its model's configuration names"
+    elif tokenizer.eos_token is not None:
+        tokenizer.pad_token, why = tokenizer.eos_token, "its end-of-text token"
+    else:
+        return
+    warnings.warn(
+        f"the tokenizer of {name} has no pad token: {tokenizer.pad_token!r} is taken, {why}; it is saved with the "
+        "model",
+        stacklevel=3,
+    )
+
+
+def _named_in_config(name: str, revision: str | None) -> int | None:
+    try:
+        if (Path(name) / ADAPTER_CONFIG).is_file():
+            adapter = PeftConfig.from_pretrained(name)
+            name, revision = adapter.base_model_name_or_path, adapter.revision
+        return (
+            AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False).get_text_config().pad_token_id
+        )
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None
+
+
+def tokenizer_beside(name: str, *, revision: str | None = None) -> PreTrainedTokenizerBase | None:
+    """The tokenizer of a folder or Hub id, with a pad token; None where there is none."""
+    if Path(name).is_dir() and not any(any(Path(name).glob(pattern)) for pattern in _TOKENIZER_FILES):
+        return None
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
+    except (OSError, ValueError):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said when the tokenizer itself is loaded
+        fill_pad_token(tokenizer, name, revision=revision)
+    return tokenizer
+
+
+def align_padding(target: nn.Module | PreTrainedConfig, tokenizer: Any) -> None:
+    """Let a text model, or the configuration it is to be built from, name the tokenizer's pad token.
+
+    Written into the configuration, that of its text part, and the one for generation. What is no tokenizer, or has no
+    pad token, changes nothing.
+
+    Parameters
+    ----------
+    target : torch.nn.Module or PreTrainedConfig
+        A configuration where the model is not built yet: RoBERTa and its like count positions from the pad token they
+        were built with.
+    tokenizer : PreTrainedTokenizerBase or anything else
+
+    Raises
+    ------
+    InputError
+        When the model has no embedding for that token, or was built to count positions from another one.
+
+    Examples
+    --------
+    >>> from transformers import GPT2Config, PreTrainedTokenizerFast
+    >>> from tokenizers import Tokenizer, models
+    >>> words = Tokenizer(models.WordLevel({"[PAD]": 0, "a": 1}))
+    >>> config = GPT2Config(vocab_size=2)
+    >>> align_padding(config, PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]"))
+    >>> config.pad_token_id
+    0
+    """
+    pad = getattr(tokenizer, "pad_token_id", None)
+    config = target if isinstance(target, PreTrainedConfig) else getattr(target, "config", None)
+    if not isinstance(tokenizer, PreTrainedTokenizerBase) or pad is None or not isinstance(config, PreTrainedConfig):
+        return
+    text = config.get_text_config()
+    vocabulary = getattr(text, "vocab_size", None)
+    if vocabulary is not None and pad >= vocabulary:
+        raise InputError(
+            f"the tokenizer's pad token {tokenizer.pad_token!r} has the number {pad} and the model embeds "
+            f"{vocabulary} tokens: set tokenizer.pad_token = tokenizer.eos_token, or resize the model's embeddings"
+        )
+    if isinstance(target, nn.Module):
+        built = _position_offset(target)
+        if built is not None and built != pad:
+            raise InputError(
+                f"the model counts positions from pad token {built} and the tokenizer pads with {pad}: set "
+                f"tokenizer.pad_token to the model's ({tokenizer.convert_ids_to_tokens(built)!r})"
+            )
+        generation = getattr(target, "generation_config", None)
+        if generation is not None:
+            generation.pad_token_id = pad
+    for part in {id(config): config, id(text): text}.values():
+        part.pad_token_id = pad
+        if part.is_encoder_decoder and tokenizer.eos_token_id is not None:
+            part.eos_token_id = tokenizer.eos_token_id  # where BART and T5 read their answer
+
+
+def _position_offset(model: nn.Module) -> int | None:
+    """The pad token that a model counts its positions from (RoBERTa and its like); None for one that does not."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding) and "position" in name and module.padding_idx is not None:
+            return module.padding_idx
+    return None
+
+
+def padding_side_for(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The side on which texts for this classifier are padded: right, unless only left leaves its answers alone.
+
+    Tried on a short and a long text, each alone and side by side.
+
+    Parameters
+    ----------
+    model : PreTrainedModel or PeftModel
+        Its configuration names the tokenizer's pad token (`align_padding`).
+    tokenizer : PreTrainedTokenizerBase
+        With a pad token.
+
+    Returns
+    -------
+    str
+        ``"right"`` or ``"left"``; ``"right"`` too where neither holds, which
+        `hf_privacy.signals.check_batch_independence` then says.
+    """
+    texts = [tokenizer(" ".join(["a"] * n))["input_ids"] for n in (1, 9)]
+    if not 0 < len(texts[0]) < len(texts[1]):
+        return "right"
+    device = next(model.parameters()).device
+    with evaluation_mode(model), torch.no_grad():
+        for side in ("right", "left"):
+            padded = [_pad(ids, len(texts[1]), tokenizer.pad_token_id, side) for ids in texts]
+            together = {name: torch.tensor([row[name] for row in padded], device=device) for name in padded[0]}
+            try:
+                answer = model(**together).logits
+                alone = torch.cat(
+                    [
+                        model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+                        for ids in (torch.tensor([ids], device=device) for ids in texts)
+                    ]
+                )
+            except (ValueError, RuntimeError, IndexError, TypeError, AttributeError):
+                continue
+            if torch.allclose(answer, alone, rtol=0, atol=3e-4 * float(alone.abs().max()) + 1e-6):
+                return side
+    return "right"
+
+
+def _pad(ids: list[int], length: int, pad: int, side: str) -> dict[str, list[int]]:
+    filling, n = [pad] * (length - len(ids)), len(ids)
+    if side == "right":
+        return {"input_ids": ids + filling, "attention_mask": [1] * n + [0] * (length - n)}
+    return {"input_ids": filling + ids, "attention_mask": [0] * (length - n) + [1] * n}
