@@ -46,7 +46,7 @@ def rounded(table: SignalTable, decimals: int) -> SignalTable:
     return replace(table, target=target, references=references)
 
 
-def measure(*, n_runs: int = 100, n_with_features: int = 20) -> dict[str, Any]:
+def measure(*, n_runs: int = 500, n_with_features: int = 50) -> dict[str, Any]:
     """Mean AUC and TPR over runs; the quantile regression, which is slow, on the first of them."""
     rows = []
     for n_population in (N_POPULATION, 0):
