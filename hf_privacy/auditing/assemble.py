@@ -85,7 +85,7 @@ def assemble_report(
             "name": public_name(provenance.model_name) if provenance.model_name else None,
             **described,
             "base_model": public_name(base, pinned=described["base_revision"] is not None) if base else None,
-            "weights_sha256": _weights_hash(model, folder),
+            "weights_sha256": weights_hash(model, folder),
         },
         dataset={
             "name": public_name(provenance.dataset_name, pinned=revised is not None),
@@ -145,7 +145,7 @@ def versions() -> dict[str, str]:
     return found | {name: version(name) for name in VERSIONED_PACKAGES}
 
 
-def _weights_hash(model: torch.nn.Module, folder: Path | None) -> str:
+def weights_hash(model: torch.nn.Module, folder: Path | None) -> str:
     """Of the saved weights; a model in memory is saved for it, so that the hash is that of a later push."""
     if folder is not None:
         return weights_sha256(folder)

@@ -21,6 +21,7 @@ from hf_privacy.auditing.canary_result import CanaryResult, add_canaries
 from hf_privacy.auditing.collect import RobustnessPass, with_references
 from hf_privacy.auditing.extras import check_calibration, extra_signals
 from hf_privacy.auditing.inputs import input_column_of, processor_of, resolve_model, to_tensors
+from hf_privacy.auditing.replacing import refuse_weaker_audit
 from hf_privacy.auditing.robustness import robustness_section
 from hf_privacy.auditing.table import SignalTable
 from hf_privacy.auditing.vulnerability import save_vulnerability
@@ -49,6 +50,7 @@ def audit(
     provenance: Provenance | None = None,
     worker_pool: AbstractContextManager | None = None,
     references_dir: str | Path | None = None,
+    replace_report: bool = False,
     show_progress: bool = True,
     **settings: Any,
 ) -> PrivacyReport:
@@ -92,6 +94,9 @@ def audit(
         Entered while references train: `hf_privacy.references.worker_processes`.
     references_dir : path, optional
         Where the references' signals are kept instead, so that targets of one recipe and pool share them.
+    replace_report : bool
+        Let this audit's report take the place of one in ``output_dir`` that says more of the same weights: that is of
+        a greater depth, has more references, attacks, false-positive rates or confidence, or a section more.
     show_progress : bool
     **settings
         Fields of `AuditSettings`: ``depth``, ``references``, ``queries``, ``fprs`` and so on.
@@ -105,10 +110,12 @@ def audit(
     ------
     InputError
         For a split of another dataset, an empty side of the split, fewer than 2 references, a stale store, a trainer
-        that references cannot be made of, and so on; always before any training.
+        that references cannot be made of, a deeper report in ``output_dir``, and so on; always before any training.
     """
     options = audit_settings(settings)
     model, folder = resolve_model(trainer_or_model, trainer)
+    if not replace_report:
+        refuse_weaker_audit(output_dir, model, folder, options)
     recipe_trainer = trainer_or_model if isinstance(trainer_or_model, PrivacyTrainer) else trainer
     if recipe_trainer is not None and folder is not None:
         recipe_trainer.privacy_spent_by(folder)  # a ledger that is missing or none is found before any training
@@ -234,7 +241,7 @@ def audit(
     if canaries is not None:
         add_canaries(report, canaries)
     save_vulnerability(Path(output_dir) / "private", split, findings)
-    report.save(output_dir)
+    report.save(output_dir, replace_report=True)  # decided before the work, by the settings
     return report
 
 

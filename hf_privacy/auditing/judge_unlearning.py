@@ -213,11 +213,12 @@ def _audited(
         output_dir=unlearned.path,
         repeats=None if experiment.repeats is None else experiment.repeats.across(split),
         provenance=replace(provenance(recipe), caveats=(_caveat(recipe.defense, section),)),
+        replace_report=True,  # the same quick audit each time, whose section is added below
         show_progress=show_progress,
         **{**settings, "depth": "quick"},
     )
     report.unlearning = section
-    report.save(unlearned.path)
+    report.save(unlearned.path, replace_report=True)
     return report
 
 

@@ -89,6 +89,7 @@ def audit_target(
     *,
     worker_pool: AbstractContextManager | None = None,
     references_dir: Path | None = None,
+    replace_report: bool = False,
     show_progress: bool = True,
 ) -> PrivacyReport:
     """Audit the trained model of a folder by its recipe's ``audit`` section; see `hf_privacy.audit`."""
@@ -115,6 +116,7 @@ def audit_target(
         provenance=provenance(recipe, training_seconds=folder.record()["training_seconds"]),
         worker_pool=worker_pool,
         references_dir=references_dir,
+        replace_report=replace_report,
         show_progress=show_progress,
         **asdict(recipe.audit),
     )

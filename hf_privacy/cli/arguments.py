@@ -169,6 +169,11 @@ def _parser() -> argparse.ArgumentParser:
             # Set by the audit itself for the processes that train references beside it.
             command.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
             command.add_argument(
+                "--replace-report",
+                action="store_true",
+                help="let a weaker audit's report take the place of a deeper one of the same weights",
+            )
+            command.add_argument(
                 "--canaries", metavar="M", help="also bound ε from below with M canaries (or audit.canaries)"
             )
             command.add_argument(

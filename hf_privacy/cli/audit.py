@@ -24,19 +24,20 @@ def run(options: Options) -> int:
     recipe = options.recipe()
     launched, rank = leave_distributed()
     if not options.flags["worker"] and rank == 0:
-        report_of(recipe, spawn_workers=not launched)
+        report_of(recipe, spawn_workers=not launched, replace_report=bool(options.flags["replace_report"]))
     elif recipe.audit.depth == "full":
         _work(recipe)
     return 0
 
 
-def report_of(recipe: Recipe, *, spawn_workers: bool = True) -> None:
+def report_of(recipe: Recipe, *, spawn_workers: bool = True, replace_report: bool = False) -> None:
     """Audit ``recipe``'s trained model and print the table."""
     from hf_privacy.auditing import audit_target
 
     folder, experiment = _trained(recipe, with_repeats=True)
     pool = reference_workers(recipe, folder) if spawn_workers else None
-    present(audit_target(experiment, folder, worker_pool=pool), folder.path, recipe.push)
+    report = audit_target(experiment, folder, worker_pool=pool, replace_report=replace_report)
+    present(report, folder.path, recipe.push)
 
 
 def _trained(recipe: Recipe, *, with_repeats: bool) -> tuple[RunFolder, Experiment]:

@@ -17,7 +17,9 @@ def run(options: Options) -> int:
 
     folder = str(options.flags["output_dir"])
     config = files("hf_privacy.cli") / "demo.yaml"
-    recipe_options = Options(config=str(config), overrides={"output_dir": folder}, flags={"worker": False})
+    recipe_options = Options(
+        config=str(config), overrides={"output_dir": folder}, flags={"worker": False, "replace_report": False}
+    )
     push_options = Options(
         config=str(config),
         overrides={"output_dir": folder},

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hf_privacy.cli.arguments import Options
 from hf_privacy.errors import InputError
-from hf_privacy.recipe.config import ModelSection, PushSection
+from hf_privacy.recipe.config import ModelSection, PushSection, Recipe
 
 
 def run(options: Options) -> int:
     """Pass the gate and push in one commit, or with ``--dry-run`` list that commit."""
-    folder, push, model = _settings(options)
+    folder, push, model = push_settings(options)
     repo_id = options.flags["repo_id"] or push.repo_id
     if not repo_id:
         raise InputError("no repository: pass --repo-id owner/name, or set push.repo_id in the recipe")
-    from hf_privacy.hub import plan_push, push_folder
+    from hf_privacy.reports import card_data_of_folder, plan_push, push_folder
 
     arguments: dict[str, Any] = {
         "private": push.private,
         "create_pr": push.create_pr,
         "revision": push.revision,
-        "max_auc": push.max_auc,
-        "max_tpr_at_fpr": push.max_tpr_at_fpr,
-        "max_unlearning_gap": push.max_unlearning_gap,
-        "require_unlearning": push.require_unlearning,
-        "allow_unaudited": bool(options.flags["allow_unaudited"]) or push.allow_unaudited,
         "base_model_id": model.base_model_id,
+        **push.gate(),
     }
+    if options.flags["allow_unaudited"]:
+        arguments["allow_unaudited"] = True
+    if push.license is not None and (folder / "config.json").is_file():
+        arguments["card_data"] = replace(card_data_of_folder(folder), license=push.license)
     if options.flags["dry_run"]:
         print(plan_push(folder, str(repo_id), **arguments).describe())
     else:
@@ -37,15 +38,26 @@ def run(options: Options) -> int:
     return 0
 
 
-def _settings(options: Options) -> tuple[Path, PushSection, ModelSection]:
-    """Any saved model's folder will do; the recipe beside it, when there is one, brings the push section."""
-    if options.config is None and options.folder is not None:
-        from hf_privacy.recipe import RunFolder
+def push_settings(options: Options) -> tuple[Path, PushSection, ModelSection]:
+    """The folder, and the recipe's sections on the push: any saved model's folder will do, with or without a recipe.
 
+    Without ``--config`` the recipe is the one kept in the folder, or, for an unlearned model, in its run's.
+    """
+    if options.config is None and options.folder is not None:
         folder = Path(options.folder)
-        if not RunFolder(folder).recipe_file.is_file():
-            if options.overrides:
-                raise InputError(f"{options.folder!r} holds no recipe to override: pass --config")
-            return folder, PushSection(), ModelSection()
+        file = _recipe_of(folder)
+        if file is not None:
+            recipe = Recipe.load(file).override({**options.overrides, "output_dir": options.folder})
+            return folder, recipe.push, recipe.model
+        if options.overrides:
+            raise InputError(f"{options.folder!r} holds no recipe to override: pass --config")
+        return folder, PushSection(), ModelSection()
     recipe = options.recipe()
     return Path(recipe.output_dir), recipe.push, recipe.model
+
+
+def _recipe_of(folder: Path) -> Path | None:
+    from hf_privacy.recipe import RunFolder
+
+    runs = [folder, folder.parent.parent] if folder.parent.name == "unlearned" else [folder]
+    return next((file for run in runs if (file := RunFolder(run).recipe_file).is_file()), None)

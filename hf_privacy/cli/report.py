@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_privacy.cli.arguments import Options
+from hf_privacy.cli.push import push_settings
 from hf_privacy.recipe.config import PushSection
 
 if TYPE_CHECKING:
@@ -14,15 +15,12 @@ if TYPE_CHECKING:
 
 def run(options: Options) -> int:
     """Print the report of a model's folder and draw page, plots and card from its JSON again."""
-    if options.folder is not None and options.config is None and not options.overrides:
-        folder = Path(options.folder)
-    else:
-        folder = Path(options.recipe().output_dir)
+    folder, push, _ = push_settings(options)
     from hf_privacy.reports import PrivacyReport
 
     report = PrivacyReport.load(folder)
     report.save(folder)
-    present(report, folder, options.recipe().push if options.config is not None else PushSection())
+    present(report, folder, push)
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from hf_privacy.arguments import check_number, seen
 from hf_privacy.defenses.config_checks import check_fields
 from hf_privacy.defenses.robust_evaluation import eval_attack_settings
 from hf_privacy.errors import InputError
+from hf_privacy.hub import GateSettings
 from hf_privacy.launch import launched_local_rank, launched_processes
 
 
@@ -42,6 +43,9 @@ class PrivacyConfig(TrainingArguments):
         Release budget of an unlearned model: the largest mean gap to retraining, as a share (0.012 is 1.2 points).
     require_unlearning : bool, default False
         A push is refused whose report has no unlearning section.
+    min_depth, min_references, min_confidence
+        The audit that must show that the budget is kept, see `hf_privacy.hub.check_gate`: with a budget a full one
+        with 8 references by default, at confidence 0.95.
     allow_unaudited : bool, default False
         Lets a push without a report through; the card then says so.
     eval_attack : dict, optional
@@ -83,6 +87,11 @@ class PrivacyConfig(TrainingArguments):
     require_unlearning: bool = field(
         default=False, metadata={"help": "Refuse a push whose report has no unlearning section."}
     )
+    min_depth: str | None = field(default=None, metadata={"help": "Refuse a push whose audit was less deep: full."})
+    min_references: int | None = field(
+        default=None, metadata={"help": "Refuse a push whose audit had fewer reference models."}
+    )
+    min_confidence: float = field(default=0.95, metadata={"help": "Refuse a report whose intervals are at less."})
     allow_unaudited: bool = field(default=False, metadata={"help": "Push without a report; the card says so."})
     eval_attack: dict | str | None = field(
         default=None, metadata={"help": 'Attack what is evaluated, e.g. \'{"epsilon": 0.03, "n_steps": 20}\'.'}
@@ -90,19 +99,11 @@ class PrivacyConfig(TrainingArguments):
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Hide losses that are not numbers."})
 
     def __post_init__(self) -> None:
-        if self.hub_token is not None:
-            raise InputError(
-                "hub_token is set: tokens are saved in clear with the arguments; log in with `hf auth login` or set "
-                "HF_TOKEN instead"
-            )
-        if getattr(self.hub_strategy, "value", self.hub_strategy) != "end":
-            raise InputError(
-                f"hub_strategy is {self.hub_strategy!r}: checkpoint pushes would publish weights without a report; "
-                "use hub_strategy='end'"
-            )
+        self.check_hub_settings()
         check_fields(self)
         if self.max_tpr_at_fpr is not None:
             self.max_tpr_at_fpr = _tpr_budget(self.max_tpr_at_fpr)
+        GateSettings(**self.gate_settings())
         if self.eval_attack is not None:
             self.eval_attack = eval_attack_settings(self.eval_attack)
         self._join_launch()
@@ -113,6 +114,64 @@ class PrivacyConfig(TrainingArguments):
                 "each would train a whole model into the same folder; start it with torchrun or accelerate launch "
                 "(without GPUs with use_cpu=True), or in one process, without WORLD_SIZE in its environment"
             )
+
+    def gate_settings(self) -> dict[str, Any]:
+        """What the gate is asked, by the names of `hf_privacy.hub.GateSettings`."""
+        return {setting.name: getattr(self, setting.name) for setting in fields(GateSettings)}
+
+    def check_hub_settings(self) -> None:
+        """Refuse settings under which the stock Trainer would publish a token, or weights without a report.
+
+        The arguments are open to change after they were made, so a trainer asks again before it trains, saves a
+        checkpoint or pushes.
+        """
+        if self.hub_token is not None:
+            raise InputError(
+                "hub_token is set: tokens are saved in clear with the arguments; log in with `hf auth login` or set "
+                "HF_TOKEN instead"
+            )
+        strategy = getattr(self.hub_strategy, "value", self.hub_strategy)
+        if strategy != "end":
+            raise InputError(
+                f"hub_strategy is {strategy!r}: checkpoint pushes would publish weights without a report; use "
+                "hub_strategy='end'"
+            )
+
+    def set_push_to_hub(
+        self,
+        model_id: str,
+        strategy: str = "end",
+        token: str | None = None,
+        private_repo: bool | None = True,
+        always_push: bool = False,
+        revision: str | None = None,
+    ) -> PrivacyConfig:
+        """Ask for a push after training, as in `TrainingArguments`, with this config's defaults.
+
+        Parameters
+        ----------
+        model_id, private_repo, revision
+            Repository, whether it is made private, and branch.
+        strategy, token, always_push
+            Only "end", None and False: see `PrivacyConfig`.
+
+        Raises
+        ------
+        InputError
+            For another strategy, a token, or `always_push`, which speaks of checkpoint pushes; nothing is set then.
+        """
+        if always_push:
+            raise InputError("always_push is True: it speaks of checkpoint pushes, and there are none; leave it out")
+        before = self.hub_strategy, self.hub_token
+        self.hub_strategy, self.hub_token = strategy, token
+        try:
+            self.check_hub_settings()
+        except InputError:
+            self.hub_strategy, self.hub_token = before
+            raise
+        self.push_to_hub, self.hub_model_id = True, model_id
+        self.hub_private_repo, self.hub_revision = private_repo, revision
+        return self
 
     def _join_launch(self) -> None:
         """Where several processes are started on a machine without GPUs, train together on its CPUs.

@@ -208,5 +208,5 @@ def _refuse_stock_push(args: Any) -> None:
     if not isinstance(args, PrivacyConfig):
         raise InputError(
             "the stock Trainer pushes its whole folder, and with it the training dynamics of single examples in "
-            "private/: train with PrivacyTrainer, or push the saved model with hf_privacy.hub.push_folder"
+            "private/: train with PrivacyTrainer, or push the saved model with hf_privacy.reports.push_folder"
         )

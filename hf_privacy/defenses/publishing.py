@@ -9,8 +9,9 @@ from typing import Any
 from transformers.training_args import OptimizerNames
 
 from hf_privacy.errors import InputError
-from hf_privacy.hub import check_login, plan_push, push_folder
-from hf_privacy.reports import CardData, PrivacyReport, card_data_of_folder, write_card
+from hf_privacy.hub import REPORT_NAME, check_login
+from hf_privacy.models import guard_push
+from hf_privacy.reports import CardData, PrivacyReport, card_data_of_folder, plan_push, push_folder, write_card
 
 
 class PublishingMixin:
@@ -22,6 +23,16 @@ class PublishingMixin:
             return
         check_login(token)
         self.hub_model_id = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train, unless the arguments were changed to what would push a token or weights without a report."""
+        self.args.check_hub_settings()
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            # From here on the model's own push would publish what no report speaks of.
+            guard_push(self.model)
+            guard_push(self.processing_class)
 
     def card_data(self) -> CardData:
         """What the card says of the model: read off the saved configuration, with the training arguments."""
@@ -62,8 +73,12 @@ class PublishingMixin:
         if not self.is_world_process_zero():
             return
         folder = Path(self.args.output_dir)
-        report = PrivacyReport.load(folder) if (folder / "privacy_report.json").exists() else None
+        report = PrivacyReport.load(folder) if (folder / REPORT_NAME).exists() else None
         write_card(folder, report, replace(self.card_data(), **card_fields))
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Push nothing: no report speaks of a checkpoint, and the stock Trainer would send the whole folder."""
+        self.args.check_hub_settings()
 
     def push_to_hub(
         self,
@@ -96,6 +111,7 @@ class PublishingMixin:
         GateError
             If the output folder holds no report, one for other weights, or one over the budget of the config.
         """
+        self.args.check_hub_settings()
         if not blocking:
             raise InputError("blocking is False: a push that the gate may refuse has to be waited for")
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
@@ -105,18 +121,16 @@ class PublishingMixin:
         repo_id = self.hub_model_id or self.args.hub_model_id or Path(self.args.output_dir).absolute().name
         if base_model_id is not None:
             card_fields["base_model"] = base_model_id
-        self.create_model_card(**{"repo_id": repo_id, **card_fields})
+        card_fields["repo_id"] = repo_id
+        self.create_model_card(**card_fields)
         options = {
             "private": private if private is not None else self.args.hub_private_repo is not False,
             "create_pr": self.args.hub_create_pr,
             "revision": revision or self.args.hub_revision,
             "commit_message": commit_message,
-            "max_auc": self.args.max_auc,
-            "max_tpr_at_fpr": self.args.max_tpr_at_fpr,
-            "max_unlearning_gap": self.args.max_unlearning_gap,
-            "require_unlearning": self.args.require_unlearning,
-            "allow_unaudited": self.args.allow_unaudited,
             "base_model_id": base_model_id,
+            "card_data": replace(self.card_data(), **card_fields),
+            **self.args.gate_settings(),
         }
         if dry_run:
             return plan_push(self.args.output_dir, repo_id, **options)

@@ -5,76 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from hf_privacy.errors import InputError
 from hf_privacy.hub.leaks import refuse_leaks
+from hf_privacy.hub.published import CARD_NAME, REPORT_PAGE_NAME, is_plot, is_weights, published_files
 from hf_privacy.hub.schema import REPORT_NAME
 
-CARD_NAME = "README.md"
-REPORT_PAGE_NAME = "privacy_report.html"
-
-_WEIGHTS = re.compile(r"(?:adapter_)?model(?:[.-][\w.-]+)?\.safetensors")
-_CONFIGURATION = frozenset(
-    {
-        "config.json",
-        "generation_config.json",
-        "adapter_config.json",
-        "model.safetensors.index.json",
-        "adapter_model.safetensors.index.json",
-        "preprocessor_config.json",
-        "processor_config.json",
-        "video_preprocessor_config.json",
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "added_tokens.json",
-        "vocab.json",
-        "vocab.txt",
-        "merges.txt",
-        "spiece.model",
-        "spm.model",
-        "sentencepiece.bpe.model",
-        "tokenizer.model",
-        "chat_template.jinja",
-        "chat_template.json",
-        "LICENSE",
-        "LICENSE.txt",
-        "LICENSE.md",
-        "NOTICE",
-    }
-)
-_PLOT = re.compile(r"privacy_\w+\.png")
-_BINARY = (".safetensors", ".model")
-
-
-def is_weights(name: str) -> bool:
-    """Whether a file name is that of model or adapter weights.
-
-    Examples
-    --------
-    >>> [is_weights(name) for name in ("model-00001-of-00002.safetensors", "pytorch_model.bin", "store.safetensors")]
-    [True, False, False]
-    """
-    return _WEIGHTS.fullmatch(name) is not None
-
-
-def is_replaced(name: str) -> bool:
-    """Whether a file already in the repository speaks of its weights, so that new weights make it stale.
-
-    Examples
-    --------
-    >>> is_replaced("privacy_report.json"), is_replaced("model.safetensors.index.json"), is_replaced("config.json")
-    (True, True, False)
-    """
-    return (
-        is_weights(name)
-        or name in {REPORT_NAME, REPORT_PAGE_NAME}
-        or name.endswith(".safetensors.index.json")
-        or _PLOT.fullmatch(name) is not None
-    )
+# With the plots, these speak of the audit: made for each push, and an earlier one's stay behind.
+_MADE = frozenset({REPORT_NAME, REPORT_PAGE_NAME})
 
 
 def looks_local(reference: str) -> bool:
@@ -150,34 +92,33 @@ def _clean_json(name: str, content: bytes, base_model_id: str | None) -> bytes:
     return (json.dumps(after, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _refuse_leaks_in_metadata(file: Path, *, folder: Path, secrets: tuple[str, ...]) -> None:
-    """Search the header of a safetensors file, the one part of it that is text."""
-    with file.open("rb") as stream:
-        header = stream.read(int.from_bytes(stream.read(8), "little"))
-    metadata = json.loads(header).get("__metadata__", {})
-    refuse_leaks(file.name, json.dumps(metadata).encode(), folder=folder, secrets=secrets)
-
-
-def _is_plot(name: str, shown: bytes) -> bool:
-    return _PLOT.fullmatch(name) is not None or (name.endswith(".png") and name.encode() in shown)
+def _is_shown(name: str, card: bytes) -> bool:
+    return re.search(rb"(?<![\w.-])" + re.escape(name.encode()) + rb"(?![\w.-])", card) is not None
 
 
 def collect_contents(
-    folder: str | Path, *, audited: bool, base_model_id: str | None = None, secrets: tuple[str, ...] = ()
+    folder: str | Path,
+    *,
+    made: Mapping[str, bytes] | None = None,
+    source: str | Path | None = None,
+    base_model_id: str | None = None,
+    secrets: tuple[str, ...] = (),
 ) -> FolderContents:
     """Choose what is published from the top level of a folder, clean it, and search it for leaks.
 
-    Published are the names of an allow-list: weights, model, processor and tokenizer configuration, licence, card,
-    the report with its page, and its plots (``privacy_*.png`` and any image the card or the page shows; other images
-    may be training examples). Nothing else is: no ``training_args.bin`` (it holds the Hub token), no optimizer,
-    scheduler or random state, no pickle, no log, no split, no store.
+    Published are the names of an allow-list: weights, model, processor and tokenizer configuration, licence, card, and
+    any image that the card shows; other images may be training examples. Report, page and plots are published as made
+    for this push, never as they lie in the folder. Nothing else is: no ``training_args.bin`` (it holds the Hub token),
+    no optimizer, scheduler or random state, no pickle, no log, no split, no store.
 
     Parameters
     ----------
     folder
-        The saved model's folder.
-    audited
-        Whether the folder passed the gate with a report; without one the report's page and plots stay behind.
+        The saved model's folder, or the copy of it that is sent.
+    made
+        What goes instead of, or besides, the files of the folder, by name: card, report, page and plots.
+    source
+        The folder as the user knows it, where `folder` is a copy.
     base_model_id
         Repository id that replaces a local base model in ``adapter_config.json``.
     secrets
@@ -190,7 +131,7 @@ def collect_contents(
     Raises
     ------
     InputError
-        A file holds a token or a machine path, is no JSON, or is a stray safetensors file.
+        A file is a link, holds a token, a key or a machine path, is no JSON, or is a stray safetensors file.
 
     Examples
     --------
@@ -198,33 +139,30 @@ def collect_contents(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = Path(folder, "config.json").write_text('{"_name_or_path": "./out", "hidden_size": 8}')
     ...     _ = Path(folder, "training_args.bin").write_bytes(b"")
-    ...     contents = collect_contents(folder, audited=False)
+    ...     contents = collect_contents(folder)
     >>> json.loads(contents.uploads["config.json"]), contents.left_out
     ({'hidden_size': 8}, ('training_args.bin',))
     """
-    folder = Path(folder)
-    uploads: dict[str, bytes | Path] = {}
-    files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
-    shown = b"".join(files[name].read_bytes() for name in (CARD_NAME, REPORT_PAGE_NAME) if name in files)
+    source = Path(source or folder)
+    files = {name: path for name, path in published_files(folder).items() if name not in _MADE}
+    uploads: dict[str, bytes | Path] = {
+        name: path if is_weights(name) else path.read_bytes()
+        for name, path in files.items()
+        if not name.endswith(".png")
+    }
+    uploads.update(made or {})
+    for name in ("config.json", "adapter_config.json"):
+        content = uploads.get(name)
+        if isinstance(content, bytes):
+            uploads[name] = _clean_json(name, content, base_model_id)
+    card = uploads.get(CARD_NAME, b"")
     for name, path in files.items():
-        if name.endswith(".safetensors") and not is_weights(name):
-            raise InputError(
-                f"{name} is not the name of model weights, so its tensors have no place in {folder}: move it"
-            )
-        if is_weights(name):
-            _refuse_leaks_in_metadata(path, folder=folder, secrets=secrets)
-            uploads[name] = path
-        elif name in _CONFIGURATION or name == CARD_NAME:
-            content = path.read_bytes()
-            if name in {"config.json", "adapter_config.json"}:
-                content = _clean_json(name, content, base_model_id)
-            uploads[name] = content
-        elif audited and (name in {REPORT_NAME, REPORT_PAGE_NAME} or _is_plot(name, shown)):
+        is_figure = name.endswith(".png") and name not in uploads and not is_plot(name)
+        if is_figure and isinstance(card, bytes) and _is_shown(name, card):
             uploads[name] = path.read_bytes()
     for name, upload in uploads.items():
-        if isinstance(upload, bytes) and not name.endswith(_BINARY):
-            refuse_leaks(name, upload, folder=folder, secrets=secrets)
+        refuse_leaks(name, upload, folder=source, secrets=secrets)
     left_out = tuple(
-        path.name + ("/" if path.is_dir() else "") for path in sorted(folder.iterdir()) if path.name not in uploads
+        path.name + ("/" if path.is_dir() else "") for path in sorted(source.iterdir()) if path.name not in uploads
     )
     return FolderContents(uploads=uploads, left_out=left_out)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_privacy.arguments import check_number, check_switch, seen
+from hf_privacy.arguments import check_choice, check_number, check_switch, check_whole, seen
 from hf_privacy.errors import InputError
 from hf_privacy.hub.evidence import ADVERSARIAL, all_attacks
 from hf_privacy.hub.schema import REPORT_NAME, load_report_dict
 from hf_privacy.hub.weights import weights_sha256
 
 TprBudget = tuple[float, float] | Mapping[float, float]
+DEPTHS = ("quick", "full")
+# What a budget on leakage asks of the audit where the user says nothing: attacks without reference models find a
+# fraction of what those with some find, and a bound that a weak attack stays under says little.
+BUDGET_DEPTH, BUDGET_REFERENCES = "full", 8
 
 
 class GateError(InputError):
@@ -33,7 +38,7 @@ def _tpr_budgets(budget: TprBudget | None) -> dict[float, float]:
         )
     if not pairs:
         raise InputError("max_tpr_at_fpr is empty: pass at least one fpr with its highest tpr, or None for no budget")
-    names = "the fpr of max_tpr_at_fpr", "the tpr of max_tpr_at_fpr"
+    names = "max_tpr_at_fpr's fpr", "max_tpr_at_fpr's tpr"
     return {check_number(names[0], fpr, 0.0, 1.0): check_number(names[1], tpr, 0.0, 1.0) for fpr, tpr in pairs}
 
 
@@ -106,25 +111,40 @@ def _check_unlearning(report: dict[str, Any], max_gap: float | None) -> None:
         )
 
 
-def check_gate(
-    folder: str | Path,
-    *,
-    max_auc: float | None = None,
-    max_tpr_at_fpr: TprBudget | None = None,
-    max_unlearning_gap: float | None = None,
-    require_unlearning: bool = False,
-    allow_unaudited: bool = False,
-) -> dict[str, Any] | None:
-    """Judge a saved model by its report; return the report, or raise with the reason.
+def _check_depth(report: dict[str, Any], depth: str, references: int, why: str) -> None:
+    if DEPTHS.index(report["depth"]) < DEPTHS.index(depth):
+        raise GateError(
+            f"the report is of a {report['depth']} audit and {why} asks for a {depth} one: audit at depth {depth!r}, "
+            f"or let this depth do with min_depth {report['depth']!r}"
+        )
+    if references == 0:
+        return
+    # Both what was trained and what an attack used: a report may name references that no attack looked at.
+    trained = 0 if report["references"] is None else report["references"]["n_models"]
+    found = min(trained, max(attack["n_references"] for attack in report["attacks"]))
+    if found < references:
+        raise GateError(
+            f"the report's attacks have {found} reference models and {why} asks for at least {references}: audit with "
+            f"more references, or let fewer do with min_references {found}"
+        )
 
-    The budget is held against the highest upper end of all attacks' intervals, those on adversarial inputs included: a
-    model passes when the audit shows that it leaks little, not when the audit was too small to see. The report is not
-    signed: the gate keeps an honest user from mistakes, not a dishonest one from writing figures.
+
+def _check_confidence(report: dict[str, Any], confidence: float) -> None:
+    lowest = min(attack["confidence"] for _, attack in all_attacks(report))
+    # An interval cannot be made wider from its ends alone, so a report at less confidence is not judged at all.
+    if lowest < confidence - 1e-12:
+        raise GateError(
+            f"the report's intervals are at confidence {lowest:g} and the gate judges at {confidence:g}: audit again "
+            f"with confidence {confidence:g} or more"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateSettings:
+    """What the gate asks of a report: the budget, and the audit that must show that it is kept.
 
     Parameters
     ----------
-    folder
-        The saved model's folder with ``*.safetensors`` and ``privacy_report.json``.
     max_auc
         The highest AUC allowed, in [0, 1].
     max_tpr_at_fpr
@@ -135,8 +155,79 @@ def check_gate(
         points. The report must then have an unlearning section with retrained models.
     require_unlearning
         Refuse a report without an unlearning section.
+    min_depth
+        The least depth of the audit, "quick" or "full". By default "full" where `max_auc` or `max_tpr_at_fpr` is set
+        (an unlearned model is audited quickly: pass "quick" for it), else any.
+    min_references
+        The fewest reference models, of those trained and of those that an attack used. By default 8 where `max_auc`
+        or `max_tpr_at_fpr` is set and the depth is to be full, else 0.
+    min_confidence
+        The confidence in (0, 1) at which the gate judges; a report whose intervals are at less is refused, one at
+        more is judged by its own, wider ones.
     allow_unaudited
         Let a folder *without* a report pass, unjudged by any budget. A report that is there is always judged.
+
+    Raises
+    ------
+    InputError
+        One of them is no rate, depth or count.
+
+    Examples
+    --------
+    >>> GateSettings(max_auc=0.6).least_audit
+    ('full', 8, 'a budget on leakage')
+    >>> GateSettings().least_audit
+    ('quick', 0, 'the push')
+    """
+
+    max_auc: float | None = None
+    max_tpr_at_fpr: TprBudget | None = None
+    max_unlearning_gap: float | None = None
+    require_unlearning: bool = False
+    min_depth: str | None = None
+    min_references: int | None = None
+    min_confidence: float = 0.95
+    allow_unaudited: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("max_auc", "max_unlearning_gap"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), 0.0, 1.0)
+        _tpr_budgets(self.max_tpr_at_fpr)
+        for name in ("require_unlearning", "allow_unaudited"):
+            check_switch(name, getattr(self, name))
+        if self.min_depth is not None:
+            check_choice("min_depth", self.min_depth, DEPTHS)
+        if self.min_references is not None:
+            check_whole("min_references", self.min_references, at_least=0)
+        check_number("min_confidence", self.min_confidence, 0.0, 1.0, low_open=True, high_open=True)
+
+    @property
+    def least_audit(self) -> tuple[str, int, str]:
+        """The least depth and number of references, and what asks for them."""
+        budget = self.max_auc is not None or bool(_tpr_budgets(self.max_tpr_at_fpr))
+        depth = self.min_depth or (BUDGET_DEPTH if budget else "quick")
+        references = self.min_references
+        if references is None:
+            references = BUDGET_REFERENCES if budget and depth == "full" else 0
+        default = budget and (self.min_depth is None or self.min_references is None)
+        return depth, references, "a budget on leakage" if default else "the push"
+
+
+def check_gate(folder: str | Path, **settings: Any) -> dict[str, Any] | None:
+    """Judge a saved model by its report; return the report, or raise with the reason.
+
+    The budget is held against the highest upper end of all attacks' intervals, those on adversarial inputs included: a
+    model passes when the audit shows that it leaks little, not when the audit was too small, too shallow or at too
+    little confidence to see. The report is not signed: the gate keeps an honest user from mistakes, not a dishonest
+    one from writing figures.
+
+    Parameters
+    ----------
+    folder
+        The saved model's folder with ``*.safetensors`` and ``privacy_report.json``.
+    **settings
+        Those of `GateSettings`: ``max_auc``, ``max_tpr_at_fpr``, ``min_depth``, ``min_references``, …
 
     Returns
     -------
@@ -146,10 +237,10 @@ def check_gate(
     Raises
     ------
     GateError
-        There is no report, the report is not valid, is for other weights, is over the budget, does not resolve an
-        FPR of the budget, or lacks the unlearning that is demanded.
+        There is no report, the report is not valid, is for other weights, is of too shallow an audit, is over the
+        budget, does not resolve an FPR of the budget, or lacks the unlearning that is demanded.
     InputError
-        The budget is no rate, or there are no weights.
+        A setting is no rate, depth or count, or there are no weights.
 
     Examples
     --------
@@ -158,15 +249,14 @@ def check_gate(
     ...
     hf_privacy.errors.InputError: max_auc is 55: pass a number in [0, 1]
     """
-    check_switch("require_unlearning", require_unlearning)
-    check_switch("allow_unaudited", allow_unaudited)
-    for name, budget in (("max_auc", max_auc), ("max_unlearning_gap", max_unlearning_gap)):
-        if budget is not None:
-            check_number(name, budget, 0.0, 1.0)
-    tpr_budgets = _tpr_budgets(max_tpr_at_fpr)
+    return judge(folder, GateSettings(**settings))
+
+
+def judge(folder: str | Path, settings: GateSettings) -> dict[str, Any] | None:
+    """`check_gate` with its settings in one."""
     actual = weights_sha256(folder)
     if not (Path(folder) / REPORT_NAME).is_file():
-        if allow_unaudited:
+        if settings.allow_unaudited:
             return None
         raise GateError(
             f"there is no {REPORT_NAME} in {folder}: run `hf-privacy audit` first, or pass allow_unaudited to publish "
@@ -182,10 +272,12 @@ def check_gate(
             f"the report is for other weights: it was made for {audited[:12]} and the folder {folder} holds "
             f"{actual[:12]}: run `hf-privacy audit` on these weights"
         )
-    if max_auc is not None:
-        _check_auc(report, max_auc)
-    for fpr, max_tpr in tpr_budgets.items():
+    _check_confidence(report, settings.min_confidence)
+    _check_depth(report, *settings.least_audit)
+    if settings.max_auc is not None:
+        _check_auc(report, settings.max_auc)
+    for fpr, max_tpr in _tpr_budgets(settings.max_tpr_at_fpr).items():
         _check_tpr(report, fpr, max_tpr)
-    if require_unlearning or max_unlearning_gap is not None:
-        _check_unlearning(report, max_unlearning_gap)
+    if settings.require_unlearning or settings.max_unlearning_gap is not None:
+        _check_unlearning(report, settings.max_unlearning_gap)
     return report

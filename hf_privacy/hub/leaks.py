@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import io
 import json
 import re
 import tempfile
@@ -11,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from hf_privacy.errors import InputError
+from hf_privacy.hub.secrets import find_secret
 
-# `hf_` and a long run without underscores: a token, and never a name such as hf_hub_download.
-_TOKEN = re.compile(r"(?<![A-Za-z0-9_])(?:hf_(?:oauth_|jwt_)?|api_org_)[A-Za-z0-9]{16,}")
 _ROOTS = (
     "home|Users|root|tmp|var|private|mnt|media|opt|srv|data|work|workspace|workspaces|scratch|project|projects|"
     "content|kaggle|export|gpfs|lustre|nfs|storage|net|Volumes|dbfs"
@@ -24,6 +24,8 @@ _PATH = re.compile(
     rf"(?<![A-Za-z0-9_.~+/\-%<])/(?:{_ROOTS})/[^\s\"'<>`)\]]+|file:///?[^\s\"'<>`)\]]+|"
     r"(?<![A-Za-z0-9])[A-Za-z]:\\+(?:Users|Documents and Settings|Temp|Windows)\\+[^\s\"'<>`)\]]+"
 )
+_BINARY = (".model", ".png")
+_LONGEST_HEADER = 100_000_000  # the safetensors library takes no longer one
 # A vocabulary is full of pieces of paths: what a tokenizer learnt, not where it was saved.
 _VOCABULARIES = frozenset({"tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "added_tokens.json"})
 
@@ -40,38 +42,22 @@ def _json_strings(value: Any) -> Iterator[str]:
         yield value
 
 
-def _own_places(folder: Path) -> list[str]:
+def _own_places(folder: Path | None) -> list[str]:
     """Paths of this process, which need not lie under a usual root."""
-    places = {str(folder.resolve()), str(Path.cwd()), str(Path.home()), tempfile.gettempdir()}
+    places = {str(Path.cwd()), str(Path.home()), tempfile.gettempdir()}
+    if folder is not None:
+        places.add(str(folder.resolve()))
     return sorted(place for place in places if len(place) > 1)
 
 
-def find_token(text: str, secrets: tuple[str, ...] = ()) -> bool:
-    """Whether a text holds an access token of the Hub, or one of the given secrets.
-
-    Parameters
-    ----------
-    text
-        What is about to be published.
-    secrets
-        Tokens in use, looked for as they are.
-
-    Examples
-    --------
-    >>> find_token("token: hf_" + "a" * 34), find_token("from huggingface_hub import hf_hub_download")
-    (True, False)
-    """
-    return _TOKEN.search(text) is not None or any(secret in text for secret in secrets if len(secret) >= 8)
-
-
-def find_machine_path(text: str, folder: Path) -> str | None:
+def find_machine_path(text: str, folder: Path | None = None) -> str | None:
     """The first absolute path of a machine in a text: under a home, work or temporary root, or of this process.
 
     Examples
     --------
-    >>> find_machine_path('{"output_dir": "/home/ann/runs"}', Path("."))
+    >>> find_machine_path('{"output_dir": "/home/ann/runs"}')
     '/home/ann/runs'
-    >>> find_machine_path("see https://example.org/home/ann", Path(".")) is None
+    >>> find_machine_path("see https://example.org/home/ann") is None
     True
     """
     match = _PATH.search(text)
@@ -84,18 +70,19 @@ def find_machine_path(text: str, folder: Path) -> str | None:
     return None
 
 
-def refuse_leaks(name: str, content: bytes, *, folder: Path, secrets: tuple[str, ...] = ()) -> None:
-    """Raise when a text or image file about to be published holds a token or a machine path.
+def refuse_leaks(name: str, content: bytes | Path, *, folder: Path, secrets: tuple[str, ...] = ()) -> None:
+    """Raise when a file about to be published holds a token or key, or a text file a machine path.
 
-    JSON is searched as parsed and HTML as unescaped too, so an escape hides nothing. Vocabularies are searched for
-    tokens only.
+    Tokens and keys are searched for in every byte (see :func:`hf_privacy.hub.secrets.find_secret`). JSON is searched
+    as parsed and HTML as unescaped too, so an escape hides nothing. Vocabularies, images and weights are not searched
+    for paths, but the metadata of weights is.
 
     Parameters
     ----------
     name
         The file's name in the repository; its ending says how it is read.
     content
-        The bytes to be uploaded.
+        The bytes to be uploaded, or the file they are in.
     folder
         The local model folder, whose own path must not appear either.
     secrets
@@ -110,21 +97,45 @@ def refuse_leaks(name: str, content: bytes, *, folder: Path, secrets: tuple[str,
     --------
     >>> refuse_leaks("README.md", b"my model", folder=Path("."))
     """
-    texts = [content.decode("utf-8", errors="replace")]
-    if name.endswith(".json"):
-        try:
-            texts.extend(_json_strings(json.loads(texts[0])))
-        except ValueError as error:
-            raise InputError(f"{folder / name} is not JSON ({error}): repair or remove it before pushing") from error
-    elif name.endswith(".html"):
-        texts.append(html.unescape(texts[0]))
-    for text in texts:
-        if find_token(text, secrets):
-            raise InputError(
-                f"{name} holds an access token of the Hub: remove it (and revoke it if it was published before)"
-            )
+    written = _written(name, content, folder)
+    decoded = "\n".join(_decoded(name, written, folder))
+    found = find_secret(content, secrets) or find_secret(decoded.encode("utf-8", "surrogatepass"), secrets)
+    if found is not None:
+        raise InputError(f"{name} holds {found}: remove it (and revoke it if it was published before)")
     if name not in _VOCABULARIES:
-        for text in texts:
+        for text in (written, written.replace("\0", ""), decoded):  # UTF-16 is ASCII with zeros between
             path = find_machine_path(text, folder)
             if path is not None:
                 raise InputError(f"{name} holds the machine path {path!r}: remove it before pushing")
+
+
+def _written(name: str, content: bytes | Path, folder: Path) -> str:
+    """What of a file is text: all of it, the metadata of weights, nothing of an image or a vocabulary in binary."""
+    if name.endswith(".safetensors"):
+        return json.dumps(_metadata(name, content, folder))
+    if name.endswith(_BINARY):
+        return ""
+    content = content if isinstance(content, bytes) else content.read_bytes()
+    return content.decode("utf-8", errors="replace")
+
+
+def _metadata(name: str, content: bytes | Path, folder: Path) -> Any:
+    """The free part of a safetensors file's header, the one part of it that is text."""
+    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        header = stream.read(min(length, _LONGEST_HEADER))
+    try:
+        return json.loads(header).get("__metadata__", {})
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{folder / name} is no readable safetensors file: save the model again") from error
+
+
+def _decoded(name: str, text: str, folder: Path) -> Iterator[str]:
+    """What escapes stand for, in JSON and HTML."""
+    if name.endswith((".json", ".safetensors")):
+        try:
+            yield from _json_strings(json.loads(text))
+        except ValueError as error:
+            raise InputError(f"{folder / name} is not JSON ({error}): repair or remove it before pushing") from error
+    elif name.endswith(".html"):
+        yield html.unescape(text)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,39 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from hf_privacy.errors import InputError
-from hf_privacy.hub.contents import CARD_NAME, FolderContents, collect_contents, is_weights
-from hf_privacy.hub.gate import TprBudget, check_gate
+from hf_privacy.hub.contents import FolderContents, collect_contents
+from hf_privacy.hub.gate import GateSettings, judge
 from hf_privacy.hub.headline import headline
-from hf_privacy.hub.leaks import find_token
+from hf_privacy.hub.published import CARD_NAME, is_weights, published_files
+from hf_privacy.hub.secrets import find_secret
 from hf_privacy.hub.unaudited import unaudited_card
+
+# Given the folder, its valid report (None: unaudited) and the repository's id: card, page, plots and report by name.
+Render = Callable[[Path, dict[str, Any] | None, str], Mapping[str, bytes]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommitOptions:
+    """How a folder is published.
+
+    Attributes
+    ----------
+    render
+        Makes what speaks of the audit anew, from the report that the gate judged; nothing of it is taken from the
+        folder. :func:`hf_privacy.reports.push_folder` brings it.
+    gate
+        What the report must show.
+    private, create_pr, revision, commit_message, base_model_id
+        As in :func:`hf_privacy.reports.push_folder`.
+    """
+
+    render: Render
+    gate: GateSettings = field(default_factory=GateSettings)
+    private: bool = True
+    create_pr: bool = False
+    revision: str | None = None
+    commit_message: str | None = None
+    base_model_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,56 +142,46 @@ def _check_repo_id(name: str, repo_id: str) -> None:
         raise InputError(f"{name} is {repo_id!r}, no repository id such as 'user/name': {error}") from error
 
 
-def prepare_push(
-    folder: str | Path,
-    repo_id: str,
-    *,
-    private: bool,
-    create_pr: bool,
-    revision: str | None,
-    commit_message: str | None,
-    max_auc: float | None,
-    max_tpr_at_fpr: TprBudget | None,
-    max_unlearning_gap: float | None,
-    require_unlearning: bool,
-    allow_unaudited: bool,
-    base_model_id: str | None,
-    secrets: tuple[str, ...],
+def prepare_commit(
+    folder: str | Path, repo_id: str, options: CommitOptions, *, source: str | Path, secrets: tuple[str, ...] = ()
 ) -> tuple[PushPlan, FolderContents]:
-    """Everything of a push that needs no network: the gate, the card, the bytes, the search for leaks."""
-    _check_repo_id("repo_id", repo_id)
-    if base_model_id is not None:
-        _check_repo_id("base_model_id", base_model_id)
-    if not Path(folder).is_dir():
-        raise InputError(f"there is no folder {folder}: pass the folder of a saved model")
-    report = check_gate(
-        folder,
-        max_auc=max_auc,
-        max_tpr_at_fpr=max_tpr_at_fpr,
-        max_unlearning_gap=max_unlearning_gap,
-        require_unlearning=require_unlearning,
-        allow_unaudited=allow_unaudited,
-    )
+    """Everything of a push that needs no network: the gate, the card, the bytes, the search for leaks.
+
+    Parameters
+    ----------
+    folder
+        The files that go: for a push a copy, which nobody else writes to.
+    repo_id
+        ``user/name``.
+    options : CommitOptions
+    source
+        The folder as the user knows it.
+    secrets
+        Tokens in use.
+    """
+    report = judge(folder, options.gate)
     audited = report is not None
-    contents = collect_contents(folder, audited=audited, base_model_id=base_model_id, secrets=secrets)
+    made = dict(options.render(Path(folder), report, repo_id))
+    if not audited:
+        card = made.get(CARD_NAME)
+        text = None if card is None else card.decode("utf-8")
+        made[CARD_NAME] = unaudited_card(text, title=repo_id.split("/")[-1]).encode()
+    contents = collect_contents(folder, made=made, source=source, base_model_id=options.base_model_id, secrets=secrets)
     names = set(contents.uploads)
     for configuration, weights in (("config.json", "model"), ("adapter_config.json", "adapter_model")):
         if any(is_weights(name) and name.startswith(weights) for name in names) and configuration not in names:
-            raise InputError(f"{folder} has {weights} weights and no {configuration}: save it with save_pretrained")
-    if audited and CARD_NAME not in names:
-        raise InputError(f"there is no {CARD_NAME} in {folder}: run `hf-privacy report` to write the card")
-    if not audited:
-        card = contents.uploads.get(CARD_NAME)
-        text = card.decode("utf-8") if isinstance(card, bytes) else None
-        contents.uploads[CARD_NAME] = unaudited_card(text, title=repo_id.split("/")[-1]).encode()
-    message = commit_message or ("Upload model with its privacy report" if audited else "Upload model (unaudited)")
-    if find_token(message, secrets):
-        raise InputError("commit_message holds an access token of the Hub: remove it")
+            raise InputError(f"{source} has {weights} weights and no {configuration}: save it with save_pretrained")
+    message = options.commit_message
+    if message is None:
+        message = "Upload model with its privacy report" if audited else "Upload model (unaudited)"
+    found = find_secret(message.encode(), secrets)
+    if found is not None:
+        raise InputError(f"commit_message holds {found}: remove it")
     plan = PushPlan(
         repo_id=repo_id,
-        private=private,
-        create_pr=create_pr,
-        revision=revision,
+        private=options.private,
+        create_pr=options.create_pr,
+        revision=options.revision,
         files=tuple((name, contents.size(name)) for name in sorted(contents.uploads)),
         left_out=contents.left_out,
         commit_message=message,
@@ -172,45 +191,26 @@ def prepare_push(
     return plan, contents
 
 
-def plan_push(
-    folder: str | Path,
-    repo_id: str,
-    *,
-    private: bool = True,
-    create_pr: bool = False,
-    revision: str | None = None,
-    commit_message: str | None = None,
-    max_auc: float | None = None,
-    max_tpr_at_fpr: TprBudget | None = None,
-    max_unlearning_gap: float | None = None,
-    require_unlearning: bool = False,
-    allow_unaudited: bool = False,
-    base_model_id: str | None = None,
-) -> PushPlan:
-    """The commit :func:`hf_privacy.hub.push_folder` would make, after its checks; needs no network and no token.
-
-    Parameters and exceptions are those of :func:`hf_privacy.hub.push_folder`.
+def plan_commit(folder: str | Path, repo_id: str, options: CommitOptions) -> PushPlan:
+    """The commit :func:`hf_privacy.hub.commit_folder` would make, after its checks; needs no network and no token.
 
     Examples
     --------
-    >>> plan_push("no/such/folder", "ann/digits")
+    >>> plan_commit("no/such/folder", "ann/digits", CommitOptions(render=lambda *_: {}))
     Traceback (most recent call last):
     ...
     hf_privacy.errors.InputError: there is no folder no/such/folder: pass the folder of a saved model
     """
-    plan, _ = prepare_push(
-        folder,
-        repo_id,
-        private=private,
-        create_pr=create_pr,
-        revision=revision,
-        commit_message=commit_message,
-        max_auc=max_auc,
-        max_tpr_at_fpr=max_tpr_at_fpr,
-        max_unlearning_gap=max_unlearning_gap,
-        require_unlearning=require_unlearning,
-        allow_unaudited=allow_unaudited,
-        base_model_id=base_model_id,
-        secrets=(),
-    )
+    check_names(folder, repo_id, options)
+    published_files(folder)  # links are refused before the first of them is read
+    plan, _ = prepare_commit(folder, repo_id, options, source=folder)
     return plan
+
+
+def check_names(folder: str | Path, repo_id: str, options: CommitOptions) -> None:
+    """Refuse a repository id that is none, and a folder that is not there."""
+    _check_repo_id("repo_id", repo_id)
+    if options.base_model_id is not None:
+        _check_repo_id("base_model_id", options.base_model_id)
+    if not Path(folder).is_dir():
+        raise InputError(f"there is no folder {folder}: pass the folder of a saved model")

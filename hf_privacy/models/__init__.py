@@ -16,6 +16,7 @@ from hf_privacy.models.loading import (
 from hf_privacy.models.lora import attach_lora, head_modules
 from hf_privacy.models.modes import bare_model, evaluation_mode, float32_logits, without_autocast
 from hf_privacy.models.padding import align_padding, padding_side_for
+from hf_privacy.models.push_guard import allow_unguarded_push, guard_push
 from hf_privacy.models.tabular_mlp import TabularMLPConfig, TabularMLPForClassification
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "TabularMLPConfig",
     "TabularMLPForClassification",
     "align_padding",
+    "allow_unguarded_push",
     "are_named",
     "attach_lora",
     "bare_model",
@@ -30,6 +32,7 @@ __all__ = [
     "describe_model",
     "evaluation_mode",
     "float32_logits",
+    "guard_push",
     "head_modules",
     "load_base_classifier",
     "load_image_processor",

@@ -38,6 +38,7 @@ from hf_privacy.models.architectures import (
 from hf_privacy.models.checkpoint_classes import class_parameters, match_head, names_of
 from hf_privacy.models.lora import attach_lora, head_modules
 from hf_privacy.models.padding import ADAPTER_CONFIG, align_padding, fill_pad_token, tokenizer_beside
+from hf_privacy.models.push_guard import guard_push
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
@@ -57,7 +58,8 @@ def load_model(
 ) -> PreTrainedModel | PeftModel:
     """A classifier to train: pretrained with a fitting head, untrained, or with a LoRA adapter.
 
-    Weights are read from safetensors only, in float32; code from the Hub is never run.
+    Weights are read from safetensors only, in float32; code from the Hub is never run. The model's own `push_to_hub`
+    refuses (:func:`hf_privacy.models.allow_unguarded_push`).
 
     Parameters
     ----------
@@ -133,7 +135,7 @@ def load_model(
                 model, fresh = _with_fresh_head(model, other), sorted({*fresh, *other})
         if lora is not None:
             model = attach_lora(model, lora, task=task, fresh_parameters=fresh, revision=revision)
-    return model.train()
+    return guard_push(model).train()
 
 
 def load_base_classifier(
@@ -184,7 +186,7 @@ def load_tokenizer(name_or_path: str | Path, *, revision: str | None = None) -> 
     except (OSError, ValueError) as error:
         raise InputError(_cannot_load(str(name_or_path), error)) from error
     fill_pad_token(tokenizer, str(name_or_path), revision=revision)
-    return tokenizer
+    return guard_push(tokenizer)
 
 
 def load_image_processor(name_or_path: str | Path, *, revision: str | None = None) -> BaseImageProcessor:
@@ -218,14 +220,14 @@ def load_saved_model(folder: str | Path) -> PreTrainedModel | PeftModel:
     if not Path(folder).is_dir():
         raise InputError(f"the folder {folder} does not exist: pass a saved model's folder")
     if (Path(folder) / ADAPTER_CONFIG).is_file():
-        return _saved_adapter(Path(folder)).eval()
+        return guard_push(_saved_adapter(Path(folder))).eval()
     config = _config(str(folder), from_scratch=False, model_kwargs={}, revision=None)
     task = task_of(config)
     tokenizer = tokenizer_beside(str(folder)) if task == "text-classification" else None
     model, fresh = _pretrained(str(folder), config, task=task, revision=None, tokenizer=tokenizer)
     if fresh:
         raise InputError(f"the weights in {Path(folder).name} lack {', '.join(fresh[:3])}: save it with its head")
-    return model.eval()
+    return guard_push(model).eval()
 
 
 def _config(name: str, *, from_scratch: bool, model_kwargs: dict[str, Any], revision: str | None) -> PreTrainedConfig:

@@ -118,9 +118,12 @@ class DataSection:
 _LEAST = {"max_examples": 2, "image_size": 1, "max_length": 1}
 
 
+_NOT_THE_GATE_S = ("repo_id", "private", "create_pr", "revision", "license")
+
+
 @dataclass
 class PushSection:
-    """Where the model goes and the budget it must keep (see `hf_privacy.hub.check_gate`)."""
+    """Where the model goes, the budget it must keep and the audit that must show it (`hf_privacy.hub.check_gate`)."""
 
     repo_id: str | None = None
     private: bool = True
@@ -131,19 +134,28 @@ class PushSection:
     max_tpr_at_fpr: dict | None = None
     max_unlearning_gap: float | None = None
     require_unlearning: bool = False
+    min_depth: str | None = None
+    min_references: int | None = None
+    min_confidence: float = 0.95
     allow_unaudited: bool = False
+
+    def gate(self) -> dict[str, Any]:
+        """The gate's settings, by their names there."""
+        return {name: value for name, value in asdict(self).items() if name not in _NOT_THE_GATE_S}
 
     def check(self) -> None:
         """Raise `InputError` for what a push would refuse whatever the model turns out to be."""
-        for name in ("max_auc", "max_unlearning_gap"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise InputError(f"push.{name} is {value}: pass a number in [0, 1]")
+        from hf_privacy.hub.gate import GateSettings  # only here: it takes the schema's reader along
+
         for rate in (rate for pair in (self.max_tpr_at_fpr or {}).items() for rate in pair):
             if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
                 raise InputError(
                     f"push.max_tpr_at_fpr is {self.max_tpr_at_fpr!r}: pass the highest TPR for each FPR, all in [0, 1]"
                 )
+        try:
+            GateSettings(**self.gate())
+        except InputError as error:
+            raise InputError(f"push.{error}") from None
         if self.repo_id is not None:
             from huggingface_hub.utils import HFValidationError, validate_repo_id
 
@@ -221,7 +233,8 @@ class Recipe:
         self.unlearning.check()
         self.audit.check()
         self.audit.check_task(self.task)
-        self.push.check()
+        if self.push != PushSection():
+            self.push.check()
         _check_training_dynamics(self.training_dynamics)
         for key, value in self.training.items():
             if key.endswith("token") and value is not None:

@@ -17,7 +17,7 @@ _NOT_SHAPING = frozenset(
     save_strategy save_steps save_total_limit save_only_model save_on_each_node enable_jit_checkpoint
     resume_from_checkpoint restore_callback_states_from_checkpoint push_to_hub hub_model_id hub_strategy
     hub_token hub_private_repo hub_always_push hub_revision hub_create_pr max_auc max_tpr_at_fpr allow_unaudited
-    max_unlearning_gap require_unlearning
+    max_unlearning_gap require_unlearning min_depth min_references min_confidence
     dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor
     dataloader_in_order dataloader_multiprocessing_context skip_memory_metrics include_num_input_tokens_seen
     use_cpu local_rank ddp_backend ddp_timeout accelerator_config torch_empty_cache_steps

@@ -9,6 +9,7 @@ from hf_privacy.reports.explain import what_it_does_not_mean, what_it_means
 from hf_privacy.reports.leaks import public_name, refuse_leaks
 from hf_privacy.reports.page import render_page
 from hf_privacy.reports.plots import png_bytes, roc_figure, scores_figure
+from hf_privacy.reports.publish import plan_push, push_folder
 from hf_privacy.reports.report import PrivacyReport
 from hf_privacy.reports.table import attack_table
 from hf_privacy.reports.unlearning import unlearning_lines
@@ -19,8 +20,10 @@ __all__ = [
     "attack_table",
     "card_data_of_folder",
     "curve_of",
+    "plan_push",
     "png_bytes",
     "public_name",
+    "push_folder",
     "refuse_leaks",
     "render_card",
     "render_page",

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 CARD_FILE = "README.md"
 OURS = "<!-- hf_privacy:card -->"
 BEGIN, END = "<!-- hf_privacy:begin -->", "<!-- hf_privacy:end -->"
+# The parts of a card of ours, beside the privacy section, that come from the report and the repository.
+_BLOCKS = tuple(
+    re.compile(rf"<!-- hf_privacy:{name} -->.*?<!-- hf_privacy:/{name} -->", re.DOTALL) for name in ("about", "usage")
+)
 _METADATA = re.compile(r"\A\s*---[ \t]*\n(.*?\n)?---[ \t]*(?:\n|\Z)", re.DOTALL)
 # What `hf_privacy.hub` puts on the card of a model pushed without a report.
 _UNAUDITED_NOTICE = re.compile(r"> \[!WARNING\]\n> \*\*Unaudited\.\*\*[^\n]*\n+")
@@ -112,13 +116,44 @@ def write_card(folder: str | Path, report: PrivacyReport | None, card_data: Card
         When the existing card has broken markers or metadata, or the new text would hold a token or an absolute path.
     """
     path = Path(folder) / CARD_FILE
-    existing = path.read_bytes().decode("utf-8-sig") if path.is_file() else ""
-    if not existing.strip() or OURS in existing:
-        card = render_card(report, card_data)
-    else:
-        newline = "\r\n" if "\r\n" in existing else "\n"
-        card = _merged(existing.replace("\r\n", "\n"), report, card_data).replace("\n", newline)
+    existing = read_card(path) if path.is_file() else ""
+    card = card_text(existing, report, card_data, anew=True)
     return write_together(folder, {CARD_FILE: card.encode()}) / CARD_FILE
+
+
+def read_card(path: Path) -> str:
+    """Read a card; one that is not UTF-8, as the Hub asks, is an `InputError`."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path.name} is not UTF-8 text ({error.reason}): save it as UTF-8") from error
+
+
+def card_text(existing: str, report: PrivacyReport | None, card_data: CardData, *, anew: bool) -> str:
+    """Give the card that takes the place of an existing one, as `write_card` does.
+
+    Parameters
+    ----------
+    existing : str
+        The card's text, empty where there is none.
+    report, card_data
+        As for :func:`render_card`.
+    anew : bool
+        Write a card of ours anew from ``card_data``. Otherwise it keeps its text, such as the hyper-parameters and
+        the description that it was written with, and what stands between our markers and the metadata are made anew.
+    """
+    newline = "\r\n" if "\r\n" in existing else "\n"
+    plain = existing.replace("\r\n", "\n")
+    ours = OURS in plain
+    if not plain.strip() or (ours and (anew or not all(block.search(plain) for block in _BLOCKS))):
+        return render_card(report, card_data)
+    if ours:
+        fresh = render_card(report, card_data)
+        for block in _BLOCKS:
+            match = block.search(fresh)
+            assert match is not None
+            plain = plain.replace(block.search(plain).group(), match.group())
+    return _merged(plain, report, card_data).replace("\n", newline)
 
 
 def _merged(existing: str, report: PrivacyReport | None, card_data: CardData) -> str:
@@ -254,7 +289,27 @@ def _scalars(hyperparameters: dict[str, Any]) -> dict[str, str]:
 def _in_markdown(text: Any) -> str:
     """Make a text safe inside a Markdown sentence or table cell: no HTML, column, new line, link or emphasis."""
     flat = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\|`*]|\](?=[(\[]))", r"\\\1", flat)
+    # An underscore inside a word, as in most names here, means nothing to Markdown.
+    return re.sub(r"([\\|`*~]|(?<![^\W_])_|_(?![^\W_])|!(?=\[)|\](?=[(\[:]))", r"\\\1", flat)
+
+
+def _in_code(text: Any) -> str:
+    """A text as a Markdown code span, whatever backticks it holds."""
+    flat = " ".join(str(text).split())
+    fence = "`" * (max(map(len, re.findall("`+", flat)), default=0) + 1)
+    space = " " if flat.startswith("`") or flat.endswith("`") else ""
+    return f"{fence}{space}{flat}{space}{fence}"
+
+
+def _in_python(text: Any) -> str:
+    """A text as a Python string in double quotes, of ASCII and without backticks, so that it ends no fenced block."""
+    escaped = str(text).encode("unicode_escape", "backslashreplace").decode("ascii")
+    return '"' + escaped.replace('"', '\\"').replace("`", "\\x60") + '"'
+
+
+def _in_fence(text: str) -> str:
+    """A text inside a fenced block, which a line of its own backticks would end."""
+    return re.sub(r"`(?=``)|(?<=`)`", "'", text)
 
 
 @cache
@@ -264,6 +319,6 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES), autoescape=False, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(percent=percent, md=_in_markdown)
+    environment.filters.update(percent=percent, md=_in_markdown, code=_in_code, py=_in_python, fence=_in_fence)
     environment.globals.update(rate=rate)
     return environment

@@ -11,7 +11,8 @@ from typing import Any
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
 from hf_privacy.errors import InputError
-from hf_privacy.hub.leaks import find_token
+from hf_privacy.hub.leaks import find_machine_path
+from hf_privacy.hub.secrets import find_secret
 
 _SYSTEM_FOLDERS = "home|root|tmp|Users|mnt|var|etc|opt|srv|usr|private|scratch|workspace"
 # A path starts the text or follows a separator, so "and/or", "2026/11/23" and "https://…" are not paths.
@@ -24,7 +25,7 @@ _ABSOLUTE_PATH = re.compile(
 
 
 def refuse_leaks(value: Any, *, name: str) -> None:
-    """Refuse a value that holds, anywhere inside, an absolute path or a Hub token.
+    """Refuse a value that holds, anywhere inside, an absolute path, a token or a key.
 
     Parameters
     ----------
@@ -47,11 +48,14 @@ def refuse_leaks(value: Any, *, name: str) -> None:
     hf_privacy.errors.InputError: training.output_dir holds the absolute path '/home/ada/run': publish a name instead
     """
     for field, text in _strings(value, name):
-        if find_token(text):
-            raise InputError(f"{field} holds a Hub token: take it out, and revoke it if it was ever published")
-        path = _ABSOLUTE_PATH.search(text)
+        found = find_secret(text.encode("utf-8", "surrogatepass"))
+        if found:
+            raise InputError(f"{field} holds {found}: take it out, and revoke it if it was ever published")
+        # In our own texts any absolute path is one of a machine's; in other people's, those under a usual root.
+        match = _ABSOLUTE_PATH.search(text)
+        path = match.group() if match else find_machine_path(text)
         if path:
-            raise InputError(f"{field} holds the absolute path {path.group()!r}: publish a name instead")
+            raise InputError(f"{field} holds the absolute path {path!r}: publish a name instead")
 
 
 def shorten_paths(text: str) -> str:

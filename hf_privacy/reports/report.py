@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_privacy.errors import InputError
-from hf_privacy.hub import GateError, headline, load_report_dict, push_folder, validate_report, weights_sha256
+from hf_privacy.hub import GateError, headline, load_report_dict, validate_report, weights_sha256
 from hf_privacy.hub.evidence import CLEAN, strength_order
 from hf_privacy.hub.headline import evidence_sentence
 from hf_privacy.hub.schema import SCHEMA_VERSION
+from hf_privacy.hub.strength import Strength, refuse_weaker
 from hf_privacy.reports.budgets import budgets_figure
 from hf_privacy.reports.by_memorization import memorization_table
 from hf_privacy.reports.card import write_card
@@ -177,7 +178,7 @@ class PrivacyReport:
         validate_report(plain)
         return cls(**plain)
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, *, replace_report: bool = False) -> Path:
         """Write ``privacy_report.json``, ``.html``, ``privacy_roc.png`` and ``privacy_scores.png`` into a folder,
         ``privacy_budgets.png`` where there are budgets, and ``privacy_memorization.png`` where there are
         memorization bins.
@@ -189,6 +190,8 @@ class PrivacyReport:
         ----------
         folder : path
             Made when it does not exist.
+        replace_report : bool
+            Take the place of a report there that says more of the same weights.
 
         Returns
         -------
@@ -198,7 +201,31 @@ class PrivacyReport:
         Raises
         ------
         InputError
-            When the report breaks the schema or holds a path or a token; nothing is written then.
+            When the report breaks the schema or holds a path or a token, or a deeper report of the same weights is
+            there; nothing is written then.
+        """
+        contents = self.rendered()
+        if not replace_report:
+            refuse_weaker(folder, self.model["weights_sha256"], Strength.of(self.to_dict()))
+        written = write_together(folder, contents) / REPORT_FILE
+        for name in (BUDGETS_FILE, MEMORIZATION_FILE):
+            if name not in contents:
+                # Left by an earlier audit: it would be taken for this one's.
+                (Path(folder) / name).unlink(missing_ok=True)
+        return written
+
+    def rendered(self) -> dict[str, bytes]:
+        """Make plots, page and JSON, in the order in which they are to be written.
+
+        Returns
+        -------
+        dict of str to bytes
+            By file name; ``privacy_report.json`` last.
+
+        Raises
+        ------
+        InputError
+            When the report breaks the schema or holds a path or a token.
         """
         report = self.to_dict()
         order = [attack["name"] for inputs, attack in strength_order(report) if inputs == CLEAN]
@@ -217,19 +244,13 @@ class PrivacyReport:
             memorization_png=more_pngs[MEMORIZATION_FILE],
         )
         text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        contents = {
+        return {
             ROC_FILE: roc_png,
             SCORES_FILE: scores_png,
             **{name: png for name, png in more_pngs.items() if png is not None},
             PAGE_FILE: page.encode(),
             REPORT_FILE: text.encode(),
         }
-        written = write_together(folder, contents) / REPORT_FILE
-        for name, png in more_pngs.items():
-            if png is None:
-                # Left by an earlier audit: the gate lets plots through by their name.
-                (Path(folder) / name).unlink(missing_ok=True)
-        return written
 
     @classmethod
     def load(cls, folder: str | Path) -> PrivacyReport:
@@ -294,9 +315,9 @@ class PrivacyReport:
         token : str, optional
             Hub token; the saved one by default.
         private, create_pr : bool
-            As in :func:`hf_privacy.hub.push_folder`.
+            As in :func:`hf_privacy.reports.push_folder`.
         **push_arguments
-            Further arguments of :func:`hf_privacy.hub.push_folder`, such as the budget of the gate.
+            Further arguments of :func:`hf_privacy.reports.push_folder`, such as the budget of the gate.
 
         Raises
         ------
@@ -314,7 +335,11 @@ class PrivacyReport:
         data.base_model = push_arguments.get("base_model_id") or data.base_model
         self.save(folder)
         write_card(folder, self, data)
-        return push_folder(folder, repo_id, token=token, private=private, create_pr=create_pr, **push_arguments)
+        from hf_privacy.reports.publish import push_folder  # which reads reports
+
+        return push_folder(
+            folder, repo_id, card_data=data, token=token, private=private, create_pr=create_pr, **push_arguments
+        )
 
 
 def _plain(value: Any) -> Any:

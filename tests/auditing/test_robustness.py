@@ -215,7 +215,7 @@ def test_another_attack_is_refused_before_anything_is_trained_again(clean_and_ro
     _, _, folder = clean_and_robust
     other = {**SETTINGS, "robustness": {"epsilon": 0.3, "n_steps": 4}}
     with pytest.raises(InputError, match="was made with another adversarial"):
-        audit(trained, dataset, split, output_dir=folder, references=6, show_progress=False, **other)
+        audit(trained, dataset, split, output_dir=folder, references=6, targets=3, show_progress=False, **other)
 
 
 def test_a_quick_audit_has_robustness_without_references(trained, dataset, split, tmp_path):

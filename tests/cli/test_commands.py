@@ -234,6 +234,39 @@ def test_report_draws_page_plots_and_card_again_from_the_json(cli, audited, own_
     assert PrivacyReport.load(folder)
 
 
+def test_a_weaker_audit_takes_a_report_s_place_only_when_told_to(cli, audited, own_copy):
+    folder = own_copy(audited)
+    before = (folder / "privacy_report.json").read_bytes()
+    quick = ("audit", "--folder", str(folder), "--audit.depth", "quick")
+    for words in (quick, ("audit", "--folder", str(folder), "--audit.confidence", "0.5")):
+        code, _, err = cli(*words)
+        assert code == 2
+        assert "holds a deeper privacy report of the same weights" in err
+        assert "--replace-report" in err
+        assert (folder / "privacy_report.json").read_bytes() == before
+    code, _, _ = cli(*quick, "--replace-report")
+    assert code == 0
+    assert json.loads((folder / "privacy_report.json").read_text())["depth"] == "quick"
+
+
+def test_report_keeps_what_the_recipe_says_of_the_push(cli, audited, own_copy):
+    folder = own_copy(audited)
+    recipe = folder / "private" / "recipe.yaml"
+    recipe.write_text(
+        recipe.read_text().replace("license: null", "license: mit").replace("repo_id: null", "repo_id: a/b")
+    )
+    (folder / "README.md").unlink()
+    for _ in range(2):
+        code, _, _ = cli("report", "--folder", str(folder))
+        assert code == 0
+        card = (folder / "README.md").read_text()
+        assert "license: mit" in card
+        assert 'from_pretrained("a/b")' in card
+    code, _, _ = cli("report", "--folder", str(folder), "--push.license", "apache-2.0")
+    assert code == 0
+    assert "license: apache-2.0" in (folder / "README.md").read_text()
+
+
 def test_report_of_a_folder_without_one_is_refused(cli, trained, tmp_path):
     for folder in (trained, tmp_path, tmp_path / "absent"):
         code, _, err = cli("report", "--folder", str(folder))
@@ -273,11 +306,18 @@ def test_dry_run_of_an_unaudited_model_is_refused_unless_allowed(cli, trained):
 
 def test_a_budget_from_the_command_line_refuses_the_push(cli, audited):
     arguments = ("push", "--folder", str(audited), "--repo-id", "me/tiny", "--dry-run")
+    code, _, err = cli(*arguments, "--push.max_auc", "1.0")
+    assert code == 2
+    assert "have 4 reference models and a budget on leakage asks for at least 8" in err
+    arguments = (*arguments, "--push.min_references", "4")
     code, _, err = cli(*arguments, "--push.max_auc", "0.51")
     assert code == 2
     assert "the budget is max_auc 0.51" in err
     code, _, _ = cli(*arguments, "--push.max_auc", "1.0")
     assert code == 0
+    code, _, err = cli(*arguments, "--push.min_confidence", "0.99")
+    assert code == 2
+    assert "at confidence 0.95 and the gate judges at 0.99" in err
 
 
 def test_a_push_without_a_repository_is_refused(cli, audited):

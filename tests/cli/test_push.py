@@ -121,9 +121,10 @@ def test_a_dry_run_sends_nothing(push, local_hub):
     ("words", "environment", "sentence"),
     [
         ([], {"HF_TOKEN": None}, "there is no token for the Hub"),
-        (["--push.max_auc", "0.01"], {}, "the budget is max_auc 0.01"),
+        (["--push.max_auc", "0.01", "--push.min_depth", "quick"], {}, "the budget is max_auc 0.01"),
+        (["--push.max_auc", "1"], {}, "of a quick audit and a budget on leakage asks for a full one"),
     ],
-    ids=["missing token", "over the budget"],
+    ids=["missing token", "over the budget", "too shallow for a budget"],
 )
 def test_a_refused_push_sends_nothing(push, local_hub, words, environment, sentence):
     before = local_hub.writes()

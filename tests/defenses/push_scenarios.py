@@ -14,13 +14,13 @@ import urllib.request
 from pathlib import Path
 
 from conftest import QUIET, tiny_data, tiny_model
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainingArguments
 
 from hf_privacy.data import image_processor_for
 from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
 from hf_privacy.errors import InputError
 from hf_privacy.hub import weights_sha256
-from hf_privacy.models import load_model
+from hf_privacy.models import load_model, load_saved_model
 from hf_privacy.reports import PrivacyReport
 
 folder = Path(sys.argv[1])
@@ -78,6 +78,62 @@ def write_report(output_dir: Path) -> None:
     PrivacyReport.from_dict(template).save(output_dir)
 
 
+class AskForCheckpointPushes(TrainerCallback):
+    """What a script might do by hand, too late for the checks before training."""
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        args.hub_strategy = "all_checkpoints"
+
+
+def side_doors(trainer: PrivacyTrainer) -> dict:
+    """Each other way in which transformers would publish: what it answered, and whether anything was sent."""
+    args = trainer.args
+
+    def train(*callbacks) -> None:
+        arguments = PrivacyConfig(
+            **{**QUIET, "save_strategy": "steps"}, output_dir=str(folder / "side"), max_steps=1, save_steps=1
+        )
+        stock = TrainingArguments.set_push_to_hub
+        if callbacks:
+            arguments.set_push_to_hub("tester/side")
+        else:
+            stock(arguments, "tester/side", strategy="every_save", token=os.environ["HF_TOKEN"])
+        PrivacyTrainer(
+            tiny_model("tabular"), arguments, train_dataset=tiny_data("tabular"), callbacks=list(callbacks)
+        ).train()
+
+    def with_argument(name: str, value, action) -> None:
+        before = getattr(args, name)
+        setattr(args, name, value)
+        try:
+            action()
+        finally:
+            setattr(args, name, before)
+
+    token = os.environ["HF_TOKEN"]
+    doors = {
+        "checkpoints, set after construction": lambda: args.set_push_to_hub("tester/side", strategy="checkpoint"),
+        "a token, set after construction": lambda: args.set_push_to_hub("tester/side", token=token),
+        "the stock way to set both, then training": train,
+        "checkpoints, asked for while training": lambda: train(AskForCheckpointPushes()),
+        "a token by hand, then a push": lambda: with_argument("hub_token", token, trainer.push_to_hub),
+        "a strategy by hand, then a push": lambda: with_argument("hub_strategy", "checkpoint", trainer.push_to_hub),
+        "the model's own push": lambda: trainer.model.push_to_hub("tester/side"),
+        "the push of a model reloaded": lambda: load_saved_model(folder / "audited").push_to_hub("tester/side"),
+    }
+    answers = {}
+    for name, door in doors.items():
+        writes = n_writes()
+        try:
+            door()
+            kind = "nothing"
+        except InputError as error:
+            kind = "a leak" if token in str(error) else type(error).__name__
+        answers[name] = {"kind": kind, "sent": n_writes() > writes}
+    assert (args.hub_model_id, args.hub_token, args.hub_strategy) == ("tester/audited", None, "end")
+    return answers
+
+
 def main() -> dict:
     results = {}
     writes = n_writes()
@@ -89,13 +145,16 @@ def main() -> dict:
     results["dry run unaudited"] = attempt(trainer, dry_run=True)
     trainer.args.allow_unaudited = False
     write_report(folder / "audited")
-    trainer.args.max_auc = 0.65
+    trainer.args.max_auc, trainer.args.min_depth = 0.65, None
+    results["of a quick audit"] = attempt(trainer)
+    trainer.args.min_depth = "quick"
     results["over the budget"] = attempt(trainer)
     trainer.args.max_auc = None
     results["dry run"] = attempt(trainer, dry_run=True)
     results["audited"] = attempt(trainer, commit_message="Digits", license="mit")
     trainer.model.classifier.bias.data += 1
     results["other weights"] = attempt(trainer)
+    results["side doors"] = side_doors(trainer)
     unaudited = trained("unaudited", tiny_model("timm"), tiny_data("timm"), allow_unaudited=True)
     results["unaudited"] = attempt(unaudited)
     tiny_model("bert").save_pretrained(folder / "base")

@@ -11,13 +11,18 @@ from safetensors.numpy import save_file
 
 from hf_privacy.errors import InputError
 from hf_privacy.hub.contents import collect_contents
-from hf_privacy.hub.leaks import find_machine_path, find_token
+from hf_privacy.hub.leaks import find_machine_path
+from hf_privacy.hub.secrets import find_secret
 
 TOKEN = "hf_" + "Abcdefghijklmnop" * 2 + "Qr"
 
+# Report and page are made for each push; here they are what lies in the folder.
+MADE = ("privacy_report.json", "privacy_report.html")
+
 
 def published(folder, **options):
-    return collect_contents(folder, audited=True, **options).uploads
+    made = {name: (folder / name).read_bytes() for name in MADE if (folder / name).is_file()}
+    return collect_contents(folder, made=made, **options).uploads
 
 
 @pytest.mark.parametrize(
@@ -40,7 +45,7 @@ def published(folder, **options):
 def test_trap_5_only_the_allow_list_is_published(make_folder, name):
     folder = make_folder()
     (folder / name).write_bytes(b"x")
-    contents = collect_contents(folder, audited=True)
+    contents = collect_contents(folder)
     assert name not in contents.uploads
     assert name in contents.left_out
 
@@ -49,7 +54,7 @@ def test_folders_below_are_not_published(make_folder):
     folder = make_folder()
     (folder / "checkpoint-10").mkdir()
     (folder / "checkpoint-10" / "model.safetensors").write_bytes(b"x")
-    contents = collect_contents(folder, audited=True)
+    contents = collect_contents(folder)
     assert not any("checkpoint" in name for name in contents.uploads)
     assert "checkpoint-10/" in contents.left_out
 
@@ -166,7 +171,7 @@ def test_the_folder_s_own_path_is_found_wherever_it_lies(make_folder):
 )
 def test_urls_base64_and_names_are_neither_paths_nor_tokens(make_folder, text):
     assert find_machine_path(text, make_folder()) is None
-    assert not find_token(text)
+    assert find_secret(text.encode()) is None
 
 
 def test_a_vocabulary_may_hold_pieces_of_paths(make_folder):
@@ -185,5 +190,5 @@ def test_metadata_of_the_weights_is_searched(make_folder):
 def test_without_an_audit_pages_and_plots_of_an_earlier_one_stay_behind(make_folder):
     folder = make_folder()
     (folder / "privacy_report.json").unlink()
-    contents = collect_contents(folder, audited=False)
+    contents = collect_contents(folder)
     assert set(contents.uploads) == {"model.safetensors", "config.json", "preprocessor_config.json", "README.md"}

@@ -119,3 +119,108 @@ def test_a_budget_that_is_no_rate_is_bad_input(make_folder, budget):
 def test_a_tpr_budget_that_is_no_pair_or_mapping_of_rates_is_bad_input(make_folder, budget):
     with pytest.raises(InputError, match="max_tpr_at_fpr"):
         check_gate(make_folder(), max_tpr_at_fpr=budget)
+
+
+# ---- the audit that must show it ----
+
+
+def quick(report):
+    report.update(depth="quick", references=None)
+    for entry in report["attacks"]:
+        entry["n_references"] = 0
+
+
+def with_references(count):
+    def change(report):
+        report["references"]["n_models"] = count
+        for entry in report["attacks"]:
+            entry["n_references"] = count
+
+    return change
+
+
+def at_confidence(confidence):
+    def change(report):
+        for entry in report["attacks"]:
+            entry["confidence"] = confidence
+
+    return change
+
+
+@pytest.mark.parametrize("budget", [{"max_auc": 1.0}, {"max_tpr_at_fpr": (0.01, 1.0)}])
+def test_a_quick_audit_does_not_unlock_a_budget_unless_it_is_said_to_do(make_folder, budget):
+    folder = make_folder()
+    rewrite(folder, quick)
+    with pytest.raises(GateError, match="of a quick audit and a budget on leakage asks for a full one"):
+        check_gate(folder, **budget)
+    assert check_gate(folder, **budget, min_depth="quick")
+    assert check_gate(folder)  # without a budget a report speaks for itself
+
+
+@pytest.mark.parametrize("count", [2, 7])
+def test_fewer_references_do_not_unlock_a_budget_unless_they_are_said_to_do(make_folder, count):
+    folder = make_folder()
+    rewrite(folder, with_references(count))
+    with pytest.raises(GateError, match=f"have {count} reference models and a budget on leakage asks for at least 8"):
+        check_gate(folder, max_auc=1.0)
+    assert check_gate(folder, max_auc=1.0, min_references=count)
+
+
+def test_references_that_no_attack_used_do_not_count(make_folder):
+    folder = make_folder()
+    rewrite(folder, lambda report: [entry.update(n_references=0) for entry in report["attacks"]])
+    with pytest.raises(GateError, match="have 0 reference models"):
+        check_gate(folder, max_auc=1.0)
+
+
+def test_a_push_may_ask_for_more_than_a_budget_does_and_without_one(make_folder):
+    folder = make_folder()
+    with pytest.raises(GateError, match="have 8 reference models and the push asks for at least 16"):
+        check_gate(folder, min_references=16)
+    rewrite(folder, quick)
+    with pytest.raises(GateError, match="and the push asks for a full one"):
+        check_gate(folder, min_depth="full")
+    with pytest.raises(GateError, match="have 0 reference models"):
+        check_gate(folder, min_depth="quick", min_references=1)
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.9])
+@pytest.mark.parametrize("budget", [{}, {"max_auc": 1.0}])
+def test_intervals_at_less_than_the_gate_s_confidence_are_refused(make_folder, confidence, budget):
+    folder = make_folder()
+    rewrite(folder, at_confidence(confidence))
+    with pytest.raises(GateError, match=f"at confidence {confidence} and the gate judges at 0.95"):
+        check_gate(folder, **budget)
+    assert check_gate(folder, min_confidence=confidence, **budget)
+
+
+def test_one_attack_at_less_confidence_is_enough_to_refuse(make_folder):
+    folder = make_folder()
+    rewrite(folder, lambda report: report["attacks"][1].update(confidence=0.6))
+    with pytest.raises(GateError, match=r"at confidence 0\.6"):
+        check_gate(folder)
+
+
+def test_more_confidence_passes(make_folder):
+    folder = make_folder()
+    rewrite(folder, at_confidence(0.99))
+    assert check_gate(folder, max_auc=0.66)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("min_depth", "deep"),
+        ("min_depth", 1),
+        ("min_references", -1),
+        ("min_references", 2.5),
+        ("min_references", True),
+        ("min_confidence", 0),
+        ("min_confidence", 1),
+        ("min_confidence", float("nan")),
+        ("min_confidence", "0.9"),
+    ],
+)
+def test_a_setting_that_is_none_is_bad_input(make_folder, setting, value):
+    with pytest.raises(InputError, match=f"{setting} is"):
+        check_gate(make_folder(), **{setting: value})

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from hf_privacy.errors import InputError
-from hf_privacy.hub import GateError, check_login, headline, load_report_dict, plan_push
+from hf_privacy.hub import GateError, check_login, headline, load_report_dict
 from hf_privacy.hub.unaudited import unaudited_card
+from hf_privacy.reports import plan_push
 
 
 def test_the_plan_lists_the_one_commit(make_folder):
@@ -23,6 +24,7 @@ def test_the_plan_lists_the_one_commit(make_folder):
         "privacy_report.html",
         "privacy_report.json",
         "privacy_roc.png",
+        "privacy_scores.png",
     ]
     assert dict(plan.files)["model.safetensors"] == (folder / "model.safetensors").stat().st_size
     assert plan.private
@@ -54,11 +56,11 @@ def test_the_gate_stands_before_the_plan(make_folder):
         plan_push(make_folder("three"), "ann/digits", max_tpr_at_fpr=(0.01, 0.01))
 
 
-def test_an_audited_model_needs_its_card(make_folder):
+def test_an_audited_model_without_a_card_gets_one_with_its_report(make_folder):
     folder = make_folder()
     (folder / "README.md").unlink()
-    with pytest.raises(InputError, match="hf-privacy report"):
-        plan_push(folder, "ann/digits")
+    assert "README.md" in dict(plan_push(folder, "ann/digits").files)
+    assert not (folder / "README.md").exists()
 
 
 def test_an_unaudited_model_gets_a_minimal_card(make_folder):

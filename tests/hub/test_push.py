@@ -12,7 +12,7 @@ import pytest
 PUSH = """
 import json, sys
 from hf_privacy.errors import InputError
-from hf_privacy.hub import push_folder
+from hf_privacy.reports import push_folder
 try:
     commit = push_folder(sys.argv[1], sys.argv[2], **json.loads(sys.argv[3]))
 except InputError as error:
@@ -80,7 +80,8 @@ def test_trap_18_the_uploaded_bytes_hold_no_token_no_state_no_pickle_and_no_path
     pushed(local_hub, folder)
     files = local_hub.files("tester/digits")
     assert files["model.safetensors"] == (folder / "model.safetensors").read_bytes()
-    assert files["privacy_report.json"] == (folder / "privacy_report.json").read_bytes()
+    there = json.loads((folder / "privacy_report.json").read_text())
+    assert there == {name: json.loads(files["privacy_report.json"])[name] for name in there}
     assert json.loads(files["config.json"]) == {"model_type": "vit"}
     assert_nothing_leaks(files, folder, tmp_path, os.path.expanduser("~") + "/")
 
@@ -114,14 +115,15 @@ def test_a_second_push_replaces_weights_and_report_in_one_more_commit(local_hub,
     assert len(local_hub.commits()) == 2
     files = local_hub.files("tester/digits")
     assert files["model.safetensors"] == (second / "model.safetensors").read_bytes()
-    assert files["privacy_report.json"] == (second / "privacy_report.json").read_bytes()
+    there = json.loads((second / "privacy_report.json").read_text())
+    assert there == {name: json.loads(files["privacy_report.json"])[name] for name in there}
 
 
 def test_an_unaudited_push_takes_the_report_of_earlier_weights_away(local_hub, make_folder):
     pushed(local_hub, make_folder("one", seed=1))
     pushed(local_hub, make_folder("two", seed=2, audited=False), allow_unaudited=True)
     commit = local_hub.commits()[-1]
-    assert commit["deleted"] == ["privacy_report.html", "privacy_report.json", "privacy_roc.png"]
+    assert commit["deleted"] == ["privacy_report.html", "privacy_report.json", "privacy_roc.png", "privacy_scores.png"]
     card = local_hub.files("tester/digits")["README.md"].decode()
     assert "**Unaudited.**" in card
     assert "- unaudited" in card
@@ -186,6 +188,49 @@ def test_a_token_given_as_argument_wins_over_the_environment(local_hub, make_fol
     assert len(local_hub.commits()) == 1
 
 
+CHANGED_MEANWHILE = PUSH.replace(
+    "try:",
+    """
+import hf_privacy.hub.push as module
+from pathlib import Path
+checked = module.prepare_commit
+def prepare(*arguments, **options):
+    answer = checked(*arguments, **options)
+    for path in Path(sys.argv[1]).iterdir():  # another process writes to the folder, right after the checks
+        path.write_bytes(b"changed")
+    return answer
+module.prepare_commit = prepare
+try:""",
+)
+
+
+def test_what_was_checked_is_what_goes_whatever_is_written_to_the_folder_meanwhile(local_hub, make_folder):
+    folder = make_folder()
+    weights = (folder / "model.safetensors").read_bytes()
+    done = local_hub.python(CHANGED_MEANWHILE, str(folder), "tester/digits", "{}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / "model.safetensors").read_bytes() == b"changed"
+    files = local_hub.files("tester/digits")
+    assert files["model.safetensors"] == weights
+    assert not [name for name, content in files.items() if content == b"changed"]
+
+
+def test_a_link_is_refused_before_anything_is_sent(local_hub, make_folder, tmp_path):
+    folder = make_folder()
+    (tmp_path / "secret").write_text("not for the Hub")
+    (folder / "LICENSE").symlink_to(tmp_path / "secret")
+    assert "LICENSE in" in refused(local_hub, folder)
+    assert local_hub.requests() == []
+
+
+def test_the_card_names_the_user_of_the_token_for_a_bare_name(local_hub, make_folder):
+    folder = make_folder()
+    (folder / "README.md").unlink()
+    (folder / "config.json").write_text(json.dumps({"architectures": ["ViTForImageClassification"]}))
+    pushed(local_hub, folder, "digits")
+    assert 'from_pretrained("tester/digits")' in local_hub.files("tester/digits")["README.md"].decode()
+
+
 @pytest.mark.live
 def test_the_real_hub_takes_a_private_push_and_gives_the_report_back(make_folder, monkeypatch, tmp_path):
     token = os.environ.get("HF_PRIVACY_LIVE_TOKEN")
@@ -194,7 +239,8 @@ def test_the_real_hub_takes_a_private_push_and_gives_the_report_back(make_folder
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     from huggingface_hub import HfApi
 
-    from hf_privacy.hub import load_report_dict, push_folder, weights_sha256
+    from hf_privacy.hub import load_report_dict, weights_sha256
+    from hf_privacy.reports import push_folder
 
     api = HfApi(token=token)
     repo_id = f"{api.whoami()['name']}/hf-privacy-live-test"

@@ -15,7 +15,8 @@ from huggingface_hub import hf_hub_download
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForImageClassification, ViTConfig, ViTForImageClassification, ViTImageProcessor
 from transformers import AutoImageProcessor
-from hf_privacy.hub import push_folder, weights_sha256
+from hf_privacy.hub import weights_sha256
+from hf_privacy.reports import push_folder
 
 work, template = Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text())
 # The card that peft writes names the local base model; the project's own card takes its place, as in a real run.

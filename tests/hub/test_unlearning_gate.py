@@ -7,7 +7,8 @@ import json
 import pytest
 
 from hf_privacy.errors import InputError
-from hf_privacy.hub import GateError, check_gate, plan_push
+from hf_privacy.hub import GateError, check_gate
+from hf_privacy.reports import plan_push
 
 
 def unlearning(*, gap: float | None = 0.02) -> dict:

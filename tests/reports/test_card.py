@@ -189,7 +189,7 @@ def test_paths_in_the_command_are_cut_and_anywhere_else_refused(report):
 @pytest.mark.parametrize("field", ["description", "command", "license", "tags"])
 def test_a_token_is_refused_wherever_it_is(report, field):
     token = "hf_" + "x9Y8" * 9
-    with pytest.raises(InputError, match="Hub token") as caught:
+    with pytest.raises(InputError, match="access token of the Hub") as caught:
         render_card(report, CardData(**{field: [token] if field == "tags" else token}))
     assert token not in str(caught.value)
 

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from hf_privacy.errors import InputError
-from hf_privacy.hub import GateError, load_report_dict, plan_push
-from hf_privacy.reports import CardData, PrivacyReport, write_card
+from hf_privacy.hub import GateError, load_report_dict
+from hf_privacy.reports import CardData, PrivacyReport, plan_push, write_card
+from hf_privacy.reports import publish as publish_module
 from hf_privacy.reports import report as report_module
 from hf_privacy.reports.files import LOCK, write_together
 
@@ -134,7 +135,7 @@ def test_a_slash_alone_is_no_path(report, text):
 
 def test_a_token_never_gets_into_a_report_nor_into_the_message(report):
     report.training["hub_token"] = "hf_" + "a1B2" * 8
-    with pytest.raises(InputError, match=r"training\.hub_token holds a Hub token") as caught:
+    with pytest.raises(InputError, match=r"training\.hub_token holds an access token of the Hub") as caught:
         report.to_dict()
     assert "a1B2" not in str(caught.value)
 
@@ -154,7 +155,7 @@ def test_a_rename_that_fails_midway_leaves_the_old_report_whole(report, quick_re
 
     monkeypatch.setattr(os, "replace", failing_replace)
     with pytest.raises(OSError, match="no space"):
-        quick_report.save(tmp_path)
+        quick_report.save(tmp_path, replace_report=True)
     assert contents(tmp_path) == before
 
 
@@ -164,7 +165,7 @@ def test_a_plot_that_fails_leaves_the_old_report_whole(report, quick_report, tmp
     before = contents(tmp_path)
     monkeypatch.setattr(report_module, "scores_figure", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        quick_report.save(tmp_path)
+        quick_report.save(tmp_path, replace_report=True)
     assert contents(tmp_path) == before
 
 
@@ -196,9 +197,10 @@ def test_a_file_in_the_folders_place_is_refused(report, tmp_path):
 def test_push_writes_report_and_card_and_hands_the_folder_over(folder_report, model_folder, monkeypatch):
     pushed = {}
     monkeypatch.setattr(
-        report_module, "push_folder", lambda folder, repo_id, **kwargs: pushed.update(kwargs, repo_id=repo_id)
+        publish_module, "push_folder", lambda folder, repo_id, **kwargs: pushed.update(kwargs, repo_id=repo_id)
     )
     folder_report.push_to_hub("ada/digits", folder=model_folder, token="t", create_pr=True, max_auc=0.9)
+    assert pushed.pop("card_data").library_name == "timm"
     assert pushed == {"repo_id": "ada/digits", "token": "t", "private": True, "create_pr": True, "max_auc": 0.9}
     assert FILES | {"README.md"} <= set(contents(model_folder))
     card = (model_folder / "README.md").read_text()
@@ -208,7 +210,7 @@ def test_push_writes_report_and_card_and_hands_the_folder_over(folder_report, mo
 
 @pytest.mark.usefixtures("plain_plots")
 def test_push_does_not_change_the_card_data_it_is_given(folder_report, model_folder, monkeypatch):
-    monkeypatch.setattr(report_module, "push_folder", lambda *_, **__: None)
+    monkeypatch.setattr(publish_module, "push_folder", lambda *_, **__: None)
     data = CardData(pipeline_tag="image-classification")
     folder_report.push_to_hub("ada/digits", folder=model_folder, card_data=data)
     assert data.repo_id is None

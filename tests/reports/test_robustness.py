@@ -194,7 +194,7 @@ def test_the_plot_is_saved_and_taken_away_again_with_the_groups(report, robust_r
     robust_report.save(tmp_path)
     assert (tmp_path / MEMORIZATION_FILE).read_bytes().startswith(b"\x89PNG")
     assert PrivacyReport.load(tmp_path) == robust_report
-    report.save(tmp_path)
+    report.save(tmp_path, replace_report=True)
     assert not (tmp_path / MEMORIZATION_FILE).exists()
 
 
