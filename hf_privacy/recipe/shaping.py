@@ -21,7 +21,7 @@ _NOT_SHAPING = frozenset(
     dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor
     dataloader_in_order dataloader_multiprocessing_context skip_memory_metrics include_num_input_tokens_seen
     use_cpu local_rank ddp_backend ddp_timeout accelerator_config torch_empty_cache_steps
-    label_names remove_unused_columns eval_attack
+    label_names remove_unused_columns eval_attack batch_eval_metrics eval_use_gather_object
     """.split()  # noqa: SIM905 - a list of quoted words hides them
 )
 _SEEDS = frozenset({"seed", "data_seed"})
