@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 from hf_privacy.cli import main as command_line
-from hf_privacy.hub.contents import collect_contents, is_weights
+from hf_privacy.hub.plan import prepare_commit
+from hf_privacy.hub.published import is_weights
 from hf_privacy.recipe import Recipe, RunFolder
+from hf_privacy.reports.publish import commit_options
 
 HERE = Path(__file__).parent
 
@@ -19,7 +21,8 @@ HERE = Path(__file__).parent
 def take_in(folder: Path) -> None:
     """Copy a run's public files: the same bytes a push would send, so local paths are gone from them."""
     recipe = Recipe.load(RunFolder(folder).recipe_file)
-    contents = collect_contents(folder, audited=True, base_model_id=recipe.model.base_model_id)
+    options = commit_options(None, {}, base_model_id=recipe.model.base_model_id)
+    _, contents = prepare_commit(folder, recipe.push.repo_id or "owner/name", options, source=folder)
     target = HERE / (recipe.name or folder.name)
     target.mkdir(exist_ok=True)
     for name, content in contents.uploads.items():

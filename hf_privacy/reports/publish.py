@@ -78,7 +78,7 @@ def push_folder(
         No login, a link or a leak in a file, an unusable repository id, an unknown or unusable setting, or a token
         without the right to write.
     """
-    options = _options(
+    options = commit_options(
         card_data,
         gate,
         private=private,
@@ -103,13 +103,14 @@ def plan_push(folder: str | Path, repo_id: str, *, card_data: CardData | None = 
     hf_privacy.errors.InputError: there is no folder no/such/folder: pass the folder of a saved model
     """
     push = {name: arguments.pop(name) for name in _COMMIT_ARGUMENTS if name in arguments}
-    return plan_commit(folder, repo_id, _options(card_data, arguments, **push))
+    return plan_commit(folder, repo_id, commit_options(card_data, arguments, **push))
 
 
 _COMMIT_ARGUMENTS = ("private", "create_pr", "revision", "commit_message", "base_model_id")
 
 
-def _options(card_data: CardData | None, gate: dict[str, Any], **push: Any) -> CommitOptions:
+def commit_options(card_data: CardData | None, gate: dict[str, Any], **push: Any) -> CommitOptions:
+    """What `hf_privacy.hub` needs for a push: the gate's settings, and how card, page and plots are made."""
     known = [setting.name for setting in fields(GateSettings)]
     for name in gate:
         if name not in known:

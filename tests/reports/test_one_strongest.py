@@ -8,10 +8,10 @@ import json
 import pytest
 import yaml
 
-from hf_privacy.hub import GateError, check_gate, plan_push, strongest_attack
+from hf_privacy.hub import GateError, check_gate, strongest_attack
 from hf_privacy.hub.evidence import strongest_of
 from hf_privacy.hub.headline import named
-from hf_privacy.reports import CardData, PrivacyReport, render_card, render_page, roc_figure
+from hf_privacy.reports import CardData, PrivacyReport, plan_push, render_card, render_page, roc_figure
 
 
 def with_p_values(report: PrivacyReport, *, tpr: dict[str, float], auc: dict[str, float]) -> PrivacyReport:

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from hf_privacy.errors import InputError
 from hf_privacy.hub.plan import prepare_commit
 from hf_privacy.reports import CardData, PrivacyReport, plan_push, render_card, write_card
-from hf_privacy.reports.publish import _options
+from hf_privacy.reports.publish import commit_options
 
 FILES = ("README.md", "privacy_report.html", "privacy_report.json", "privacy_roc.png", "privacy_scores.png")
 
 
 def sent(folder, repo_id="ann/digits", card_data=None, **gate):
     """The bytes a push would send."""
-    _, contents = prepare_commit(folder, repo_id, _options(card_data, gate), source=folder)
+    _, contents = prepare_commit(folder, repo_id, commit_options(card_data, gate), source=folder)
     return contents.uploads
 
 
