@@ -108,6 +108,8 @@ def parse(arguments: list[str]) -> tuple[Callable[[Options], int], Options]:
     """
     parser = _parser()
     known, rest = parser.parse_known_args(arguments)
+    if known.command is None and rest:
+        raise InputError(f"unknown argument {rest[0]!r} and no command: pass one of {', '.join(COMMANDS)}")
     if known.command is None:
         parser.print_help()
         raise SystemExit(2)

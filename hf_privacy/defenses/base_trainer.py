@@ -149,6 +149,21 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
         if isinstance(train_dataset, TensorDataset) and not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
             check_fit(self.model, train_dataset)
         self.prepare_eval_attacks()
+        self._check_metric()
+
+    def _check_metric(self) -> None:
+        """Refuse now what the stock Trainer finds after an epoch: a metric to choose by that nobody computes."""
+        args, wanted = self.args, self.args.metric_for_best_model
+        by_metric = args.save_strategy == "best" or args.lr_scheduler_type == "reduce_lr_on_plateau"
+        chooses = args.load_best_model_at_end or by_metric
+        if not chooses or wanted is None or self.compute_metrics is not None or isinstance(self.eval_dataset, dict):
+            return
+        computed = ["loss", *self.eval_attacks]
+        if wanted.removeprefix("eval_") not in computed:
+            raise InputError(
+                f"metric_for_best_model is {wanted!r} and nothing computes it: pass compute_metrics, or one of "
+                f"{', '.join(f'eval_{name}' for name in computed)}"
+            )
 
     def call_model_init(self, trial: Any = None) -> torch.nn.Module:
         """As in the stock Trainer, with the processor's pad token named by the model from the start."""

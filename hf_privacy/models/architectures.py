@@ -126,7 +126,7 @@ def check_fields(config: PreTrainedConfig, model_kwargs: Mapping[str, Any]) -> N
     fields = {*config.to_dict(), *config.attribute_map}
     for key in model_kwargs:
         if key not in fields:
-            raise InputError(f"model_kwargs has {_unknown(key, config.model_type, sorted(fields))}")
+            raise InputError(f"model_kwargs has {_unknown(str(key), config.model_type, sorted(fields))}")
 
 
 def set_labels(

@@ -237,7 +237,7 @@ class Recipe:
             self.push.check()
         _check_training_dynamics(self.training_dynamics)
         for key, value in self.training.items():
-            if key.endswith("token") and value is not None:
+            if str(key).endswith("token") and value is not None:
                 raise InputError(f"training.{key} is set: a recipe is no place for tokens; log in or set HF_TOKEN")
 
 

@@ -46,7 +46,7 @@ def config_from(
     known = [f.name for f in fields(config_class) if f.init]
     for key in values:
         if key not in known:
-            raise unknown_key(key, known, f"section {section!r}")
+            raise unknown_key(str(key), known, f"section {section!r}")
     if "output_dir" in values:
         raise InputError(f"{section}.output_dir is set: set output_dir at the recipe's top level instead")
     kinds = get_type_hints(config_class)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,16 +11,16 @@ from transformers import Trainer, get_scheduler
 
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.audit_signals import adversarial_inputs
-from hf_privacy.recipe.config import Recipe
+from hf_privacy.recipe.config import Recipe, unknown_key
 from hf_privacy.recipe.forget_rows import request_of, requested_rows, unlearning_rows
-from hf_privacy.recipe.unlearning import check_unlearning
+from hf_privacy.recipe.unlearning import UNLEARNERS, check_unlearning
 
 if TYPE_CHECKING:
     from hf_privacy.recipe.build import Experiment
 
 
 def check_later_sections(recipe: Recipe) -> None:
-    """Refuse an unlearning section that no data are needed to refuse; one without a method is none yet.
+    """Refuse an unlearning section that no data are needed to refuse; without a method, what none of them takes.
 
     Raises
     ------
@@ -28,6 +29,10 @@ def check_later_sections(recipe: Recipe) -> None:
     """
     if recipe.unlearning.method is not None:
         check_unlearning(recipe)
+    known = {field.name for _, config in UNLEARNERS.values() for field in fields(config)}
+    for key in recipe.unlearning.training:
+        if key not in known:
+            raise unknown_key(str(key), sorted(known), "section 'unlearning.training'")
     if recipe.unlearning.request:
         request_of(recipe.unlearning.request)
 

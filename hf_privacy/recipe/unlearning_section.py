@@ -75,7 +75,7 @@ class UnlearningSection:
             for row in self.heldout:
                 check_whole("an entry of unlearning.heldout", row, at_least=0)
         for key, value in self.training.items():
-            if key.endswith("token") and value is not None:
+            if str(key).endswith("token") and value is not None:
                 raise InputError(
                     f"unlearning.training.{key} is set: a recipe is no place for tokens; log in or set HF_TOKEN"
                 )

@@ -21,7 +21,7 @@ class UnlearningConfig(PrivacyConfig):
     ----------
     anchor : {"forget", "retain"}, optional
         The set whose one pass is an epoch; by default the method's own. The cheap choice is "forget".
-    partner_ratio : float above 0, default 1
+    partner_ratio : float above 0 and at most 10,000, default 1
         Examples of the other set beside each example of the anchor, in the same batch.
     stop_rule : {"none", "heldout_loss"}, default "none"
         ``"heldout_loss"``: stop when the mean loss on the forget set has risen to that on the held-out set; past that
@@ -54,6 +54,6 @@ class UnlearningConfig(PrivacyConfig):
         check_choice("stop_rule", self.stop_rule, STOP_RULES)
         if self.anchor is not None:
             check_choice("anchor", self.anchor, ("forget", "retain"))
-        check_number("partner_ratio", self.partner_ratio, 0.0, low_open=True)
+        check_number("partner_ratio", self.partner_ratio, 0.0, 10_000.0, low_open=True)
         check_whole("stop_every_n_steps", self.stop_every_n_steps, at_least=1)
         super().__post_init__()

@@ -281,6 +281,67 @@ def run(words: list[str], capsys) -> tuple[str, str]:
     return "refused", said[0]
 
 
+def summarised(results: list[tuple[str, str, str, float, bool]], capsys) -> None:
+    """Check, and on a long run print, what came of each case."""
+    counts = Counter(outcome for _, outcome, _, _, _ in results)
+    wrong = [
+        f"{what}: {outcome} {said}"
+        for what, outcome, said, _, surely in results
+        if outcome not in ("refused", "accepted") or (surely and outcome == "accepted")
+    ]
+    slow = [f"{what}: {seconds:.0f} s" for what, _, _, seconds, _ in results if seconds > SECONDS]
+    if "HF_PRIVACY_FUZZ" in os.environ:
+        with capsys.disabled():
+            print(dict(counts), "slow", slow, "wrong", *wrong, sep="\n")
+    assert not wrong, "\n".join(wrong)
+    assert not slow, "\n".join(slow)
+    assert counts["refused"] > len(results) / 3
+
+
+def tried(number: int, what: str, words: list[str], surely: bool, capsys) -> tuple[str, str, str, float, bool]:
+    started = time.perf_counter()
+    outcome, said = run(words, capsys)
+    seconds = time.perf_counter() - started
+    if "HF_PRIVACY_FUZZ" in os.environ:
+        with capsys.disabled():
+            print(f"{number} {seconds:.1f} s {outcome}: {what} | {said[:150]}", flush=True)
+    return f"{number}: {what}", outcome, said, seconds, surely
+
+
+def test_bad_settings_of_later_stages_are_one_sentence(bases, tmp_path, monkeypatch, capsys):
+    import hf_privacy.auditing
+    import hf_privacy.auditing.canaries
+    from hf_privacy.references.collect import ReferenceRun
+
+    recipe = copy.deepcopy(bases["unlearning"])
+    recipe |= {"output_dir": str(tmp_path / "run"), "audit": {"references": 4, "targets": 1}}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert main(["train", "--config", str(tmp_path / "recipe.yaml")]) == 0
+
+    def stop(*arguments: Any, **settings: Any) -> None:
+        raise AcceptedError
+
+    monkeypatch.setattr(ReferenceRun, "train", stop)
+    monkeypatch.setattr(hf_privacy.auditing, "unlearn_request", stop)
+    monkeypatch.setattr(hf_privacy.auditing.canaries, "_train_once", stop)
+    resolved = whole(recipe)
+    keys = [path for path in places(resolved) if path[0] in ("audit", "unlearning", "push")]
+    results = []
+    for number in range(N_CASES):
+        rng = random.Random(10_000 + number)
+        command, path = rng.choice(["audit", "audit", "unlearn", "push", "report"]), rng.choice(keys)
+        value = rng.choice([*NOT_NUMBERS, *STRANGE, *NUMBERS])
+        if rng.random() < 0.6:
+            value = rng.choice(OF_A_KIND.get(type(_at(resolved, path)), [value]))
+        text = yaml.safe_dump(value, default_flow_style=True).replace("...", "").strip() or "''"
+        key = "--" + ".".join(map(str, path))
+        words = [command, "--folder", str(tmp_path / "run"), key, text]
+        words += ["--dry-run", "--repo-id", "a/b"] if command == "push" else []
+        surely = isinstance(value, float) and not math.isfinite(value)
+        results.append(tried(number, f"{command} {key} {text}", words, surely, capsys))
+    summarised(results, capsys)
+
+
 def test_bad_recipes_and_commands_are_one_sentence(bases, tmp_path, monkeypatch, capsys):
     import hf_privacy.auditing
     import hf_privacy.cli.compare
@@ -292,26 +353,11 @@ def test_bad_recipes_and_commands_are_one_sentence(bases, tmp_path, monkeypatch,
     monkeypatch.setattr(hf_privacy.auditing, "train_target", stop)
     monkeypatch.setattr(hf_privacy.comparison, "work", stop)
     monkeypatch.setattr(hf_privacy.cli.compare, "_workers", stop)
-    counts, wrong, slow = Counter(), [], []
+    results = []
     for number in range(N_CASES):
         folder = tmp_path / str(number)
         folder.mkdir()
         monkeypatch.chdir(folder)
         what, words, surely = bad_case(random.Random(number), bases, folder)
-        started = time.perf_counter()
-        outcome, said = run(words, capsys)
-        seconds = time.perf_counter() - started
-        counts[outcome] += 1
-        if outcome not in ("refused", "accepted") or (surely and outcome == "accepted"):
-            wrong.append(f"{number}: {what}: {outcome} {said}")
-        if seconds > SECONDS:
-            slow.append(f"{number}: {what}: {seconds:.0f} s")
-        if "HF_PRIVACY_FUZZ" in os.environ:
-            with capsys.disabled():
-                print(f"{number} {seconds:.1f} s {outcome}: {what} | {said[:150]}", flush=True)
-    if "HF_PRIVACY_FUZZ" in os.environ:
-        with capsys.disabled():
-            print(dict(counts), "slow", slow, "wrong", *wrong, sep="\n")
-    assert not wrong, "\n".join(wrong)
-    assert not slow, "\n".join(slow)
-    assert counts["refused"] > N_CASES / 3
+        results.append(tried(number, what, words, surely, capsys))
+    summarised(results, capsys)

@@ -88,6 +88,18 @@ def test_equal_logits_keep_the_class_that_argmax_names(data_of):
         assert defended(torch.zeros(1, 4)).logits.argmax() == 1
 
 
+def test_no_class_without_rows_is_taught(tmp_path):
+    torch.manual_seed(0)
+    data = TensorDataset({"features": torch.randn(40, 4), "labels": torch.tensor([1, 3] * 20)})
+    model = TabularMLPForClassification(TabularMLPConfig(input_size=4, hidden_sizes=[8], num_labels=5))
+    args = HAMPConfig(str(tmp_path), gamma=0.9, alpha=0.0, learning_rate=0.1, num_train_epochs=60, save_strategy="no")
+    args.disable_tqdm = True
+    HAMPTrainer(model, args, None, data).train()
+    probabilities = torch.softmax(model.cpu().eval()(data.column("features")).logits, dim=1)
+    assert probabilities[:, [0, 2, 4]].max() < 0.05
+    assert probabilities[:, [1, 3]].min() > 0.02  # the wrong class among those that occur
+
+
 def test_no_loss_and_no_hidden_state_is_given_out(model_of, data_of):
     data = data_of("bert", 4)
     defended = defended_model(model_of("bert"), data).eval()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import Trainer, TrainingArguments
 
+from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
 
@@ -95,6 +96,35 @@ def test_trap_7_an_iterable_dataset_is_refused(make_args, model_of):
             PrivacyTrainer(model_of("tabular"), make_args(max_steps=1), train_dataset=stream).train()
         with pytest.raises(InputError, match="train_dataset is iterable"):
             PrivacyTrainer(model_of("tabular"), make_args(), train_dataset=stream).train()
+
+
+@pytest.mark.parametrize("wanted", ["accuracy", "eval_f1"])
+def test_a_metric_to_choose_by_that_nobody_computes_is_refused(wanted, make_args, model_of, data_of):
+    choice = {"load_best_model_at_end": True, "save_strategy": "epoch", "eval_strategy": "epoch"}
+    data = data_of("tabular")
+    with pytest.raises(InputError, match=f"metric_for_best_model is '{wanted}' and nothing computes it"):
+        PrivacyTrainer(
+            model_of("tabular"), make_args(metric_for_best_model=wanted, **choice), None, data, eval_dataset=data
+        )
+    for there in ("loss", "eval_loss"):
+        PrivacyTrainer(
+            model_of("tabular"), make_args(metric_for_best_model=there, **choice), None, data, eval_dataset=data
+        )
+
+
+def test_splits_are_refused(make_args, model_of):
+    rows = datasets.DatasetDict(train=datasets.Dataset.from_dict({"x": [1]}))
+    with pytest.raises(InputError, match="train_dataset holds the splits train: pass one of them"):
+        PrivacyTrainer(model_of("tabular"), make_args(), None, rows)
+
+
+def test_data_that_the_model_cannot_take_are_refused_before_training(make_args, model_of, data_of):
+    data = data_of("tabular")
+    wide = TensorDataset({"features": torch.zeros(4, 99), "labels": torch.zeros(4, dtype=torch.long)})
+    labels = TensorDataset({"features": data.column("features"), "labels": data.column("labels") + 99})
+    for dataset, message in ((wide, "cannot take features of shape 99"), (labels, "labels go from")):
+        with pytest.raises(InputError, match=message):
+            PrivacyTrainer(model_of("tabular"), make_args(), None, dataset)
 
 
 def test_a_missing_training_set_is_refused(make_args, model_of):

@@ -121,6 +121,13 @@ def test_wrong_labels_are_never_right_and_reach_every_other_class():
     assert counts[1:].min() > 150  # 222 of each expected
 
 
+def test_wrong_labels_are_of_classes_that_have_rows():
+    labels = torch.tensor([2, 5, 9]).repeat(100)
+    wrong = with_wrong_labels(TensorDataset({"labels": labels}), torch.tensor([2, 5, 9]), seed=1).column("labels")
+    assert not (wrong == labels).any()
+    assert set(wrong.tolist()) == {2, 5, 9}
+
+
 def test_random_labels_trains_on_the_wrong_labels(trained, sets, make_args, batches):
     trainer = build("random_labels", trained, sets, make_args)
     trainer.prepare()
