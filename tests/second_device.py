@@ -22,7 +22,7 @@ _aten = torch.ops.aten
 _MAY_MIX = (_aten._to_copy.default, _aten.copy_.default, _aten.index.Tensor, _aten.index_put_.default)
 
 
-_AUTOCAST = torch.autocast
+_AUTOCAST, _GENERATOR = torch.autocast, torch.Generator
 
 
 class TwoDevicesError(RuntimeError):
@@ -118,16 +118,36 @@ def _made_here(make: Any) -> Any:
 
 
 @contextlib.contextmanager
-def second_device() -> Iterator[torch.device]:
-    """Inside, ``tensor.to(device)`` and ``device=device`` go to the second device, ``module.to(device)`` too."""
+def _trainers_on(device: torch.device) -> Iterator[None]:
+    from accelerate import Accelerator
+    from transformers import TrainingArguments
+
+    here = property(lambda self: device)
+    with mock.patch.object(TrainingArguments, "device", here), mock.patch.object(Accelerator, "device", here):
+        yield
+
+
+def _generator(device: Any = "cpu") -> torch.Generator:
+    """Of the second device too: what it draws is computed on the CPU."""
+    return _GENERATOR("cpu" if torch.device(device) == DEVICE else device)
+
+
+@contextlib.contextmanager
+def second_device(*, training: bool = False) -> Iterator[torch.device]:
+    """Inside, ``tensor.to(device)`` and ``device=device`` go to the second device, ``module.to(device)`` too.
+
+    With ``training`` trainers and accelerate take it for theirs.
+    """
     before = torch.__future__.get_swap_module_params_on_conversion()
     torch.__future__.set_swap_module_params_on_conversion(True)
     try:
         with (
             mock.patch.object(torch, "autocast", _autocast),
+            mock.patch.object(torch, "Generator", _generator),
             mock.patch.object(torch._C, "_InferenceMode", _inference_mode),
             mock.patch.object(torch, "tensor", _made_here(torch.tensor)),
             mock.patch.object(torch, "as_tensor", _made_here(torch.as_tensor)),
+            _trainers_on(DEVICE) if training else contextlib.nullcontext(),
             _Mode(),
         ):
             yield DEVICE

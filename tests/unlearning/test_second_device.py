@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import copy
-from contextlib import contextmanager
-from unittest import mock
 
 import pytest
 import torch
-from accelerate.state import PartialState
-from transformers import ResNetConfig, ResNetForImageClassification, TrainingArguments
+from transformers import ResNetConfig, ResNetForImageClassification
 
 import hf_privacy.unlearning as methods
 from hf_privacy.adversarial import PixelSpace
@@ -27,16 +24,6 @@ SETTINGS = {
     "ssd": {"selection_weight": 1.0, "dampening": 0.5},
 }
 ONE_SHOT = ("fisher", "ssd")
-
-
-@contextmanager
-def training_on(device):
-    """The trainer and accelerate take this device for theirs."""
-    with (
-        mock.patch.object(TrainingArguments, "device", property(lambda self: device)),
-        mock.patch.dict(PartialState._shared_state, device=device),
-    ):
-        yield
 
 
 def unlearned(trainer_class, model, sets, make_args):
@@ -65,7 +52,7 @@ def small(digits) -> dict[str, TensorDataset]:
 @pytest.mark.parametrize("name", UNLEARNERS)
 def test_an_unlearner_does_not_depend_on_where_the_model_lies(name, trained, small, make_args, second_device):
     here = unlearned(UNLEARNERS[name], copy.deepcopy(trained), small, make_args)
-    with second_device() as device, training_on(device):
+    with second_device(training=True) as device:
         there = unlearned(UNLEARNERS[name], copy.deepcopy(trained).to(device), small, make_args)
     assert any(not torch.equal(values, trained.get_parameter(key)) for key, values in here.items())
     for key, values in here.items():
