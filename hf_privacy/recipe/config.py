@@ -56,6 +56,7 @@ class DataSection:
     the members anew among the split's members and non-members; the population, and with it the pool, stays.
     ``input_column`` is one column; for texts also two (sentence pairs), for tables also several of single numbers.
     ``label_names`` names the classes or gives them their order (see `hf_privacy.data.number_classes`).
+    Texts are cut at ``max_length`` tokens, or at what model and tokenizer take where that is less.
     ``label_noise`` turns that share of the labels, of all rows before the split, to a wrong class at random
     (``label_noise_seed``): for experiments on memorization. Which rows those are is never written.
     """
