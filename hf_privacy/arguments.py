@@ -14,6 +14,8 @@ from typing import Any
 
 from hf_privacy.errors import InputError
 
+LARGEST_SEED = 2**128 - 1  # of NumPy's generators, as it draws them itself
+_LARGEST_WHOLE = 2**63 - 1
 _LONGEST = 80  # of a value in a message: a whole list would hide the sentence
 
 
@@ -95,7 +97,7 @@ def check_numbers(
 
 
 def check_whole(name: str, value: Any, *, at_least: int | None = None, at_most: int | None = None) -> int:
-    """A whole number within limits.
+    """A whole number within limits, and within 64 bits where none is given: no loop goes on for ever.
 
     Raises
     ------
@@ -112,7 +114,8 @@ def check_whole(name: str, value: Any, *, at_least: int | None = None, at_most: 
     hf_privacy.errors.InputError: n_resamples is True: pass a whole number of at least 1
     """
     number = int(value) if isinstance(value, Integral) and _is_number(value) else None
-    if number is None or (at_least is not None and number < at_least) or (at_most is not None and number > at_most):
+    most = _LARGEST_WHOLE if at_most is None else at_most
+    if number is None or not (-_LARGEST_WHOLE if at_least is None else at_least) <= number <= most:
         limits = "" if at_least is None else f" of at least {at_least:,}"
         if at_most is not None:
             limits = f" of at most {at_most:,}" if at_least is None else f" from {at_least:,} to {at_most:,}"
@@ -120,20 +123,20 @@ def check_whole(name: str, value: Any, *, at_least: int | None = None, at_most: 
     return number
 
 
-def check_seed(seed: Any, *, name: str = "seed") -> int:
-    """A seed that NumPy, scikit-learn and torch all take.
+def check_seed(seed: Any, *, name: str = "seed", at_most: int = 2**32 - 1) -> int:
+    """A seed; by default one that NumPy, scikit-learn and torch all take.
 
     Raises
     ------
     InputError
-        If it is no whole number in [0, 2³²).
+        If it is no whole number from 0 to ``at_most``.
 
     Examples
     --------
     >>> check_seed(0)
     0
     """
-    return check_whole(name, seed, at_least=0, at_most=2**32 - 1)
+    return check_whole(name, seed, at_least=0, at_most=at_most)
 
 
 def check_switch(name: str, value: Any) -> bool:
@@ -172,9 +175,20 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
     hf_privacy.errors.InputError: norm is 'l1': pass 'linf' or 'l2'
     """
     choices = tuple(choices)
-    if not isinstance(value, str) or value not in choices:
+    if not is_choice(value, choices):
         raise InputError(f"{name} is {seen(value)}: pass {' or '.join(map(repr, choices))}")
     return value
+
+
+def is_choice(value: Any, choices: Iterable[str]) -> bool:
+    """Whether a value is one of these words; any other object, an array among them, is none.
+
+    Examples
+    --------
+    >>> is_choice("l2", ("linf", "l2")), is_choice(["l2"], ("linf", "l2"))
+    (True, False)
+    """
+    return isinstance(value, str) and value in tuple(choices)
 
 
 def check_instance(name: str, value: Any, kind: type) -> None:

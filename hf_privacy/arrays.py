@@ -141,6 +141,30 @@ def finite_vector(name: str, values: ArrayLike, *, n_examples: int | None = None
     return finite(name, array)
 
 
+def squarable(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Finite values of which squares of differences can be summed up.
+
+    Raises
+    ------
+    InputError
+        If they would leave float64: values beyond ±10¹⁵⁰, or different by less than 10⁻¹⁵⁰ in all.
+
+    Examples
+    --------
+    >>> squarable("x", np.array([1.0, 1e200]))
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: x goes from 1 to 1e+200: squares of such values leave float64, pass other units
+    """
+    if values.size:
+        low, high = float(values.min()), float(values.max())
+        if max(-low, high) > 1e150 or 0.0 < high - low < 1e-150:
+            raise InputError(
+                f"{name} goes from {low:.4g} to {high:.4g}: squares of such values leave float64, pass other units"
+            )
+    return values
+
+
 def boolean_array(name: str, values: ArrayLike, *, true: str = "True for yes") -> NDArray[np.bool_]:
     """Booleans, of any shape; 0 and 1 are not taken for them, since a score may be 0 and 1 as well.
 
@@ -207,6 +231,33 @@ def zero_one(name: str, values: ArrayLike, *, one: str = "yes", zero: str = "no"
     return array == 1
 
 
+def label_array(name: str, values: Any) -> NDArray[Any]:
+    """Labels that are compared and sorted, never counted with: whole numbers or strings.
+
+    Raises
+    ------
+    InputError
+        As `plain_array`; also for labels of mixed or other types, or NaN.
+
+    Examples
+    --------
+    >>> label_array("groups", ["a", "b", "a"]).tolist()
+    ['a', 'b', 'a']
+    """
+    array = plain_array(name, values)
+    if array.dtype == np.object_ and array.size:
+        items = array.ravel().tolist()
+        for kind, dtype in ((str, np.str_), (bool, np.bool_), (Integral, np.int64)):
+            if all(isinstance(item, kind) for item in items) and (
+                kind is not Integral or max(map(abs, items)) < 2**63
+            ):
+                array = array.astype(dtype)
+                break
+    if array.dtype.kind not in "biuUSf" or (array.dtype.kind == "f" and np.isnan(array).any()):
+        raise InputError(f"{name} has dtype {array.dtype} or holds NaN: pass whole numbers or strings")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
 def row_numbers(name: str, values: Any, *, below: int | None = None) -> NDArray[np.int64]:
     """Row numbers, in the order given; there may be none.
 
@@ -231,26 +282,49 @@ def row_numbers(name: str, values: Any, *, below: int | None = None) -> NDArray[
     return rows
 
 
+def whole_array(name: str, values: Any) -> NDArray[np.int64]:
+    """Whole numbers of any shape; 2.0 is taken for 2, booleans are not.
+
+    Raises
+    ------
+    InputError
+        As `finite_array`; also if a value is not whole, or beyond ±2⁵³.
+
+    Examples
+    --------
+    >>> whole_array("trials", [1, 2.0])
+    array([1, 2])
+    """
+    array = real_array(name, values)
+    numbers = finite(name, array)
+    if array.dtype == np.bool_ or np.any(numbers != np.floor(numbers)):
+        raise InputError(f"{name} holds values that are not whole: pass whole numbers")
+    if numbers.size and np.abs(numbers).max() > _LARGEST_WHOLE:
+        raise _too_large(name)
+    return array.astype(np.int64)
+
+
 def class_labels(name: str, values: ArrayLike, *, n_examples: int | None = None) -> NDArray[np.int64]:
     """One class per example, counted from 0; 2.0 is taken for 2.
 
     Raises
     ------
     InputError
-        As `finite_array`; also if there is not one whole number ≥ 0 per example.
+        As `whole_array`; also if there is not one number ≥ 0 per example.
 
     Examples
     --------
     >>> class_labels("labels", [0, 2.0], n_examples=2)
     array([0, 2])
     """
-    array = real_array(name, values)
-    if array.ndim != 1 or (n_examples is not None and len(array) != n_examples):
+    shape = plain_array(name, values).shape
+    if len(shape) != 1 or (n_examples is not None and shape[0] != n_examples):
         wanted = "one class per example" if n_examples is None else f"{n_examples:,} classes, one per example"
-        raise InputError(f"{name} has shape {array.shape}: pass {wanted}")
-    if array.dtype == np.bool_ or np.any(finite(name, array) != np.floor(array)) or (array.size and array.min() < 0):
+        raise InputError(f"{name} has shape {shape}: pass {wanted}")
+    numbers = finite_array(name, values)
+    if np.any(numbers != np.floor(numbers)) or (numbers.size and numbers.min() < 0):
         raise InputError(f"{name} holds values that are no classes: pass whole numbers from 0")
-    return array.astype(np.int64)
+    return whole_array(name, values)
 
 
 def _count_masked(values: Any, depth: int = 0) -> int:

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.arguments import check_whole
+from hf_privacy.arguments import check_whole, is_choice, seen
 from hf_privacy.arrays import boolean_array, class_labels, finite, real_array
 from hf_privacy.errors import InputError
 
@@ -64,8 +64,8 @@ def class_thresholds(
     >>> attacks.class_thresholds(scores, membership, labels=[0, 0, 1, 1])
     array([-0.1, -2. ])
     """
-    if scarce not in ("refuse", "overall"):
-        raise InputError(f"scarce is {scarce!r}: pass one of refuse, overall")
+    if not is_choice(scarce, ("refuse", "overall")):
+        raise InputError(f"scarce is {seen(scarce)}: pass one of refuse, overall")
     values, truth = real_array("scores", scores), boolean_array("membership", membership, true="True for a member")
     if values.ndim == 1:
         values, truth = values[np.newaxis], truth[np.newaxis]

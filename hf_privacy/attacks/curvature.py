@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hf_privacy.arguments import is_choice, seen
 from hf_privacy.attacks.reference_inputs import check_query_rows, refuse_always_in, refuse_never_in
 from hf_privacy.attacks.reference_rows import References, count_in, side_moments
 from hf_privacy.attacks.side_gaussians import Variance, check_variance, log_normal_density, side_variance
@@ -79,8 +80,8 @@ def curvature(
     >>> curvature([1.0, 3.5], references, membership, form="nll").round(3)
     array([10. , -3.6])
     """
-    if form not in _FORMS:
-        raise InputError(f"form is {form!r}: pass one of {', '.join(_FORMS)}")
+    if not is_choice(form, _FORMS):
+        raise InputError(f"form is {seen(form)}: pass one of {', '.join(_FORMS)}")
     check_variance(variance, prior_degrees)
     values, references, membership = check_query_rows(
         "log_curvature", log_curvature, "reference_log_curvature", reference_log_curvature, reference_membership

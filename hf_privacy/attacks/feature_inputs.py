@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.arrays import finite, real_array
+from hf_privacy.arrays import finite, real_array, squarable
 from hf_privacy.errors import InputError
 
 
@@ -25,4 +25,4 @@ def feature_matrix(name: str, values: ArrayLike, n_examples: int) -> NDArray[np.
     matrix = real_array(name, values)
     if matrix.ndim != 2 or len(matrix) != n_examples or matrix.shape[1] == 0:
         raise InputError(f"{name} has shape {matrix.shape}: pass {n_examples:,} rows of features, one per example")
-    return finite(name, matrix)
+    return squarable(name, finite(name, matrix))

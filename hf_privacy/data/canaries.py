@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from hf_privacy.arguments import check_choice, check_whole
+from hf_privacy.arguments import LARGEST_SEED, check_choice, check_seed, check_whole
 from hf_privacy.arrays import row_numbers
 from hf_privacy.data.tensors import TensorDataset
 from hf_privacy.errors import InputError
@@ -82,7 +82,7 @@ def make_canaries(
     check_choice("kind", kind, KINDS)
     n = check_whole("n", n, at_least=1)
     n_classes = check_whole("n_classes", n_classes, at_least=1)
-    seed = check_whole("seed", seed, at_least=0)
+    seed = check_seed(seed, at_most=LARGEST_SEED)
     members = row_numbers("members", members, below=len(dataset))
     if "labels" not in dataset.column_names:
         raise InputError(f"dataset has {', '.join(dataset.column_names)}: canaries need a labels column")

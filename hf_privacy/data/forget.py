@@ -69,7 +69,7 @@ class ForgetRequest:
             values = getattr(self, name)
             if values is None:
                 continue
-            if isinstance(values, (str, Mapping)) or not hasattr(values, "__len__"):
+            if isinstance(values, (str, Mapping)) or not hasattr(values, "__len__") or getattr(values, "ndim", 1) != 1:
                 raise InputError(f"{name} is {seen(values)}: pass a list")
             if len(values) == 0:
                 raise InputError(f"{name} is empty: name at least one example to forget")

@@ -6,7 +6,7 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.arguments import check_number, check_whole
+from hf_privacy.arguments import LARGEST_SEED, check_number, check_seed
 from hf_privacy.arrays import class_labels
 from hf_privacy.data.classes import with_labels
 from hf_privacy.data.columns import check_labels
@@ -46,7 +46,7 @@ def noisy_labels(labels: ArrayLike, *, share: float, seed: int = 0) -> NDArray[n
     """
     share = check_number("label_noise", share, 0.0, 1.0, high_open=True, such_as="0.1")
     given = class_labels("labels", labels)
-    generator = np.random.default_rng(check_whole("seed", seed, at_least=0))
+    generator = np.random.default_rng(check_seed(seed, at_most=LARGEST_SEED))
     if share == 0:
         return given.copy()
     classes, place = np.unique(given, return_inverse=True)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from datasets import Dataset
 
-from hf_privacy.arguments import check_whole
-from hf_privacy.arrays import plain_array
+from hf_privacy.arguments import LARGEST_SEED, check_instance, check_seed
+from hf_privacy.arrays import label_array
 from hf_privacy.data.splits import MembershipSplit, make_split
 from hf_privacy.errors import InputError
 
@@ -44,10 +44,11 @@ def redraw_members(split: MembershipSplit, labels: np.ndarray, *, seed: int) -> 
     >>> len(other.members), other.pool, other.population
     (3, array([0, 1, 2, 3, 4, 5]), array([6]))
     """
-    labels = plain_array("labels", labels)
+    check_instance("split", split, MembershipSplit)
+    labels = label_array("labels", labels)
     if labels.shape != (split.n_examples,):
         raise InputError(f"labels has shape {labels.shape}: pass the class of each of the {split.n_examples:,} rows")
-    seed = check_whole("seed", seed, at_least=0)
+    seed = check_seed(seed, at_most=LARGEST_SEED)
     pool = split.pool
     drawn = make_split(
         Dataset.from_dict({"label": labels[pool]}),

@@ -14,7 +14,7 @@ from datasets import Dataset
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from hf_privacy.arguments import check_number, check_switch, check_whole
+from hf_privacy.arguments import LARGEST_SEED, check_number, check_seed, check_switch
 from hf_privacy.arrays import row_numbers
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.data.columns import require_column, require_rows
@@ -231,7 +231,7 @@ def make_split(
     else:
         member_fraction = check_number("member_fraction", member_fraction, 0.0, 1.0, low_open=True, high_open=True)
         population_fraction = check_number("population_fraction", population_fraction, 0.0, 1.0, high_open=True)
-        seed = check_whole("seed", seed, at_least=0)
+        seed = check_seed(seed, at_most=LARGEST_SEED)
         classes = np.zeros(len(dataset), dtype=np.int64)
         if check_switch("stratify", stratify):
             require_column(dataset, label_column, argument="label_column")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_privacy.arguments import check_whole
+from hf_privacy.arguments import LARGEST_SEED, check_seed, check_whole
 
 
 class Split(NamedTuple):
@@ -39,7 +39,7 @@ def random_halves(n_unlearned: int, n_retrained: int, *, n_splits: int, seed: in
     [4, 5, 4]
     """
     n_splits = check_whole("n_splits", n_splits, at_least=1)
-    generator = np.random.default_rng(check_whole("seed", seed, at_least=0))
+    generator = np.random.default_rng(check_seed(seed, at_most=LARGEST_SEED))
     half = n_retrained // 2
     size = min(half, n_unlearned)
     for _ in range(n_splits):

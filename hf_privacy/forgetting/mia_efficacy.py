@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from hf_privacy.arguments import check_choice
 from hf_privacy.arrays import finite_vector
-from hf_privacy.errors import InputError
 from hf_privacy.statistics import clopper_pearson
 
 # So small that it moves no boundary that the data fix; where a threshold separates the two sides without error it
@@ -76,8 +76,7 @@ def mia_efficacy(
     """
     scores = finite_vector("forget", forget)
     seen, never = finite_vector("retain", retain), finite_vector("unseen", unseen)
-    if attack not in ("threshold", "logistic"):
-        raise InputError(f"attack is {attack!r}: pass 'threshold' or 'logistic'")
+    check_choice("attack", attack, ("threshold", "logistic"))
     threshold = _best_threshold(seen, never) if attack == "threshold" else _logistic_boundary(seen, never)
     if threshold is None:
         n_judged, share, accuracy = len(scores) // 2, 0.5, 0.5

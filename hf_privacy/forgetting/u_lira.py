@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t
 
-from hf_privacy.arguments import check_number
-from hf_privacy.arrays import finite_vector
+from hf_privacy.arguments import check_number, is_choice, seen
+from hf_privacy.arrays import finite_vector, squarable
 from hf_privacy.errors import InputError
 from hf_privacy.forgetting.inputs import model_table
 from hf_privacy.statistics import auc, summarize, tpr_at_fpr
@@ -84,7 +84,7 @@ def u_lira_scores(
     >>> u_lira_scores([0.0, 3.0], [[2.0, 2.0], [4.0, 4.0]], [[-1.0, -1.0], [1.0, 1.0]]).round(3)
     array([-2.25,  2.25])
     """
-    target = finite_vector("phi", phi)
+    target = squarable("phi", finite_vector("phi", phi))
     unlearned, never = _tables(unlearned_phi, never_phi, at_least=2, n_examples=len(target))
     _check_options(variance, prior_degrees, variance_floor)
     return _scores(target[None], unlearned, never, variance, prior_degrees, variance_floor)[0]
@@ -268,6 +268,8 @@ def _tables(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     unlearned = model_table("unlearned_phi", unlearned_phi, at_least=at_least, n_examples=n_examples)
     never = model_table("never_phi", never_phi, at_least=at_least, n_examples=unlearned.shape[1])
+    squarable("unlearned_phi", unlearned)
+    squarable("never_phi", never)
     if all(np.all((table == 0) | (table == 1)) for table in (unlearned, never)):
         raise InputError(
             "unlearned_phi and never_phi hold 0 and 1 alone: pass the signal φ computed from logits, correctness has "
@@ -277,7 +279,7 @@ def _tables(
 
 
 def _check_options(variance: str, prior_degrees: float, variance_floor: float) -> None:
-    if variance not in ("per_example", "pooled", "shrunk"):
-        raise InputError(f"variance is {variance!r}: pass 'per_example', 'pooled' or 'shrunk'")
+    if not is_choice(variance, ("per_example", "pooled", "shrunk")):
+        raise InputError(f"variance is {seen(variance)}: pass 'per_example', 'pooled' or 'shrunk'")
     check_number("prior_degrees", prior_degrees, 0.0, low_open=True)
     check_number("variance_floor", variance_floor, 0.0, low_open=True)

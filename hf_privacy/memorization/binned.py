@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from hf_privacy.arguments import check_whole
-from hf_privacy.arrays import finite_vector
-from hf_privacy.errors import InputError
+from hf_privacy.arguments import check_choice, check_whole
+from hf_privacy.arrays import finite_vector, squarable
 
 
 class BinnedMeans(NamedTuple):
@@ -67,17 +66,15 @@ def binned_means(
     >>> means.x_mean, means.y_mean, means.y_standard_error
     (array([0.5, 2.5]), array([2., 7.]), array([1., 2.]))
     """
-    xs = finite_vector("x", x)
-    ys = finite_vector("y", y, n_examples=len(xs))
+    xs = squarable("x", finite_vector("x", x))
+    ys = squarable("y", finite_vector("y", y, n_examples=len(xs)))
     n_bins = check_whole("n_bins", n_bins, at_least=1)
     min_examples = check_whole("min_examples", min_examples, at_least=2)
-    if bins == "count":
+    if check_choice("bins", bins, ("count", "width")) == "count":
         place = (rankdata(xs) - 0.5) / len(xs)  # mid-ranks: ties fall together
-    elif bins == "width":
+    else:
         reach = xs.max() - xs.min()
         place = (xs - xs.min()) / reach if reach > 0 else np.zeros(len(xs))
-    else:
-        raise InputError(f"bins is {bins!r}: pass 'count' or 'width'")
     index = np.minimum((place * n_bins).astype(np.int64), n_bins - 1)
     count = np.bincount(index, minlength=n_bins)
     kept = count >= min_examples

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.arguments import check_whole
-from hf_privacy.arrays import finite_vector
+from hf_privacy.arguments import LARGEST_SEED, check_instance, check_seed, check_whole
+from hf_privacy.arrays import finite_vector, squarable
 from hf_privacy.errors import InputError
 from hf_privacy.statistics.checks import check_confidence
 
@@ -71,10 +71,10 @@ def correlation_table(
     """
     level = check_confidence(confidence)
     tail = (1.0 - level) / 2
-    values = finite_vector("scores", scores)
+    values = squarable("scores", finite_vector("scores", scores))
     n_examples = len(values)
     n_resamples = check_whole("n_resamples", n_resamples, at_least=1)
-    generator = np.random.default_rng(check_whole("seed", seed, at_least=0))
+    generator = np.random.default_rng(check_seed(seed, at_most=LARGEST_SEED))
     if n_resamples * tail < 1.0 - 1e-9:
         raise InputError(
             f"n_resamples is {n_resamples:,}: a confidence of {level:g} needs at least {np.ceil(1 / tail):,.0f}"
@@ -83,9 +83,12 @@ def correlation_table(
         raise InputError(f"scores have {n_examples} examples: a correlation needs at least 3")
     if values.max() == values.min():
         raise InputError(f"scores are {values[0]:g} for all {n_examples:,} examples: nothing can follow them")
+    check_instance("proxies", proxies, Mapping)
     if not proxies:
         raise InputError("proxies are empty: pass at least one, by name")
-    columns = {name: finite_vector(name, proxy, n_examples=n_examples) for name, proxy in proxies.items()}
+    columns = {
+        name: squarable(name, finite_vector(name, proxy, n_examples=n_examples)) for name, proxy in proxies.items()
+    }
     varying = [name for name, column in columns.items() if column.max() != column.min()]
     table: dict[str, dict[str, Any]] = {
         name: {"n_examples": n_examples, "reason": f"{name} is constant"} for name in columns

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
 from hf_privacy.arguments import check_whole
-from hf_privacy.arrays import finite_vector, real_array
+from hf_privacy.arrays import finite_vector, real_array, squarable
 from hf_privacy.errors import InputError
 from hf_privacy.statistics.checks import check_confidence, check_groups
 
@@ -46,8 +46,8 @@ def linear_fit(x: ArrayLike, y: ArrayLike, *, confidence: float = 0.95) -> dict[
     [1.98, 1.8, 2.16, 1.0]
     """
     level = check_confidence(confidence)
-    xs = finite_vector("x", x)
-    ys = finite_vector("y", y, n_examples=len(xs))
+    xs = squarable("x", finite_vector("x", x))
+    ys = squarable("y", finite_vector("y", y, n_examples=len(xs)))
     n_points = len(xs)
     if n_points < 3:
         raise InputError(f"x has {n_points} points: a line with an interval needs at least 3")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_privacy.arguments import check_number, check_whole
+from hf_privacy.arguments import LARGEST_SEED, check_number, check_seed, check_whole
 from hf_privacy.errors import InputError
 from hf_privacy.memorization.tables import Table, check_tables, count_examples, paired_rows, refuse_single
 
@@ -70,7 +70,7 @@ def reliability(
     """
     wanted = check_number("wanted", wanted, 0.0, 1.0, low_open=True, high_open=True, such_as="0.9")
     n_splits = check_whole("n_splits", n_splits, at_least=1)
-    generator = np.random.default_rng(check_whole("seed", seed, at_least=0))
+    generator = np.random.default_rng(check_seed(seed, at_most=LARGEST_SEED))
     correct, reference_membership = check_tables(correct, reference_membership)
     n_references, n_examples = len(correct), count_examples(reference_membership[0])
     n_in = np.zeros(n_examples, dtype=np.int64)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hf_privacy.arguments import check_number, check_numbers, check_seed, check_switch, check_whole
+from hf_privacy.arguments import (
+    check_choice,
+    check_number,
+    check_numbers,
+    check_seed,
+    check_switch,
+    check_whole,
+    is_choice,
+    seen,
+)
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.robustness_settings import RobustnessSettings
 
@@ -112,10 +121,9 @@ class AuditSettings:
 
     def check(self) -> None:
         """Raise `InputError` for a setting that no audit can run with; needs neither data nor model."""
-        if self.depth not in ("quick", "full"):
-            raise InputError(f"depth is {self.depth!r}: pass 'quick' or 'full'")
-        if self.lira_variance not in LIRA_VARIANCES:
-            raise InputError(f"lira_variance is {self.lira_variance!r}: pass one of {', '.join(LIRA_VARIANCES)}")
+        check_choice("depth", self.depth, ("quick", "full"))
+        if not is_choice(self.lira_variance, LIRA_VARIANCES):
+            raise InputError(f"lira_variance is {seen(self.lira_variance)}: pass one of {', '.join(LIRA_VARIANCES)}")
         check_whole("references", self.references, at_least=0, at_most=MOST)
         check_seed(self.reference_seed, name="reference_seed")
         if self.depth == "full" and self.references < 2:
@@ -192,8 +200,7 @@ class AuditSettings:
             raise InputError(
                 f"canaries is {self.canaries}: pass 0 for none, or at least {FEWEST_CANARIES}; a few hundred say more"
             )
-        if self.canary_kind not in CANARY_KINDS:
-            raise InputError(f"canary_kind is {self.canary_kind!r}: pass 'mislabelled' or 'random'")
+        check_choice("canary_kind", self.canary_kind, CANARY_KINDS)
         if self.canary_guesses == []:
             raise InputError("canary_guesses is empty: leave it out for the default, or pass even numbers")
         for count in self.canary_guesses or []:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hf_privacy.arguments import check_seed, check_switch, check_whole
+from hf_privacy.arguments import check_choice, check_seed, check_switch, check_whole
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.audit_settings import MOST
 
@@ -65,8 +65,7 @@ class UnlearningSection:
         for name in ("retrains", "relearning_steps"):
             check_whole(f"unlearning.{name}", getattr(self, name), at_least=0, at_most=MOST)
         check_switch("unlearning.u_lira", self.u_lira)
-        if self.audit not in ("quick", "none"):
-            raise InputError(f"unlearning.audit is {self.audit!r}: pass 'quick' or 'none'")
+        check_choice("unlearning.audit", self.audit, ("quick", "none"))
         if isinstance(self.heldout, str) and self.heldout not in ("population", "non_members"):
             raise InputError(
                 f"unlearning.heldout is {self.heldout!r}: pass 'population', 'non_members' or a list of row numbers"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hf_privacy.arguments import check_number, check_switch, check_whole
-from hf_privacy.arrays import plain_array
+from hf_privacy.arguments import LARGEST_SEED, check_number, check_seed, check_switch, check_whole
+from hf_privacy.arrays import label_array
 from hf_privacy.errors import InputError
 
 
@@ -92,13 +92,13 @@ def plan_references(
     >>> plan.membership.sum(axis=0)
     array([2, 2, 2, 2])
     """
-    labels = plain_array("labels", labels)
+    labels = label_array("labels", labels)
     if labels.ndim != 1:
         raise InputError(f"labels has shape {labels.shape}: pass one class per example")
     n_examples = len(labels)
     n_models = check_whole("n_models", n_models, at_least=2)
     fraction = check_number("fraction", fraction, 0.0, 1.0, low_open=True, high_open=True)
-    seed = check_whole("seed", seed, at_least=0)
+    seed = check_seed(seed, at_most=LARGEST_SEED)
     stratify = check_switch("stratify", stratify)
     if n_examples < 2:
         raise InputError(f"the pool has {n_examples} examples: at least 2 are needed")

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 from scipy.special import ndtr, ndtri
 
-from hf_privacy.arguments import check_number, check_whole
+from hf_privacy.arguments import LARGEST_SEED, check_number, check_seed, check_whole, is_choice, seen
 from hf_privacy.errors import InputError
 from hf_privacy.statistics.checks import check_confidence, check_fpr, check_groups, check_scores
 from hf_privacy.statistics.tpr import allowed_false_positives, why_unresolved
@@ -90,13 +90,13 @@ def bootstrap_interval(
     tail = (1.0 - check_confidence(confidence)) / 2
     scores, membership = check_scores(scores, membership)
     n_resamples = check_whole("n_resamples", n_resamples, at_least=1)
-    generator = np.random.default_rng(check_whole("seed", seed, at_least=0))
+    generator = np.random.default_rng(check_seed(seed, at_most=LARGEST_SEED))
     if n_resamples * tail < 1.0 - 1e-9:
         raise InputError(
             f"n_resamples is {n_resamples:,}: a confidence of {confidence:g} needs at least {np.ceil(1 / tail):,.0f}"
         )
-    if method not in ("percentile", "bca"):
-        raise InputError(f"method is {method!r}: pass 'percentile' or 'bca'")
+    if not is_choice(method, ("percentile", "bca")):
+        raise InputError(f"method is {seen(method)}: pass 'percentile' or 'bca'")
     labels = np.arange(len(scores)) if groups is None else check_groups(groups, len(scores))
     unit = np.unique(labels, return_inverse=True)[1]
     evaluate = _evaluator(scores, membership, unit, statistic, fpr)
@@ -145,9 +145,9 @@ def _evaluator(
     fpr: float | None,
 ) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
     """From weights of units, one row a resample, to the statistic of each row."""
-    if (fpr is not None) != (statistic == "tpr_at_fpr"):
+    if (fpr is not None) != is_choice(statistic, ("tpr_at_fpr",)):
         raise InputError(
-            f"fpr is {fpr!r} with statistic {statistic!r}: pass a target with 'tpr_at_fpr' and only there"
+            f"fpr is {seen(fpr)} with statistic {seen(statistic)}: pass a target with 'tpr_at_fpr' and only there"
         )
     if callable(statistic):
         return partial(_by_calling, scores, membership, unit, statistic)
@@ -158,8 +158,10 @@ def _evaluator(
         if allowed_false_positives(n_nonmembers, fpr) < 0:
             raise InputError(f"fpr is {fpr:g}: {why_unresolved(n_nonmembers, fpr)}, or a higher fpr")
         known["tpr_at_fpr"] = partial(_tpr, fpr=fpr)
-    if statistic not in known:
-        raise InputError(f"statistic is {statistic!r}: pass 'auc', 'tpr_at_fpr', 'balanced_accuracy' or a function")
+    if not is_choice(statistic, known):
+        raise InputError(
+            f"statistic is {seen(statistic)}: pass 'auc', 'tpr_at_fpr', 'balanced_accuracy' or a function"
+        )
     level = np.unique(-scores, return_inverse=True)[1]  # 0 is the highest score
     shape = (int(unit.max()) + 1, int(level.max()) + 1)
     counts = [

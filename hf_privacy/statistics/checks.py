@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_privacy.arguments import check_number, check_numbers
-from hf_privacy.arrays import boolean_array, finite, plain_array, real_array
+from hf_privacy.arrays import boolean_array, finite, label_array, real_array
 from hf_privacy.errors import InputError
 
 
@@ -133,9 +133,7 @@ def check_groups(groups: ArrayLike, n_examples: int) -> NDArray[Any]:
     >>> check_groups(["a", "b", "a"], 3).tolist()
     ['a', 'b', 'a']
     """
-    labels = plain_array("groups", groups)
+    labels = label_array("groups", groups)
     if labels.ndim != 1 or len(labels) != n_examples:
         raise InputError(f"groups have shape {labels.shape} for {n_examples:,} examples: pass one label per example")
-    if labels.dtype.kind not in "biuUSf" or (labels.dtype.kind == "f" and np.isnan(labels).any()):
-        raise InputError(f"groups have dtype {labels.dtype} or hold NaN: pass whole numbers or strings")
     return labels

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_privacy.statistics.checks import check_delta
-from hf_privacy.statistics.intervals import clopper_pearson
+from hf_privacy.statistics.intervals import clopper_pearson, together
 from hf_privacy.statistics.operating_points import error_limits
 
 
@@ -55,6 +55,12 @@ def epsilon_from_counts(
     3.242
     """
     delta = check_delta(delta)
+    together(
+        false_positives=false_positives,
+        n_nonmembers=n_nonmembers,
+        false_negatives=false_negatives,
+        n_members=n_members,
+    )
     fpr_upper = clopper_pearson(false_positives, n_nonmembers, confidence=confidence)[1]
     fnr_upper = clopper_pearson(false_negatives, n_members, confidence=confidence)[1]
     bound = np.maximum(0.0, _epsilon(np.asarray(fpr_upper), np.asarray(fnr_upper), delta))

@@ -11,8 +11,7 @@ from scipy.special import expit, logit
 from scipy.stats import beta, norm, rankdata
 from scipy.stats import t as student_t
 
-from hf_privacy.arguments import seen
-from hf_privacy.arrays import finite_array
+from hf_privacy.arrays import whole_array
 from hf_privacy.errors import InputError
 from hf_privacy.statistics.checks import check_confidence, check_scores
 
@@ -52,7 +51,7 @@ def clopper_pearson(successes: ArrayLike, trials: ArrayLike, *, confidence: floa
     (0.0, 0.3085)
     """
     tail = (1.0 - check_confidence(confidence)) / 2
-    k, n = np.broadcast_arrays(_counts("successes", successes), _counts("trials", trials))
+    k, n = together(successes=successes, trials=trials)
     if np.any(n < 1):
         raise InputError(f"trials hold {int(n.min())}: pass at least one trial")
     if np.any((k < 0) | (k > n)):
@@ -64,6 +63,27 @@ def clopper_pearson(successes: ArrayLike, trials: ArrayLike, *, confidence: floa
     if k.ndim == 0:
         return float(low), float(high)
     return low, high
+
+
+def together(**counts: ArrayLike) -> list[NDArray[np.int64]]:
+    """Whole numbers by name, broadcast against each other.
+
+    Raises
+    ------
+    InputError
+        If they are no whole numbers or their shapes do not go together.
+
+    Examples
+    --------
+    >>> [part.tolist() for part in together(successes=[1, 2], trials=5)]
+    [[1, 2], [5, 5]]
+    """
+    arrays = {name: whole_array(name, values) for name, values in counts.items()}
+    try:
+        return list(np.broadcast_arrays(*arrays.values()))
+    except ValueError as error:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise InputError(f"the shapes of {shapes} do not go together: pass one shape, or single numbers") from error
 
 
 def auc_interval(scores: ArrayLike, membership: ArrayLike, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -168,10 +188,3 @@ def _score_interval(area: float, n_members: int, n_nonmembers: int, quantile: fl
 
     # At the ends the variance is zero, at the measured area the distance.
     return float(brentq(beyond, 0.0, area)), float(brentq(beyond, area, 1.0))
-
-
-def _counts(name: str, values: ArrayLike) -> np.ndarray:
-    counts = finite_array(name, values)
-    if np.any(counts != np.floor(counts)):
-        raise InputError(f"{name} hold {seen(values)}: pass whole numbers")
-    return counts.astype(np.int64)

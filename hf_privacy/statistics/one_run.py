@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, gammaln
 from scipy.stats import beta
 
-from hf_privacy.arguments import check_number, check_whole
+from hf_privacy.arguments import LARGEST_SEED, check_number, check_seed, check_whole, is_choice, seen
 from hf_privacy.arrays import plain_array
 from hf_privacy.errors import InputError
 from hf_privacy.statistics.checks import check_confidence, check_delta, check_scores
@@ -163,10 +163,10 @@ def correct_guesses(
     [(2, 0)]
     """
     scores, membership = check_scores(scores, membership)
-    if sides not in ("both", "in", "out"):
-        raise InputError(f"sides is {sides!r}: pass 'both', 'in' or 'out'")
+    if not is_choice(sides, ("both", "in", "out")):
+        raise InputError(f"sides is {seen(sides)}: pass 'both', 'in' or 'out'")
     counts = _guess_counts(n_guesses, len(scores), paired=sides == "both")
-    generator = np.random.default_rng(check_whole("seed", seed, at_least=0))
+    generator = np.random.default_rng(check_seed(seed, at_most=LARGEST_SEED))
     shuffled = generator.permutation(len(scores))
     order = shuffled[np.argsort(scores[shuffled], kind="stable")]
     ordered, truth = scores[order], membership[order]

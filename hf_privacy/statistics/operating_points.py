@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.arguments import check_number, check_whole
+from hf_privacy.arguments import LARGEST_SEED, check_number, check_seed, check_whole, is_choice, seen
 from hf_privacy.errors import InputError
 from hf_privacy.statistics.checks import check_confidence, check_scores
 from hf_privacy.statistics.intervals import clopper_pearson
@@ -88,11 +88,11 @@ def error_limits(
     risk = 1.0 - check_confidence(confidence)
     scores, membership = check_scores(scores, membership)
     n_thresholds = check_whole("n_thresholds", n_thresholds, at_least=2)
-    seed = check_whole("seed", seed, at_least=0)
+    seed = check_seed(seed, at_most=LARGEST_SEED)
     if n_thresholds % 2:
         raise InputError(f"n_thresholds is {n_thresholds}: pass an even number, half for each error rate")
-    if correction not in ("split", "bonferroni", "none"):
-        raise InputError(f"correction is {correction!r}: pass 'split' or 'bonferroni'")
+    if not is_choice(correction, ("split", "bonferroni", "none")):
+        raise InputError(f"correction is {seen(correction)}: pass 'split' or 'bonferroni'")
     if threshold is not None:
         return _limits_at(scores, membership, check_number("threshold", threshold, infinite=True), risk)
     if correction == "none":

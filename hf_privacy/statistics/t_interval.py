@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t
 
+from hf_privacy.arguments import check_number, seen
+from hf_privacy.arrays import finite_vector, squarable
+from hf_privacy.errors import InputError
 from hf_privacy.statistics.checks import check_confidence
 
 
@@ -30,6 +33,12 @@ def t_interval(
         With ``within[0] <= low <= mean <= high <= within[1]``. Both None for a single value, which says nothing about
         chance.
 
+    Raises
+    ------
+    InputError
+        If the values are no finite numbers or there is none, an end of ``within`` is no number, or confidence lies
+        outside (0, 1).
+
     Examples
     --------
     >>> low, high = t_interval([0.1, 0.2, 0.3], within=(0.0, 1.0))
@@ -39,9 +48,12 @@ def t_interval(
     (None, None)
     """
     level = check_confidence(confidence)
-    array = np.asarray(values, dtype=np.float64)
+    array = squarable("values", finite_vector("values", values))
+    if not isinstance(within, (tuple, list)) or len(within) != 2:
+        raise InputError(f"within is {seen(within)}: pass the least and the greatest value the quantity can have")
+    ends = [check_number("an end of within", end, infinite=True) for end in within]
     if len(array) < 2:
         return None, None
     reach = t.isf((1.0 - level) / 2, len(array) - 1) * array.std(ddof=1) / np.sqrt(len(array))
     mean = array.mean()
-    return float(max(mean - reach, within[0])), float(min(mean + reach, within[1]))
+    return float(max(mean - reach, ends[0])), float(min(mean + reach, ends[1]))

@@ -170,8 +170,8 @@ BAD = {
     "no resamples": ({"n_resamples": 0}, "n_resamples is 0"),
     "method": ({"method": "basic"}, "method is 'basic'"),
     "groups": ({"groups": [1, 2]}, r"groups have shape \(2,\) for 8 examples"),
-    "NaN groups": ({"groups": [np.nan] * 8}, "hold NaN"),
-    "mixed groups": ({"groups": np.array([None, "a"] * 4, dtype=object)}, "groups have dtype object"),
+    "NaN groups": ({"groups": [np.nan] * 8}, "holds NaN"),
+    "mixed groups": ({"groups": np.array([None, "a"] * 4, dtype=object)}, "groups has dtype object"),
     "NaN result": ({"statistic": lambda s, m: np.nan}, "what statistic returned is nan"),
     "vector result": ({"statistic": lambda s, m: s}, "statistic returned"),
 }

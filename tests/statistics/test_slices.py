@@ -90,7 +90,7 @@ def test_null_behaviour_the_worst_of_many_slices_is_within_simultaneous_interval
 
 BAD = {
     "groups": ({"groups": [1, 2]}, r"groups have shape \(2,\) for 8 examples"),
-    "NaN groups": ({"groups": [np.nan] * 8}, "hold NaN"),
+    "NaN groups": ({"groups": [np.nan] * 8}, "holds NaN"),
     "ragged groups": ({"groups": [[1], [1, 2]]}, "groups is ragged"),
     "fpr": ({"fprs": [1.0]}, "fprs holds 1.0"),
     "confidence": ({"confidence": 0.0}, "confidence is 0.0"),
