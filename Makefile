@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # The rooms that lean on other packages most, without their slow tests.
 QUICK := $(addprefix tests/,attacks data forgetting hub memorization metrics models signals statistics weights) \
-	$(addprefix tests/defenses/test_,trainer.py gradient_accumulation.py dp_trainer.py resume.py saved_files.py) \
+	$(addprefix tests/defenses/test_,trainer.py gradient_accumulation.py dp_trainer.py resume.py saved_files.py secret_stream.py) \
 	tests/unlearning/test_baselines.py tests/auditing/test_audit.py tests/cli/test_commands.py
 
 .PHONY: demo test quick quality style bench cards lock latest
@@ -49,6 +49,8 @@ bench: $(INSTALLED)
 	$(BIN)/python recipes/benchmarks/scoring/run.py
 	$(BIN)/python recipes/benchmarks/adversarial/run.py
 	$(BIN)/python recipes/benchmarks/curvature/run.py
+	$(BIN)/python recipes/benchmarks/dp_noise/run.py
+	$(BIN)/python recipes/benchmarks/calibration/run.py
 
 cards: $(INSTALLED)
 	$(BIN)/python model_cards/render.py

@@ -87,19 +87,19 @@ def loss_of(trainer, batches) -> float:
 def test_fine_tune_is_the_cross_entropy_on_what_is_kept(trained, sets, make_args, batches):
     trainer = build("fine_tune", trained, sets, make_args)
     expected = cross_entropy(logits_on(trained, batches[1]), batches[1]["labels"])
-    assert loss_of(trainer, (None, batches[1])) == pytest.approx(expected, rel=1e-5)
+    assert loss_of(trainer, (None, batches[1])) == pytest.approx(expected, rel=1e-4)
 
 
 def test_gradient_ascent_is_minus_the_cross_entropy_on_what_is_forgotten(trained, sets, make_args, batches):
     trainer = build("gradient_ascent", trained, sets, make_args)
     expected = -cross_entropy(logits_on(trained, batches[0]), batches[0]["labels"])
-    assert loss_of(trainer, (batches[0], None)) == pytest.approx(expected, rel=1e-5)
+    assert loss_of(trainer, (batches[0], None)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_neg_grad_plus_is_the_weighted_difference(trained, sets, make_args, batches):
     trainer = build("neg_grad_plus", trained, sets, make_args, beta=0.8)
     forgotten, kept = (cross_entropy(logits_on(trained, batch), batch["labels"]) for batch in batches)
-    assert loss_of(trainer, batches) == pytest.approx(0.8 * kept - 0.2 * forgotten, rel=1e-5)
+    assert loss_of(trainer, batches) == pytest.approx(0.8 * kept - 0.2 * forgotten, rel=1e-4)
 
 
 def test_l1_sparse_adds_a_penalty_that_falls_to_nothing(trained, sets, make_args, batches):
@@ -109,7 +109,7 @@ def test_l1_sparse_adds_a_penalty_that_falls_to_nothing(trained, sets, make_args
     trainer.state.max_steps = 10
     for step, share in ((0, 1.0), (5, 0.5), (10, 0.0)):
         trainer.state.global_step = step
-        assert loss_of(trainer, (None, batches[1])) == pytest.approx(plain + 0.01 * share * norm, rel=1e-5)
+        assert loss_of(trainer, (None, batches[1])) == pytest.approx(plain + 0.01 * share * norm, rel=1e-4)
 
 
 def test_wrong_labels_are_never_right_and_reach_every_other_class():
@@ -133,7 +133,7 @@ def test_random_labels_trains_on_the_wrong_labels(trained, sets, make_args, batc
     trainer.prepare()
     wrong = trainer.train_dataset.__getitems__(next(iter(trainer.get_train_dataloader().batch_sampler)))["forget"]
     forgotten, kept = (cross_entropy(logits_on(trained, batch), batch["labels"]) for batch in (wrong, batches[1]))
-    assert loss_of(trainer, (wrong, batches[1])) == pytest.approx(forgotten + kept, rel=1e-5)
+    assert loss_of(trainer, (wrong, batches[1])) == pytest.approx(forgotten + kept, rel=1e-4)
     assert forgotten > 3  # the model is sure of the true ones
 
 
