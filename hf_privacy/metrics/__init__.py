@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from hf_privacy.errors import InputError
 from hf_privacy.metrics.cards import read_card
+from hf_privacy.metrics.checked_inputs import CheckedInputs
 from hf_privacy.metrics.values import attack_summary, by_model, flatten_summary, zero_one
 
 if TYPE_CHECKING:
     import evaluate
 
 __all__ = [
+    "CheckedInputs",
     "attack_summary",
     "by_model",
     "flatten_summary",

@@ -134,7 +134,7 @@ def test_trap_15_source_is_what_evaluate_can_read(name):
     assert {"import datasets", "import evaluate"} <= set(imports)
     assert not [line for line in imports if line.startswith("from .") or "," in line]
     assert "import Metric" not in source  # evaluate.load would take that class for ours
-    assert source.count("(evaluate.Metric)") == 1
+    assert source.count("(CheckedInputs, evaluate.Metric)") == 1
 
 
 @pytest.mark.parametrize("name", NAMES)

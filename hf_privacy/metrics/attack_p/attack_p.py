@@ -5,6 +5,7 @@ from __future__ import annotations
 import datasets
 import evaluate
 from hf_privacy.attacks import attack_p
+from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import attack_summary
 
 _DESCRIPTION = """\
@@ -32,7 +33,7 @@ _CITATION = """\
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
-class AttackP(evaluate.Metric):
+class AttackP(CheckedInputs, evaluate.Metric):
     """Summary of Attack-P's scores."""
 
     def _info(self):

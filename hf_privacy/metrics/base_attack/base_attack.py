@@ -5,6 +5,7 @@ from __future__ import annotations
 import datasets
 import evaluate
 from hf_privacy.attacks import base
+from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import attack_summary
 from hf_privacy.metrics import zero_one
 
@@ -35,7 +36,7 @@ _CITATION = """\
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
-class BaseAttack(evaluate.Metric):
+class BaseAttack(CheckedInputs, evaluate.Metric):
     """Summary of BASE's scores."""
 
     def _info(self):

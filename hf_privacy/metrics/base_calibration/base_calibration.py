@@ -5,6 +5,7 @@ from __future__ import annotations
 import datasets
 import evaluate
 from hf_privacy.attacks import base_calibration
+from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import attack_summary
 
 _DESCRIPTION = """\
@@ -32,7 +33,7 @@ _CITATION = """\
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
-class BaseCalibration(evaluate.Metric):
+class BaseCalibration(CheckedInputs, evaluate.Metric):
     """Summary of the calibrated scores."""
 
     def _info(self):

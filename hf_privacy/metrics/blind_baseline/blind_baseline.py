@@ -5,6 +5,7 @@ from __future__ import annotations
 import datasets
 import evaluate
 from hf_privacy.attacks import blind_baseline
+from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import attack_summary
 from hf_privacy.metrics import zero_one
 
@@ -38,7 +39,7 @@ _CITATION = """\
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
-class BlindBaseline(evaluate.Metric):
+class BlindBaseline(CheckedInputs, evaluate.Metric):
     """Summary of the blind classifier's scores."""
 
     def _info(self):

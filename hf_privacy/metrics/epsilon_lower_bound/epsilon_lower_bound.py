@@ -6,6 +6,7 @@ import datasets
 import evaluate
 import numpy as np
 from hf_privacy.errors import InputError
+from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import zero_one
 from hf_privacy.statistics import epsilon_clopper_pearson
 from hf_privacy.statistics import epsilon_gdp
@@ -50,7 +51,7 @@ _METHODS = {
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
-class EpsilonLowerBound(evaluate.Metric):
+class EpsilonLowerBound(CheckedInputs, evaluate.Metric):
     """The bound, and what it rests on."""
 
     def _info(self):

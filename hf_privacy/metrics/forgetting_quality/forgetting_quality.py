@@ -5,6 +5,7 @@ from __future__ import annotations
 import datasets
 import evaluate
 from hf_privacy.forgetting import forgetting_quality
+from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import by_model
 
 _DESCRIPTION = """\
@@ -33,7 +34,7 @@ _CITATION = """\
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
-class ForgettingQuality(evaluate.Metric):
+class ForgettingQuality(CheckedInputs, evaluate.Metric):
     """F and the value that retraining itself gets."""
 
     def _info(self):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datasets
 import evaluate
 from hf_privacy.forgetting import summarize_rate
+from hf_privacy.metrics import CheckedInputs
 
 _DESCRIPTION = """\
 Share of what held for the forget set before unlearning (answers that are right, or examples judged members) that no \
@@ -31,7 +32,7 @@ _CITATION = """\
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
-class ForgettingRate(evaluate.Metric):
+class ForgettingRate(CheckedInputs, evaluate.Metric):
     """Forgetting Rate with its interval."""
 
     def _info(self):

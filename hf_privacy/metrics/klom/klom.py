@@ -5,6 +5,7 @@ from __future__ import annotations
 import datasets
 import evaluate
 from hf_privacy.forgetting import klom
+from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import by_model
 
 _DESCRIPTION = """\
@@ -36,7 +37,7 @@ _CITATION = """\
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
-class KLoM(evaluate.Metric):
+class KLoM(CheckedInputs, evaluate.Metric):
     """KLoM and the values that retraining itself gets."""
 
     def _info(self):

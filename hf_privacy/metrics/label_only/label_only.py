@@ -8,6 +8,7 @@ import numpy as np
 from hf_privacy.attacks import label_only_augmented
 from hf_privacy.attacks import label_only_distance
 from hf_privacy.errors import InputError
+from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import attack_summary
 from hf_privacy.metrics import zero_one
 
@@ -42,7 +43,7 @@ _CITATION = """\
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
-class LabelOnly(evaluate.Metric):
+class LabelOnly(CheckedInputs, evaluate.Metric):
     """Summary of a label-only attack's scores."""
 
     def _info(self):

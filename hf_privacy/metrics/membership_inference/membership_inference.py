@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datasets
 import evaluate
+from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import attack_summary
 from hf_privacy.metrics import flatten_summary
 from hf_privacy.metrics import zero_one
@@ -38,7 +39,7 @@ _CITATION = """\
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
-class MembershipInference(evaluate.Metric):
+class MembershipInference(CheckedInputs, evaluate.Metric):
     """Summary of membership scores."""
 
     def _info(self):

@@ -11,6 +11,7 @@ from hf_privacy.memorization import BIN_EDGES
 from hf_privacy.memorization import feldman_zhang
 from hf_privacy.memorization import memorization_bin
 from hf_privacy.memorization import summarize_memorization
+from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import zero_one
 
 _DESCRIPTION = """\
@@ -41,7 +42,7 @@ _CITATION = """\
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
-class Memorization(evaluate.Metric):
+class Memorization(CheckedInputs, evaluate.Metric):
     """Summary of the scores, and the target's correctness by bin."""
 
     def _info(self):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datasets
 import evaluate
 from hf_privacy.forgetting import summarize_rate
+from hf_privacy.metrics import CheckedInputs
 
 _DESCRIPTION = """\
 What holds for the retain set after unlearning (answers that are right, or examples judged members) over what held \
@@ -31,7 +32,7 @@ _CITATION = """\
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
-class MemoryRetentionRate(evaluate.Metric):
+class MemoryRetentionRate(CheckedInputs, evaluate.Metric):
     """Memory Retention Rate with its interval."""
 
     def _info(self):

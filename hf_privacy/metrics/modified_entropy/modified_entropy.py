@@ -5,6 +5,7 @@ from __future__ import annotations
 import datasets
 import evaluate
 from hf_privacy.attacks import modified_entropy
+from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import attack_summary
 
 _DESCRIPTION = """\
@@ -33,7 +34,7 @@ _CITATION = """\
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
-class ModifiedEntropy(evaluate.Metric):
+class ModifiedEntropy(CheckedInputs, evaluate.Metric):
     """Summary of the modified-entropy attack's scores."""
 
     def _info(self):

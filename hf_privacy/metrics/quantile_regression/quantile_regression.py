@@ -5,6 +5,7 @@ from __future__ import annotations
 import datasets
 import evaluate
 from hf_privacy.attacks import quantile_regression
+from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import attack_summary
 
 _DESCRIPTION = """\
@@ -39,7 +40,7 @@ _CITATION = """\
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
-class QuantileRegression(evaluate.Metric):
+class QuantileRegression(CheckedInputs, evaluate.Metric):
     """Summary of the quantile-regression attack's scores."""
 
     def _info(self):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datasets
 import evaluate
 from hf_privacy.attacks import rmia
+from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import attack_summary
 from hf_privacy.metrics import zero_one
 
@@ -40,7 +41,7 @@ _CITATION = """\
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
-class Rmia(evaluate.Metric):
+class Rmia(CheckedInputs, evaluate.Metric):
     """Summary of RMIA's scores."""
 
     def _info(self):

@@ -6,6 +6,7 @@ import datasets
 import evaluate
 from hf_privacy.arrays import class_labels
 from hf_privacy.errors import InputError
+from hf_privacy.metrics import CheckedInputs
 from hf_privacy.statistics import clopper_pearson
 
 _DESCRIPTION = """\
@@ -32,7 +33,7 @@ _CITATION = """\
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
-class RobustAccuracy(evaluate.Metric):
+class RobustAccuracy(CheckedInputs, evaluate.Metric):
     """Accuracy under attack."""
 
     def _info(self):

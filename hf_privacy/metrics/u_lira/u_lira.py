@@ -5,6 +5,7 @@ from __future__ import annotations
 import datasets
 import evaluate
 from hf_privacy.forgetting import u_lira
+from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import by_model
 from hf_privacy.metrics import flatten_summary
 
@@ -35,7 +36,7 @@ _CITATION = """\
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
-class ULira(evaluate.Metric):
+class ULira(CheckedInputs, evaluate.Metric):
     """Summary of U-LiRA's scores of held-out models."""
 
     def _info(self):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datasets
 import evaluate
 from hf_privacy.forgetting import unlearning_degree
+from hf_privacy.metrics import CheckedInputs
 
 _DESCRIPTION = """\
 Accuracy on the slightly perturbed forget set before unlearning less that after it, with its interval and, given \
@@ -29,7 +30,7 @@ _CITATION = """\
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
-class UnlearningDegree(evaluate.Metric):
+class UnlearningDegree(CheckedInputs, evaluate.Metric):
     """Unlearning degree with its ceiling."""
 
     def _info(self):

@@ -9,6 +9,7 @@ from hf_privacy.arrays import real_array
 from hf_privacy.errors import InputError
 from hf_privacy.forgetting import unlearning_figures
 from hf_privacy.forgetting import unlearning_gap
+from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import by_model
 
 _DESCRIPTION = """\
@@ -80,7 +81,7 @@ def _sets(references):
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
-class UnlearningGap(evaluate.Metric):
+class UnlearningGap(CheckedInputs, evaluate.Metric):
     """AvgGap with its null."""
 
     def _info(self):
