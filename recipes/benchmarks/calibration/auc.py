@@ -13,7 +13,7 @@ from hf_privacy.statistics import auc_interval
 
 AREAS = [0.5, 0.9, 0.97, 0.99, 0.9993, 0.9999]
 # Members, non-members, runs.
-SIZES = [(50, 50, 1000), (200, 200, 1000), (50, 1000, 500), (1000, 1000, 500), (2500, 2500, 400)]
+SIZES = [(50, 50, 2000), (200, 200, 2000), (50, 1000, 1000), (1000, 1000, 1500), (2500, 2500, 1000)]
 
 Sides = tuple[np.ndarray, np.ndarray]
 
