@@ -239,7 +239,7 @@ def test_a_quick_audit_has_robustness_without_references(trained, dataset, split
         ({"robustness": {"epsilon": 0.1, "max_examples": 3}}, "max_examples is 3: pass a whole number of at least 20"),
         ({"robustness": {"epsilon": 0.1, "autoattack": True}}, "takes features: AutoAttack is for images"),
         ({"robustness": 0.1}, "robustness is 0.1: pass a mapping"),
-        ({"curvature": -1}, "curvature is -1: pass a whole number of at least 0"),
+        ({"curvature": -1}, "curvature is -1: pass a whole number from 0"),
         ({"curvature": True}, "curvature is True"),
     ],
     ids=str,
