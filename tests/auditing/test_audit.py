@@ -365,14 +365,15 @@ def test_labels_outside_the_models_range_are_refused_before_references_are_train
     assert not list(tmp_path.rglob("privacy_report*"))
 
 
-def test_references_of_another_recipe_are_refused(full, make_trainer, saved, dataset, split):
+def test_references_of_another_recipe_are_refused(full, make_trainer, saved, dataset, split, tmp_path):
     folder, _ = full
     with pytest.raises(InputError, match="was made with another recipe_hash"):
         audit(
             saved,
             dataset,
             split,
-            output_dir=folder,
+            output_dir=tmp_path,
+            references_dir=folder / "private" / "references",
             trainer=make_trainer(learning_rate=0.5),
             references=6,
             show_progress=False,

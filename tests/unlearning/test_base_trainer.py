@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -45,15 +47,19 @@ def loss_on(model, dataset) -> float:
     return float(compute_signals(model, dataset)["loss"].mean())
 
 
-def test_the_difference_of_losses_forgets_the_forget_set_and_keeps_the_rest(trained, sets, make_args):
-    before = loss_on(trained, sets["forget_dataset"])
-    trainer = Difference(trained, make_args(UnlearningConfig, stop_rule="heldout_loss", **FORGETTING), **sets)
-    trainer.unlearn()
-    assert loss_on(trainer.model, sets["forget_dataset"]) > before + 0.5
-    kept, forgotten = (
-        compute_signals(trainer.model, sets[f"{name}_dataset"])["correct"].mean() for name in ("retain", "forget")
-    )
-    assert kept > forgotten + 0.1
+def test_the_difference_of_losses_forgets_the_forget_set_and_keeps_the_rest(originals, sets, make_args):
+    lost, kept_more = [], []
+    for original in originals:
+        args = make_args(UnlearningConfig, stop_rule="heldout_loss", **FORGETTING)
+        trainer = Difference(copy.deepcopy(original), args, **sets)
+        trainer.unlearn()
+        lost.append(loss_on(trainer.model, sets["forget_dataset"]) - loss_on(original, sets["forget_dataset"]))
+        kept, forgotten = (
+            compute_signals(trainer.model, sets[f"{name}_dataset"])["correct"].mean() for name in ("retain", "forget")
+        )
+        kept_more.append(kept - forgotten)
+    assert np.median(lost) > 0.5
+    assert np.median(kept_more) > 0
 
 
 def test_the_snapshot_stays_what_the_model_was(trained, sets, make_args):
