@@ -65,10 +65,10 @@ def test_push_says_what_is_missing(cli, arguments, message):
     assert err.count("\n") == 1
 
 
-def test_private_and_public_exclude_each_other(cli, capsys):
-    with pytest.raises(SystemExit):
-        cli("push", "lira", "--namespace", "me", "--private", "--public")
-    assert "not allowed with argument" in capsys.readouterr().err
+def test_private_and_public_exclude_each_other(cli):
+    code, _, err = cli("push", "lira", "--namespace", "me", "--private", "--public")
+    assert code == 2
+    assert "not allowed with argument" in err
 
 
 def test_dry_run_lists_every_file_and_needs_no_token(cli, monkeypatch):
