@@ -29,7 +29,7 @@ class EarlyStoppingConfig(PrivacyConfig):
     >>> EarlyStoppingConfig("runs/doc", patience=0)
     Traceback (most recent call last):
     ...
-    hf_privacy.errors.InputError: patience is 0: pass a whole number above 0
+    hf_privacy.errors.InputError: patience is 0: pass a whole number of at least 1
     """
 
     patience: int = field(default=1, metadata={"help": "Early stopping: epochs without a new lowest loss."})

@@ -77,8 +77,8 @@ def membership_permutation_test(
     >>> scores = np.random.default_rng(0).normal(size=(2, 400))
     >>> scores[1] += membership
     >>> found = membership_permutation_test(scores, membership, fprs=[0.1], n_permutations=500)
-    >>> [round(p, 3) for p in found["auc"]], [round(p, 3) for p in found["tpr"][0.1]]
-    ([0.24, 0.002], [0.625, 0.002])
+    >>> [p < 0.025 for p in found["auc"]], [p < 0.025 for p in found["tpr"][0.1]]
+    ([False, True], [False, True])
     """
     rows = [check_scores(row, membership) for row in _rows(scores)]
     truth = rows[0][1]
