@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.errors import InputError
+from hf_privacy.errors import InputError, one_line
 
 _LARGEST_WHOLE = 2**53  # float64 holds every whole number up to here
 _DEEPEST = 8  # of lists in lists that are looked through for masks; NumPy refuses what goes much deeper
@@ -45,7 +45,7 @@ def plain_array(name: str, values: Any) -> NDArray[Any]:
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         if isinstance(error, ValueError) and isinstance(values, (list, tuple)):
             raise InputError(f"{name} is ragged: pass rows of one length") from error
-        why = " ".join(str(error).split())
+        why = one_line(error, longest=None)
         raise InputError(
             f"{name} is a {type(values).__name__} that NumPy cannot read ({why}): pass an array"
         ) from error

@@ -16,3 +16,14 @@ class InputError(ValueError):
     ...
     hf_privacy.errors.InputError: fraction is 1.5: pass a number in (0, 1)
     """
+
+
+def one_line(error: BaseException, *, longest: int | None = 300) -> str:
+    """Another library's message on one line, so that a sentence of ours can hold it; cut at ``longest`` characters.
+
+    Examples
+    --------
+    >>> one_line(ValueError("sizes differ:\\n  3 and 4"))
+    'sizes differ: 3 and 4'
+    """
+    return " ".join(str(error).split())[:longest]

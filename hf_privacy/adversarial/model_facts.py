@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from transformers import BaseImageProcessor, TimmWrapperImageProcessor
 
-from hf_privacy.errors import InputError
+from hf_privacy.errors import InputError, one_line
 from hf_privacy.models.modes import bare_model, float32_logits
 
 _WAY_OUT = "pass PixelSpace(mean=..., std=...) with the values for pixels in 0..1 instead"
@@ -166,7 +166,7 @@ def embedding_padding(model: Any) -> tuple[str | None, bool]:
     except (TypeError, ValueError, AttributeError, NotImplementedError, RuntimeError, IndexError) as error:
         raise InputError(
             f"model is a {type(bare).__name__}, which takes no word embeddings (inputs_embeds) in place of tokens "
-            f"({' '.join(str(error).split())[:200]}): an attack on text needs one that does"
+            f"({one_line(error, longest=200)}): an attack on text needs one that does"
         ) from error
     if not agreeing:
         raise InputError(

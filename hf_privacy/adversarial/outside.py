@@ -13,8 +13,7 @@ from torch import nn
 
 from hf_privacy.adversarial.input_space import EmbeddingSpace, FeatureSpace, Inputs, PixelSpace
 from hf_privacy.arguments import check_number, check_seed
-from hf_privacy.errors import InputError
-from hf_privacy.models.architectures import one_line
+from hf_privacy.errors import InputError, one_line
 from hf_privacy.models.modes import bare_model, float32_logits
 
 if TYPE_CHECKING:

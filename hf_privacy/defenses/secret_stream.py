@@ -97,10 +97,6 @@ class SecretStream:
             part[half:] = (radius * angle.sin())[: len(part) - half]
         return values.reshape(shape)
 
-    def key(self) -> bytes:
-        """The key of a further stream, drawn from this one."""
-        return self._encryptor.update(bytes(KEY_BYTES))
-
     def _bits(self, size: int, dtype: type, device: torch.device | str) -> torch.Tensor:
         content = self._encryptor.update(bytes(size * np.dtype(dtype).itemsize))
         # A bytearray, since PyTorch wants memory it may write to.

@@ -21,7 +21,7 @@ from transformers import (
     TimmWrapperConfig,
 )
 
-from hf_privacy.errors import InputError
+from hf_privacy.errors import InputError, one_line
 from hf_privacy.models.tabular_mlp import TabularMLPConfig
 
 TASKS = ("image-classification", "text-classification", "tabular-classification")
@@ -197,11 +197,6 @@ def is_folder(name_or_path: str) -> bool:
     if name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") > 1 or "\\" in name_or_path:
         raise InputError(f"the folder {name_or_path} does not exist: pass a saved model's folder or a Hub id")
     return False
-
-
-def one_line(error: BaseException) -> str:
-    """The message of `error` on one line, cut at 300 characters."""
-    return " ".join(str(error).split())[:300]
 
 
 def _unknown(name: str, where: str, known: Sequence[str]) -> str:

@@ -9,8 +9,7 @@ from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from torch import nn
 from transformers import PreTrainedModel
 
-from hf_privacy.errors import InputError
-from hf_privacy.models.architectures import one_line
+from hf_privacy.errors import InputError, one_line
 
 
 def attach_lora(

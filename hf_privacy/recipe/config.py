@@ -17,7 +17,7 @@ import yaml
 
 from hf_privacy.arguments import check_seed
 from hf_privacy.atomic_file import write_atomically
-from hf_privacy.errors import InputError
+from hf_privacy.errors import InputError, one_line
 from hf_privacy.recipe.audit_settings import AuditSettings
 from hf_privacy.recipe.unlearning_section import UnlearningSection
 from hf_privacy.yaml_text import load_yaml
@@ -250,7 +250,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     try:
         values = load_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"config {path.name} is no valid YAML: {' '.join(str(error).split())}") from error
+        raise InputError(f"config {path.name} is no valid YAML: {one_line(error, longest=None)}") from error
     if not isinstance(values, dict):
         raise InputError(f"config {path.name} holds {type(values).__name__}: a recipe is a mapping of sections")
     return values

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_type_hints
 from transformers.integrations import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 
 from hf_privacy.defenses import PrivacyConfig
-from hf_privacy.errors import InputError
+from hf_privacy.errors import InputError, one_line
 from hf_privacy.recipe.config import checked, unknown_key
 
 Config = TypeVar("Config", bound=PrivacyConfig)
@@ -63,7 +63,7 @@ def config_from(
         named = str(error).split(" ", 1)[0] in known  # a sentence on one of the section's keys
         raise InputError(f"{section}.{error}" if named else str(error)) from error
     except _REFUSALS as error:
-        raise InputError(f"section {section!r} is refused: {' '.join(str(error).split())}") from error
+        raise InputError(f"section {section!r} is refused: {one_line(error, longest=None)}") from error
     for name, most in _MOST.items():
         if getattr(args, name) > most:
             raise InputError(f"{section}.{name} is {getattr(args, name):g}: pass at most a million")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import Trainer, get_scheduler
 
-from hf_privacy.errors import InputError
+from hf_privacy.errors import InputError, one_line
 from hf_privacy.recipe.audit_signals import adversarial_inputs
 from hf_privacy.recipe.config import Recipe, unknown_key
 from hf_privacy.recipe.forget_rows import request_of, requested_rows, unlearning_rows
@@ -78,7 +78,7 @@ def check_set_up(trainer: Trainer) -> None:
     try:
         Trainer.get_optimizer_cls_and_kwargs(args, trainer.model)
     except (ImportError, ValueError, TypeError, KeyError, RuntimeError) as error:
-        raise InputError(f"training.optim {_name(args.optim)} cannot be used: {_one_line(error)}") from error
+        raise InputError(f"training.optim {_name(args.optim)} cannot be used: {one_line(error)}") from error
     try:
         get_scheduler(
             args.lr_scheduler_type,
@@ -89,13 +89,9 @@ def check_set_up(trainer: Trainer) -> None:
         )
     except (ValueError, TypeError, KeyError, ZeroDivisionError) as error:
         raise InputError(
-            f"training.lr_scheduler_type {_name(args.lr_scheduler_type)} cannot be used: {_one_line(error)}"
+            f"training.lr_scheduler_type {_name(args.lr_scheduler_type)} cannot be used: {one_line(error)}"
         ) from error
 
 
 def _name(choice: Any) -> str:
     return str(getattr(choice, "value", choice))
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

@@ -11,7 +11,7 @@ import yaml
 from huggingface_hub import ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from hf_privacy.errors import InputError
+from hf_privacy.errors import InputError, one_line
 from hf_privacy.hub.headline import evidence_sentence
 from hf_privacy.hub.unaudited import UNAUDITED_TAG
 from hf_privacy.reports.by_memorization import fewer_examples, memorization_table
@@ -182,7 +182,7 @@ def _split_metadata(card: str) -> tuple[dict[str, Any], str]:
         metadata = load_yaml(match.group(1) or "") or {}
         ModelCardData(**metadata)  # the Hub's own reading of model-index
     except (yaml.YAMLError, TypeError, ValueError) as error:
-        why = " ".join(str(error).split())
+        why = one_line(error, longest=None)
         raise InputError(f"the metadata block of {CARD_FILE} cannot be read ({why}): repair or remove it") from error
     return metadata, card[match.end() :]
 

@@ -15,8 +15,7 @@ from torch import nn
 from hf_privacy.arguments import check_number, check_seed, check_whole
 from hf_privacy.data import TensorDataset
 from hf_privacy.data.example_generators import example_seed
-from hf_privacy.errors import InputError
-from hf_privacy.models.architectures import one_line
+from hf_privacy.errors import InputError, one_line
 from hf_privacy.signals.batches import map_batches
 from hf_privacy.signals.boundary_search import BoundarySearch, UnitCube, is_adversarial
 from hf_privacy.signals.scores import signals_from_logits

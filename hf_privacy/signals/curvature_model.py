@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import one_hot, softplus
 
 from hf_privacy.adversarial import EmbeddingSpace
-from hf_privacy.errors import InputError
+from hf_privacy.errors import InputError, one_line
 from hf_privacy.models.modes import without_tf32
 
 # Columns of numbers that are moved as they are.
@@ -129,7 +129,7 @@ def twice_differentiable() -> Iterator[None]:
     except RuntimeError as error:
         if "is not implemented" not in str(error):
             raise
-        raise _no_second_derivative(" ".join(str(error).split())[:200]) from error
+        raise _no_second_derivative(one_line(error, longest=200)) from error
 
 
 def check_second_derivative(gradient: torch.Tensor) -> None:

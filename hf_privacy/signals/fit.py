@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from hf_privacy.data import TensorDataset
-from hf_privacy.errors import InputError
+from hf_privacy.errors import InputError, one_line
 from hf_privacy.models import bare_model, evaluation_mode
-from hf_privacy.signals.invariance import check_batch_independence
+from hf_privacy.signals.invariance import check_batch_independence, extreme_rows
 
 # What the libraries raise for inputs of another size, or too many of them.
 _ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError, KeyError, AttributeError)
@@ -20,7 +20,7 @@ _POSITION_TABLES = ("position_embeddings", "embed_positions", "positions_embed",
 def check_fit(model: nn.Module, dataset: TensorDataset) -> None:
     """Refuse data that the model cannot take: sizes, tokens, positions and classes, by a forward pass of two rows.
 
-    The rows are the longest and the shortest. The model keeps its mode, and the random state stays as it was.
+    The rows are the shortest and the longest. The model keeps its mode, and the random state stays as it was.
 
     Parameters
     ----------
@@ -51,14 +51,14 @@ def check_fit(model: nn.Module, dataset: TensorDataset) -> None:
     _check_labels(bare, dataset)
     _check_tokens(bare, dataset)
     limit = position_limit(bare)
-    lengths = _lengths(dataset)
-    if limit is not None and lengths is not None and int(lengths.max()) > limit:
+    with torch.random.fork_rng(devices=[]):  # an augmentation draws
+        batch = dataset.subset(extreme_rows(dataset)).__getitems__([0, 1])
+    longest = int(batch["attention_mask"][1].sum()) if "attention_mask" in batch else 0
+    if limit is not None and longest > limit:
         raise InputError(
-            f"the longest text has {int(lengths.max())} tokens and {type(bare).__name__} has positions for {limit}: "
+            f"the longest text has {longest} tokens and {type(bare).__name__} has positions for {limit}: "
             f"encode with max_length={limit} or less"
         )
-    rows = [0, len(dataset) - 1] if lengths is None else [int(lengths.argmax()), int(lengths.argmin())]
-    batch = dataset.subset(rows).__getitems__([0, 1])
     device = next(bare.parameters()).device
     inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
     devices = [device] if device.type == "cuda" else []
@@ -69,7 +69,7 @@ def check_fit(model: nn.Module, dataset: TensorDataset) -> None:
                 [bare(**{name: column[row : row + 1] for name, column in inputs.items()})["logits"] for row in (0, 1)]
             )
         except _ERRORS as error:
-            raise InputError(f"{_cannot_take(bare, inputs)}: {' '.join(str(error).split())[:300]}") from error
+            raise InputError(f"{_cannot_take(bare, inputs)}: {one_line(error)}") from error
     n_classes = _n_classes(bare)
     if logits.ndim != 2 or (n_classes is not None and logits.shape[1] != n_classes):
         raise InputError(
@@ -136,10 +136,6 @@ def _input_embedding(model: nn.Module) -> Any:
         return model.get_input_embeddings()
     except (AttributeError, NotImplementedError):
         return None
-
-
-def _lengths(dataset: TensorDataset) -> torch.Tensor | None:
-    return dataset.column("attention_mask").sum(dim=1) if "attention_mask" in dataset.column_names else None
 
 
 def _n_classes(model: nn.Module) -> int | None:

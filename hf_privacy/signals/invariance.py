@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from hf_privacy.data import TensorDataset
-from hf_privacy.errors import InputError
-from hf_privacy.models.architectures import one_line
+from hf_privacy.errors import InputError, one_line
 from hf_privacy.models.modes import bare_model, evaluation_mode, without_autocast
 from hf_privacy.signals.curvature_model import full_precision
 
@@ -21,8 +20,22 @@ TOLERANCE = 3e-4
 _LOW_PRECISION_TOLERANCE = 5e-2
 
 
+def extreme_rows(dataset: TensorDataset) -> list[int]:
+    """Row numbers of the shortest and the longest text; of the first and the last row of anything else.
+
+    Examples
+    --------
+    >>> extreme_rows(TensorDataset({"features": torch.zeros(5, 2)}))
+    [0, 4]
+    """
+    if "attention_mask" not in dataset.column_names:
+        return [0, len(dataset) - 1]
+    lengths = dataset.column("attention_mask").sum(dim=1)
+    return [int(lengths.argmin()), int(lengths.argmax())]
+
+
 def extremes(dataset: TensorDataset) -> TensorDataset:
-    """The shortest and the longest text; the first and the last row of anything else; without augmentation.
+    """The rows of `extreme_rows`, without augmentation.
 
     Examples
     --------
@@ -33,10 +46,7 @@ def extremes(dataset: TensorDataset) -> TensorDataset:
     """
     if "pixel_values" in dataset.column_names:
         dataset = dataset.with_augmentation(None)
-    if "attention_mask" not in dataset.column_names:
-        return dataset.subset([0, len(dataset) - 1])
-    lengths = dataset.column("attention_mask").sum(dim=1)
-    return dataset.subset([int(lengths.argmin()), int(lengths.argmax())])
+    return dataset.subset(extreme_rows(dataset))
 
 
 def unpadded(batch: Mapping[str, torch.Tensor], row: int) -> Inputs:

@@ -11,7 +11,7 @@ from accelerate.utils import DistributedType
 
 from hf_privacy.adversarial import PixelSpace, input_space
 from hf_privacy.data import TensorDataset
-from hf_privacy.errors import InputError
+from hf_privacy.errors import InputError, one_line
 
 _CHUNK = 4096
 
@@ -84,7 +84,7 @@ def check_classifier(
     except (RuntimeError, ValueError, TypeError) as error:
         raise InputError(
             f"retain_classifier does not take images of {list(batch['pixel_values'].shape[1:])} "
-            f"({' '.join(str(error).split())[:200]}): pass one trained on retain_dataset"
+            f"({one_line(error, longest=200)}): pass one trained on retain_dataset"
         ) from error
     n_classes = logits.shape[-1]
     least, most = int(labels.min()), int(labels.max())

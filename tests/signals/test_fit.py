@@ -110,3 +110,17 @@ def test_nothing_is_left_changed():
     check_fit(model, table())
     assert model.training
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_random_state_stays_as_it_was_though_an_augmentation_draws():
+    model = TabularMLPForClassification(TabularMLPConfig(input_size=4, num_labels=3))
+    drawn = []
+    dataset = TensorDataset({"pixel_values": torch.zeros(2, 1, 2, 2)}).with_augmentation(
+        lambda pixels: drawn.append(torch.rand(1)) or pixels
+    )
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    with pytest.raises(InputError, match="cannot take pixel_values"):
+        check_fit(model, dataset)
+    assert drawn
+    assert torch.equal(torch.get_rng_state(), before)
