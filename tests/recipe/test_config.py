@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 
+from hf_privacy.defenses import PrivacyConfig
 from hf_privacy.errors import InputError
+from hf_privacy.hub import GateSettings
 from hf_privacy.recipe import AuditSettings, Recipe, read_yaml
-from hf_privacy.recipe.config import set_dotted
+from hf_privacy.recipe.config import PushSection, set_dotted
 
 
 @pytest.mark.parametrize(
@@ -224,3 +228,9 @@ def test_a_missing_file_is_refused(tmp_path):
         read_yaml(tmp_path / "nope.yaml")
     with pytest.raises(InputError, match="is no file"):
         read_yaml(tmp_path)
+
+
+def test_the_push_section_and_a_config_ask_the_gate_all_it_can_be_asked_with_its_own_defaults(tmp_path):
+    asked = asdict(GateSettings())
+    assert PushSection().gate() == asked
+    assert PrivacyConfig(str(tmp_path)).gate_settings() == asked
