@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from collections.abc import Sequence
 
 _COUNT = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
@@ -46,6 +48,21 @@ def launched_rank() -> int:
 def launched_local_rank() -> int:
     """Number of this process among those on its machine, from 0; -1 where no launcher says it."""
     return _number(_LOCAL_RANK, default=-1)
+
+
+def leave_process_group() -> None:
+    """End the communication between launched processes before the interpreter does; nothing where there is none.
+
+    Gloo's threads hold the tensors of the last exchange for a moment after it; a thread that gives one back while the
+    interpreter goes down takes the process with it ("terminate called without an active exception", exit -6), though
+    all its work is done. They end with the group, and that lives as long as a model that DDP wrapped: call this when
+    nothing holds one any more.
+    """
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return
+    gc.collect()  # a trainer and its model hold each other
+    distributed.destroy_process_group()
 
 
 def _number(names: Sequence[str], *, default: int) -> int:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from hf_privacy.errors import InputError
-from hf_privacy.launch import launched_processes
+from hf_privacy.launch import launched_processes, leave_process_group
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"hf-privacy: {sentence}", file=sys.stderr)
         return 2
+    finally:
+        leave_process_group()
 
 
 # What shares its work among the processes of a launch, or writes nothing.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from safetensors import safe_open
+from torchrun import on_two_processes
 
 from hf_privacy.cli import main
 from hf_privacy.hub import load_report_dict, validate_report, weights_sha256
@@ -236,6 +237,13 @@ def test_a_launch_that_names_no_backend_trains_one_model_on_two_processes(write_
     assert done.stdout.count("trained in") == 1
     record = json.loads((tmp_path / "run" / "private" / "training.json").read_text())
     assert record["world_size"] == 2
+
+
+@pytest.mark.slow
+def test_a_command_leaves_the_process_group_before_the_interpreter_ends(write_recipe, tmp_path):
+    """Gloo's threads, alive at the interpreter's end, now and then abort a process that has done all its work."""
+    on_two_processes(Path(__file__).with_name("two_processes_train.py"), write_recipe(tmp_path))
+    assert (tmp_path / "run" / "private" / "training.json").is_file()
 
 
 @pytest.mark.parametrize("command", [["push"], ["unlearn"], ["report"], ["demo"], ["metrics", "list"]], ids=str)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
+from torchrun import on_two_processes
 from transformers import TrainerCallback
 
 import hf_privacy
@@ -552,12 +550,7 @@ def test_the_entanglement_is_logged(run):
 def two_processes(tmp_path_factory):
     """The folder two processes wrote."""
     folder = tmp_path_factory.mktemp("two_processes_rewind")
-    here = Path(__file__).parent
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(here.parents[1]), str(here)])}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    script = [str(here / "two_processes_rewind.py"), str(folder)]
-    done = subprocess.run([*command, *script], env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-4000:]
+    on_two_processes(Path(__file__).with_name("two_processes_rewind.py"), folder)
     return folder
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import copy
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torchrun import on_two_processes
 from transformers import TrainerCallback
 
 from hf_privacy.defenses import FrozenWeightsCallback, FrozenWeightsError, PrivacyTrainer
@@ -337,13 +335,7 @@ def test_a_copy_of_the_callback_freezes_another_model(make_trainer, mask):
 def two_processes(tmp_path_factory):
     """The folder two processes wrote."""
     folder = tmp_path_factory.mktemp("two_processes_frozen")
-    here = Path(__file__).parent
-    path = os.pathsep.join([str(here.parents[1]), str(here)])
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    script = [str(here / "two_processes_frozen.py"), str(folder)]
-    done = subprocess.run([*command, *script], env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-4000:]
+    on_two_processes(Path(__file__).with_name("two_processes_frozen.py"), folder)
     return folder
 
 

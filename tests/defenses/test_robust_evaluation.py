@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +12,7 @@ import datasets
 import pytest
 import torch
 from safetensors.torch import load_file
+from torchrun import on_two_processes
 from transformers import HfArgumentParser, TrainerCallback, ViTImageProcessor
 from transformers.modeling_outputs import SequenceClassifierOutput
 
@@ -293,13 +292,7 @@ def test_iterable_evaluation_data_is_refused_before_training(tabular_trainer):
 
 
 def test_trap_7_two_processes_attack_each_example_once_and_agree_with_one(tmp_path, make_args, model_of, data_of):
-    here = Path(__file__).parent
-    path = os.pathsep.join([str(here.parents[1]), str(here)])
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    script = [str(here / "two_processes_robust.py"), str(tmp_path)]
-    done = subprocess.run([*command, *script], env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-4000:]
+    on_two_processes(Path(__file__).with_name("two_processes_robust.py"), tmp_path)
     ranks = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1)]
     assert sorted(row for rank in ranks for batch in rank["rows"] for row in batch) == list(range(17))
     assert all(len(rank["rows"]) > 0 for rank in ranks)

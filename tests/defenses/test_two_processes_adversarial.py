@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torchrun import on_two_processes
 
 from hf_privacy.defenses import AdversarialConfig, AdversarialTrainer
 
@@ -19,13 +17,7 @@ from hf_privacy.defenses import AdversarialConfig, AdversarialTrainer
 def two_processes(tmp_path_factory):
     """The folder two processes wrote."""
     folder = tmp_path_factory.mktemp("two_processes")
-    here = Path(__file__).parent
-    path = os.pathsep.join([str(here.parents[1]), str(here)])
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    script = [str(here / "two_processes_adversarial.py"), str(folder)]
-    done = subprocess.run([*command, *script], env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-4000:]
+    on_two_processes(Path(__file__).with_name("two_processes_adversarial.py"), folder)
     return folder
 
 

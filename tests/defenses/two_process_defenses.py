@@ -46,4 +46,3 @@ if __name__ == "__main__":
     )
     trainer.train()
     (folder / f"stop-rank{args.process_index}.json").write_text(json.dumps(trainer.state.log_history))
-    torch.distributed.destroy_process_group()

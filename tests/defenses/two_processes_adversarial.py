@@ -52,4 +52,3 @@ if __name__ == "__main__":
         logged = [entry["loss_variance"] for entry in trainer.state.log_history if "loss_variance" in entry]
         found[name] = {"weights": weights.tolist(), "loss_variance": logged, "finite": bool(weights.isfinite().all())}
     (folder / f"rank{args.process_index}.json").write_text(json.dumps(found))
-    torch.distributed.destroy_process_group()

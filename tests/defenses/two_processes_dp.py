@@ -35,4 +35,3 @@ if __name__ == "__main__":
     found = {"weights": weights.tolist(), "drawn": data.drawn, "steps": trainer.ledger.n_steps}
     found["epsilon"] = trainer.privacy_spent()["epsilon"]
     (folder / f"noisy-rank{args.process_index}.json").write_text(json.dumps(found))
-    torch.distributed.destroy_process_group()

@@ -10,7 +10,6 @@ import os
 import sys
 from pathlib import Path
 
-import torch
 from conftest import QUIET, tiny_data
 from safetensors.torch import save_file
 from transformers import TrainerCallback
@@ -61,4 +60,3 @@ try:
     trainer_of(TrainingDynamicsCallback(tiny_data("tabular", 14))).train()
 except InputError as error:
     (folder / f"refused-{rank}.txt").write_text(str(error))
-torch.distributed.destroy_process_group()

@@ -9,7 +9,6 @@ import os
 import sys
 from pathlib import Path
 
-import torch
 from conftest import QUIET, tiny_data
 from safetensors.torch import save_file
 
@@ -43,4 +42,3 @@ for name, settings in SETTINGS.items():
     save_file(trainer.model.state_dict(), folder / f"start-{name}-{rank}.safetensors")
     trainer.train()
     save_file(trainer.model.state_dict(), folder / f"end-{name}-{rank}.safetensors")
-torch.distributed.destroy_process_group()

@@ -9,7 +9,6 @@ import json
 import sys
 from pathlib import Path
 
-import torch
 from conftest import QUIET, tiny_data, tiny_model
 
 from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
@@ -34,4 +33,3 @@ logged = trainer.evaluate()
 found = {"rows": rows, "direct": metrics, "logged": {key: logged[f"eval_{key}"] for key in metrics}}
 (folder / f"rank{args.process_index}.json").write_text(json.dumps(found))
 trainer.save_model(str(folder / "model"))
-torch.distributed.destroy_process_group()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from torchrun import on_two_processes
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
@@ -148,12 +146,7 @@ def test_labels_outside_the_models_range_are_refused():
 
 def test_trap_7_two_processes_see_every_example_once_and_equal_one_process_exactly(tmp_path):
     """1 example (one process has none) and 37 (no multiple of anything) under a DDP-wrapped model."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [*command, str(SCRIPT), str(tmp_path)], env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    on_two_processes(SCRIPT, tmp_path, CUDA_VISIBLE_DEVICES="")
     spec = importlib.util.spec_from_file_location("two_process_signals", SCRIPT)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from scipy.stats import binomtest
 from torch.nn import functional as F
+from torchrun import on_two_processes
 from transformers import AutoModelForImageClassification, ResNetConfig
 
 from hf_privacy.adversarial import FeatureSpace, PixelSpace
@@ -354,13 +352,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bits(train, retain_only, tm
 @pytest.mark.slow
 def test_two_processes_share_each_batch_resume_together_and_end_with_the_same_weights(tmp_path):
     """Trap 11: two real processes under torchrun; batches of 8 and one of a single image, which one of them lacks."""
-    here = Path(__file__).parent
-    path = os.pathsep.join([str(here.parents[1]), str(here)])
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    script = [str(here / "two_processes_spd_gan.py"), str(tmp_path)]
-    done = subprocess.run([*command, *script], env=env, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-4000:]
+    on_two_processes(Path(__file__).with_name("two_processes_spd_gan.py"), tmp_path)
     first, second, single = (load_file(tmp_path / f"{name}.safetensors") for name in ("rank0", "rank1", "alone"))
     for name, tensor in single.items():
         assert torch.equal(first[name], second[name])
