@@ -19,7 +19,7 @@ from hf_privacy.atomic_file import write_atomically
 from hf_privacy.auditing.canary_result import CanaryResult
 from hf_privacy.data import MembershipSplit, TensorDataset, make_canaries
 from hf_privacy.defenses import PrivacyTrainer
-from hf_privacy.defenses.checkpoints import last_whole_checkpoint
+from hf_privacy.defenses.base.checkpoints import last_whole_checkpoint
 from hf_privacy.errors import InputError
 from hf_privacy.progress import progress
 from hf_privacy.recipe.audit_settings import FEWEST_CANARIES

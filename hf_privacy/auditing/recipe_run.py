@@ -12,7 +12,7 @@ from hf_privacy.auditing.assemble import Provenance
 from hf_privacy.auditing.audit import audit
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
-from hf_privacy.defenses.checkpoints import last_whole_checkpoint
+from hf_privacy.defenses.base.checkpoints import last_whole_checkpoint
 from hf_privacy.errors import InputError
 from hf_privacy.hub import weights_sha256
 from hf_privacy.models import load_base_classifier

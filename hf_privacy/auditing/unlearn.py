@@ -17,7 +17,7 @@ import numpy as np
 from hf_privacy.atomic_file import claimed, write_atomically
 from hf_privacy.auditing.unlearned_folder import UnlearnedFolder
 from hf_privacy.defenses import PrivacyTrainer
-from hf_privacy.defenses.checkpoints import last_whole_checkpoint
+from hf_privacy.defenses.base.checkpoints import last_whole_checkpoint
 from hf_privacy.errors import InputError
 from hf_privacy.hub import weights_sha256
 from hf_privacy.recipe import (

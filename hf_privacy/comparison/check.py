@@ -9,7 +9,7 @@ from pathlib import Path
 from hf_privacy.comparison.experiments import Experiments
 from hf_privacy.comparison.plan import Cell, Comparison
 from hf_privacy.defenses import PrivacyTrainer
-from hf_privacy.defenses.critical_weight_checks import check_run
+from hf_privacy.defenses.critical_weights.checks import check_run
 from hf_privacy.errors import InputError
 from hf_privacy.recipe import AuditSettings, training_arguments
 from hf_privacy.recipe.config import unknown_key

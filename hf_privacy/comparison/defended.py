@@ -17,7 +17,7 @@ from hf_privacy.comparison.check import defended_references_of, outputs_only, re
 from hf_privacy.comparison.experiments import Experiments
 from hf_privacy.comparison.plan import Cell, Comparison
 from hf_privacy.data import TensorDataset
-from hf_privacy.defenses.hamp import defended_model
+from hf_privacy.defenses.hamp.outputs import defended_model
 from hf_privacy.errors import InputError
 from hf_privacy.models import load_saved_model
 from hf_privacy.recipe import Experiment

@@ -17,7 +17,7 @@ from transformers.trainer_callback import ProgressCallback
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
-from hf_privacy.defenses.epoch_collector import EpochCollector
+from hf_privacy.defenses.observers.epoch_collector import EpochCollector
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.shaping import shaping_arguments
 from hf_privacy.references.plan import ReferencePlan

@@ -1,48 +1,48 @@
 """Unlearners: trainers that start from a trained model and make it forget some of its training examples."""
 
-from hf_privacy.unlearning.bad_teacher_config import BadTeacherConfig
-from hf_privacy.unlearning.bad_teacher_trainer import BadTeacherTrainer
-from hf_privacy.unlearning.base_config import UnlearningConfig
-from hf_privacy.unlearning.base_trainer import UnlearningTrainer
-from hf_privacy.unlearning.evaluation import UnlearningEvaluation, evaluate_unlearning
-from hf_privacy.unlearning.fine_tune_config import FineTuneConfig
-from hf_privacy.unlearning.fine_tune_trainer import FineTuneTrainer
-from hf_privacy.unlearning.fisher_config import FisherConfig
-from hf_privacy.unlearning.fisher_trainer import FisherTrainer
-from hf_privacy.unlearning.gradient_ascent_config import GradientAscentConfig
-from hf_privacy.unlearning.gradient_ascent_trainer import GradientAscentTrainer
-from hf_privacy.unlearning.l1_sparse_config import L1SparseConfig
-from hf_privacy.unlearning.l1_sparse_trainer import L1SparseTrainer
-from hf_privacy.unlearning.neg_grad_plus_config import NegGradPlusConfig
-from hf_privacy.unlearning.neg_grad_plus_trainer import NegGradPlusTrainer
-from hf_privacy.unlearning.paired_data import PairedBatchSampler, PairedDataset
-from hf_privacy.unlearning.parameter_perturbation_config import ParameterPerturbationConfig
-from hf_privacy.unlearning.parameter_perturbation_trainer import ParameterPerturbationTrainer
-from hf_privacy.unlearning.random_labels_config import RandomLabelsConfig
-from hf_privacy.unlearning.random_labels_trainer import RandomLabelsTrainer
-from hf_privacy.unlearning.relearning import Relearning, mean_loss, relearning_steps
-from hf_privacy.unlearning.remi_config import ReMIConfig
-from hf_privacy.unlearning.remi_shadows import ShadowFeatures, shadow_features_of_models, shadow_features_of_store
-from hf_privacy.unlearning.remi_trainer import ReMITrainer
-from hf_privacy.unlearning.request_log import LOG_NAME, RequestLog, utc_now
-from hf_privacy.unlearning.request_queue import QueuedRequest, read_queue
-from hf_privacy.unlearning.salun_config import SalUnConfig
-from hf_privacy.unlearning.salun_trainer import SalUnTrainer
-from hf_privacy.unlearning.scrub_config import SCRUBConfig
-from hf_privacy.unlearning.scrub_trainer import SCRUBTrainer
-from hf_privacy.unlearning.spd_gan import perturbed_forget_set, train_spd_gan
-from hf_privacy.unlearning.spd_gan_acceptance import PerturbedSetAcceptance, accept_perturbed_set
-from hf_privacy.unlearning.spd_gan_config import SPDGANConfig
-from hf_privacy.unlearning.spd_gan_networks import SPDGenerator
-from hf_privacy.unlearning.ssd_config import SSDConfig
-from hf_privacy.unlearning.ssd_trainer import SSDTrainer
-from hf_privacy.unlearning.stop_rule import HeldoutLossStopCallback
-from hf_privacy.unlearning.unlearning_degree import (
+from hf_privacy.unlearning.bad_teacher.config import BadTeacherConfig
+from hf_privacy.unlearning.bad_teacher.trainer import BadTeacherTrainer
+from hf_privacy.unlearning.base.config import UnlearningConfig
+from hf_privacy.unlearning.base.evaluation import UnlearningEvaluation, evaluate_unlearning
+from hf_privacy.unlearning.base.paired_data import PairedBatchSampler, PairedDataset
+from hf_privacy.unlearning.base.relearning import Relearning, mean_loss, relearning_steps
+from hf_privacy.unlearning.base.stop_rule import HeldoutLossStopCallback
+from hf_privacy.unlearning.base.trainer import UnlearningTrainer
+from hf_privacy.unlearning.fine_tune.config import FineTuneConfig
+from hf_privacy.unlearning.fine_tune.trainer import FineTuneTrainer
+from hf_privacy.unlearning.fisher.config import FisherConfig
+from hf_privacy.unlearning.fisher.trainer import FisherTrainer
+from hf_privacy.unlearning.gradient_ascent.config import GradientAscentConfig
+from hf_privacy.unlearning.gradient_ascent.trainer import GradientAscentTrainer
+from hf_privacy.unlearning.l1_sparse.config import L1SparseConfig
+from hf_privacy.unlearning.l1_sparse.trainer import L1SparseTrainer
+from hf_privacy.unlearning.neg_grad_plus.config import NegGradPlusConfig
+from hf_privacy.unlearning.neg_grad_plus.trainer import NegGradPlusTrainer
+from hf_privacy.unlearning.parameter_perturbation.config import ParameterPerturbationConfig
+from hf_privacy.unlearning.parameter_perturbation.trainer import ParameterPerturbationTrainer
+from hf_privacy.unlearning.random_labels.config import RandomLabelsConfig
+from hf_privacy.unlearning.random_labels.trainer import RandomLabelsTrainer
+from hf_privacy.unlearning.remi.config import ReMIConfig
+from hf_privacy.unlearning.remi.shadows import ShadowFeatures, shadow_features_of_models, shadow_features_of_store
+from hf_privacy.unlearning.remi.trainer import ReMITrainer
+from hf_privacy.unlearning.requests.log import LOG_NAME, RequestLog, utc_now
+from hf_privacy.unlearning.requests.queue import QueuedRequest, read_queue
+from hf_privacy.unlearning.salun.config import SalUnConfig
+from hf_privacy.unlearning.salun.trainer import SalUnTrainer
+from hf_privacy.unlearning.scrub.config import SCRUBConfig
+from hf_privacy.unlearning.scrub.trainer import SCRUBTrainer
+from hf_privacy.unlearning.spd_gan.acceptance import PerturbedSetAcceptance, accept_perturbed_set
+from hf_privacy.unlearning.spd_gan.config import SPDGANConfig
+from hf_privacy.unlearning.spd_gan.networks import SPDGenerator
+from hf_privacy.unlearning.spd_gan.spd_gan import perturbed_forget_set, train_spd_gan
+from hf_privacy.unlearning.spd_gan.unlearning_degree import (
     PerturbedTraining,
     UnlearningDegree,
     measure_unlearning_degree,
     train_with_perturbed_set,
 )
+from hf_privacy.unlearning.ssd.config import SSDConfig
+from hf_privacy.unlearning.ssd.trainer import SSDTrainer
 
 __all__ = [
     "LOG_NAME",

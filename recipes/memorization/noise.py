@@ -12,7 +12,7 @@ from models import be_quiet, trained, with_references
 
 from hf_privacy import attacks
 from hf_privacy.defenses import CurvatureCallback, read_training_dynamics
-from hf_privacy.defenses.dynamics_store import DynamicsStore
+from hf_privacy.defenses.observers.dynamics_store import DynamicsStore
 from hf_privacy.memorization import (
     binned_means,
     correlation_table,

@@ -8,7 +8,7 @@ import torch
 from hf_privacy import audit
 from hf_privacy.data import MembershipSplit, TensorDataset
 from hf_privacy.defenses import DPConfig, DPTrainer
-from hf_privacy.defenses.dp_accounting import LEDGER_FILE, epsilon_of
+from hf_privacy.defenses.dp.accounting import LEDGER_FILE, epsilon_of
 from hf_privacy.errors import InputError
 from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
 

@@ -15,8 +15,8 @@ from transformers import TrainingArguments
 from hf_privacy import defenses, unlearning
 from hf_privacy.adversarial import PGD, AdversarialInputs, FeatureSpace, PixelSpace
 from hf_privacy.defenses import PrivacyConfig
-from hf_privacy.defenses.config_checks import _plain_fields
-from hf_privacy.defenses.critical_weight_settings import CriticalWeightSettings
+from hf_privacy.defenses.base.config_checks import _plain_fields
+from hf_privacy.defenses.critical_weights.settings import CriticalWeightSettings
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.audit_settings import AuditSettings
 from hf_privacy.recipe.robustness_settings import RobustnessSettings

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hf_privacy.defenses.adversarial_objectives import divergence, mart, pgd_at, trades
+from hf_privacy.defenses.adversarial.objectives import divergence, mart, pgd_at, trades
 
 LABELS = np.array([0, 1, 2, 1, 0])
 CLEAN = np.array([[1.2, 0.1, -0.5], [0.8, 0.3, 0.1], [0.0, 2.0, -1.0], [0.4, -0.2, 0.6], [2.5, -1.0, 0.3]])

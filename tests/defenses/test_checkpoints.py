@@ -11,7 +11,7 @@ import torch
 from transformers import TrainerCallback
 
 from hf_privacy.defenses import PrivacyTrainer
-from hf_privacy.defenses.checkpoints import (
+from hf_privacy.defenses.base.checkpoints import (
     MANIFEST,
     damage_of,
     last_whole_checkpoint,
@@ -121,7 +121,7 @@ def test_older_checkpoints_go_only_when_the_new_one_is_whole(trainer, tmp_path, 
         at_sealing.append(sorted(path.name for path in checkpoint.parent.glob("checkpoint-*")))
         seal_checkpoint(checkpoint)
 
-    monkeypatch.setattr("hf_privacy.defenses.saving.seal_checkpoint", sealed)
+    monkeypatch.setattr("hf_privacy.defenses.base.saving.seal_checkpoint", sealed)
     trainer(save_total_limit=1).train()
     assert at_sealing[1:] == [[f"checkpoint-{step - 1}", f"checkpoint-{step}"] for step in (2, 3, 4)]
     assert [path.name for path in (tmp_path / "run").glob("checkpoint-*")] == ["checkpoint-4"]

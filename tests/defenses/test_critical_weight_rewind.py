@@ -31,7 +31,7 @@ from hf_privacy.defenses import (
     RelaxLossConfig,
     RelaxLossTrainer,
 )
-from hf_privacy.defenses.checkpoints import seal_checkpoint
+from hf_privacy.defenses.base.checkpoints import seal_checkpoint
 from hf_privacy.errors import InputError
 from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
 from hf_privacy.references import plan_references, recipe_hash, reference_trainer
@@ -387,8 +387,8 @@ def test_in_bfloat16_autocast_a_copy_of_the_model_runs_on_its_own_weights(run):
 @pytest.fixture
 def dp_run(make_args, data_of):
     pytest.importorskip("opacus")
-    from hf_privacy.defenses.dp_config import DPConfig
-    from hf_privacy.defenses.dp_trainer import DPTrainer
+    from hf_privacy.defenses.dp.config import DPConfig
+    from hf_privacy.defenses.dp.trainer import DPTrainer
 
     def make(*, settings=None, **arguments):
         given = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 0.05, "accountant": "rdp"}

@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 
 import hf_privacy
 from hf_privacy.defenses import CurvatureCallback, PrivacyTrainer, TrainingDynamicsCallback, read_training_dynamics
-from hf_privacy.defenses.dynamics_store import DynamicsStore
+from hf_privacy.defenses.observers.dynamics_store import DynamicsStore
 from hf_privacy.errors import InputError
 from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
 from hf_privacy.signals import Curvature, compute_curvature, compute_signals

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hf_privacy.defenses import AdversarialConfig, AdversarialTrainer, DeMemConfig, DeMemTrainer
-from hf_privacy.defenses.demem_trainer import class_variance
+from hf_privacy.defenses.demem.trainer import class_variance
 from hf_privacy.errors import InputError
 from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
 

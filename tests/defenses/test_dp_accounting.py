@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from hf_privacy.defenses.dp_accounting import (
+from hf_privacy.defenses.dp.accounting import (
     LEDGER_FILE,
     PrivacyLedger,
     epsilon_of,

@@ -16,7 +16,7 @@ from hf_privacy.defenses import (
     DPConfig,
     DPTrainer,
 )
-from hf_privacy.defenses.per_sample_gradients import clipped_gradients
+from hf_privacy.defenses.dp.per_sample_gradients import clipped_gradients
 from hf_privacy.errors import InputError
 
 opacus = pytest.importorskip("opacus")

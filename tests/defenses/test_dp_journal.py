@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_privacy.defenses.dp_journal import JOURNAL_FILE, ReleaseJournal
+from hf_privacy.defenses.dp.journal import JOURNAL_FILE, ReleaseJournal
 from hf_privacy.errors import InputError
 
 # Lengths of attempts in releases: each list is one attempt, each entry a release after so many further steps.

@@ -10,10 +10,10 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from hf_privacy.defenses.dp_accounting import LEDGER_FILE, PrivacyLedger, epsilon_of
-from hf_privacy.defenses.dp_config import DPConfig
-from hf_privacy.defenses.dp_journal import JOURNAL_FILE
-from hf_privacy.defenses.dp_trainer import DPTrainer
+from hf_privacy.defenses.dp.accounting import LEDGER_FILE, PrivacyLedger, epsilon_of
+from hf_privacy.defenses.dp.config import DPConfig
+from hf_privacy.defenses.dp.journal import JOURNAL_FILE
+from hf_privacy.defenses.dp.trainer import DPTrainer
 from hf_privacy.errors import InputError
 
 opacus = pytest.importorskip("opacus")

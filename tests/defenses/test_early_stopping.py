@@ -9,7 +9,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import EarlyStoppingConfig, EarlyStoppingTrainer, PrivacyTrainer, ValidationStopCallback
-from hf_privacy.defenses.early_stopping_trainer import epochs_without_improvement
+from hf_privacy.defenses.early_stopping.trainer import epochs_without_improvement
 from hf_privacy.errors import InputError
 from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
 from hf_privacy.references import plan_references, recipe_hash, reference_trainer

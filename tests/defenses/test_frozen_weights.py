@@ -13,7 +13,7 @@ from torchrun import on_two_processes
 from transformers import TrainerCallback
 
 from hf_privacy.defenses import FrozenWeightsCallback, FrozenWeightsError, PrivacyTrainer
-from hf_privacy.defenses.checkpoints import seal_checkpoint
+from hf_privacy.defenses.base.checkpoints import seal_checkpoint
 from hf_privacy.errors import InputError
 from hf_privacy.weights import load_mask, save_mask
 

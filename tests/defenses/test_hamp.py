@@ -11,7 +11,7 @@ import torch
 from hf_privacy import audit
 from hf_privacy.data import MembershipSplit, TensorDataset
 from hf_privacy.defenses import HAMPConfig, HAMPTrainer, PrivacyConfig, PrivacyTrainer
-from hf_privacy.defenses.hamp import defended_model, random_inputs
+from hf_privacy.defenses.hamp.outputs import defended_model, random_inputs
 from hf_privacy.errors import InputError
 from hf_privacy.hub import weights_sha256
 from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification

@@ -18,7 +18,7 @@ from hf_privacy.defenses import (
     RelaxLossConfig,
     RelaxLossTrainer,
 )
-from hf_privacy.defenses.hamp_trainer import top_probability
+from hf_privacy.defenses.hamp.trainer import top_probability
 
 LABELS = np.array([0, 1, 2, 1, 0])
 # The first and the last are right, the others wrong; no two losses are alike.

@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForSequenceClassification, LlamaConfig
 
-from hf_privacy.defenses import per_sample_gradients
-from hf_privacy.defenses.per_sample_gradients import (
+from hf_privacy.defenses.dp import per_sample_gradients
+from hf_privacy.defenses.dp.per_sample_gradients import (
     check_private,
     clipped_gradients,
     clipped_sum_by_loop,

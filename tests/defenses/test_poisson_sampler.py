@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from hf_privacy.data import TensorDataset, collate_batch
-from hf_privacy.defenses.poisson_sampler import PoissonBatchSampler
-from hf_privacy.defenses.secret_stream import SecretStream
+from hf_privacy.defenses.dp.poisson_sampler import PoissonBatchSampler
+from hf_privacy.defenses.dp.secret_stream import SecretStream
 from hf_privacy.errors import InputError
 
 

@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 
 from hf_privacy.data import random_flip
 from hf_privacy.defenses import PrivacyTrainer
-from hf_privacy.defenses.checkpoints import seal_checkpoint
+from hf_privacy.defenses.base.checkpoints import seal_checkpoint
 from hf_privacy.errors import InputError
 from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
 

@@ -147,7 +147,7 @@ def test_progress_is_shown_where_the_trainer_shows_its_own(disable_tqdm, tabular
         shown.append(progress)
         return adversarial_correct(*arguments, progress=False, **keywords)
 
-    monkeypatch.setattr("hf_privacy.defenses.robust_evaluation.adversarial_correct", recorded)
+    monkeypatch.setattr("hf_privacy.defenses.base.robust_evaluation.adversarial_correct", recorded)
     tabular_trainer({"epsilon": 0.3}, disable_tqdm=disable_tqdm).evaluate()
     assert shown == [not disable_tqdm]
 

@@ -24,7 +24,7 @@ from hf_privacy.defenses import (
     RelaxLossConfig,
     RelaxLossTrainer,
 )
-from hf_privacy.defenses.hamp import defended_model
+from hf_privacy.defenses.hamp.outputs import defended_model
 
 ATTACK = {"epsilon": 0.05, "n_steps": 2}
 DEFENSES = {

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import stats
 
-from hf_privacy.defenses.secret_stream import KEY_BYTES, SecretStream
+from hf_privacy.defenses.dp.secret_stream import KEY_BYTES, SecretStream
 from hf_privacy.errors import InputError
 
 KEY = bytes(range(KEY_BYTES))

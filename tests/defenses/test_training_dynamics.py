@@ -26,8 +26,8 @@ from hf_privacy.defenses import (
     TrainingDynamicsCallback,
     read_training_dynamics,
 )
-from hf_privacy.defenses.dynamics_store import FOLDER, DynamicsStore
-from hf_privacy.defenses.epoch_collector import EpochCollector
+from hf_privacy.defenses.observers.dynamics_store import FOLDER, DynamicsStore
+from hf_privacy.defenses.observers.epoch_collector import EpochCollector
 from hf_privacy.errors import InputError
 from hf_privacy.memorization.proxies import confidence, forgetting_events, mean_el2n
 from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torchrun import on_two_processes
 
 from hf_privacy.defenses import DPConfig, DPTrainer
-from hf_privacy.defenses.dp_accounting import epsilon_of
+from hf_privacy.defenses.dp.accounting import epsilon_of
 
 pytest.importorskip("opacus")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from transformers import TrainerCallback
 
-from hf_privacy.defenses.checkpoints import last_whole_checkpoint
+from hf_privacy.defenses.base.checkpoints import last_whole_checkpoint
 from hf_privacy.errors import InputError
 from hf_privacy.references import reference_run, reference_trainer
 from hf_privacy.references.train import train_references

@@ -30,8 +30,8 @@ from hf_privacy.unlearning import (
     SCRUBTrainer,
     UnlearningConfig,
 )
-from hf_privacy.unlearning.distillation import distillation_loss
-from hf_privacy.unlearning.random_labels_trainer import with_wrong_labels
+from hf_privacy.unlearning.base.distillation import distillation_loss
+from hf_privacy.unlearning.random_labels.trainer import with_wrong_labels
 
 _FAST = {"learning_rate": 0.3, "num_train_epochs": 30}
 # Settings under which each forgets the 25 digits of the fixture, or at least moves.

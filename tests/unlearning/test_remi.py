@@ -14,8 +14,8 @@ from hf_privacy.errors import InputError
 from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
 from hf_privacy.signals import SIGNAL_NAMES, SignalStore, compute_features, compute_signals
 from hf_privacy.unlearning import ReMIConfig, ReMITrainer, shadow_features_of_models, shadow_features_of_store
-from hf_privacy.unlearning.remi_approximator import fit_approximator, gaussian_kl
-from hf_privacy.unlearning.remi_features import dataset_features, membership_features
+from hf_privacy.unlearning.remi.approximator import fit_approximator, gaussian_kl
+from hf_privacy.unlearning.remi.features import dataset_features, membership_features
 
 FORGETTING = {"learning_rate": 0.2, "num_train_epochs": 60, "approximator_epochs": 30}
 

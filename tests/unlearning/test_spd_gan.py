@@ -31,8 +31,8 @@ from hf_privacy.unlearning import (
     train_spd_gan,
     train_with_perturbed_set,
 )
-from hf_privacy.unlearning.spd_gan_losses import adversarial_loss, discriminator_loss, label_hinge, residual_hinge
-from hf_privacy.unlearning.spd_gan_networks import Discriminator
+from hf_privacy.unlearning.spd_gan.losses import adversarial_loss, discriminator_loss, label_hinge, residual_hinge
+from hf_privacy.unlearning.spd_gan.networks import Discriminator
 
 SPACE = PixelSpace((0.3,), (0.35,))
 CONFIG = SPDGANConfig(num_train_epochs=20, batch_size=20, width=16, n_blocks=1)

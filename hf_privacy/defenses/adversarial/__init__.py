@@ -1,0 +1,1 @@
+"""Adversarial training: PGD-AT, TRADES and MART, each also with adversarial weight perturbation."""

@@ -1,0 +1,1 @@
+"""Convex-concave loss (Liu et al. 2024)."""

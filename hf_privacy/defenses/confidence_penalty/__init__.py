@@ -1,0 +1,1 @@
+"""Confidence penalty (Pereyra et al. 2017)."""

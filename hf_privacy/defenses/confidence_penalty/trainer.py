@@ -1,0 +1,67 @@
+"""The confidence penalty as a baseline among the defences."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch.nn import functional as F
+
+from hf_privacy.defenses.base.config import PrivacyConfig
+from hf_privacy.defenses.base.trainer import PrivacyTrainer
+from hf_privacy.defenses.confidence_penalty.config import ConfidencePenaltyConfig
+
+
+def entropy(logits: torch.Tensor) -> torch.Tensor:
+    """Entropy of the predictions in nats, with a gradient: [B] from logits [B, C].
+
+    Examples
+    --------
+    >>> round(float(entropy(torch.zeros(1, 4))), 4)  # ln 4
+    1.3863
+    """
+    log_probabilities = F.log_softmax(logits, dim=1)
+    return -(log_probabilities.exp() * log_probabilities).sum(dim=1)
+
+
+class ConfidencePenaltyTrainer(PrivacyTrainer):
+    """`PrivacyTrainer` on the mean of CE − β·H(p): sure predictions cost.
+
+    It is a mean over examples: accumulation and processes leave the step as it is.
+
+    Parameters
+    ----------
+    args : ConfidencePenaltyConfig
+    **others
+        As in `PrivacyTrainer`.
+
+    References
+    ----------
+    Pereyra, Tucker, Chorowski, Kaiser & Hinton (2017), "Regularizing neural networks by penalizing confident output
+    distributions", arXiv 1701.06548.
+
+    Examples
+    --------
+    >>> from hf_privacy.defenses import ConfidencePenaltyTrainer
+    >>> ConfidencePenaltyTrainer.paper_defaults
+    {'beta': 0.1}
+    """
+
+    config_class: ClassVar[type[PrivacyConfig]] = ConfidencePenaltyConfig
+    defense_name: ClassVar[str] = "confidence_penalty"
+    paper: ClassVar[dict[str, str] | None] = {
+        "title": "Regularizing Neural Networks by Penalizing Confident Output Distributions",
+        "id": "arXiv:1701.06548",
+        "citation": "Gabriel Pereyra, George Tucker, Jan Chorowski, Łukasz Kaiser and Geoffrey Hinton. Regularizing "
+        "Neural Networks by Penalizing Confident Output Distributions. 2017.",
+    }
+    paper_defaults: ClassVar[dict[str, Any]] = {"beta": 0.1}
+    search_space: ClassVar[dict[str, list[Any]]] = {"beta": [0.1, 0.3, 0.5, 1.0, 2.0, 4.0]}
+
+    args: ConfidencePenaltyConfig
+
+    def training_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
+        """Cross-entropy less the weighted entropy, mean of one batch."""
+        outputs = self.forward_without_labels(model, inputs)
+        logits = outputs["logits"].float()
+        return F.cross_entropy(logits, inputs["labels"]) - self.args.beta * entropy(logits).mean(), outputs

@@ -1,0 +1,1 @@
+"""Early stopping at the loss of a validation set."""

@@ -1,0 +1,1 @@
+"""HAMP: high-entropy training and outputs in random order (Chen & Pattabiraman 2024)."""

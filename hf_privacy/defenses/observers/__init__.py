@@ -1,0 +1,1 @@
+"""Callbacks that watch a training and change nothing of it: training dynamics, input curvature."""

@@ -1,0 +1,1 @@
+"""RelaxLoss (Chen et al. 2022)."""

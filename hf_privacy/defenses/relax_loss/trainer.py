@@ -1,0 +1,112 @@
+"""RelaxLoss: training aims at a mean loss above zero instead of at zero."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch.nn import functional as F
+
+from hf_privacy.defenses.base.config import PrivacyConfig
+from hf_privacy.defenses.base.trainer import PrivacyTrainer
+from hf_privacy.defenses.relax_loss.config import RelaxLossConfig
+
+
+class RelaxLossTrainer(PrivacyTrainer):
+    """`PrivacyTrainer` that keeps the mean training loss at a target, so that members and others look alike.
+
+    With ℓ_i the cross-entropy of example i and mean the batch's:
+
+    - even epochs (0, 2, …) minimise |mean ℓ − α|: descent above α, ascent below it;
+    - odd epochs minimise mean ℓ while it is above α; at or below it they flatten the posterior, minimising
+      mean[(1 − correct_i)·CE(soft_i) − ℓ_i], where soft_i holds the example's own p_y (capped) on the true class and
+      (1 − p_y)/(C − 1) on each other class. ``flattening="soft_labels_only"`` minimises mean CE(soft_i) there.
+
+    The epoch is the trainer state's, so a resumed run goes on with the parity it had.
+
+    The side of α is judged on the mean over one forward pass: the micro-batch of all processes together (one number is
+    summed over them). Processes therefore count as one batch, 2 × 4 equals 1 × 8. Accumulation does not: 2 × 4
+    (batch × accumulation) takes the step of 8 × 1 only where all micro-batches lie on the same side of α, since each
+    chooses descent, ascent or flattening for itself; a larger ``per_device_train_batch_size`` is the authors' setting.
+
+    Parameters
+    ----------
+    args : RelaxLossConfig
+    **others
+        As in `PrivacyTrainer`.
+
+    References
+    ----------
+    Chen, Yu & Fritz (2022), "RelaxLoss: Defending membership inference attacks without losing utility", ICLR,
+    arXiv 2207.05801, Algorithm 1 and the authors' code, in which the gradient runs through the soft labels too.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from hf_privacy.data import TensorDataset
+    >>> from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
+    >>> data = TensorDataset({"features": torch.randn(8, 4), "labels": torch.tensor([0, 1] * 4)})
+    >>> config = TabularMLPConfig(input_size=4, hidden_sizes=[8], num_labels=2)
+    >>> trainer = RelaxLossTrainer(
+    ...     args=RelaxLossConfig(tempfile.mkdtemp(), alpha=0.5, num_train_epochs=2, disable_tqdm=True),
+    ...     model_init=lambda: TabularMLPForClassification(config),
+    ...     train_dataset=data,
+    ... )
+    >>> trainer.train().global_step  # doctest: +ELLIPSIS
+    {...
+    2
+    """
+
+    config_class: ClassVar[type[PrivacyConfig]] = RelaxLossConfig
+    defense_name: ClassVar[str] = "relax_loss"
+    paper: ClassVar[dict[str, str] | None] = {
+        "title": "RelaxLoss: Defending Membership Inference Attacks without Losing Utility",
+        "id": "arXiv:2207.05801",
+        "citation": "Dingfan Chen, Ning Yu and Mario Fritz. RelaxLoss: Defending Membership Inference Attacks without "
+        "Losing Utility. ICLR 2022.",
+    }
+    # CIFAR-10, ResNet-20.
+    paper_defaults: ClassVar[dict[str, Any]] = {"alpha": 1.0}
+    search_space: ClassVar[dict[str, list[Any]]] = {"alpha": [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.5, 2.0, 3.0]}
+
+    args: RelaxLossConfig
+
+    def training_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
+        """RelaxLoss of one batch, by the parity of the epoch."""
+        outputs = self.forward_without_labels(model, inputs)
+        logits, labels, args = outputs["logits"].float(), inputs["labels"], self.args
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        mean = self._mean_over_processes(losses)
+        is_even = int(self.state.epoch or 0) % 2 == 0
+        if is_even:
+            # |mean − α| with its subgradient: +1 above α, −1 below, 0 at it.
+            return torch.sign(mean - args.alpha) * (losses.mean() - args.alpha), outputs
+        flattened = _flattening_loss(logits, labels, losses, args)
+        # Chosen on the device: asking the host which side it is would wait for every batch.
+        return torch.where(mean > args.alpha, losses, flattened).mean(), outputs
+
+    def _mean_over_processes(self, losses: torch.Tensor) -> torch.Tensor:
+        """The mean over this forward pass on all processes, without a gradient."""
+        if self.args.world_size == 1:
+            return losses.detach().mean()
+        total = torch.stack([losses.detach().sum(), losses.new_tensor(float(len(losses)))])
+        total = self.accelerator.reduce(total, reduction="sum")
+        return total[0] / total[1]
+
+
+def _flattening_loss(
+    logits: torch.Tensor, labels: torch.Tensor, losses: torch.Tensor, args: RelaxLossConfig
+) -> torch.Tensor:
+    """What an odd epoch minimises at or below α, per example: float32 [B]."""
+    log_probabilities = F.log_softmax(logits, dim=1)
+    label_share = torch.exp(-losses).clamp(max=args.confidence_cap)
+    if args.detach_soft_labels:
+        label_share = label_share.detach()
+    other_share = (1 - label_share) / (logits.shape[1] - 1)
+    # CE(soft): the true class has its own share, all others one and the same.
+    log_others = log_probabilities.sum(dim=1) + losses
+    soft = label_share * losses - other_share * log_others
+    if args.flattening == "soft_labels_only":
+        return soft
+    is_wrong = (logits.argmax(dim=1) != labels).to(losses.dtype)
+    return is_wrong * soft - losses

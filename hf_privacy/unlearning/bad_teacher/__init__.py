@@ -1,0 +1,1 @@
+"""Bad teacher (Chundawat et al. 2023)."""

@@ -1,0 +1,1 @@
+"""Fisher forgetting (Golatkar et al. 2020)."""

@@ -1,0 +1,1 @@
+"""Fine-tuning with random labels on the forget set."""

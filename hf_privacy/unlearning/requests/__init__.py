@@ -1,0 +1,1 @@
+"""Requests to forget: their queue and their log."""

@@ -1,0 +1,1 @@
+"""SCRUB (Kurmanji et al. 2023)."""

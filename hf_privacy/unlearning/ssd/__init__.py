@@ -1,0 +1,1 @@
+"""Selective synaptic dampening (Foster et al. 2024)."""
