@@ -7,8 +7,9 @@ who has one passes ``.item()``. Nothing here imports NumPy, so that every floor 
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -207,6 +208,13 @@ def check_instance(name: str, value: Any, kind: type) -> None:
     """
     if not isinstance(value, kind):
         raise InputError(f"{name} is a {type(value).__name__}: pass a {kind.__name__}")
+
+
+def unknown_key(key: str, known: Sequence[str], where: str) -> InputError:
+    """The error for a key nobody reads, with the nearest one there is."""
+    close = difflib.get_close_matches(key, known, n=1) or [name for name in known if key in name.split("_")][:1]
+    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
+    return InputError(f"unknown key {key!r} in {where}: {hint}")
 
 
 def seen(value: Any) -> str:

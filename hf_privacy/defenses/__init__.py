@@ -1,69 +1,67 @@
 """Defences are trainers and callbacks; the undefended baseline runs through the same class as all of them."""
 
-from hf_privacy.defenses.adversarial.config import AdversarialConfig
-from hf_privacy.defenses.adversarial.trainer import AdversarialTrainer
-from hf_privacy.defenses.adversarial.weight_perturbation import AdversarialWeightPerturbation
-from hf_privacy.defenses.base.batch_sampler import MembershipBatchSampler
-from hf_privacy.defenses.base.config import PrivacyConfig
-from hf_privacy.defenses.base.trainer import PrivacyTrainer
-from hf_privacy.defenses.base.weight_motion import WeightMotionCallback, WeightMotionError
-from hf_privacy.defenses.ccl.config import CCLConfig
-from hf_privacy.defenses.ccl.trainer import CCLTrainer
-from hf_privacy.defenses.confidence_penalty.config import ConfidencePenaltyConfig
-from hf_privacy.defenses.confidence_penalty.trainer import ConfidencePenaltyTrainer
-from hf_privacy.defenses.critical_weights.callback import CriticalWeightRewindCallback, CriticalWeightRewindError
-from hf_privacy.defenses.critical_weights.frozen_weights import FrozenWeightsCallback, FrozenWeightsError
-from hf_privacy.defenses.demem.config import DeMemConfig
-from hf_privacy.defenses.demem.trainer import DeMemTrainer
-from hf_privacy.defenses.dp.config import DPConfig
-from hf_privacy.defenses.dp.trainer import DPTrainer
-from hf_privacy.defenses.dp_adversarial.config import DPAdversarialConfig
-from hf_privacy.defenses.dp_adversarial.trainer import DPAdversarialTrainer
-from hf_privacy.defenses.early_stopping.config import EarlyStoppingConfig
-from hf_privacy.defenses.early_stopping.trainer import EarlyStoppingTrainer, ValidationStopCallback
-from hf_privacy.defenses.hamp.config import HAMPConfig
-from hf_privacy.defenses.hamp.trainer import HAMPTrainer
-from hf_privacy.defenses.label_smoothing.config import LabelSmoothingConfig
-from hf_privacy.defenses.label_smoothing.trainer import LabelSmoothingTrainer
-from hf_privacy.defenses.observers.curvature_callback import CurvatureCallback
-from hf_privacy.defenses.observers.dynamics_store import read_training_dynamics
-from hf_privacy.defenses.observers.training_dynamics import TrainingDynamicsCallback
-from hf_privacy.defenses.relax_loss.config import RelaxLossConfig
-from hf_privacy.defenses.relax_loss.trainer import RelaxLossTrainer
+from typing import Any
 
-__all__ = [
-    "AdversarialConfig",
-    "AdversarialTrainer",
-    "AdversarialWeightPerturbation",
-    "CCLConfig",
-    "CCLTrainer",
-    "ConfidencePenaltyConfig",
-    "ConfidencePenaltyTrainer",
-    "CriticalWeightRewindCallback",
-    "CriticalWeightRewindError",
-    "CurvatureCallback",
-    "DPAdversarialConfig",
-    "DPAdversarialTrainer",
-    "DPConfig",
-    "DPTrainer",
-    "DeMemConfig",
-    "DeMemTrainer",
-    "EarlyStoppingConfig",
-    "EarlyStoppingTrainer",
-    "FrozenWeightsCallback",
-    "FrozenWeightsError",
-    "HAMPConfig",
-    "HAMPTrainer",
-    "LabelSmoothingConfig",
-    "LabelSmoothingTrainer",
-    "MembershipBatchSampler",
-    "PrivacyConfig",
-    "PrivacyTrainer",
-    "RelaxLossConfig",
-    "RelaxLossTrainer",
-    "TrainingDynamicsCallback",
-    "ValidationStopCallback",
-    "WeightMotionCallback",
-    "WeightMotionError",
-    "read_training_dynamics",
-]
+from hf_privacy.exports import lazy_exports, method_class, method_exports
+
+# Each defence by the name that recipes give it: the one place where it is named outside its own folder.
+DEFENSES: dict[str, str] = {
+    "none": "hf_privacy.defenses.base.trainer:PrivacyTrainer",
+    "adversarial": "hf_privacy.defenses.adversarial.trainer:AdversarialTrainer",
+    "ccl": "hf_privacy.defenses.ccl.trainer:CCLTrainer",
+    "confidence_penalty": "hf_privacy.defenses.confidence_penalty.trainer:ConfidencePenaltyTrainer",
+    "demem": "hf_privacy.defenses.demem.trainer:DeMemTrainer",
+    "dp": "hf_privacy.defenses.dp.trainer:DPTrainer",
+    "dp_adversarial": "hf_privacy.defenses.dp_adversarial.trainer:DPAdversarialTrainer",
+    "early_stopping": "hf_privacy.defenses.early_stopping.trainer:EarlyStoppingTrainer",
+    "hamp": "hf_privacy.defenses.hamp.trainer:HAMPTrainer",
+    "label_smoothing": "hf_privacy.defenses.label_smoothing.trainer:LabelSmoothingTrainer",
+    "relax_loss": "hf_privacy.defenses.relax_loss.trainer:RelaxLossTrainer",
+}
+
+# What else the package itself exports.
+CALLBACKS = {
+    "CriticalWeightRewindCallback": "hf_privacy.defenses.critical_weights.callback:CriticalWeightRewindCallback",
+    "CurvatureCallback": "hf_privacy.defenses.observers.curvature_callback:CurvatureCallback",
+    "TrainingDynamicsCallback": "hf_privacy.defenses.observers.training_dynamics:TrainingDynamicsCallback",
+}
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        **method_exports(DEFENSES),
+        **CALLBACKS,
+        "AdversarialWeightPerturbation": (
+            "hf_privacy.defenses.adversarial.weight_perturbation:AdversarialWeightPerturbation"
+        ),
+        "CriticalWeightRewindError": "hf_privacy.defenses.critical_weights.callback:CriticalWeightRewindError",
+        "FrozenWeightsCallback": "hf_privacy.defenses.critical_weights.frozen_weights:FrozenWeightsCallback",
+        "FrozenWeightsError": "hf_privacy.defenses.critical_weights.frozen_weights:FrozenWeightsError",
+        "MembershipBatchSampler": "hf_privacy.defenses.base.batch_sampler:MembershipBatchSampler",
+        "ValidationStopCallback": "hf_privacy.defenses.early_stopping.trainer:ValidationStopCallback",
+        "WeightMotionCallback": "hf_privacy.defenses.base.weight_motion:WeightMotionCallback",
+        "WeightMotionError": "hf_privacy.defenses.base.weight_motion:WeightMotionError",
+        "read_training_dynamics": "hf_privacy.defenses.observers.dynamics_store:read_training_dynamics",
+    },
+)
+__all__ += ["DEFENSES", "trainer_class"]
+
+
+def trainer_class(name: str, *, argument: str = "defense") -> Any:
+    """The trainer of a defence: of one in `DEFENSES` by its key, of a user's own by ``module:Name``.
+
+    Raises
+    ------
+    InputError
+        For an unknown key, or a name behind which there is no class made of `PrivacyTrainer`.
+
+    Examples
+    --------
+    >>> trainer_class("relax_loss").__name__
+    'RelaxLossTrainer'
+    >>> trainer_class("relaxloss")
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: unknown key 'relaxloss' in defense: did you mean 'relax_loss'?
+    """
+    return method_class(name, DEFENSES, argument=argument, base=DEFENSES["none"])

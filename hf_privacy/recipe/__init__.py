@@ -15,7 +15,6 @@ from hf_privacy.recipe.robustness_settings import RobustnessSettings
 from hf_privacy.recipe.unlearning_section import UnlearningSection
 
 _MODULE_OF = {
-    "DEFENSES": "build",
     "RETRAIN": "unlearning",
     "UNLEARNERS": "unlearning",
     "UnlearningRows": "forget_rows",
@@ -37,7 +36,6 @@ _MODULE_OF = {
 }
 
 __all__ = [
-    "DEFENSES",
     "EXTRA_ATTACKS",
     "RETRAIN",
     "UNLEARNERS",
@@ -70,7 +68,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from hf_privacy.recipe.audit_signals import adversarial_inputs, auto_attack, curvature_settings
-    from hf_privacy.recipe.build import DEFENSES, Experiment, prepare, training_arguments
+    from hf_privacy.recipe.build import Experiment, prepare, training_arguments
     from hf_privacy.recipe.forget_rows import UnlearningRows, request_of, requested_rows, unlearning_rows
     from hf_privacy.recipe.unlearning import (
         RETRAIN,

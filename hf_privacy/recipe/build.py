@@ -33,52 +33,14 @@ from hf_privacy.data import (
     redraw_members,
     with_label_noise,
 )
-from hf_privacy.defenses import (
-    AdversarialConfig,
-    AdversarialTrainer,
-    CCLConfig,
-    CCLTrainer,
-    ConfidencePenaltyConfig,
-    ConfidencePenaltyTrainer,
-    DeMemConfig,
-    DeMemTrainer,
-    DPAdversarialConfig,
-    DPAdversarialTrainer,
-    DPConfig,
-    DPTrainer,
-    EarlyStoppingConfig,
-    EarlyStoppingTrainer,
-    HAMPConfig,
-    HAMPTrainer,
-    LabelSmoothingConfig,
-    LabelSmoothingTrainer,
-    PrivacyConfig,
-    PrivacyTrainer,
-    RelaxLossConfig,
-    RelaxLossTrainer,
-)
+from hf_privacy.defenses import EarlyStoppingTrainer, PrivacyConfig, PrivacyTrainer, trainer_class
 from hf_privacy.errors import InputError
 from hf_privacy.models import load_image_processor, load_model, load_tokenizer, padding_side_for
 from hf_privacy.recipe.callbacks import recipe_callbacks
-from hf_privacy.recipe.config import DataSection, Recipe, unknown_key
+from hf_privacy.recipe.config import DataSection, Recipe
 from hf_privacy.recipe.config_arguments import config_from
 from hf_privacy.recipe.folder import RunFolder
 from hf_privacy.signals import check_fit, position_limit
-
-# Each defence: its trainer and the config whose fields the recipe's training section may set.
-DEFENSES: dict[str, tuple[type[PrivacyTrainer], type[PrivacyConfig]]] = {
-    "none": (PrivacyTrainer, PrivacyConfig),
-    "adversarial": (AdversarialTrainer, AdversarialConfig),
-    "ccl": (CCLTrainer, CCLConfig),
-    "confidence_penalty": (ConfidencePenaltyTrainer, ConfidencePenaltyConfig),
-    "demem": (DeMemTrainer, DeMemConfig),
-    "dp": (DPTrainer, DPConfig),
-    "dp_adversarial": (DPAdversarialTrainer, DPAdversarialConfig),
-    "early_stopping": (EarlyStoppingTrainer, EarlyStoppingConfig),
-    "hamp": (HAMPTrainer, HAMPConfig),
-    "label_smoothing": (LabelSmoothingTrainer, LabelSmoothingConfig),
-    "relax_loss": (RelaxLossTrainer, RelaxLossConfig),
-}
 
 
 @dataclass
@@ -122,34 +84,32 @@ class Experiment:
 
     def trainer(self, *, output_dir: str | Path | None = None) -> PrivacyTrainer:
         """The target's trainer, on the split's members."""
-        trainer_class, _ = DEFENSES[self.recipe.defense]
+        kind = trainer_class(self.recipe.defense)
         args = training_arguments(self.recipe, output_dir or self.recipe.output_dir)
-        trainer = trainer_class(
+        trainer = kind(
             args=args,
             model_init=self.model_init,
             train_dataset=self.training_view(self.split.members),
             eval_dataset=self.dataset.subset(self.split.non_members),
             processing_class=self.processor,
             callbacks=recipe_callbacks(self.recipe, self.dataset, self.split),
-            **self._validation(trainer_class),
+            **self._validation(kind),
         )
         from hf_privacy.recipe.later import check_set_up
 
         check_set_up(trainer)
         return trainer
 
-    def _validation(self, trainer_class: type[PrivacyTrainer]) -> dict[str, TensorDataset]:
+    def _validation(self, kind: type[PrivacyTrainer]) -> dict[str, TensorDataset]:
         """The rows that early stopping looks at: the population, which neither side of the split holds."""
-        if trainer_class is not EarlyStoppingTrainer:
+        if kind is not EarlyStoppingTrainer:
             return {}
         return {"validation_dataset": self.dataset.subset(self.split.population)}
 
 
 def training_arguments(recipe: Recipe, output_dir: str | Path) -> PrivacyConfig:
     """The recipe's training section as the defence's config; an unknown key is an `InputError`."""
-    if recipe.defense not in DEFENSES:
-        raise unknown_key(recipe.defense, sorted(DEFENSES), "defense")
-    args = config_from(recipe.training, DEFENSES[recipe.defense][1], output_dir, section="training")
+    args = config_from(recipe.training, trainer_class(recipe.defense).config_class, output_dir, section="training")
     if args.num_train_epochs <= 0 and args.max_steps <= 0:
         raise InputError(f"training.num_train_epochs is {args.num_train_epochs}: pass a number above 0")
     return args

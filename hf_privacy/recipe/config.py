@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import reprlib
@@ -15,7 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
-from hf_privacy.arguments import check_seed
+from hf_privacy.arguments import check_seed, unknown_key
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.errors import InputError, one_line
 from hf_privacy.recipe.audit_settings import AuditSettings
@@ -280,13 +279,6 @@ def number_or_same(value: Any) -> Any:
     if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
         return float(value)
     return value
-
-
-def unknown_key(key: str, known: Sequence[str], where: str) -> InputError:
-    """The error for a key nobody reads, with the nearest one there is."""
-    close = difflib.get_close_matches(key, known, n=1) or [name for name in known if key in name.split("_")][:1]
-    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
-    return InputError(f"unknown key {key!r} in {where}: {hint}")
 
 
 def _build(cls: Any, values: Any, where: str) -> Any:

@@ -1,0 +1,80 @@
+"""What a package exports, imported when it is first used; and what a room's table of methods adds to that."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from hf_privacy.arguments import unknown_key
+from hf_privacy.errors import InputError
+from hf_privacy.outside import is_outside, load_outside
+
+
+def lazy_exports(
+    package: str, exports: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """A package's ``__getattr__``, ``__dir__`` and ``__all__``.
+
+    Parameters
+    ----------
+    package : str
+        The package's ``__name__``.
+    exports : mapping of str to str
+        Each name and where it is: ``module:Name``, or a module alone.
+
+    Examples
+    --------
+    >>> find, _, names = lazy_exports("hf_privacy.exports", {"tau": "math:tau"})
+    >>> names, find("tau")
+    (['tau'], 6.283185307179586)
+    """
+
+    def find(name: str) -> Any:
+        if name not in exports:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module, _, attribute = exports[name].partition(":")
+        value = getattr(import_module(module), attribute) if attribute else import_module(module)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    def names() -> list[str]:
+        return sorted({*exports, *vars(sys.modules[package])})
+
+    return find, names, sorted(exports)
+
+
+def method_exports(table: Mapping[str, str]) -> dict[str, str]:
+    """The trainers and configs of a table of methods: ``XTrainer`` has its ``XConfig`` in the ``config`` beside it.
+
+    Examples
+    --------
+    >>> method_exports({"x": "hf_privacy.defenses.x.trainer:XTrainer"})
+    {'XTrainer': 'hf_privacy.defenses.x.trainer:XTrainer', 'XConfig': 'hf_privacy.defenses.x.config:XConfig'}
+    """
+    exports = {}
+    for target in table.values():
+        module, _, trainer = target.partition(":")
+        config = trainer.removesuffix("Trainer") + "Config"
+        exports[trainer] = target
+        exports[config] = f"{module.rpartition('.')[0]}.config:{config}"
+    return exports
+
+
+def method_class(name: str, table: Mapping[str, str], *, argument: str, base: str) -> Any:
+    """The trainer behind a key of a room's table, or behind ``module:Name``, which must be made of ``base``.
+
+    Raises
+    ------
+    InputError
+        For an unknown key, or a name behind which there is no such class.
+    """
+    if not is_outside(name):
+        if name not in table:
+            raise unknown_key(name, sorted(table), argument)
+        return load_outside(table[name], argument=argument)
+    found, kind = load_outside(name, argument=argument), load_outside(base, argument=argument)
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise InputError(f"{argument} is {name!r}, which is no {kind.__name__}: pass a class made of it")
+    return found
