@@ -72,7 +72,7 @@ def test_the_source_is_that_of_the_file_and_a_class_of_a_notebook_has_its_name(m
 def test_a_trainer_of_ones_own_is_a_defence_and_anything_else_is_refused(module_of):
     module_of("outside_trainer", "from hf_privacy import PrivacyTrainer\nclass Mine(PrivacyTrainer):\n    pass\n")
     assert issubclass(trainer_class("outside_trainer:Mine"), PrivacyTrainer)
-    with pytest.raises(InputError, match="^defense is .math:pi., which is no PrivacyTrainer"):
+    with pytest.raises(InputError, match=r"^defense is .math:pi., which is no PrivacyTrainer"):
         trainer_class("math:pi")
 
 
