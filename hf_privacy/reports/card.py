@@ -28,7 +28,7 @@ from hf_privacy.reports.explain import percent, rate, what_it_does_not_mean, wha
 from hf_privacy.reports.files import write_together
 from hf_privacy.reports.leaks import refuse_leaks
 from hf_privacy.reports.memorization_plot import is_drawn
-from hf_privacy.reports.page import TEMPLATES, over_runs_rows, unlearning_parts, utility_rows
+from hf_privacy.reports.page import TEMPLATES, outside_tables, over_runs_rows, unlearning_parts, utility_rows
 from hf_privacy.reports.table import memorization_cells
 from hf_privacy.reports.titles import attack_words
 from hf_privacy.yaml_text import load_yaml
@@ -259,6 +259,7 @@ def _values(report: PrivacyReport | None, card_data: CardData) -> dict[str, Any]
         "adapter": card_data.library_name == "peft" or bool(report and report.model["adapter"]),
         "fprs": sorted({e["fpr"] for a in report.attacks for e in a["tpr_at_fpr"]}) if report else [],
         "unlearning": unlearning_parts(report) if report else None,
+        "outside": outside_tables(report) if report else {},
         "utility": utility_rows(report) if report else [],
         "over_runs": over_runs_rows(report) if report else [],
         "by_memorization": by_memorization,

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from hf_privacy.hub.headline import evidence_sentence
 from hf_privacy.reports.by_memorization import SETS, fewer_examples, memorization_range, memorization_table
 from hf_privacy.reports.explain import leakage_sentence, percent, rate, what_it_does_not_mean, what_it_means
+from hf_privacy.reports.outside import outside_rows, value_text
 from hf_privacy.reports.titles import attack_words, epsilon_text, norm_title
 from hf_privacy.reports.unlearning import (
     unlearning_headers,
@@ -72,6 +73,7 @@ def render_page(
             adversary=attack_words(report.robustness) if report.robustness is not None else None,
             class_of=lambda row: row["class"],
             unlearning=unlearning_parts(report),
+            outside=outside_tables(report),
             utility=utility_rows(report),
             over_runs=over_runs_rows(report),
             facts=_facts(report),
@@ -124,6 +126,11 @@ def unlearning_parts(report: PrivacyReport) -> dict[str, Any] | None:
     }
 
 
+def outside_tables(report: PrivacyReport) -> dict[str, list[tuple[str, str]]]:
+    """Give the rows of each outside examination's section, by its name."""
+    return {name: outside_rows(values) for name, values in (report.outside or {}).items()}
+
+
 def utility_rows(report: PrivacyReport) -> list[tuple[str, dict[str, float], float]]:
     """Give name, accuracy with its interval, and mean loss of the held-out and the training examples."""
     utility = report.utility
@@ -138,10 +145,10 @@ def _facts(report: PrivacyReport) -> list[tuple[str, list[tuple[str, str]]]]:
     model, dataset, split = report.model, report.dataset, report.split
     groups = [
         ("Model", [
-            ("Name", _text(model["name"])),
+            ("Name", value_text(model["name"])),
             ("Architecture", model["architecture"]),
             ("Base model", _with_revision(model["base_model"], model["base_revision"])),
-            ("Adapter", _text(model["adapter"])),
+            ("Adapter", value_text(model["adapter"])),
             ("Parameters", f"{model['n_parameters']:,} ({model['n_trainable_parameters']:,} trained)"),
             ("SHA-256 of the weights", model["weights_sha256"]),
         ]),
@@ -151,7 +158,7 @@ def _facts(report: PrivacyReport) -> list[tuple[str, list[tuple[str, str]]]]:
             ("Examples, classes", f"{dataset['n_examples']:,}, {dataset['n_classes']:,}"),
             ("Members, non-members", f"{split['n_members']:,}, {split['n_nonmembers']:,}"),
             ("Population", f"{split['n_population']:,}"),
-            ("Stratified", _text(split["stratified"])),
+            ("Stratified", value_text(split["stratified"])),
             ("Repeats across the split", _repeats(split)),
             ("Told apart without the model", _blind(report.blind_baseline)),
             ("Hash of the split", split["hash"]),
@@ -161,43 +168,25 @@ def _facts(report: PrivacyReport) -> list[tuple[str, list[tuple[str, str]]]]:
             *_references(report.references),
             ("Made", report.created),
         ]),
-        ("Defence", [("Name", report.defense["name"]), *_rows(report.defense["parameters"]), *_paper(report.defense)]),
+        ("Defence", [
+            ("Name", report.defense["name"]), *outside_rows(report.defense["parameters"]), *_paper(report.defense),
+        ]),
         ("Privacy bounds (ε)", [
             ("Guaranteed, at most", _epsilon(report.epsilon["upper"])),
             ("Measured, at least", _epsilon(report.epsilon["lower"])),
         ]),
         ("Canaries", _canaries(report.canaries)),
-        ("Training", _rows(report.training)),
+        ("Training", outside_rows(report.training)),
         ("Adversarial attack", _robustness(report.robustness)),
         ("Unlearning", _unlearning(report.unlearning)),
         ("Cost", [(name.removesuffix("_seconds").capitalize(), _seconds(s)) for name, s in report.cost.items()]),
-        ("Versions", _rows(report.versions)),
+        ("Versions", outside_rows(report.versions)),
     ]  # fmt: skip
     return [(title, rows) for title, rows in groups if rows]
 
 
-def _rows(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for name, value in values.items():
-        if isinstance(value, dict):
-            rows.extend(_rows(value, f"{prefix}{name}."))
-        else:
-            rows.append((f"{prefix}{name}", _text(value)))
-    return rows
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(_text(inner) for inner in value) or "–"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
 def _with_revision(name: str | None, revision: str | None) -> str:
-    return f"{name} @ {revision[:12]}" if name and revision else _text(name)
+    return f"{name} @ {revision[:12]}" if name and revision else value_text(name)
 
 
 def _repeats(split: dict[str, Any]) -> str:
@@ -238,8 +227,8 @@ def _robustness(robustness: dict[str, Any] | None) -> list[tuple[str, str]]:
         return []
     return [
         ("Norm, space", f"{norm_title(robustness['norm'])}, {robustness['space']}"),
-        ("ε, step size", f"{epsilon_text(robustness)}, {_text(robustness['step_size'])}"),
-        ("PGD steps", _text(robustness["n_steps"])),
+        ("ε, step size", f"{epsilon_text(robustness)}, {value_text(robustness['step_size'])}"),
+        ("PGD steps", value_text(robustness["n_steps"])),
         ("Time", _seconds(robustness["seconds"])),
     ]
 
@@ -248,13 +237,16 @@ def _unlearning(unlearning: dict[str, Any] | None) -> list[tuple[str, str]]:
     if unlearning is None:
         return []
     method, loss = unlearning["method"], unlearning["forget_loss"]
-    rows = [("Method", method["name"]), *_rows(method["parameters"]), *_paper(method)]
-    rows += [(name.removeprefix("n_").capitalize(), _text(value)) for name, value in unlearning["request"].items()]
+    rows = [("Method", method["name"]), *outside_rows(method["parameters"]), *_paper(method)]
     rows += [
-        (f"After the edit alone: {name}", _text(value)) for name, value in (unlearning["after_edit"] or {}).items()
+        (name.removeprefix("n_").capitalize(), value_text(value)) for name, value in unlearning["request"].items()
+    ]
+    rows += [
+        (f"After the edit alone: {name}", value_text(value))
+        for name, value in (unlearning["after_edit"] or {}).items()
     ]
     for name in ("quantiles", "before", "after", "retrained", "test_after") if loss is not None else ():
-        rows.append((f"Loss on the forget set: {name}", _text(loss[name])))
+        rows.append((f"Loss on the forget set: {name}", value_text(loss[name])))
     return rows
 
 
@@ -263,7 +255,7 @@ def _canaries(canaries: dict[str, Any] | None) -> list[tuple[str, str]]:
         return []
     return [
         ("Canaries, inserted", f"{canaries['n_canaries']:,} {canaries['kind']}, {canaries['n_inserted']:,}"),
-        ("Guesses", f"{_text(canaries['n_guesses'])}, by {canaries['score']}"),
+        ("Guesses", f"{value_text(canaries['n_guesses'])}, by {canaries['score']}"),
         ("AUC", f"{canaries['auc']:.3f} [{canaries['auc_low']:.3f}, {canaries['auc_high']:.3f}]"),
         ("ε at least, for any training", f"{canaries['one_run']:.3g} at δ = {canaries['delta']:.3g}"),
         ("ε at least, were it Gaussian (f-DP)", f"{canaries['one_run_fdp']:.3g} at δ = {canaries['delta']:.3g}"),

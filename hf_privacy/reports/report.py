@@ -24,6 +24,7 @@ from hf_privacy.reports.explain import leakage_sentence
 from hf_privacy.reports.files import write_together
 from hf_privacy.reports.leaks import refuse_leaks
 from hf_privacy.reports.memorization_plot import is_drawn, memorization_figure
+from hf_privacy.reports.outside import outside_lines
 from hf_privacy.reports.page import render_page
 from hf_privacy.reports.plots import png_bytes, roc_figure, scores_figure
 from hf_privacy.reports.table import (
@@ -149,6 +150,7 @@ class PrivacyReport:
     leakage_share: dict[str, Any] | None = None
     robustness: dict[str, Any] | None = None
     unlearning: dict[str, Any] | None = None
+    outside: dict[str, dict[str, Any]] | None = None
     schema_version: str = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -160,6 +162,8 @@ class PrivacyReport:
             When the report breaks the schema, or holds an absolute path or a token anywhere.
         """
         values = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        if values["outside"] is None:
+            del values["outside"]
         report = {"schema_version": values.pop("schema_version"), **values}
         validate_report(report)
         refuse_leaks(report, name="the report")
@@ -289,6 +293,7 @@ class PrivacyReport:
             parts.append(canaries_line(self.canaries, self.epsilon["upper"]))
         if self.unlearning is not None:
             parts.append(unlearning_lines(self.unlearning))
+        parts.extend(outside_lines(self.outside))
         return "\n\n".join(parts)
 
     def push_to_hub(
