@@ -14,7 +14,7 @@ from hf_privacy.errors import InputError
 from hf_privacy.recipe import AuditSettings, training_arguments
 from hf_privacy.recipe.config import unknown_key
 from hf_privacy.references import ReferenceRun, audit_references, require_cloneable
-from hf_privacy.reports.plots import SCORE_LABELS
+from hf_privacy.reports.sections.attack_plots import SCORE_LABELS
 from hf_privacy.signals.store import METADATA_FILE
 
 

@@ -14,7 +14,7 @@ from hf_privacy.comparison.cells import attack_title, how_many, robust_columns, 
 from hf_privacy.comparison.labels import place_labels
 from hf_privacy.comparison.robust import CLEAN
 from hf_privacy.reports.explain import percent
-from hf_privacy.reports.plots import COLOURS, our_style
+from hf_privacy.reports.sections.attack_plots import COLOURS, our_style
 from hf_privacy.reports.titles import epsilon_text, norm_title
 
 _GUESSING = "#8A8A8A"

@@ -14,7 +14,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from hf_privacy.errors import InputError, one_line
 from hf_privacy.hub.headline import evidence_sentence
 from hf_privacy.hub.unaudited import UNAUDITED_TAG
-from hf_privacy.reports.by_memorization import fewer_examples, memorization_table
 from hf_privacy.reports.card_data import (
     AUC_METRIC,
     AUDITED_TAG,
@@ -27,8 +26,9 @@ from hf_privacy.reports.card_data import (
 from hf_privacy.reports.explain import percent, rate, what_it_does_not_mean, what_it_means
 from hf_privacy.reports.files import write_together
 from hf_privacy.reports.leaks import refuse_leaks
-from hf_privacy.reports.memorization_plot import is_drawn
 from hf_privacy.reports.page import TEMPLATES, outside_tables, over_runs_rows, unlearning_parts, utility_rows
+from hf_privacy.reports.sections.memorization import fewer_examples, memorization_table
+from hf_privacy.reports.sections.memorization_plot import is_drawn
 from hf_privacy.reports.table import memorization_cells
 from hf_privacy.reports.titles import attack_words
 from hf_privacy.yaml_text import load_yaml

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.errors import InputError
-from hf_privacy.reports.plots import COLOURS, LINES, our_style, png_bytes
+from hf_privacy.reports.sections.attack_plots import COLOURS, LINES, our_style, png_bytes
 
 CORRELATIONS = ("pearson", "spearman", "cosine")
 _MEAN_KEYS = ("x_mean", "y_mean", "y_standard_error")

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hf_privacy.hub.headline import evidence_sentence
-from hf_privacy.reports.by_memorization import SETS, fewer_examples, memorization_range, memorization_table
 from hf_privacy.reports.explain import leakage_sentence, percent, rate, what_it_does_not_mean, what_it_means
-from hf_privacy.reports.outside import outside_rows, value_text
-from hf_privacy.reports.titles import attack_words, epsilon_text, norm_title
-from hf_privacy.reports.unlearning import (
+from hf_privacy.reports.sections.memorization import SETS, fewer_examples, memorization_range, memorization_table
+from hf_privacy.reports.sections.outside import outside_rows, value_text
+from hf_privacy.reports.sections.unlearning import (
     unlearning_headers,
     unlearning_request_words,
     unlearning_sentences,
     unlearning_table_rows,
 )
+from hf_privacy.reports.titles import attack_words, epsilon_text, norm_title
 
 if TYPE_CHECKING:
     from hf_privacy.reports.report import PrivacyReport

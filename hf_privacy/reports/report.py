@@ -16,17 +16,18 @@ from hf_privacy.hub.evidence import CLEAN, strength_order
 from hf_privacy.hub.headline import evidence_sentence
 from hf_privacy.hub.schema import SCHEMA_VERSION
 from hf_privacy.hub.strength import Strength, refuse_weaker
-from hf_privacy.reports.budgets import budgets_figure
-from hf_privacy.reports.by_memorization import memorization_table
 from hf_privacy.reports.card import write_card
 from hf_privacy.reports.card_data import CardData, card_data_of_folder
 from hf_privacy.reports.explain import leakage_sentence
 from hf_privacy.reports.files import write_together
 from hf_privacy.reports.leaks import refuse_leaks
-from hf_privacy.reports.memorization_plot import is_drawn, memorization_figure
-from hf_privacy.reports.outside import outside_lines
 from hf_privacy.reports.page import render_page
-from hf_privacy.reports.plots import png_bytes, roc_figure, scores_figure
+from hf_privacy.reports.sections.attack_plots import png_bytes, roc_figure, scores_figure
+from hf_privacy.reports.sections.budgets import budgets_figure
+from hf_privacy.reports.sections.memorization import memorization_table
+from hf_privacy.reports.sections.memorization_plot import is_drawn, memorization_figure
+from hf_privacy.reports.sections.outside import outside_lines
+from hf_privacy.reports.sections.unlearning import unlearning_lines
 from hf_privacy.reports.table import (
     MAX_WIDTH,
     adversarial_attack_table,
@@ -35,7 +36,6 @@ from hf_privacy.reports.table import (
     memorization_lines,
     targets_table,
 )
-from hf_privacy.reports.unlearning import unlearning_lines
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo

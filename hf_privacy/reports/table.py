@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from hf_privacy.reports.by_memorization import SETS, MemorizationRow, MemorizationTable, fewer_examples
 from hf_privacy.reports.explain import percent, rate
+from hf_privacy.reports.sections.memorization import SETS, MemorizationRow, MemorizationTable, fewer_examples
 from hf_privacy.reports.titles import attack_words
 
 MAX_WIDTH = 100

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from hf_privacy.reports.by_memorization import SETS, MemorizationTable
 from hf_privacy.reports.explain import percent
-from hf_privacy.reports.plots import COLOURS, LINES, our_style
+from hf_privacy.reports.sections.attack_plots import COLOURS, LINES, our_style
+from hf_privacy.reports.sections.memorization import SETS, MemorizationTable
 
 _GUESSING = "#8A8A8A"
 _MOST_ATTACKS = 5

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from hf_privacy.reports.explain import percent
-from hf_privacy.reports.plots import COLOURS, LINES, our_style
+from hf_privacy.reports.sections.attack_plots import COLOURS, LINES, our_style
 
 _FPR = 0.01
 _SHOWN = 8
