@@ -23,6 +23,7 @@ from hf_privacy.arguments import check_number, check_numbers
 from hf_privacy.errors import InputError
 from hf_privacy.models.architectures import task_of
 from hf_privacy.models.modes import bare_model
+from hf_privacy.tasks import task_named
 
 Inputs = Mapping[str, torch.Tensor]
 
@@ -251,11 +252,11 @@ def input_space(model: Any, processor: Any = None, *, inputs: Inputs | None = No
             f"model is a {type(bare).__name__}: pass a transformers model, or build PixelSpace, FeatureSpace or "
             "EmbeddingSpace yourself"
         )
-    task = task_of(bare.config)
+    name = task_named(task_of(bare.config)).input_space
     space: InputSpace
-    if task == "tabular-classification":
+    if name == FeatureSpace.name:
         space = FeatureSpace()
-    elif task == "text-classification":
+    elif name == EmbeddingSpace.name:
         space = EmbeddingSpace(*embedding_padding(bare))
     else:
         facts = bare.config.to_dict()

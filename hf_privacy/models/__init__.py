@@ -15,7 +15,7 @@ from hf_privacy.models.loading import (
 )
 from hf_privacy.models.lora import attach_lora, head_modules
 from hf_privacy.models.modes import bare_model, evaluation_mode, float32_logits, without_autocast
-from hf_privacy.models.padding import align_padding, padding_side_for
+from hf_privacy.models.padding import align_padding, padding_side_for, position_limit
 from hf_privacy.models.push_guard import allow_unguarded_push, guard_push
 from hf_privacy.models.tabular_mlp import TabularMLPConfig, TabularMLPForClassification
 
@@ -41,5 +41,6 @@ __all__ = [
     "load_tokenizer",
     "names_of",
     "padding_side_for",
+    "position_limit",
     "without_autocast",
 ]

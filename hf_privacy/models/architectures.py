@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import timm
 from huggingface_hub.errors import StrictDataclassError
+from peft import TaskType
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
@@ -24,7 +25,23 @@ from transformers import (
 from hf_privacy.errors import InputError, one_line
 from hf_privacy.models.tabular_mlp import TabularMLPConfig
 
-TASKS = ("image-classification", "text-classification", "tabular-classification")
+
+class ModelsOfTask(NamedTuple):
+    """How the models of a task are opened; what else a task is stands in `hf_privacy.tasks`."""
+
+    auto_class: type
+    configs: Container[type]  # of the architectures that have such a model
+    peft_type: TaskType | None = None  # None for what reads no text
+
+
+MODELS_OF = {
+    "image-classification": ModelsOfTask(AutoModelForImageClassification, MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING),
+    "text-classification": ModelsOfTask(
+        AutoModelForSequenceClassification, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, TaskType.SEQ_CLS
+    ),
+    "tabular-classification": ModelsOfTask(AutoModelForSequenceClassification, (TabularMLPConfig,)),
+}
+TASKS = tuple(MODELS_OF)
 
 # What timm and transformers raise when an architecture cannot be built with the arguments given.
 BUILD_ERRORS = (TypeError, ValueError, RuntimeError, IndexError, KeyError, AssertionError, StrictDataclassError)
@@ -45,7 +62,7 @@ def auto_class_for(task: str) -> type:
     """
     if task not in TASKS:
         raise InputError(f"task is {task!r}: pass one of {', '.join(TASKS)}")
-    return AutoModelForImageClassification if task == "image-classification" else AutoModelForSequenceClassification
+    return MODELS_OF[task].auto_class
 
 
 def task_of(config: PreTrainedConfig) -> str:
@@ -61,24 +78,27 @@ def task_of(config: PreTrainedConfig) -> str:
     >>> task_of(TimmWrapperConfig(architecture="resnet18"))
     'image-classification'
     """
-    if isinstance(config, TabularMLPConfig):
-        return "tabular-classification"
-    if type(config) in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING:
-        return "image-classification"
-    if type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
-        return "text-classification"
+    for task in TASKS:
+        if has_model(config, task):
+            return task
     raise InputError(f"the architecture {config.model_type!r} has no classifier for images, text or tables")
+
+
+def has_model(config: PreTrainedConfig, task: str) -> bool:
+    """Whether `config`'s architecture has a model for `task`."""
+    kind = MODELS_OF[task]
+    # A table's own model is registered with the sequence classifiers, and reads no text.
+    return type(config) in kind.configs and (kind.peft_type is None or type(config) is not TabularMLPConfig)
+
+
+def reads_text(task: str) -> bool:
+    """Whether the models of `task` read what a tokenizer gives."""
+    return MODELS_OF[task].peft_type is not None
 
 
 def check_task(config: PreTrainedConfig, task: str) -> None:
     """Raise InputError unless `config`'s architecture has a classifier for `task`."""
-    mapping = {
-        "image-classification": MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
-        "text-classification": MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
-        "tabular-classification": (TabularMLPConfig,),
-    }[task]
-    is_tabular = isinstance(config, TabularMLPConfig)
-    if type(config) not in mapping or is_tabular != (task == "tabular-classification"):
+    if not has_model(config, task):
         raise InputError(f"the architecture {config.model_type!r} has no {task} model: pass another model or task")
 
 

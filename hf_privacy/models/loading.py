@@ -31,6 +31,7 @@ from hf_privacy.models.architectures import (
     check_task,
     is_folder,
     one_line,
+    reads_text,
     scratch_config,
     set_labels,
     task_of,
@@ -68,7 +69,7 @@ def load_model(
         a timm architecture (``"timm:resnet10t"``) or a transformers model type (``"resnet"``, ``"bert"``,
         ``"hf_privacy_tabular_mlp"``).
     task : str
-        ``"image-classification"``, ``"text-classification"`` or ``"tabular-classification"``.
+        One of `hf_privacy.tasks.TASKS`.
     num_labels : int
         Number of classes, ≥ 2. A checkpoint with another number gets a fresh head.
     id2label : mapping or sequence of str, optional
@@ -121,7 +122,7 @@ def load_model(
     check_task(config, task)
     theirs = names_of(config)
     set_labels(config, num_labels=num_labels, id2label=id2label)
-    if tokenizer is None and task == "text-classification" and not from_scratch:
+    if tokenizer is None and reads_text(task) and not from_scratch:
         tokenizer = tokenizer_beside(name, revision=revision)
     if from_scratch:
         align_padding(config, tokenizer)
@@ -167,7 +168,7 @@ def load_base_classifier(
     check_task(config, task)
     theirs = names_of(config)
     set_labels(config, num_labels=num_labels, id2label=id2label)
-    if tokenizer is None and task == "text-classification":
+    if tokenizer is None and reads_text(task):
         tokenizer = tokenizer_beside(str(name_or_path), revision=revision)
     model, fresh = _pretrained(str(name_or_path), config, task=task, revision=revision, tokenizer=tokenizer)
     if fresh or (id2label is not None and _other_classes(model, theirs, fresh, task=task, name=str(name_or_path))):
@@ -223,7 +224,7 @@ def load_saved_model(folder: str | Path) -> PreTrainedModel | PeftModel:
         return guard_push(_saved_adapter(Path(folder))).eval()
     config = _config(str(folder), from_scratch=False, model_kwargs={}, revision=None)
     task = task_of(config)
-    tokenizer = tokenizer_beside(str(folder)) if task == "text-classification" else None
+    tokenizer = tokenizer_beside(str(folder)) if reads_text(task) else None
     model, fresh = _pretrained(str(folder), config, task=task, revision=None, tokenizer=tokenizer)
     if fresh:
         raise InputError(f"the weights in {Path(folder).name} lack {', '.join(fresh[:3])}: save it with its head")
@@ -343,7 +344,7 @@ def _saved_adapter(folder: Path) -> PeftModel:
         # The adapter's own head is in the order of its dataset, which the base's names do not tell.
         set_labels(config, num_labels=num_labels, id2label=[f"LABEL_{number}" for number in range(num_labels)])
     tokenizer = None
-    if task == "text-classification":
+    if reads_text(task):
         tokenizer = tokenizer_beside(str(folder)) or tokenizer_beside(base, revision=adapter.revision)
     model, fresh = _pretrained(base, config, task=task, revision=adapter.revision, tokenizer=tokenizer)
     lost = [key for key in fresh if key not in shapes]

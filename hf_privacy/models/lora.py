@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import PreTrainedModel
 
 from hf_privacy.errors import InputError, one_line
+from hf_privacy.models.architectures import MODELS_OF
 
 
 def attach_lora(
@@ -57,7 +58,7 @@ def attach_lora(
         raise InputError(f"lora has modules_to_save {unknown}: the model has no such modules")
     try:
         config = LoraConfig(
-            task_type=TaskType.SEQ_CLS if task == "text-classification" else None,
+            task_type=MODELS_OF[task].peft_type,
             modules_to_save=sorted(_outermost(modules)),
             **settings,
         )

@@ -21,6 +21,7 @@ from hf_privacy.errors import InputError
 from hf_privacy.models.modes import evaluation_mode
 
 ADAPTER_CONFIG = "adapter_config.json"
+_POSITION_TABLES = ("position_embeddings", "embed_positions", "positions_embed", "pos_embed", "wpe")
 # What a tokenizer's folder holds at least one of; transformers may else make up an empty one.
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
 
@@ -175,6 +176,25 @@ def padding_side_for(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> st
             if torch.allclose(answer, alone, rtol=0, atol=3e-4 * float(alone.abs().max()) + 1e-6):
                 return side
     return "right"
+
+
+def position_limit(model: nn.Module) -> int | None:
+    """How many tokens the model has positions for; None where positions are not looked up in a table.
+
+    Examples
+    --------
+    >>> position_limit(nn.Linear(2, 2)) is None
+    True
+    """
+    limits = [
+        # RoBERTa counts from behind its padding index, BART from a fixed offset.
+        module.num_embeddings
+        - (0 if module.padding_idx is None else module.padding_idx + 1)
+        - int(getattr(module, "offset", 0))
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Embedding) and name.rpartition(".")[2] in _POSITION_TABLES
+    ]
+    return min(limits) if limits else None
 
 
 def _pad(ids: list[int], length: int, pad: int, side: str) -> dict[str, list[int]]:

@@ -16,6 +16,7 @@ from hf_privacy.arguments import (
 )
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.robustness_settings import RobustnessSettings
+from hf_privacy.tasks import task_named
 
 LIRA_VARIANCES = ("auto", "pooled", "per_example", "shrunk", "global")
 CANARY_KINDS = ("mislabelled", "random")
@@ -176,7 +177,7 @@ class AuditSettings:
         """Raise `InputError` for a setting that does not go with a recipe's task."""
         if self.robustness is not None:
             RobustnessSettings.from_dict(self.robustness).check_task(task)
-        if "flip" in self.queries and task != "image-classification":
+        if set(self.queries) - set(task_named(task).queries):
             raise InputError(f"queries is {self.queries} and the task is {task}: only images are flipped")
 
     def _check_budgets(self) -> None:

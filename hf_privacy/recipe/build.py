@@ -12,7 +12,6 @@ import numpy as np
 
 from hf_privacy.data import (
     MembershipSplit,
-    RandomFlipCrop,
     RepeatReport,
     TensorDataset,
     check_columns,
@@ -20,27 +19,21 @@ from hf_privacy.data import (
     class_names,
     dataset_fingerprint,
     drop_repeats,
-    encode_features,
-    encode_images,
-    encode_text,
     find_repeats,
-    image_processor_for,
-    image_shape,
     load_dataset_from,
     make_split,
     number_classes,
-    random_flip,
     redraw_members,
     with_label_noise,
 )
 from hf_privacy.defenses import EarlyStoppingTrainer, PrivacyConfig, PrivacyTrainer, trainer_class
 from hf_privacy.errors import InputError
-from hf_privacy.models import load_image_processor, load_model, load_tokenizer, padding_side_for
 from hf_privacy.recipe.callbacks import recipe_callbacks
 from hf_privacy.recipe.config import DataSection, Recipe
 from hf_privacy.recipe.config_arguments import config_from
 from hf_privacy.recipe.folder import RunFolder
-from hf_privacy.signals import check_fit, position_limit
+from hf_privacy.signals import check_fit
+from hf_privacy.tasks import task_named
 
 
 @dataclass
@@ -79,8 +72,8 @@ class Experiment:
     def training_view(self, indices: np.ndarray) -> TensorDataset:
         """The rows at ``indices`` as the trainer sees them: with augmentation, if the recipe asks for it."""
         view = self.dataset.subset(indices)
-        augmentation = {None: None, "flip": random_flip, "flip_crop": RandomFlipCrop()}[self.recipe.data.augmentation]
-        return view if augmentation is None else view.with_augmentation(augmentation)
+        name = self.recipe.data.augmentation
+        return view if name is None else view.with_augmentation(task_named(self.recipe.task).augmentation(name))
 
     def trainer(self, *, output_dir: str | Path | None = None) -> PrivacyTrainer:
         """The target's trainer, on the split's members."""
@@ -161,7 +154,9 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
     split = _split(rows, data, fingerprint)
     if recipe.defense == "early_stopping" and not len(split.population):
         raise InputError("data.population_fraction is 0: early_stopping validates on the population, so set one aside")
-    dataset, processor, model_init, model = _encoded(rows, recipe, classes)
+    dataset, processor, model_init, model = task_named(recipe.task).prepare(
+        rows, model=recipe.model, data=data, classes=classes
+    )
     check_fit(model, dataset)
     if data.member_seed is not None:
         split = redraw_members(split, dataset.column("labels").numpy(), seed=data.member_seed)
@@ -215,65 +210,3 @@ def _split(rows: datasets.Dataset, data: DataSection, fingerprint: str) -> Membe
         seed=data.split_seed,
         fingerprint=fingerprint,
     )
-
-
-def _encoded(
-    rows: datasets.Dataset, recipe: Recipe, classes: list[str]
-) -> tuple[TensorDataset, Any, Callable[[], Any], Any]:
-    """Tensors, processor, model factory and one untrained model for the recipe's task."""
-    data, model = recipe.data, recipe.model
-    columns_in = data.input_columns
-    column = columns_in[0] if len(columns_in) == 1 else tuple(columns_in)
-    model_kwargs = dict(model.kwargs)
-    columns = {"label_column": data.label_column}
-
-    def model_init() -> Any:
-        loaded = load_model(
-            model.name_or_path,
-            task=recipe.task,
-            num_labels=len(classes),
-            id2label=classes,
-            from_scratch=model.from_scratch,
-            model_kwargs=model_kwargs,
-            revision=model.revision,
-            lora=model.lora,
-            tokenizer=tokenizer,
-        )
-        if size is not None and loaded.config.model_type == "timm_wrapper":
-            # A timm checkpoint keeps its preprocessing in the model's configuration; see image_processor_for.
-            image_processor_for(loaded, size=size)
-        return loaded
-
-    size = tokenizer = None
-    if recipe.task == "tabular-classification":
-        dataset = encode_features(rows, feature_column=column, **columns)
-        model_kwargs.setdefault("input_size", dataset.column("features").shape[1])
-        return dataset, None, model_init, model_init()
-    if recipe.task == "text-classification":
-        tokenizer = load_tokenizer(model.name_or_path, revision=model.revision)
-        built = model_init()
-        tokenizer.padding_side = padding_side_for(built, tokenizer)
-        # Longer texts are cut: what the model has no positions for, it cannot read.
-        longest = min(data.max_length, tokenizer.model_max_length, position_limit(built) or data.max_length)
-        dataset = encode_text(rows, tokenizer, text_column=column, max_length=longest, **columns)
-        return dataset, tokenizer, model_init, built
-    if data.image_size is not None:
-        size = data.image_size
-    elif model.from_scratch:
-        _, height, width = image_shape(rows, columns_in[0])
-        size = (height, width)
-    built = model_init()
-    processor = _image_processor(recipe, built, size)
-    dataset = encode_images(rows, processor, image_column=columns_in[0], **columns)
-    return dataset, processor, model_init, built
-
-
-def _image_processor(recipe: Recipe, model: Any, size: Any) -> Any:
-    """The checkpoint's own, resized if asked; for timm models and those from scratch, one that fits the model."""
-    if recipe.model.from_scratch or model.config.model_type == "timm_wrapper":
-        return image_processor_for(model, size=size)
-    processor = load_image_processor(recipe.model.name_or_path, revision=recipe.model.revision)
-    if size is not None:
-        processor.size = {"height": size, "width": size}
-        processor.do_center_crop = False
-    return processor

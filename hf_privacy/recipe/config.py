@@ -19,10 +19,10 @@ from hf_privacy.atomic_file import write_atomically
 from hf_privacy.errors import InputError, one_line
 from hf_privacy.recipe.audit_settings import AuditSettings
 from hf_privacy.recipe.unlearning_section import UnlearningSection
+from hf_privacy.tasks import TASKS, Task, task_named
 from hf_privacy.yaml_text import load_yaml
 
 _LARGEST_SIZE = 100_000_000
-TASKS = ("image-classification", "text-classification", "tabular-classification")
 
 
 @dataclass
@@ -88,18 +88,20 @@ class DataSection:
         """The input column or columns, as a list."""
         return [self.input_column] if isinstance(self.input_column, str) else list(self.input_column)
 
-    def check(self, task: str) -> None:
+    def check(self, task: Task) -> None:
         """Raise `InputError` for what can be seen to be wrong without the rows."""
         _one_of("data.repeats", self.repeats, ("report", "drop"))
-        _one_of("data.augmentation", self.augmentation, (None, "flip", "flip_crop"))
+        augmentations = {name: None for known in TASKS.values() for name in known.augmentations}
+        _one_of("data.augmentation", self.augmentation, (None, *augmentations))
+        if self.augmentation not in (None, *task.augmentations):
+            raise InputError(
+                f"data.augmentation is {self.augmentation!r} and the task is {task.name}: only images are augmented"
+            )
         columns = self.input_columns
-        most = {"image-classification": 1, "text-classification": 2}.get(task, len(columns))
+        most = len(columns) if task.most_columns is None else task.most_columns
         named = all(isinstance(column, str) and column for column in columns)
         if not named or not 1 <= len(columns) <= most or len(set(columns)) != len(columns):
-            raise InputError(
-                f"data.input_column is {self.input_column!r}: pass one column"
-                + {1: "", 2: ", or two for sentence pairs"}.get(most, ", or several of single numbers")
-            )
+            raise InputError(f"data.input_column is {self.input_column!r}: pass one column{task.columns_hint}")
         for name in ("member_fraction", "population_fraction", "label_noise"):
             value = getattr(self, name)
             if not 0 <= value < 1 or (name == "member_fraction" and value == 0):
@@ -224,12 +226,12 @@ class Recipe:
 
     def check(self) -> None:
         """Refuse what can be seen to be wrong without touching data or model."""
-        _one_of("task", self.task, TASKS)
+        task = task_named(self.task)
         if not self.output_dir:
             raise InputError("output_dir is empty: name the folder that the run is kept in")
         _check_sizes("model.kwargs", self.model.kwargs)
         _check_sizes("model.lora", self.model.lora)
-        self.data.check(self.task)
+        self.data.check(task)
         self.unlearning.check()
         self.audit.check()
         self.audit.check_task(self.task)

@@ -8,6 +8,7 @@ from typing import Any
 
 from hf_privacy.arguments import check_choice, check_number, check_switch, check_whole
 from hf_privacy.errors import InputError
+from hf_privacy.tasks import task_named
 
 NORMS = ("linf", "l2")
 # Fewer say nothing of an accuracy, and bins need as many.
@@ -91,7 +92,7 @@ class RobustnessSettings:
         InputError
             For pixel distances in units of 0–255, or AutoAttack on anything but images.
         """
-        if task != "image-classification":
+        if task_named(task).input_space != "pixels":
             if self.autoattack:
                 raise InputError(
                     f"robustness.autoattack is set and the task is {task}: AutoAttack is for images; leave it out, "

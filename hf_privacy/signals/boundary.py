@@ -18,7 +18,7 @@ from hf_privacy.data.example_generators import example_seed
 from hf_privacy.errors import InputError, one_line
 from hf_privacy.signals.batches import map_batches
 from hf_privacy.signals.boundary_search import BoundarySearch, UnitCube, is_adversarial
-from hf_privacy.signals.scores import signals_from_logits
+from hf_privacy.tasks.class_signals import signals_from_logits
 
 # Steps each method takes by default. HopSkipJump: 100·√t queries in step t, about 2,500 in ten, after which the
 # attack of Choquette-Choo et al. (2021, figure 2) gains little.

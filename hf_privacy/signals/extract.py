@@ -16,7 +16,7 @@ from hf_privacy.models.modes import evaluation_mode
 from hf_privacy.signals.batches import map_batches
 from hf_privacy.signals.log_curvature import curvature_signals
 from hf_privacy.signals.names import ADVERSARIAL_QUERY, QUERY_NAMES, clean_rows, curvature_signal_names
-from hf_privacy.signals.scores import SIGNAL_NAMES, signals_from_logits
+from hf_privacy.tasks.class_signals import SIGNAL_NAMES, signals_from_logits
 
 if TYPE_CHECKING:
     from hf_privacy.adversarial import AdversarialInputs

@@ -9,12 +9,11 @@ from torch import nn
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError, one_line
-from hf_privacy.models import bare_model, evaluation_mode
+from hf_privacy.models import bare_model, evaluation_mode, position_limit
 from hf_privacy.signals.invariance import check_batch_independence, extreme_rows
 
 # What the libraries raise for inputs of another size, or too many of them.
 _ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError, KeyError, AttributeError)
-_POSITION_TABLES = ("position_embeddings", "embed_positions", "positions_embed", "pos_embed", "wpe")
 
 
 def check_fit(model: nn.Module, dataset: TensorDataset) -> None:
@@ -82,25 +81,6 @@ def check_fit(model: nn.Module, dataset: TensorDataset) -> None:
             "inputs, are broken"
         )
     check_batch_independence(bare, dataset)
-
-
-def position_limit(model: nn.Module) -> int | None:
-    """How many tokens the model has positions for; None where positions are not looked up in a table.
-
-    Examples
-    --------
-    >>> position_limit(nn.Linear(2, 2)) is None
-    True
-    """
-    limits = [
-        # RoBERTa counts from behind its padding index, BART from a fixed offset.
-        module.num_embeddings
-        - (0 if module.padding_idx is None else module.padding_idx + 1)
-        - int(getattr(module, "offset", 0))
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Embedding) and name.rpartition(".")[2] in _POSITION_TABLES
-    ]
-    return min(limits) if limits else None
 
 
 def _check_labels(model: nn.Module, dataset: TensorDataset) -> None:

@@ -13,7 +13,7 @@ from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.signals.batches import map_batches
 from hf_privacy.signals.queries import Query, augmented_queries
-from hf_privacy.signals.scores import signals_from_logits
+from hf_privacy.tasks.class_signals import signals_from_logits
 
 
 def label_only_correct(

@@ -13,8 +13,8 @@ from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.models.modes import float32_logits
 from hf_privacy.signals.batches import map_batches
-from hf_privacy.signals.scores import signals_from_logits
 from hf_privacy.statistics import clopper_pearson
+from hf_privacy.tasks.class_signals import signals_from_logits
 
 # (model, inputs, labels) -> adversarial inputs: AdversarialInputs, AutoAttack, FoolboxAttack or one of your own.
 InputAttack: TypeAlias = Callable[

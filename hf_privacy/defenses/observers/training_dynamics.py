@@ -12,7 +12,7 @@ from accelerate.state import AcceleratorState
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses.observers.epoch_collector import EpochCollector
 from hf_privacy.signals.batches import map_batches
-from hf_privacy.signals.scores import signals_from_logits
+from hf_privacy.tasks.class_signals import signals_from_logits
 
 
 class TrainingDynamicsCallback(EpochCollector):

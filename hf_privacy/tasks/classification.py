@@ -1,0 +1,87 @@
+"""What all classification tasks share: an example has one class, and the model a logit for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hf_privacy.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from hf_privacy.tasks.task import Batch
+
+
+class Classification:
+    """A `hf_privacy.tasks.Task` whose examples have one class each.
+
+    Examples
+    --------
+    >>> import torch
+    >>> outputs, batch = {"logits": torch.tensor([[2.0, 0.0], [0.0, 0.0]])}, {"labels": torch.tensor([0, 1])}
+    >>> Classification().example_losses(outputs, batch)
+    tensor([0.1269, 0.6931])
+    """
+
+    name = "classification"
+    most_columns: int | None = 1
+    columns_hint = ""
+    augmentations: tuple[str, ...] = ()
+    queries: tuple[str, ...] = ("identity",)
+    input_space = "features"
+    signal_names = ("phi", "loss", "probability", "margin", "entropy", "modified_entropy", "correct")
+
+    def example_losses(self, outputs: Any, batch: Batch, *, label_smoothing: float = 0.0) -> torch.Tensor:
+        """Cross-entropy of each example [B]; `label_smoothing` is the share of a label that all classes divide."""
+        import torch
+        from torch.nn import functional as F
+
+        logits = outputs["logits"]
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        return F.cross_entropy(logits, batch["labels"], reduction="none", label_smoothing=label_smoothing)
+
+    def signals(self, outputs: Any, batch: Batch) -> dict[str, torch.Tensor]:
+        """See `hf_privacy.signals.signals_from_logits`."""
+        from hf_privacy.tasks.class_signals import signals_from_logits
+
+        return signals_from_logits(outputs["logits"], batch["labels"])
+
+    def utility(self, signals: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Accuracy, in [0, 1].
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> Classification().utility({"correct": np.array([1.0, 0.0])})
+        {'accuracy': 0.5}
+        """
+        return {"accuracy": float(signals["correct"].mean())}
+
+    def augmentation(self, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+        """None here: only images are augmented."""
+        raise InputError(f"augmentation is {name!r} and the task is {self.name}: only images are augmented")
+
+    def _model_init(
+        self, model: Any, classes: Sequence[str], *, tokenizer: Any = None, **defaults: Any
+    ) -> Callable[[], Any]:
+        """The maker of a recipe's models, with arguments of the architecture that the recipe may overrule."""
+        from hf_privacy.models import load_model
+
+        kwargs = {**defaults, **model.kwargs}
+
+        def model_init() -> Any:
+            return load_model(
+                model.name_or_path,
+                task=self.name,
+                num_labels=len(classes),
+                id2label=classes,
+                from_scratch=model.from_scratch,
+                model_kwargs=kwargs,
+                revision=model.revision,
+                lora=model.lora,
+                tokenizer=tokenizer,
+            )
+
+        return model_init

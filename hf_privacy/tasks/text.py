@@ -1,0 +1,60 @@
+"""Classification of texts, or of pairs of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hf_privacy.tasks.classification import Classification
+from hf_privacy.tasks.task import Prepared
+
+if TYPE_CHECKING:
+    import datasets
+
+    from hf_privacy.data import TensorDataset
+
+
+class TextClassification(Classification):
+    """Tokens of a text, "input_ids" and what else its tokenizer gives."""
+
+    name = "text-classification"
+    most_columns = 2
+    input_space = "embeddings"
+    columns_hint = ", or two for sentence pairs"
+
+    def encode(
+        self,
+        rows: datasets.Dataset,
+        processor: Any,
+        *,
+        columns: Sequence[str],
+        label_column: str | None,
+        max_length: int | None = None,
+        padding_side: str | None = None,
+    ) -> TensorDataset:
+        """See `hf_privacy.data.encode_text`."""
+        from hf_privacy.data import encode_text
+
+        column = columns[0] if len(columns) == 1 else tuple(columns)
+        return encode_text(
+            rows,
+            processor,
+            text_column=column,
+            label_column=label_column,
+            max_length=max_length,
+            padding_side=padding_side,
+        )
+
+    def prepare(self, rows: datasets.Dataset, *, model: Any, data: Any, classes: Sequence[str]) -> Prepared:
+        """Texts are padded on the side that suits the model, and cut where it or its tokenizer ends."""
+        from hf_privacy.models import load_tokenizer, padding_side_for, position_limit
+
+        tokenizer = load_tokenizer(model.name_or_path, revision=model.revision)
+        model_init = self._model_init(model, classes, tokenizer=tokenizer)
+        built = model_init()
+        tokenizer.padding_side = padding_side_for(built, tokenizer)
+        longest = min(data.max_length, tokenizer.model_max_length, position_limit(built) or data.max_length)
+        dataset = self.encode(
+            rows, tokenizer, columns=data.input_columns, label_column=data.label_column, max_length=longest
+        )
+        return Prepared(dataset, tokenizer, model_init, built)
