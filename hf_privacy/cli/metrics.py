@@ -41,13 +41,14 @@ def _push(options: Options) -> None:
     folders = [metric_folder(name) for name in dict.fromkeys(names or metric_names())]
     private, revision = not options.flags["public"], options.flags["revision"]
 
-    from hf_privacy.metrics.publish import metric_files, push_metric
+    from hf_privacy.metrics.cards import space_files
+    from hf_privacy.metrics.publish import push_metric
 
     if options.flags["dry_run"]:
         for folder in folders:
             print(f"{'private' if private else 'public'} Space {namespace}/{folder.name}, {revision or 'main'}:")
-            for file in metric_files(folder):
-                print(f"  {file.name:<30} {file.stat().st_size:>8,} bytes")
+            for name, content in space_files(folder).items():
+                print(f"  {name:<30} {len(content):>8,} bytes")
         print("a dry run: nothing was sent")
         return
     from hf_privacy.hub import check_login

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_privacy.errors import InputError
-from hf_privacy.metrics.cards import read_card
 from hf_privacy.metrics.checked_inputs import CheckedInputs
+from hf_privacy.metrics.info import metric_info, title_and_summary
 from hf_privacy.metrics.values import attack_summary, by_model, flatten_summary, zero_one
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ __all__ = [
     "load_metric",
     "metric_descriptions",
     "metric_folder",
+    "metric_info",
     "metric_names",
     "zero_one",
 ]
@@ -40,7 +41,7 @@ def metric_names() -> list[str]:
 
 
 def metric_folder(name: str) -> Path:
-    """Folder of one of the package's `evaluate` modules: what `evaluate.load` takes, and what a Space holds.
+    """Folder of one of the package's `evaluate` modules: what `evaluate.load` takes.
 
     Raises
     ------
@@ -59,14 +60,14 @@ def metric_folder(name: str) -> Path:
 
 
 def metric_descriptions() -> dict[str, str]:
-    """One line about each module, from its card.
+    """One line about each module, from its docstring.
 
     Examples
     --------
     >>> metric_descriptions()["membership_inference"]
     'How well scores tell training examples from others: AUC and TPR at low FPR with confidence intervals.'
     """
-    return {name: str(read_card(_FOLDER / name)[0]["description"]) for name in metric_names()}
+    return {name: title_and_summary(_FOLDER / name)[1] for name in metric_names()}
 
 
 def load_metric(name: str) -> evaluate.EvaluationModule:

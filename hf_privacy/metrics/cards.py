@@ -1,29 +1,128 @@
-"""The card of an `evaluate` module: the header that a Space reads, and the text below it."""
+"""What the Space of an `evaluate` module holds beside it: a card, an app and requirements, each from one template."""
 
 from __future__ import annotations
 
+import pprint
 from pathlib import Path
 from typing import Any
 
-from hf_privacy.errors import InputError
-from hf_privacy.yaml_text import load_yaml
+import evaluate
+
+from hf_privacy.metrics.info import title_and_summary
+
+_CARD = """\
+---
+title: {title}
+emoji: 🔍
+colorFrom: indigo
+colorTo: gray
+sdk: gradio
+sdk_version: 5.49.1
+app_file: app.py
+pinned: false
+license: apache-2.0
+tags:
+- evaluate
+- metric
+- privacy
+- {topic}
+description: >-
+  {summary}
+---
+
+# {title}
+
+{description}
+
+## How to use
+
+```python
+import hf_privacy
+
+metric = hf_privacy.load_metric("{name}")
+metric.compute(
+{arguments}
+)
+```
+
+From a Space its code runs on your machine, so pin the commit:
+`evaluate.load("OWNER/{name}", module_type="metric", revision="<commit>")`. Where that commit cannot be fetched,
+`evaluate` runs the version it cached last, without a word.
+
+{inputs_description}
+
+## Citation
+
+```bibtex
+{citation}
+```
+"""
+
+_APP = '''\
+"""The evaluate module as a web page: the arguments of `compute()` in, its result out."""
+
+from hf_privacy.metrics.space import Space
+
+space = Space(
+    __file__,
+    example={{
+{arguments}
+    }},
+)
+
+if __name__ == "__main__":
+    space.build().launch()
+'''
+
+_REQUIREMENTS = """\
+hf-privacy>=0.1
+evaluate>=0.4.6
+datasets>=4.0
+gradio>=5.0
+"""
 
 
-def read_card(folder: Path) -> tuple[dict[str, Any], str]:
-    """Metadata and text of the ``README.md`` in a module's folder.
+def space_files(folder: Path) -> dict[str, bytes]:
+    """The files of a module's Space by name: those of its folder, and beside them what is rendered from the module.
+
+    The module is loaded for it. A file of the folder stands for the one that would be rendered; caches are no part of
+    a Space.
+
+    Parameters
+    ----------
+    folder : path
+        A module's folder, such as `hf_privacy.metrics.metric_folder` gives.
 
     Raises
     ------
     InputError
-        If the card has no YAML header.
+        As `hf_privacy.metrics.info.title_and_summary`.
 
     Examples
     --------
-    >>> metadata, text = read_card(Path(__file__).parent / "lira")
-    >>> metadata["title"], text.lstrip().startswith("# LiRA")
-    ('LiRA', True)
+    >>> files = space_files(Path(__file__).parent / "lira")
+    >>> list(files)
+    ['README.md', 'app.py', 'lira.py', 'requirements.txt']
+    >>> files["README.md"].decode().splitlines()[1]
+    'title: LiRA'
     """
-    parts = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)
-    if len(parts) != 3 or parts[0]:
-        raise InputError(f"the card of {folder.name!r} has no YAML header: start README.md with one between two ---")
-    return load_yaml(parts[1]), parts[2]
+    title, summary = title_and_summary(folder)
+    module: Any = evaluate.load(str(folder), keep_in_memory=True)
+    texts = vars(module.info) | {"name": folder.name, "title": title, "summary": summary, "topic": module.topic}
+    files = {
+        "README.md": _CARD.format(**texts, arguments=_arguments(module.example, "    {}=")).encode(),
+        "app.py": _APP.format(arguments=_arguments(module.example, '        "{}": ')).encode(),
+        "requirements.txt": _REQUIREMENTS.encode(),
+    }
+    own = [file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")]
+    return dict(sorted((files | {file.name: file.read_bytes() for file in own}).items()))
+
+
+def _arguments(example: dict[str, Any], start: str) -> str:
+    """One argument a line, and more where its value is long."""
+    lines = []
+    for name, value in example.items():
+        before = start.format(name)
+        literal = pprint.pformat(value, width=118 - len(before), compact=True)
+        lines.append(before + literal.replace("\n", "\n" + " " * len(before)) + ",")
+    return "\n".join(lines)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from hf_privacy.arrays import real_array
 from hf_privacy.errors import InputError
 
 
 class CheckedInputs:
-    """The part of our `evaluate` modules that refuses what is no array of numbers; stands before `evaluate.Metric`."""
+    """The part of our `evaluate` modules that refuses what is no array of numbers; stands before `evaluate.Metric`.
+
+    Attributes
+    ----------
+    example : dict
+        Arguments of `compute` that a card shows and a page starts with.
+    topic : str
+        The card's tag beside "evaluate", "metric" and "privacy".
+    """
+
+    example: ClassVar[dict[str, Any]]
+    topic: ClassVar[str] = "membership-inference"
 
     def add_batch(self, *, predictions: Any = None, references: Any = None, **others: Any) -> None:
         """Add a batch, as `evaluate.Metric.add_batch`; `compute` passes through here too.

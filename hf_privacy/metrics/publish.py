@@ -9,6 +9,7 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
 from hf_privacy.errors import InputError
+from hf_privacy.metrics.cards import space_files
 
 
 class PushedMetric(NamedTuple):
@@ -43,21 +44,10 @@ class PushedMetric(NamedTuple):
         return f'evaluate.load("{self.repo_id}", module_type="metric", revision="{self.revision}")'
 
 
-def metric_files(folder: Path) -> list[Path]:
-    """The files of a module's folder that make its Space, in order of name; caches are no part of it.
-
-    Examples
-    --------
-    >>> [file.name for file in metric_files(Path(__file__).parent / "lira")]
-    ['README.md', 'app.py', 'lira.py', 'requirements.txt']
-    """
-    return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
-
-
 def push_metric(
     folder: Path, namespace: str, *, token: str, private: bool = True, revision: str | None = None
 ) -> PushedMetric:
-    """Push one module's folder to the Space ``namespace/<name of the folder>``, in one commit.
+    """Push a module and what is rendered from it to the Space ``namespace/<name of its folder>``, in one commit.
 
     The Space bears the module's name because `evaluate.load` looks for ``<name of the Space>.py`` in it. A push that
     changes nothing makes no commit.
@@ -83,11 +73,11 @@ def push_metric(
     ------
     InputError
         If the namespace cannot be one, the Space is public and the push is to be private, or the Hub refuses the
-        token.
+        token; and as `hf_privacy.metrics.cards.space_files`.
     """
     repo_id = f"{namespace}/{folder.name}"
     api = HfApi(token=token, library_name="hf_privacy")
-    operations = [CommitOperationAdd(path_in_repo=file.name, path_or_fileobj=file) for file in metric_files(folder)]
+    operations = [CommitOperationAdd(name, content) for name, content in space_files(folder).items()]
     try:
         try:
             info = api.repo_info(repo_id, repo_type="space")

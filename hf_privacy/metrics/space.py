@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from huggingface_hub import SpaceCard
+
 from hf_privacy.errors import InputError
-from hf_privacy.metrics.cards import read_card
 
 if TYPE_CHECKING:
     import gradio
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class Space:
     """An `evaluate` module as a web page.
 
-    Each module's ``app.py`` makes one, so that its folder is a whole Space wherever hf_privacy is installed.
+    The ``app.py`` that is pushed beside each module makes one.
 
     Parameters
     ----------
@@ -26,20 +27,18 @@ class Space:
     example : dict
         Arguments of ``compute()`` that the page starts with.
 
-    Examples
-    --------
-    >>> app_file = Path(__file__).parent / "membership_inference" / "app.py"
-    >>> space = Space(str(app_file), {"predictions": [0.9, 0.1], "references": [1, 0], "fprs": [0.5]})
-    >>> space.title
-    'Membership Inference'
-    >>> space.compute(space.example)["auc"]
-    1.0
+    Raises
+    ------
+    InputError
+        If the card has no header with a title.
     """
 
     def __init__(self, app_file: str, example: Mapping[str, Any]) -> None:
         self.folder = Path(app_file).resolve().parent
-        metadata, self.article = read_card(self.folder)
-        self.title = str(metadata["title"])
+        card = SpaceCard.load(self.folder / "README.md")
+        self.title, self.article = card.data.title, card.text
+        if not self.title:
+            raise InputError("the card has no title: start README.md with a YAML header between two --- that has one")
         # A Space is cloned into a folder of another name, so the module is the one file that is not the app.
         [self.module_file] = [path for path in self.folder.glob("*.py") if path.name != "app.py"]
         lines = (f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in example.items())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,13 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from local_hub import LocalHub, running_hub
 
 from hf_privacy.metrics import load_metric
-
-_SPECIFICATION = importlib.util.spec_from_file_location("local_hub", Path(__file__).parents[1] / "local_hub.py")
-local_hub_module = importlib.util.module_from_spec(_SPECIFICATION)
-sys.modules.setdefault("local_hub", local_hub_module)  # dataclasses look their module up there
-_SPECIFICATION.loader.exec_module(local_hub_module)
 
 
 class Modules(dict):
@@ -69,7 +63,7 @@ def table() -> SimpleNamespace:
 
 
 @pytest.fixture
-def local_hub(tmp_path: Path) -> Iterator[Any]:
+def local_hub(tmp_path: Path) -> Iterator[LocalHub]:
     """The running local Hub: ``.url``, ``.env``, ``.python(code)``, ``.commits()``, ``.files(repo_id, revision)``."""
-    with local_hub_module.running_hub(tmp_path / "hub_client") as hub:
+    with running_hub(tmp_path / "hub_client") as hub:
         yield hub

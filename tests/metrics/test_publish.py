@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 
 import pytest
+from local_hub import READ_TOKEN, WRITE_TOKEN
 
 from hf_privacy.cli import main
 from hf_privacy.metrics import metric_folder, metric_names
-from hf_privacy.metrics.publish import metric_files
+from hf_privacy.metrics.cards import space_files
 
 FILES = ["README.md", "app.py", "requirements.txt"]
 
@@ -84,13 +84,6 @@ def test_dry_run_lists_every_file_and_needs_no_token(cli, monkeypatch):
     assert out.startswith("public Space me/lira, next:")
 
 
-def test_caches_are_no_part_of_a_space(tmp_path):
-    folder = shutil.copytree(metric_folder("lira"), tmp_path / "lira")
-    (folder / "__pycache__").mkdir(exist_ok=True)
-    (folder / ".DS_Store").write_text("")
-    assert [file.name for file in metric_files(folder)] == sorted([*FILES, "lira.py"])
-
-
 # ---- push, against the local Hub ----
 
 # Several commands in one child process: a token of None takes the variable out of the environment.
@@ -117,12 +110,11 @@ def push_all(local_hub, *commands):
 
 
 def test_push_makes_a_private_space_in_one_commit(local_hub):
-    token = sys.modules["local_hub"].WRITE_TOKEN
     first, again, branch = push_all(
         local_hub,
-        (token, ["lira", "rmia", "--namespace", "tester"]),
-        (token, ["lira", "--namespace", "tester"]),
-        (token, ["membership_inference", "--namespace", "tester", "--public", "--revision", "next"]),
+        (WRITE_TOKEN, ["lira", "rmia", "--namespace", "tester"]),
+        (WRITE_TOKEN, ["lira", "--namespace", "tester"]),
+        (WRITE_TOKEN, ["membership_inference", "--namespace", "tester", "--public", "--revision", "next"]),
     )
     assert [code for code, _, _ in (first, again, branch)] == [0, 0, 0]
     for name in ("lira", "rmia"):
@@ -132,9 +124,7 @@ def test_push_makes_a_private_space_in_one_commit(local_hub):
         assert commit["added"] == sorted([*FILES, f"{name}.py"])
         assert local_hub.repository(repo_id, repo_type="space")["private"]
         files = local_hub.files(repo_id, repo_type="space")
-        assert {path: files[path] for path in commit["added"]} == {
-            file.name: file.read_bytes() for file in metric_files(metric_folder(name))
-        }
+        assert {path: files[path] for path in commit["added"]} == space_files(metric_folder(name))
         assert f"pushed: {local_hub.url}/spaces/{repo_id}\n" in first[1]
         # trap 19: whoever loads it runs its code, so the commit is named in full
         assert f'evaluate.load("{repo_id}", module_type="metric", revision="{commit["oid"]}")' in first[1]
@@ -147,12 +137,11 @@ def test_push_makes_a_private_space_in_one_commit(local_hub):
 
 def test_push_refuses_in_one_sentence_and_sends_nothing(local_hub):
     local_hub.create("tester/lira", private=False, repo_type="space")
-    write, read = sys.modules["local_hub"].WRITE_TOKEN, sys.modules["local_hub"].READ_TOKEN
     cases = {
-        "the Space tester/lira exists and is public": (write, ["lira", "--namespace", "tester"]),
-        "the Hub refuses this token for the Space tester/rmia": (read, ["rmia", "--namespace", "tester"]),
+        "the Space tester/lira exists and is public": (WRITE_TOKEN, ["lira", "--namespace", "tester"]),
+        "the Hub refuses this token for the Space tester/rmia": (READ_TOKEN, ["rmia", "--namespace", "tester"]),
         "there is no token for the Hub": (None, ["rmia", "--namespace", "tester"]),
-        "namespace is 'no/good': pass the name of a user": (write, ["rmia", "--namespace", "no/good"]),
+        "namespace is 'no/good': pass the name of a user": (WRITE_TOKEN, ["rmia", "--namespace", "no/good"]),
     }
     for message, (code, _, err) in zip(cases, push_all(local_hub, *cases.values()), strict=True):
         assert code == 2

@@ -1,7 +1,8 @@
-"""Each module's folder is a whole Space: a card that the Hub can read, requirements, and an app that works."""
+"""What is rendered from a module makes a whole Space: a card that the Hub can read, requirements, a working app."""
 
 from __future__ import annotations
 
+import inspect
 import re
 import runpy
 import shutil
@@ -9,11 +10,11 @@ import sys
 import types
 
 import pytest
-import yaml
+from huggingface_hub import SpaceCard
 
 from hf_privacy.errors import InputError
-from hf_privacy.metrics import metric_folder, metric_names
-from hf_privacy.metrics.cards import read_card
+from hf_privacy.metrics import metric_descriptions, metric_folder, metric_names
+from hf_privacy.metrics.cards import space_files
 from hf_privacy.metrics.space import Space
 
 NAMES = metric_names()
@@ -49,8 +50,30 @@ def gradio(monkeypatch):
     return stub
 
 
-def space_of(name) -> Space:
-    return runpy.run_path(str(metric_folder(name) / "app.py"))["space"]
+@pytest.fixture(scope="module")
+def space_folder(tmp_path_factory):
+    """Where the files of a module's Space lie: ``space_folder("lira")``."""
+    root = tmp_path_factory.mktemp("spaces")
+
+    def written(name):
+        folder = root / name
+        if not folder.is_dir():
+            folder.mkdir()
+            for file, content in space_files(metric_folder(name)).items():
+                (folder / file).write_bytes(content)
+        return folder
+
+    return written
+
+
+@pytest.fixture
+def space_of(space_folder):
+    return lambda name: runpy.run_path(str(space_folder(name) / "app.py"))["space"]
+
+
+def read_card(folder) -> tuple[dict, str]:
+    card = SpaceCard.load(folder / "README.md")
+    return card.data.to_dict(), card.text
 
 
 def examples_seen(result) -> list[int]:
@@ -59,42 +82,43 @@ def examples_seen(result) -> list[int]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_folder_is_a_space(name):
-    folder = metric_folder(name)
-    files = {path.name for path in folder.iterdir() if path.is_file()}
-    assert files == {"app.py", "README.md", "requirements.txt", f"{name}.py"}
+def test_a_module_is_rendered_to_a_space(name, metrics, space_folder):
+    assert [path.name for path in metric_folder(name).iterdir() if path.is_file()] == [f"{name}.py"]
+    folder = space_folder(name)
+    assert {path.name for path in folder.iterdir()} == {"app.py", "README.md", "requirements.txt", f"{name}.py"}
+    assert (folder / f"{name}.py").read_bytes() == (metric_folder(name) / f"{name}.py").read_bytes()
     card, text = read_card(folder)
     assert (card["sdk"], card["app_file"], card["license"]) == ("gradio", "app.py", "apache-2.0")
+    assert card["description"] == metric_descriptions()[name]
     assert {card["colorFrom"], card["colorTo"]} <= COLORS
-    assert {"evaluate", "metric", "privacy"} <= set(card["tags"])
+    assert {"evaluate", "metric", "privacy", metrics[name].topic} == set(card["tags"])
     headings = re.findall(r"^## (.*)", text, flags=re.MULTILINE)
     assert headings == ["How to use", "Inputs", "Output", "Limitations", "Citation"]
     assert f"# {card['title']}\n" in text
     assert f'revision="<commit>")' in text  # noqa: F541 - trap 19: the card says to pin the commit
     assert "```bibtex\n@" in text
+    assert not re.search(r"\{\w+_\w+\}", text)  # what modules share stands there, not its name
+    info = metrics[name].info
+    assert all(len(part) > 60 for part in (info.description, info.inputs_description, info.citation))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_requirements_are_those_of_a_space_that_stands_alone(name):
-    lines = (metric_folder(name) / "requirements.txt").read_text().split()
+def test_requirements_are_those_of_a_space_that_stands_alone(name, space_folder):
+    lines = (space_folder(name) / "requirements.txt").read_text().split()
     assert [re.split(r"[>=]", line)[0] for line in lines] == ["hf-privacy", "evaluate", "datasets", "gradio"]
-    card, _ = read_card(metric_folder(name))
+    card, _ = read_card(space_folder(name))
     assert str(card["sdk_version"]).split(".")[0] == "5"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_card_names_every_argument_of_the_module(name, metrics):
-    import inspect
-
-    _, text = read_card(metric_folder(name))
     for parameter in inspect.signature(metrics[name]._compute).parameters:
-        assert f"**{parameter}**" in text or f"`{parameter}`" in text, parameter
-        assert f"{parameter} (" in metrics[name].inputs_description, parameter
+        assert f"**{parameter}**" in metrics[name].inputs_description, parameter
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_code_of_the_card_runs(name):
-    code = re.search(r"```python\n(.*?)```", read_card(metric_folder(name))[1], flags=re.DOTALL).group(1)
+def test_code_of_the_card_runs(name, space_folder):
+    code = re.search(r"```python\n(.*?)```", read_card(space_folder(name))[1], flags=re.DOTALL).group(1)
     *start, last = code.rstrip().split("\nmetric.compute(")
     scope: dict = {}
     exec(compile("\nmetric.compute(".join(start), f"{name}/README.md", "exec"), scope)
@@ -114,7 +138,7 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_app_computes_its_own_example_without_gradio(name):
+def test_app_computes_its_own_example_without_gradio(name, space_of):
     space = space_of(name)
     result = space.compute(space.example)
     if name in FIGURES:
@@ -131,10 +155,10 @@ def test_app_computes_its_own_example_without_gradio(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_app_launches_a_page_with_the_card_and_the_example(name, gradio):
-    runpy.run_path(str(metric_folder(name) / "app.py"), run_name="__main__")
+def test_app_launches_a_page_with_the_card_and_the_example(name, gradio, space_folder):
+    runpy.run_path(str(space_folder(name) / "app.py"), run_name="__main__")
     [page] = pages
-    card, text = read_card(metric_folder(name))
+    card, text = read_card(space_folder(name))
     assert page.settings["title"] == card["title"]
     assert page.settings["article"] == text
     assert page.settings["flagging_mode"] == "never"  # nothing that visitors type in is kept
@@ -142,8 +166,8 @@ def test_app_launches_a_page_with_the_card_and_the_example(name, gradio):
     assert min(examples_seen(result)) >= 1
 
 
-def test_a_space_is_cloned_into_a_folder_of_another_name(gradio, tmp_path):
-    folder = shutil.copytree(metric_folder("rmia"), tmp_path / "app")
+def test_a_space_is_cloned_into_a_folder_of_another_name(gradio, space_folder, tmp_path):
+    folder = shutil.copytree(space_folder("rmia"), tmp_path / "app")
     space = runpy.run_path(str(folder / "app.py"))["space"]
     assert space.build().settings["fn"](space.example)["n_members"] == 2
 
@@ -161,23 +185,41 @@ def test_a_space_is_cloned_into_a_folder_of_another_name(gradio, tmp_path):
     ],
     ids=str,
 )
-def test_page_answers_bad_arguments_with_a_sentence(gradio, text, message):
+def test_page_answers_bad_arguments_with_a_sentence(gradio, space_of, text, message):
     answer = space_of("membership_inference").build().settings["fn"]
     with pytest.raises(gradio.Error, match=re.escape(message)):
         answer(text)
 
 
-def test_page_builds_with_gradio_itself():
+def test_page_builds_with_gradio_itself(space_of):
     pytest.importorskip("gradio")
     assert space_of("lira").build() is not None
 
 
 def test_a_card_without_header_is_refused(tmp_path):
     (tmp_path / "README.md").write_text("# Title\n")
-    with pytest.raises(InputError, match="has no YAML header"):
-        read_card(tmp_path)
+    with pytest.raises(InputError, match="the card has no title"):
+        Space(str(tmp_path / "app.py"), {})
 
 
-def test_header_is_what_a_yaml_reader_reads():
-    text = (metric_folder("lira") / "README.md").read_text()
-    assert read_card(metric_folder("lira"))[0] == yaml.safe_load(text.split("---\n")[1])
+def test_a_file_beside_the_module_is_pushed_as_it_lies(tmp_path):
+    folder = shutil.copytree(metric_folder("lira"), tmp_path / "lira")
+    (folder / "__pycache__").mkdir(exist_ok=True)
+    (folder / ".DS_Store").write_text("")
+    (folder / "requirements.txt").write_text("mine\n")
+    files = space_files(folder)
+    assert list(files) == ["README.md", "app.py", "lira.py", "requirements.txt"]
+    assert files["requirements.txt"] == b"mine\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [(None, "holds no mine.py"), ("x = 1\n", "starts with no title"), ('"""Mine."""\n', "starts with no title")],
+    ids=["no module", "no docstring", "no title"],
+)
+def test_a_folder_that_is_no_module_is_refused(tmp_path, source, message):
+    (tmp_path / "mine").mkdir()
+    if source is not None:
+        (tmp_path / "mine" / "mine.py").write_text(source)
+    with pytest.raises(InputError, match=message):
+        space_files(tmp_path / "mine")

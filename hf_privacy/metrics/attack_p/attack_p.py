@@ -1,50 +1,59 @@
-"""Attack-P: membership inference by the loss as a percentile of a population's losses."""
+"""Attack-P: membership inference by the loss as a percentile of a population's: AUC and TPR at low FPR with intervals.
 
-from __future__ import annotations
+Membership inference by Attack-P: the share of population examples on which the target's loss is above that on the
+example. It needs no reference models, and one minus the score is the false positive rate of calling the example a
+member.
 
-import datasets
-import evaluate
-from hf_privacy.attacks import attack_p
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
+## Inputs
 
-_DESCRIPTION = """\
-Membership inference by Attack-P: the share of population examples on which the target's loss is above that on the \
-example. Returns AUC, TPR at low FPR, balanced accuracy and advantage, with confidence intervals. Higher means more \
-leakage; an AUC of 0.5 is what guessing reaches.
-"""
+- **predictions** (float ≥ 0): the target's loss on each example.
+- **references** (0/1): 1 for a member of the target's training set, 0 for a non-member.
+- **population_loss** (Z): the target's loss on population examples, none of them a member and none among the examples.
+{fprs_and_confidence}
 
-_INPUTS = """\
-predictions (list of float): the target's loss on each example, not below 0.
-references (list of 0/1): 1 for a member of the target's training set, 0 for a non-member.
-population_loss (list of Z floats, keyword): the target's loss on population examples, none of them a member.
-fprs (list of float, keyword): false positive rates at which to give the TPR, default 0.001, 0.01, 0.1.
-confidence (float, keyword): of every interval, default 0.95.
-"""
+## Output
 
-_CITATION = """\
+{attack_output}
+
+## Limitations
+
+{attack_limitations}
+- On one target it orders examples as the loss does, but in steps of 1/Z: a small population ties what the loss tells
+  apart.
+
+## Citation
+
+```bibtex
 @inproceedings{ye2022enhanced,
   title={Enhanced Membership Inference Attacks against Machine Learning Models},
   author={Ye, Jiayuan and Maddi, Aadyaa and Murakonda, Sasi Kumar and Bindschaedler, Vincent and Shokri, Reza},
   booktitle={ACM SIGSAC Conference on Computer and Communications Security},
   year={2022}
 }
+```
 """
 
+from __future__ import annotations
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
+import evaluate
+from hf_privacy.attacks import attack_p
+from hf_privacy.metrics import CheckedInputs
+from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import metric_info
+
+
 class AttackP(CheckedInputs, evaluate.Metric):
     """Summary of Attack-P's scores."""
 
+    example = {
+        "predictions": [0.1, 0.9, 0.2, 2.1],
+        "references": [1, 0, 1, 0],
+        "population_loss": [0.3, 0.8, 1.2, 2.5],
+        "fprs": [0.5],
+    }
+
     def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}
-            ),
-        )
+        return metric_info(__doc__)
 
     def _compute(self, predictions, references, *, population_loss, fprs=(1e-3, 1e-2, 1e-1), confidence=0.95):
         scores = attack_p(predictions, population_loss)

@@ -1,52 +1,63 @@
-"""Attack-R: membership inference by the loss as a percentile of reference models' losses."""
+"""Attack-R: membership inference by the loss as a percentile of reference models': AUC and TPR at low FPR with
+intervals.
 
-from __future__ import annotations
+Membership inference by Attack-R: the share of reference models trained **without** the example whose loss on it is
+above the target's. Reference models trained with it are left out of the count.
 
-import datasets
-import evaluate
-from hf_privacy.attacks import attack_r
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
-from hf_privacy.metrics import zero_one
+## Inputs
 
-_DESCRIPTION = """\
-Membership inference by Attack-R: the share of reference models trained without the example whose loss on it is above \
-the target's. Returns AUC, TPR at low FPR, balanced accuracy and advantage, with confidence intervals. Higher means \
-more leakage; an AUC of 0.5 is what guessing reaches.
-"""
+- **predictions** (float ≥ 0): the target's loss on each example.
+- **references** (0/1): 1 for a member of the target's training set, 0 for a non-member.
+- **reference_losses** (K × N): the loss of K reference models on the same examples.
+- **reference_membership** (K × N, 0/1): 1 where the reference model was trained on the example; each example needs one
+  that was not.
+{fprs_and_confidence}
 
-_INPUTS = """\
-predictions (list of float): the target's loss on each example, not below 0.
-references (list of 0/1): 1 for a member of the target's training set, 0 for a non-member.
-reference_losses (K lists of N floats, keyword): the loss of K reference models on the same examples.
-reference_membership (K lists of N 0/1, keyword): 1 where the reference model was trained on the example.
-fprs (list of float, keyword): false positive rates at which to give the TPR, default 0.001, 0.01, 0.1.
-confidence (float, keyword): of every interval, default 0.95.
-"""
+## Output
 
-_CITATION = """\
+{attack_output}
+
+## Limitations
+
+{attack_limitations}
+- The reference models must be trained as the target was. With K of them outside an example its score has K + 1 values,
+  so few make ties.
+
+## Citation
+
+```bibtex
 @inproceedings{ye2022enhanced,
   title={Enhanced Membership Inference Attacks against Machine Learning Models},
   author={Ye, Jiayuan and Maddi, Aadyaa and Murakonda, Sasi Kumar and Bindschaedler, Vincent and Shokri, Reza},
   booktitle={ACM SIGSAC Conference on Computer and Communications Security},
   year={2022}
 }
+```
 """
 
+from __future__ import annotations
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
+import evaluate
+from hf_privacy.attacks import attack_r
+from hf_privacy.metrics import CheckedInputs
+from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import metric_info
+from hf_privacy.metrics import zero_one
+
+
 class AttackR(CheckedInputs, evaluate.Metric):
     """Summary of Attack-R's scores."""
 
+    example = {
+        "predictions": [0.1, 0.9, 0.2, 2.1],
+        "references": [1, 0, 1, 0],
+        "reference_losses": [[0.2, 1.1, 0.1, 1.9], [0.8, 0.3, 0.9, 0.6], [0.1, 1.4, 0.2, 2.4], [0.6, 0.2, 0.5, 1.1]],
+        "reference_membership": [[1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 1]],
+        "fprs": [0.5],
+    }
+
     def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}
-            ),
-        )
+        return metric_info(__doc__)
 
     def _compute(
         self,

@@ -1,53 +1,62 @@
-"""BASE: membership inference by the probability beside the mean probability under reference models."""
+"""BASE: membership inference by the probability beside its mean under reference models: AUC and TPR at low FPR with
+intervals.
 
-from __future__ import annotations
+Membership inference by BASE (Bayes-optimal approximation): log p_y under the target, less the log of the mean p_y
+under the reference models. It is RMIA without a population, and does well with few reference models.
 
-import datasets
-import evaluate
-from hf_privacy.attacks import base
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
-from hf_privacy.metrics import zero_one
+## Inputs
 
-_DESCRIPTION = """\
-Membership inference by BASE: the target's log-probability of the true class less the log of its mean probability \
-under reference models. Returns AUC, TPR at low FPR, balanced accuracy and advantage, with confidence intervals. \
-Higher means more leakage; an AUC of 0.5 is what guessing reaches.
-"""
+- **predictions** (float ≤ 0): the target's log-probability of the true class (minus the cross-entropy loss).
+- **references** (0/1): 1 for a member of the target's training set, 0 for a non-member.
+- **reference_log_probs** (K × N): the same under K reference models.
+- **mode**: `"all"` (default; the mean over all reference models), `"balanced"` (half over those trained with the
+  example, half over those without) or `"offline"` (those without), which need
+- **reference_membership** (K × N, 0/1): 1 where the reference model was trained on the example.
+{fprs_and_confidence}
 
-_INPUTS = """\
-predictions (list of float): the target's log-probability of the true class on each example, at most 0.
-references (list of 0/1): 1 for a member of the target's training set, 0 for a non-member.
-reference_log_probs (K lists of N floats, keyword): the same under K reference models.
-reference_membership (K lists of N 0/1, keyword): 1 where the reference model was trained on the example.
-mode (str, keyword): "all" (default); "balanced" and "offline" read reference_membership.
-fprs (list of float, keyword): false positive rates at which to give the TPR, default 0.001, 0.01, 0.1.
-confidence (float, keyword): of every interval, default 0.95.
-"""
+## Output
 
-_CITATION = """\
+{attack_output}
+
+## Limitations
+
+{attack_limitations}
+- The reference models must be trained as the target was.
+
+## Citation
+
+```bibtex
 @inproceedings{lassila2025practical,
   title={Practical Bayes-Optimal Membership Inference Attacks},
   author={Lassila, Marcus and {\\"O}stman, Johan and Ngo, Khac-Hoang and Graell i Amat, Alexandre},
   booktitle={Advances in Neural Information Processing Systems},
   year={2025}
 }
+```
 """
 
+from __future__ import annotations
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
+import evaluate
+from hf_privacy.attacks import base
+from hf_privacy.metrics import CheckedInputs
+from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import metric_info
+from hf_privacy.metrics import zero_one
+
+
 class BaseAttack(CheckedInputs, evaluate.Metric):
     """Summary of BASE's scores."""
 
+    example = {
+        "predictions": [-0.1, -0.9, -0.2, -2.1],
+        "references": [1, 0, 1, 0],
+        "reference_log_probs": [[-0.2, -1.1, -0.1, -1.9], [-0.8, -0.3, -0.9, -0.6]],
+        "fprs": [0.5],
+    }
+
     def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}
-            ),
-        )
+        return metric_info(__doc__)
 
     def _compute(
         self,

@@ -1,50 +1,60 @@
-"""Base-checkpoint calibration: membership inference by what fine-tuning changed."""
+"""Base-Checkpoint Calibration: membership inference by what fine-tuning changed: AUC and TPR at low FPR with
+intervals.
 
-from __future__ import annotations
+Membership inference by calibration with the base checkpoint: the signal of a fine-tuned model less that of the
+checkpoint it started from. An example that the base model finds easy has a high signal without having been trained on;
+the difference takes that out, and needs no reference models.
 
-import datasets
-import evaluate
-from hf_privacy.attacks import base_calibration
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
+## Inputs
 
-_DESCRIPTION = """\
-Membership inference by calibration with the base checkpoint: the signal of a fine-tuned model less that of the \
-checkpoint it started from. Returns AUC, TPR at low FPR, balanced accuracy and advantage, with confidence intervals. \
-Higher means more leakage; an AUC of 0.5 is what guessing reaches.
-"""
+- **predictions** (float): the fine-tuned model's signal, *higher* for likelier members, such as the negative loss or
+  φ.
+- **references** (0/1): 1 for a member of the fine-tuning set, 0 for a non-member.
+- **base_signal** (N): the same signal of the base checkpoint on the same examples. Its head must know the task.
+{fprs_and_confidence}
 
-_INPUTS = """\
-predictions (list of float): the fine-tuned model's signal on each example, higher for likelier members.
-references (list of 0/1): 1 for a member of the fine-tuning set, 0 for a non-member.
-base_signal (list of N floats, keyword): the same signal of the base checkpoint.
-fprs (list of float, keyword): false positive rates at which to give the TPR, default 0.001, 0.01, 0.1.
-confidence (float, keyword): of every interval, default 0.95.
-"""
+## Output
 
-_CITATION = """\
+{attack_output}
+
+## Limitations
+
+{attack_limitations}
+- Members of the *base* checkpoint's training set are not told from others.
+
+## Citation
+
+```bibtex
 @inproceedings{watson2022importance,
   title={On the Importance of Difficulty Calibration in Membership Inference Attacks},
   author={Watson, Lauren and Guo, Chuan and Cormode, Graham and Sablayrolles, Alexandre},
   booktitle={International Conference on Learning Representations},
   year={2022}
 }
+```
 """
 
+from __future__ import annotations
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
+import evaluate
+from hf_privacy.attacks import base_calibration
+from hf_privacy.metrics import CheckedInputs
+from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import metric_info
+
+
 class BaseCalibration(CheckedInputs, evaluate.Metric):
     """Summary of the calibrated scores."""
 
+    example = {
+        "predictions": [-0.1, -0.9, -0.2, -2.1],
+        "references": [1, 0, 1, 0],
+        "base_signal": [-1.6, -1.0, -2.2, -2.5],
+        "fprs": [0.5],
+    }
+
     def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}
-            ),
-        )
+        return metric_info(__doc__)
 
     def _compute(self, predictions, references, *, base_signal, fprs=(1e-3, 1e-2, 1e-1), confidence=0.95):
         scores = base_calibration(predictions, base_signal)

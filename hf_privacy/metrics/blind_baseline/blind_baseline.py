@@ -1,59 +1,65 @@
-"""Blind baseline: can members be told from non-members without the model?"""
+"""Blind Baseline: whether members and non-members can be told apart without the model: AUC and TPR at low FPR with
+intervals.
 
-from __future__ import annotations
+A classifier that sees the inputs and never the model, scored on examples it was not fitted on. Where it tells members
+from non-members, they differ by distribution: a leaky split, which any attack on any model would read as a leaky
+model.
 
-import datasets
-import evaluate
-from hf_privacy.attacks import blind_baseline
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
-from hf_privacy.metrics import zero_one
+## Inputs
 
-_DESCRIPTION = """\
-A classifier that sees the inputs and never the model, scored on examples it was not fitted on: where it tells \
-members from non-members, they differ by distribution, and attacks on any model measure that difference too. Returns \
-AUC, TPR at low FPR, balanced accuracy and advantage, with confidence intervals. An AUC of 0.5 is what a fair split \
-gives.
-"""
+- **predictions** (N × D): what the classifier sees of each example: pixels, an embedding of the text, metadata;
+  nothing that comes from the model.
+- **references** (0/1): 1 for a member, 0 for a non-member.
+- **n_folds** (default 5): parts that are scored one after another, none by a classifier fitted on it; each needs 5
+  members and 5 non-members.
+- **classifier**: `"logistic"` (default) or `"gradient_boosting"`; **n_components** (default 50) that more columns are
+  projected on, **max_rows** (default 20,000) to fit on, **seed** of the folds and the fit.
+{fprs_and_confidence}
 
-_INPUTS = """\
-predictions (N lists of D floats): what the classifier sees of each example; nothing that comes from the model.
-references (list of 0/1): 1 for a member of the target's training set, 0 for a non-member.
-n_folds (int, keyword): parts to score one after another, default 5; each needs 5 members and 5 non-members.
-classifier (str, keyword): "logistic" (default) or "gradient_boosting".
-n_components (int, keyword): principal components that more columns are projected on, default 50.
-max_rows (int, keyword): most examples to fit on, default 20,000.
-seed (int, keyword): of the folds and the fit, default 0.
-fprs (list of float, keyword): false positive rates at which to give the TPR, default 0.001, 0.01, 0.1.
-confidence (float, keyword): of every interval, default 0.95.
-"""
+## Output
 
-_CITATION = """\
+{attack_output}
+
+## Limitations
+
+- An AUC whose interval holds 0.5 says that *this* classifier found no difference on *these* features, not that there
+  is none.
+- It says nothing of any model. The intervals cover the choice of examples.
+
+## Citation
+
+```bibtex
 @article{das2024blind,
   title={Blind Baselines Beat Membership Inference Attacks for Foundation Models},
   author={Das, Debeshee and Zhang, Jie and Tram{\\`e}r, Florian},
   journal={arXiv preprint arXiv:2406.16201},
   year={2024}
 }
+```
 """
 
+from __future__ import annotations
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
+import evaluate
+from hf_privacy.attacks import blind_baseline
+from hf_privacy.metrics import CheckedInputs
+from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import metric_info
+from hf_privacy.metrics import zero_one
+
+
 class BlindBaseline(CheckedInputs, evaluate.Metric):
     """Summary of the blind classifier's scores."""
 
+    example = {
+        "predictions": [[i] for i in range(60)],
+        "references": [0] * 30 + [1] * 30,
+        "n_folds": 2,
+        "fprs": [0.1],
+    }
+
     def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {
-                    "predictions": datasets.List(datasets.Value("float64")),
-                    "references": datasets.Value("float64"),
-                }
-            ),
-        )
+        return metric_info(__doc__, tables=("predictions",))
 
     def _compute(
         self,

@@ -1,46 +1,86 @@
-"""Lower bound of epsilon: how much privacy loss a membership attack has shown."""
+"""Epsilon Lower Bound: how much privacy loss (epsilon) a membership attack has shown, at a stated confidence.
 
-from __future__ import annotations
+The ε of differential privacy that a membership attack has shown, as a lower bound at a stated confidence. Beside the
+upper bound of a privacy accountant it says how tight that one is, or that something is wrong: a lower bound above the
+upper one means a broken implementation.
 
-import datasets
-import evaluate
-import numpy as np
-from hf_privacy.errors import InputError
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import zero_one
-from hf_privacy.statistics import epsilon_clopper_pearson
-from hf_privacy.statistics import epsilon_gdp
-from hf_privacy.statistics import epsilon_one_run
-from hf_privacy.statistics import epsilon_one_run_fdp
+## Inputs
 
-_DESCRIPTION = """\
-Lower bound of the epsilon of differential privacy that a membership attack has shown, at a stated confidence: from \
-the attack's error rates over examples of models trained apart (clopper_pearson, gdp), or from guesses about canaries \
-of one training run (one_run, one_run_fdp). 0 says that nothing was shown, not that nothing leaks.
-"""
+- **predictions** (float): one membership score per example or canary, *higher* for likelier members.
+- **references** (0/1): 1 for a member, 0 for a non-member; for a one-run method the fair coins of the canaries.
+- **method**:
 
-_INPUTS = """\
-predictions (list of float): one membership score per example or canary, higher for likelier members.
-references (list of 0/1): 1 for a member, 0 for a non-member; for a one-run method the fair coins of the canaries.
-method (str, keyword): "clopper_pearson" (default), "gdp", "one_run" or "one_run_fdp".
-delta (float, keyword): in [0, 1), default 0; above 0 for "gdp" and "one_run_fdp".
-confidence (float, keyword): of the bound, default 0.95.
-correction (str, keyword): "split" (default), "bonferroni" or "none"; clopper_pearson and gdp only.
-threshold (float, keyword): one set without these scores, in place of a correction; clopper_pearson and gdp only.
-n_thresholds (int, keyword): of "bonferroni", default 10; clopper_pearson and gdp only.
-n_guesses (int or list of int, keyword): fixed before looking; one-run methods only, and required there.
-sides (str, keyword): "both" (default), "in" or "out"; one-run methods only.
-seed (int, keyword): of the random halves, or of the order among equal scores, default 0.
-"""
+| method | from | rests on |
+|---|---|---|
+| `"clopper_pearson"` (default) | the two error rates at a threshold | scores that are independent: each from a model \
+trained apart |
+| `"gdp"` | the same | that, and a mechanism whose trade-off curve is Gaussian (μ-GDP), as DP-SGD's nearly is |
+| `"one_run"` | guesses about the canaries of one model | every canary put in or left out by its own fair coin; \
+nothing else |
+| `"one_run_fdp"` | the same | the coins, and a Gaussian trade-off curve |
 
-_CITATION = """\
+- **delta** (default 0; above 0 for the Gaussian methods), **confidence** (default 0.95) of the bound, **seed**
+  (default 0).
+- **correction** (`clopper_pearson`, `gdp`): `"split"` (default; half of the examples choose the threshold, the other
+  half count) `"bonferroni"` over **n_thresholds** (default 10) or `"none"`; or one **threshold** set without these
+  scores.
+- **n_guesses** (one-run methods, required): how many canaries are guessed, fixed before looking; several share the
+  risk. **sides**: `"both"` (default), `"in"` or `"out"`.
+
+## Output
+
+| key | meaning |
+|---|---|
+| `epsilon_lower` | the bound, ≥ 0; it exceeds the true ε in at most a share 1 − confidence of audits |
+| `method`, `delta`, `confidence`, `seed` | what it was computed with |
+| `correction` or `threshold`; `n_guesses`, `sides` | how the choice of a threshold was paid for; how many guesses, \
+on which sides |
+| `n_members`, `n_nonmembers` | how many examples or canaries were seen |
+
+## Limitations
+
+- 0 says that nothing was shown, not that nothing leaks. A bound grows with the number of examples and the strength of
+  the attack.
+- The assumptions in the table are the caller's to keep: no number can show whether the coins were fair.
+- The best of several methods, thresholds, seeds or numbers of guesses, chosen after looking, is no bound.
+
+## Citation
+
+```bibtex
 @inproceedings{steinke2023privacy,
   title={Privacy Auditing with One (1) Training Run},
   author={Steinke, Thomas and Nasr, Milad and Jagielski, Matthew},
   booktitle={Advances in Neural Information Processing Systems},
   year={2023}
 }
+@inproceedings{mahloujifar2025auditing,
+  title={Auditing f-Differential Privacy in One Run},
+  author={Mahloujifar, Saeed and Melis, Luca and Chaudhuri, Kamalika},
+  booktitle={International Conference on Machine Learning},
+  year={2025}
+}
+@inproceedings{nasr2023tight,
+  title={Tight Auditing of Differentially Private Machine Learning},
+  author={Nasr, Milad and Hayes, Jamie and Steinke, Thomas and Balle, Borja and Tram{\\`e}r, Florian and
+    Jagielski, Matthew and Carlini, Nicholas and Terzis, Andreas},
+  booktitle={USENIX Security Symposium},
+  year={2023}
+}
+```
 """
+
+from __future__ import annotations
+
+import evaluate
+import numpy as np
+from hf_privacy.errors import InputError
+from hf_privacy.metrics import CheckedInputs
+from hf_privacy.metrics import metric_info
+from hf_privacy.metrics import zero_one
+from hf_privacy.statistics import epsilon_clopper_pearson
+from hf_privacy.statistics import epsilon_gdp
+from hf_privacy.statistics import epsilon_one_run
+from hf_privacy.statistics import epsilon_one_run_fdp
 
 _METHODS = {
     "clopper_pearson": epsilon_clopper_pearson,
@@ -50,19 +90,20 @@ _METHODS = {
 }
 
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
 class EpsilonLowerBound(CheckedInputs, evaluate.Metric):
     """The bound, and what it rests on."""
 
+    topic = "differential-privacy"
+    example = {
+        "predictions": [9, 8, 7, 6, 5, 4, 3, 2, 1, 0, -1, -2, -3, -4, -5, -6],
+        "references": [1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0],
+        "method": "one_run",
+        "n_guesses": 12,
+        "delta": 1e-5,
+    }
+
     def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}
-            ),
-        )
+        return metric_info(__doc__)
 
     def _compute(
         self,

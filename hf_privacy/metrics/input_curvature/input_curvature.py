@@ -1,55 +1,73 @@
-"""Input curvature: membership inference by the curvature of the loss around an example."""
+"""Input Curvature: membership inference by the loss's curvature around an example: AUC and TPR at low FPR with
+intervals.
 
-from __future__ import annotations
+Membership inference by input-loss curvature: the logarithm of the curvature of the target's loss around each example,
+against a Gaussian of the same under reference models trained with the example and one of those trained without it.
 
-import datasets
-import evaluate
-from hf_privacy.attacks import curvature
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
-from hf_privacy.metrics import zero_one
+## Inputs
 
-_DESCRIPTION = """\
-Membership inference by the curvature of the loss around an example: the log curvature under the target against \
-those under reference models trained with and without it. Returns AUC, TPR at low FPR, balanced accuracy and \
-advantage, with confidence intervals. Higher means more leakage; an AUC of 0.5 is what guessing reaches.
-"""
+- **predictions** (float): log of the target's input-loss curvature at each example and its **true** label, such as the
+  log of `squared_norm` or `zero_order` of `hf_privacy.signals.input_curvature`. Finite: put a floor under zero.
+- **references** (0/1): 1 for a member of the target's training set, 0 for a non-member.
+- **reference_log_curvature** (K × N): the same of K reference models, by the same estimator.
+- **reference_membership** (K × N, 0/1): 1 where the reference model was trained on the example.
+- **form**: `"likelihood_ratio"` (default; each side its own scale) or `"nll"` (the scale of the reference models
+  trained with the example on both sides).
+- **variance**: `"pooled"` (default), `"per_example"` (the paper's, with 64 reference models), `"shrunk"` (pooled as a
+  prior that counts for **prior_degrees** observations, default 8) or `"global"` (the one that two reference models
+  allow).
+{fprs_and_confidence}
 
-_INPUTS = """\
-predictions (list of float): log of the target's input-loss curvature at each example, at the true label.
-references (list of 0/1): 1 for a member of the target's training set, 0 for a non-member.
-reference_log_curvature (K lists of N floats, keyword): the same of K reference models, by the same estimator.
-reference_membership (K lists of N 0/1, keyword): 1 where the reference model was trained on the example.
-form (str, keyword): "likelihood_ratio" (default) or "nll".
-variance (str, keyword): "pooled" (default), "per_example", "shrunk" or "global".
-prior_degrees (float, keyword): of "shrunk", how many observations the pooled variance counts for, default 8.
-fprs (list of float, keyword): false positive rates at which to give the TPR, default 0.001, 0.01, 0.1.
-confidence (float, keyword): of every interval, default 0.95.
-"""
+## Output
 
-_CITATION = """\
+{attack_output}
+
+## Limitations
+
+{attack_limitations}
+- Estimate the curvature in the same way, with the same directions, for the target and for all reference models.
+- One curvature per example; for several queries use `hf_privacy.attacks.curvature` itself.
+
+## Citation
+
+```bibtex
 @inproceedings{ravikumar2024curvature,
   title={Curvature Clues: Decoding Deep Learning Privacy with Input Loss Curvature},
   author={Ravikumar, Deepak and Soufleri, Efstathia and Roy, Kaushik},
   booktitle={Advances in Neural Information Processing Systems},
   year={2024}
 }
+```
 """
 
+from __future__ import annotations
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
+import evaluate
+from hf_privacy.attacks import curvature
+from hf_privacy.metrics import CheckedInputs
+from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import metric_info
+from hf_privacy.metrics import zero_one
+
+
 class InputCurvature(CheckedInputs, evaluate.Metric):
     """Summary of the curvature attack's scores."""
 
+    example = {
+        "predictions": [-3.0, -0.5, -2.0, -0.2],
+        "references": [1, 0, 1, 0],
+        "reference_log_curvature": [
+            [-2.0, 0.0, -2.2, -1.1],
+            [-4.0, -1.0, -3.0, -0.4],
+            [0.0, -3.0, -0.1, -2.5],
+            [-1.0, -5.0, -0.5, -1.9],
+        ],
+        "reference_membership": [[1, 0, 1, 0], [1, 0, 1, 0], [0, 1, 0, 1], [0, 1, 0, 1]],
+        "fprs": [0.5],
+    }
+
     def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}
-            ),
-        )
+        return metric_info(__doc__)
 
     def _compute(
         self,

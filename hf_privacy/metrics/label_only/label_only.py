@@ -1,8 +1,46 @@
-"""Label-only: membership inference from the predicted class alone."""
+"""Label-Only: membership inference from the predicted class alone: AUC and TPR at low FPR with intervals.
+
+Membership inference from the predicted class alone: whether it is right, and whether it stays right on augmented
+copies of the example or how far the example lies from the decision boundary. Hiding the probabilities is no defence
+against it, so it is the adaptive attack on defences that mask confidence.
+
+## Inputs
+
+- **predictions** (0/1): 1 where the target's class for the example is right.
+- **references** (0/1): 1 for a member of the target's training set, 0 for a non-member.
+- **augmented_correct** (Q × N, 0/1): the same on Q augmented copies of each example. Without it, the score is whether
+  the answer is right.
+- **reference_correct** (K × (1 + Q) × N, 0/1), **reference_membership** (K × N, 0/1), optional: the same of reference
+  models, the example itself first, and what they were trained on; **calibration** by them is `"difference"` (default)
+  or `"likelihood"`.
+- **distance** (N, ≥ 0), in place of all these: distance from each example to the target's decision boundary; an
+  example beyond it scores by **misclassified**, `"zero"` (default) or `"negative"` (minus its distance).
+{fprs_and_confidence}
+
+## Output
+
+{attack_output}
+
+## Limitations
+
+{attack_limitations}
+- Right and wrong answers make few different scores: without reference models Q copies give Q + 2 at most, and a TPR at
+  a low FPR is then often 0.
+
+## Citation
+
+```bibtex
+@inproceedings{choquettechoo2021label,
+  title={Label-Only Membership Inference Attacks},
+  author={Choquette-Choo, Christopher A. and Tram{\\`e}r, Florian and Carlini, Nicholas and Papernot, Nicolas},
+  booktitle={International Conference on Machine Learning},
+  year={2021}
+}
+```
+"""
 
 from __future__ import annotations
 
-import datasets
 import evaluate
 import numpy as np
 from hf_privacy.attacks import label_only_augmented
@@ -10,51 +48,22 @@ from hf_privacy.attacks import label_only_distance
 from hf_privacy.errors import InputError
 from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import metric_info
 from hf_privacy.metrics import zero_one
 
-_DESCRIPTION = """\
-Membership inference that sees the predicted class alone: whether it is right, and stays right on augmented copies or \
-up to which distance from the decision boundary. Returns AUC, TPR at low FPR, balanced accuracy and advantage, with \
-confidence intervals. Higher means more leakage; an AUC of 0.5 is what guessing reaches.
-"""
 
-_INPUTS = """\
-predictions (list of 0/1): 1 where the target's class for the example is right.
-references (list of 0/1): 1 for a member of the target's training set, 0 for a non-member.
-augmented_correct (Q lists of N 0/1, keyword): the same for Q augmented copies of each example.
-reference_correct (K lists of 1 + Q lists of N 0/1, keyword): the same of K reference models, the example itself first.
-reference_membership (K lists of N 0/1, keyword): 1 where the reference model was trained on the example.
-calibration (str, keyword): by the reference models, "difference" (default) or "likelihood".
-distance (list of N floats, keyword): distance from each example to the decision boundary, not below 0; in place of
-    augmented_correct.
-misclassified (str, keyword): score of an example beyond the boundary, "zero" (default) or "negative" (its distance).
-fprs (list of float, keyword): false positive rates at which to give the TPR, default 0.001, 0.01, 0.1.
-confidence (float, keyword): of every interval, default 0.95.
-"""
-
-_CITATION = """\
-@inproceedings{choquettechoo2021label,
-  title={Label-Only Membership Inference Attacks},
-  author={Choquette-Choo, Christopher A. and Tram{\\`e}r, Florian and Carlini, Nicholas and Papernot, Nicolas},
-  booktitle={International Conference on Machine Learning},
-  year={2021}
-}
-"""
-
-
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
 class LabelOnly(CheckedInputs, evaluate.Metric):
     """Summary of a label-only attack's scores."""
 
+    example = {
+        "predictions": [1, 1, 1, 0],
+        "references": [1, 0, 1, 0],
+        "augmented_correct": [[1, 0, 1, 0], [1, 1, 1, 1]],
+        "fprs": [0.5],
+    }
+
     def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}
-            ),
-        )
+        return metric_info(__doc__)
 
     def _compute(
         self,

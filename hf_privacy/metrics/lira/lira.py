@@ -1,33 +1,34 @@
-"""LiRA: membership inference by the likelihood ratio under reference models."""
+"""LiRA: membership inference by the likelihood ratio under reference models: AUC and TPR at low FPR with intervals.
 
-from __future__ import annotations
+Membership inference by the likelihood-ratio attack: each example's signal under the target, against a Gaussian of the
+signals of reference models trained with it and one of those trained without it.
 
-import datasets
-import evaluate
-from hf_privacy.attacks import lira
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
-from hf_privacy.metrics import zero_one
+## Inputs
 
-_DESCRIPTION = """\
-Membership inference by the likelihood-ratio attack (LiRA): the target's signal on each example against those of \
-reference models trained with and without it. Returns AUC, TPR at low FPR, balanced accuracy and advantage, with \
-confidence intervals. Higher means more leakage; an AUC of 0.5 is what guessing reaches.
-"""
+- **predictions** (float): the target's signal φ = logit_y − logsumexp of the other logits, computed from logits.
+- **references** (0/1): 1 for a member of the target's training set, 0 for a non-member.
+- **reference_signals** (K × N): φ of K reference models on the same examples.
+- **reference_membership** (K × N, 0/1): 1 where the reference model was trained on the example.
+- **mode**: `"online"` (default; every example needs reference models on both sides) or `"offline"` (those without it).
+- **variance**: `"pooled"` (default), `"per_example"` (wants dozens of reference models), `"shrunk"` (pooled as a prior
+  that counts for **prior_degrees** observations, default 8) or `"global"` (one spread around the mean of all examples;
+  the one that two reference models allow).
+{fprs_and_confidence}
 
-_INPUTS = """\
-predictions (list of float): the target's signal on each example, logit_y - logsumexp of the other logits.
-references (list of 0/1): 1 for a member of the target's training set, 0 for a non-member.
-reference_signals (K lists of N floats, keyword): the same signal of K reference models.
-reference_membership (K lists of N 0/1, keyword): 1 where the reference model was trained on the example.
-mode (str, keyword): "online" (default) or "offline".
-variance (str, keyword): "pooled" (default), "per_example", "shrunk" or "global".
-prior_degrees (float, keyword): of "shrunk", how many observations the pooled variance counts for, default 8.
-fprs (list of float, keyword): false positive rates at which to give the TPR, default 0.001, 0.01, 0.1.
-confidence (float, keyword): of every interval, default 0.95.
-"""
+## Output
 
-_CITATION = """\
+{attack_output}
+
+## Limitations
+
+{attack_limitations}
+- The reference models must be trained as the target was. Few of them weaken the attack: read the value with their
+  number.
+- One signal per example; for several augmentations use `hf_privacy.attacks.lira` itself.
+
+## Citation
+
+```bibtex
 @inproceedings{carlini2022membership,
   title={Membership Inference Attacks From First Principles},
   author={Carlini, Nicholas and Chien, Steve and Nasr, Milad and Song, Shuang and Terzis, Andreas and
@@ -35,22 +36,32 @@ _CITATION = """\
   booktitle={IEEE Symposium on Security and Privacy},
   year={2022}
 }
+```
 """
 
+from __future__ import annotations
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
+import evaluate
+from hf_privacy.attacks import lira
+from hf_privacy.metrics import CheckedInputs
+from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import metric_info
+from hf_privacy.metrics import zero_one
+
+
 class Lira(CheckedInputs, evaluate.Metric):
     """Summary of LiRA's scores."""
 
+    example = {
+        "predictions": [3.0, 0.5, 2.0, 0.2],
+        "references": [1, 0, 1, 0],
+        "reference_signals": [[2.0, 0.0, 2.2, 1.1], [4.0, 1.0, 3.0, 0.4], [0.0, 3.0, 0.1, 2.5], [1.0, 5.0, 0.5, 1.9]],
+        "reference_membership": [[1, 0, 1, 0], [1, 0, 1, 0], [0, 1, 0, 1], [0, 1, 0, 1]],
+        "fprs": [0.5],
+    }
+
     def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}
-            ),
-        )
+        return metric_info(__doc__)
 
     def _compute(
         self,

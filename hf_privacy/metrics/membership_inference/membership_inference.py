@@ -1,33 +1,34 @@
-"""Membership inference: how well scores tell members of the training set from non-members."""
+"""Membership Inference: how well scores tell training examples from others: AUC and TPR at low FPR with confidence
+intervals.
 
-from __future__ import annotations
+How well a membership score, whatever attack it comes from, tells the examples a model was trained on from others.
 
-import datasets
-import evaluate
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
-from hf_privacy.metrics import flatten_summary
-from hf_privacy.metrics import zero_one
-from hf_privacy.statistics import bootstrap_interval
-from hf_privacy.statistics import summarize_slices
+## Inputs
 
-_DESCRIPTION = """\
-How well a membership score tells training examples (members) from others: AUC, TPR at low FPR, balanced accuracy and \
-advantage, with confidence intervals. Higher means more leakage; an AUC of 0.5 is what guessing reaches.
-"""
+- **predictions** (float): one membership score per example, *higher* for likelier members (a loss needs its sign
+  turned).
+- **references** (0/1): 1 for a member, 0 for a non-member. The two may differ in number.
+{fprs_and_confidence}
+- **groups** (N, optional): class or memorization bin of each example; each group of at least **min_examples** (default
+  30) members and non-members is summarized by itself.
+- **n_resamples** (default 0): bootstrap intervals beside the others, from so many resamples (1000 is usual); **seed**
+  of the draw.
 
-_INPUTS = """\
-predictions (list of float): one membership score per example, higher for likelier members.
-references (list of 0/1): 1 for a member, 0 for a non-member; the two may differ in number.
-fprs (list of float, keyword): false positive rates at which to give the TPR, default 0.001, 0.01, 0.1.
-confidence (float, keyword): of every interval, default 0.95.
-groups (list of N int or str, keyword): the class or memorization bin of each example, to summarize each by itself.
-min_examples (int, keyword): members and non-members that a group must hold, default 30.
-n_resamples (int, keyword): of bootstrap intervals beside the others, default 0 for none; 1000 is usual.
-seed (int, keyword): of the bootstrap, default 0.
-"""
+## Output
 
-_CITATION = """\
+{attack_output}
+| `<figure>_bootstrap_low`, `…_high` | with `n_resamples`: bootstrap intervals of AUC, balanced accuracy and the TPRs |
+| `groups` | with `groups`: the same dict for each group, or its numbers and a `reason` where it is too small |
+
+## Limitations
+
+{attack_limitations}
+- Groups each have a threshold of their own, and the highest of many groups is high by chance alone.
+- A bootstrap interval of a perfect or a constant score has no width; the other intervals hold there too.
+
+## Citation
+
+```bibtex
 @inproceedings{carlini2022membership,
   title={Membership Inference Attacks From First Principles},
   author={Carlini, Nicholas and Chien, Steve and Nasr, Milad and Song, Shuang and Terzis, Andreas and
@@ -35,23 +36,32 @@ _CITATION = """\
   booktitle={IEEE Symposium on Security and Privacy},
   year={2022}
 }
+```
 """
 
+from __future__ import annotations
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
+import evaluate
+from hf_privacy.metrics import CheckedInputs
+from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import flatten_summary
+from hf_privacy.metrics import metric_info
+from hf_privacy.metrics import zero_one
+from hf_privacy.statistics import bootstrap_interval
+from hf_privacy.statistics import summarize_slices
+
+
 class MembershipInference(CheckedInputs, evaluate.Metric):
     """Summary of membership scores."""
 
+    example = {
+        "predictions": [2.1, 1.7, 0.4, 0.9, -0.3, -1.2],
+        "references": [1, 1, 1, 0, 0, 0],
+        "fprs": [0.34],
+    }
+
     def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            # float64: in float32, scores that differ would tie and the ROC curve with them.
-            features=datasets.Features(
-                {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}
-            ),
-        )
+        return metric_info(__doc__)
 
     def _compute(
         self,

@@ -1,8 +1,61 @@
-"""Memorization: how much models owe to single training examples, and what the target shows of it."""
+"""Memorization: how much models owe to single training examples: mean, bins, standard error and reliability of the
+scores.
+
+Memorization scores of Feldman and Zhang, from reference models: for each example the mean correctness of the models
+trained with it less that of the models trained without it. Near 1 is learned by heart, near 0 is given away by the
+other examples. Only figures over many examples are returned.
+
+## Inputs
+
+- **predictions** (float): 1 where the target classifies the example correctly and 0 where not, or its probability of
+  the true class, in [0, 1].
+- **references** (0/1): 1 for a member of the target's training set, 0 for a non-member.
+- **reference_correct** (K × N): the same as predictions of K reference models on the same examples. Probabilities give
+  less noisy scores than 0/1.
+- **reference_membership** (K × N, 0/1): 1 where the reference model was trained on the example; every example needs
+  reference models on both sides.
+- **edges**: of the memorization bins (default 0.1, 0.25, 0.5, 0.75).
+- **wanted**: the reliability that `n_references_needed` is for (default 0.9). **seed**: of the random halves.
+
+## Output
+
+A dict of plain Python numbers; `bins` is a list of dicts.
+
+| key | meaning |
+|---|---|
+| `mean_memorization` | mean score, in [−1, 1] |
+| `share_above_0.25`, `share_above_0.5` | share of the examples with a score at or above |
+| `mean_standard_error` | of a score, by the chance of the reference models; left out where an example has fewer than \
+two a side |
+| `reliability`, `n_references_needed` | share of the scores' variance that is not chance (split halves, \
+Spearman–Brown), and how many reference models would bring it to `wanted`; left out where they cannot be had |
+| `member_correct`, `nonmember_correct` | the target's mean correctness on its members and on its non-members |
+| `bins` | per bin `memorization_from`, `memorization_to`, `n_examples`, and the counts and the target's correctness \
+on its members and non-members there |
+| `n_members`, `n_nonmembers`, `n_examples`, `n_references` | how many examples and reference models were seen |
+
+## Limitations
+
+- With few reference models a score is mostly noise: read `reliability` first. The mean over examples is sound long
+  before.
+- Scores speak of the recipe the reference models share, not of the target alone; the gap between `member_correct` and
+  `nonmember_correct` within a bin is the target's own.
+- Correctness sees what changes the decision. An example may leak through its confidence with a score of 0.
+
+## Citation
+
+```bibtex
+@inproceedings{feldman2020what,
+  title={What Neural Networks Memorize and Why: Discovering the Long Tail via Influence Estimation},
+  author={Feldman, Vitaly and Zhang, Chiyuan},
+  booktitle={Advances in Neural Information Processing Systems},
+  year={2020}
+}
+```
+"""
 
 from __future__ import annotations
 
-import datasets
 import evaluate
 import numpy as np
 from hf_privacy.arrays import real_array
@@ -12,48 +65,24 @@ from hf_privacy.memorization import feldman_zhang
 from hf_privacy.memorization import memorization_bin
 from hf_privacy.memorization import summarize_memorization
 from hf_privacy.metrics import CheckedInputs
+from hf_privacy.metrics import metric_info
 from hf_privacy.metrics import zero_one
 
-_DESCRIPTION = """\
-Memorization scores of Feldman and Zhang from reference models: for each example the mean correctness of the models \
-trained with it less that of those trained without it. Returns their mean, how they spread over bins, their standard \
-error and reliability, and the target's correctness on its members and non-members in each bin. Higher means more \
-memorization; nothing about a single example is returned.
-"""
 
-_INPUTS = """\
-predictions (list of float): the target's correctness on each example, 0/1, or its probability of the true class.
-references (list of 0/1): 1 for a member of the target's training set, 0 for a non-member.
-reference_correct (K lists of N floats, keyword): the same as predictions of K reference models.
-reference_membership (K lists of N 0/1, keyword): 1 where the reference model was trained on the example.
-edges (list of float, keyword): of the memorization bins, default 0.1, 0.25, 0.5, 0.75.
-wanted (float, keyword): reliability that n_references_needed is for, default 0.9.
-seed (int, keyword): of the random halves that reliability is measured on, default 0.
-"""
-
-_CITATION = """\
-@inproceedings{feldman2020what,
-  title={What Neural Networks Memorize and Why: Discovering the Long Tail via Influence Estimation},
-  author={Feldman, Vitaly and Zhang, Chiyuan},
-  booktitle={Advances in Neural Information Processing Systems},
-  year={2020}
-}
-"""
-
-
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
 class Memorization(CheckedInputs, evaluate.Metric):
     """Summary of the scores, and the target's correctness by bin."""
 
+    topic = "memorization"
+    example = {
+        "predictions": [1, 0, 1, 1],
+        "references": [1, 0, 1, 0],
+        "reference_correct": [[1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 1, 1], [0, 1, 1, 1]],
+        "reference_membership": [[1, 1, 1, 0], [1, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1]],
+        "edges": [0.25, 0.75],
+    }
+
     def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}
-            ),
-        )
+        return metric_info(__doc__)
 
     def _compute(
         self,

@@ -1,51 +1,62 @@
-"""Modified entropy: membership inference by an uncertainty that knows the true class."""
+"""Modified Entropy: membership inference by an uncertainty that knows the true class: AUC and TPR at low FPR with
+intervals.
 
-from __future__ import annotations
+Membership inference by modified entropy, −(1 − p_y)·log p_y − Σ_{j≠y} p_j·log(1 − p_j): an uncertainty that is zero
+only for a certain **and right** answer. With a threshold for each class, tuned on shadow or reference models, classes
+of different difficulty are judged on one scale.
 
-import datasets
-import evaluate
-from hf_privacy.attacks import modified_entropy
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
+## Inputs
 
-_DESCRIPTION = """\
-Membership inference by modified entropy: the target's uncertainty on the example, which is zero only for a certain \
-and right answer; optionally against a threshold for each class. Returns AUC, TPR at low FPR, balanced accuracy and \
-advantage, with confidence intervals. Higher means more leakage; an AUC of 0.5 is what guessing reaches.
-"""
+- **predictions** (float ≥ 0): modified entropy of the target's answer on each example, in nats. Lower for likelier
+  members; the module turns the sign.
+- **references** (0/1): 1 for a member of the target's training set, 0 for a non-member.
+- **labels** (N, whole numbers from 0) and **thresholds** (one per class, on the scale of the score −modified entropy ≤
+  0), both or neither: see `hf_privacy.attacks.class_thresholds`.
+{fprs_and_confidence}
 
-_INPUTS = """\
-predictions (list of float): modified entropy of the target's answer on each example, in nats, not below 0.
-references (list of 0/1): 1 for a member of the target's training set, 0 for a non-member.
-labels (list of N int, keyword): true class of each example; together with thresholds.
-thresholds (list of C floats, keyword): one for each class, at most 0, of hf_privacy.attacks.class_thresholds.
-fprs (list of float, keyword): false positive rates at which to give the TPR, default 0.001, 0.01, 0.1.
-confidence (float, keyword): of every interval, default 0.95.
-"""
+## Output
 
-_CITATION = """\
+{attack_output}
+
+## Limitations
+
+{attack_limitations}
+- Thresholds tuned on the target's own members would make the figure look better than an attacker's.
+
+## Citation
+
+```bibtex
 @inproceedings{song2021systematic,
   title={Systematic Evaluation of Privacy Risks of Machine Learning Models},
   author={Song, Liwei and Mittal, Prateek},
   booktitle={USENIX Security Symposium},
   year={2021}
 }
+```
 """
 
+from __future__ import annotations
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
+import evaluate
+from hf_privacy.attacks import modified_entropy
+from hf_privacy.metrics import CheckedInputs
+from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import metric_info
+
+
 class ModifiedEntropy(CheckedInputs, evaluate.Metric):
     """Summary of the modified-entropy attack's scores."""
 
+    example = {
+        "predictions": [0.1, 0.9, 1.2, 2.1],
+        "references": [1, 0, 1, 0],
+        "labels": [0, 0, 1, 1],
+        "thresholds": [-0.5, -1.5],
+        "fprs": [0.5],
+    }
+
     def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}
-            ),
-        )
+        return metric_info(__doc__)
 
     def _compute(
         self, predictions, references, *, labels=None, thresholds=None, fprs=(1e-3, 1e-2, 1e-1), confidence=0.95

@@ -1,34 +1,34 @@
-"""Quantile regression: membership inference against the signal that non-members alike would have."""
+"""Quantile Regression: membership inference against the signal that non-members alike would have: AUC and TPR at low
+FPR with intervals.
 
-from __future__ import annotations
+Membership inference by quantile regression (QMIA): a regression fitted on known non-members says how high the target's
+signal on such an input usually is, and the example is scored by how far it lies above. It needs no reference models.
 
-import datasets
-import evaluate
-from hf_privacy.attacks import quantile_regression
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
+## Inputs
 
-_DESCRIPTION = """\
-Membership inference by quantile regression (QMIA): the target's signal on the example against the quantiles of it \
-that a regression on non-members foretells for such inputs. Returns AUC, TPR at low FPR, balanced accuracy and \
-advantage, with confidence intervals. Higher means more leakage; an AUC of 0.5 is what guessing reaches.
-"""
+- **predictions** (float): the target's hinge h = logit_y − max over j ≠ y of logit_j.
+- **references** (0/1): 1 for a member of the target's training set, 0 for a non-member.
+- **features** (N × D): what the regression sees of each example, such as the model's last hidden layer.
+- **calibration_hinge** (M ≥ 20), **calibration_features** (M × D): the same of examples known to be no members, none
+  of them among the N.
+- **estimator**: `"gradient_boosting"` (default) or `"linear"`; **quantiles** to fit (by default those that the
+  examples carry), **holdout** (default 0.25), the share of the calibration examples to rank against instead of to fit
+  on, **seed** of that choice and of the fit.
+{fprs_and_confidence}
 
-_INPUTS = """\
-predictions (list of float): the target's hinge on each example, logit_y less the largest other logit.
-references (list of 0/1): 1 for a member of the target's training set, 0 for a non-member.
-features (N lists of D floats, keyword): what the regression sees of each example, never its label of membership.
-calibration_hinge (list of M floats, keyword): the target's hinge on examples known to be no members.
-calibration_features (M lists of D floats, keyword): their features.
-quantiles (list of float, keyword): levels to fit, by default those that the examples carry.
-estimator (str, keyword): "gradient_boosting" (default) or "linear".
-holdout (float, keyword): share of the calibration examples to rank against instead of to fit on, default 0.25.
-seed (int, keyword): of the choice of the held-out ones and of the fit, default 0.
-fprs (list of float, keyword): false positive rates at which to give the TPR, default 0.001, 0.01, 0.1.
-confidence (float, keyword): of every interval, default 0.95.
-"""
+## Output
 
-_CITATION = """\
+{attack_output}
+
+## Limitations
+
+{attack_limitations}
+- The calibration examples must come from the same distribution as the non-members. Few of them leave the outer
+  quantiles a guess.
+
+## Citation
+
+```bibtex
 @inproceedings{bertran2023scalable,
   title={Scalable Membership Inference Attacks via Quantile Regression},
   author={Bertran, Martin and Tang, Shuai and Kearns, Michael and Morgenstern, Jamie and Roth, Aaron and
@@ -36,22 +36,33 @@ _CITATION = """\
   booktitle={Advances in Neural Information Processing Systems},
   year={2023}
 }
+```
 """
 
+from __future__ import annotations
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
+import evaluate
+from hf_privacy.attacks import quantile_regression
+from hf_privacy.metrics import CheckedInputs
+from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import metric_info
+
+
 class QuantileRegression(CheckedInputs, evaluate.Metric):
     """Summary of the quantile-regression attack's scores."""
 
+    example = {
+        "predictions": [3.1, 0.4, 2.2, -0.3],
+        "references": [1, 0, 1, 0],
+        "features": [[0.1], [0.2], [0.8], [0.9]],
+        "calibration_hinge": [(7 * i % 24) / 25 for i in range(24)],
+        "calibration_features": [[i / 25] for i in range(24)],
+        "estimator": "linear",
+        "fprs": [0.5],
+    }
+
     def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}
-            ),
-        )
+        return metric_info(__doc__)
 
     def _compute(
         self,

@@ -1,58 +1,69 @@
-"""RMIA: membership inference by dominance over a population."""
+"""RMIA: membership inference by dominance over a population: AUC and TPR at low FPR with confidence intervals.
 
-from __future__ import annotations
+Membership inference by the robust membership inference attack: the share of population examples over which the target
+raises the probability of an example, relative to reference models. It does well with few reference models.
 
-import datasets
-import evaluate
-from hf_privacy.attacks import rmia
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
-from hf_privacy.metrics import zero_one
+## Inputs
 
-_DESCRIPTION = """\
-Membership inference by the robust membership inference attack (RMIA): how many population examples the target's \
-change in probability on an example dominates, against reference models. Returns AUC, TPR at low FPR, balanced \
-accuracy and advantage, with confidence intervals. Higher means more leakage; an AUC of 0.5 is what guessing reaches.
-"""
+- **predictions** (float in [0, 1]): the target's probability of the true class.
+- **references** (0/1): 1 for a member of the target's training set, 0 for a non-member.
+- **reference_probs** (K × N), **reference_membership** (K × N, 0/1): the same under K reference models, and what they
+  were trained on.
+- **population_prob** (Z), **population_reference_probs** (K × Z): the same on population examples, none of them a
+  member of the target.
+- **population_membership** (K × Z, 0/1, default all 0): for a population that overlaps the examples. All examples,
+  those of the population too, are compared with the whole of it.
+- **mode**: `"online"` (default) or `"offline"`, which needs **a** in [0, 1] (see `hf_privacy.attacks.tune_rmia_a`).
+- **gamma** (default 1).
+{fprs_and_confidence}
 
-_INPUTS = """\
-predictions (list of float): the target's probability of the true class on each example, in [0, 1].
-references (list of 0/1): 1 for a member of the target's training set, 0 for a non-member.
-reference_probs (K lists of N floats, keyword): the same probability under K reference models.
-reference_membership (K lists of N 0/1, keyword): 1 where the reference model was trained on the example.
-population_prob (list of Z floats, keyword): the target's probability on population examples, none of them a member.
-population_reference_probs (K lists of Z floats, keyword): the same under the reference models.
-mode (str, keyword): "online" (default) or "offline".
-gamma (float, keyword): default 1.
-a (float, keyword): offline only, and required there; see hf_privacy.attacks.tune_rmia_a.
-population_membership (K lists of Z 0/1, keyword): by default every reference model is OUT.
-fprs (list of float, keyword): false positive rates at which to give the TPR, default 0.001, 0.01, 0.1.
-confidence (float, keyword): of every interval, default 0.95.
-"""
+## Output
 
-_CITATION = """\
+{attack_output}
+
+## Limitations
+
+{attack_limitations}
+- The reference models must be trained as the target was.
+- A small population makes coarse scores: their ties are broken by the probability ratio alone.
+
+## Citation
+
+```bibtex
 @inproceedings{zarifzadeh2024low,
   title={Low-Cost High-Power Membership Inference Attacks},
   author={Zarifzadeh, Sajjad and Liu, Philippe and Shokri, Reza},
   booktitle={International Conference on Machine Learning},
   year={2024}
 }
+```
 """
 
+from __future__ import annotations
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
+import evaluate
+from hf_privacy.attacks import rmia
+from hf_privacy.metrics import CheckedInputs
+from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import metric_info
+from hf_privacy.metrics import zero_one
+
+
 class Rmia(CheckedInputs, evaluate.Metric):
     """Summary of RMIA's scores."""
 
+    example = {
+        "predictions": [0.9, 0.3, 0.8, 0.4],
+        "references": [1, 0, 1, 0],
+        "reference_probs": [[0.9, 0.2, 0.8, 0.3], [0.3, 0.8, 0.4, 0.9]],
+        "reference_membership": [[1, 0, 1, 0], [0, 1, 0, 1]],
+        "population_prob": [0.4, 0.6, 0.5],
+        "population_reference_probs": [[0.5, 0.4, 0.6], [0.3, 0.6, 0.5]],
+        "fprs": [0.5],
+    }
+
     def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}
-            ),
-        )
+        return metric_info(__doc__)
 
     def _compute(
         self,

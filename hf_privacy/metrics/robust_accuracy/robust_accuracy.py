@@ -1,50 +1,73 @@
-"""Robust accuracy: how many examples a model still classifies correctly when it is attacked."""
+"""Robust Accuracy: how many examples a model still classifies correctly under an adversarial attack, with confidence
+intervals.
 
-from __future__ import annotations
+The share of examples that a model classifies correctly when each is attacked, beside its clean accuracy. Adversarial
+training often leaks more about its training set than plain training: read this number beside those of
+`membership_inference`.
 
-import datasets
-import evaluate
-from hf_privacy.arrays import class_labels
-from hf_privacy.errors import InputError
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.statistics import clopper_pearson
+## Inputs
 
-_DESCRIPTION = """\
-Share of the examples that a model classifies correctly under an adversarial attack, with its Clopper-Pearson \
-interval; beside the predictions on the clean examples also the clean accuracy and the attack's success rate. It is \
-an upper bound of the true robustness: a stronger attack finds less.
-"""
+- **predictions** (int): the class predicted for each adversarial example.
+- **references** (int): its true class.
+- **clean_predictions** (N int, optional): the class predicted for each example without the attack. An example then
+  counts as robust only if it is classified correctly both ways.
+- **confidence** (float, default 0.95): of every interval.
 
-_INPUTS = """\
-predictions (list of int): the class predicted for each adversarial example.
-references (list of int): its true class.
-clean_predictions (list of N int, keyword): the class predicted for each example without the attack.
-confidence (float, keyword): of every interval, default 0.95.
-"""
+## Output
 
-_CITATION = """\
+A dict of plain Python numbers:
+
+| key | meaning |
+|---|---|
+| `robust_accuracy`, `…_low`, `…_high` | share of examples classified correctly under the attack, with its \
+Clopper–Pearson interval |
+| `clean_accuracy`, `…_low`, `…_high` | with `clean_predictions`: the same without the attack |
+| `attack_success_rate`, `…_low`, `…_high` | with `clean_predictions`: the share the attack turns of those classified \
+correctly; left out where none is |
+| `n_examples`, `confidence` | how many examples were seen, and the level of the intervals |
+
+## Limitations
+
+- An upper bound of robustness: it says what this attack found within its budget, and a stronger one finds more. Name
+  the attack, its norm, radius and steps beside the number.
+- Models whose gradients are masked (saturated or rounded outputs) look robust to gradient attacks alone; AutoAttack's
+  Square asks for outputs only.
+- The intervals cover the choice of examples, not the chance of training or of the attack's random start.
+
+## Citation
+
+```bibtex
 @inproceedings{madry2018towards,
   title={Towards Deep Learning Models Resistant to Adversarial Attacks},
   author={Madry, Aleksander and Makelov, Aleksandar and Schmidt, Ludwig and Tsipras, Dimitris and Vladu, Adrian},
   booktitle={International Conference on Learning Representations},
   year={2018}
 }
+```
 """
 
+from __future__ import annotations
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
+import evaluate
+from hf_privacy.arrays import class_labels
+from hf_privacy.errors import InputError
+from hf_privacy.metrics import CheckedInputs
+from hf_privacy.metrics import metric_info
+from hf_privacy.statistics import clopper_pearson
+
+
 class RobustAccuracy(CheckedInputs, evaluate.Metric):
     """Accuracy under attack."""
 
+    topic = "adversarial-robustness"
+    example = {
+        "predictions": [0, 1, 2, 0, 0, 2],
+        "references": [0, 1, 2, 1, 2, 2],
+        "clean_predictions": [0, 1, 2, 1, 2, 0],
+    }
+
     def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}
-            ),
-        )
+        return metric_info(__doc__)
 
     def _compute(self, predictions, references, *, clean_predictions=None, confidence=0.95):
         labels = class_labels("references", references)

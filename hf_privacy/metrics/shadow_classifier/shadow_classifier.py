@@ -1,59 +1,69 @@
-"""Shadow-trained classifier: membership inference by a classifier fitted on reference models."""
+"""Shadow-Trained Classifier: membership inference by a classifier fitted on reference models: AUC and TPR at low FPR
+with intervals.
 
-from __future__ import annotations
+Membership inference by a classifier: reference (shadow) models, whose members are known, show it what signals members
+have and what signals others have; it then judges the target's.
 
-import datasets
-import evaluate
-from hf_privacy.attacks import shadow_classifier
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
-from hf_privacy.metrics import zero_one
+## Inputs
 
-_DESCRIPTION = """\
-Membership inference by a classifier that learns on reference models, whose members are known, what signals members \
-have. Returns AUC, TPR at low FPR, balanced accuracy and advantage, with confidence intervals. Higher means more \
-leakage; an AUC of 0.5 is what guessing reaches.
-"""
+- **predictions** (N × F): the target's signals on each example, such as φ, loss and entropy.
+- **references** (0/1): 1 for a member of the target's training set, 0 for a non-member.
+- **reference_signals** (K × N × F), **reference_membership** (K × N, 0/1): the same signals of K reference models, and
+  what they were trained on.
+- **classifier**: `"logistic"` (default), `"mlp"` or `"forest"`; **max_rows** (default 100,000) to fit it on, **seed**
+  of the draw and the fit.
+- **labels** (N, optional): true classes, for one classifier a class.
+{fprs_and_confidence}
 
-_INPUTS = """\
-predictions (N lists of F floats): the target's signals on each example.
-references (list of 0/1): 1 for a member of the target's training set, 0 for a non-member.
-reference_signals (K lists of N lists of F floats, keyword): the same signals of K reference models.
-reference_membership (K lists of N 0/1, keyword): 1 where the reference model was trained on the example.
-classifier (str, keyword): "logistic" (default), "mlp" or "forest".
-labels (list of N int, keyword): true class of each example, for one classifier a class.
-max_rows (int, keyword): most pairs of reference model and example to fit on, default 100,000.
-seed (int, keyword): of the fit, default 0.
-fprs (list of float, keyword): false positive rates at which to give the TPR, default 0.001, 0.01, 0.1.
-confidence (float, keyword): of every interval, default 0.95.
-"""
+## Output
 
-_CITATION = """\
+{attack_output}
+
+## Limitations
+
+{attack_limitations}
+- The reference models must be trained as the target was.
+- The classifier sees an example's signals only, not which example it is: it cannot calibrate for difficulty as LiRA
+  and RMIA do.
+
+## Citation
+
+```bibtex
 @inproceedings{shokri2017membership,
   title={Membership Inference Attacks Against Machine Learning Models},
   author={Shokri, Reza and Stronati, Marco and Song, Congzheng and Shmatikov, Vitaly},
   booktitle={IEEE Symposium on Security and Privacy},
   year={2017}
 }
+```
 """
 
+from __future__ import annotations
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
+import evaluate
+from hf_privacy.attacks import shadow_classifier
+from hf_privacy.metrics import CheckedInputs
+from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import metric_info
+from hf_privacy.metrics import zero_one
+
+
 class ShadowClassifier(CheckedInputs, evaluate.Metric):
     """Summary of the shadow-trained classifier's scores."""
 
+    example = {
+        "predictions": [[2.1, 0.1], [0.2, 0.9], [1.8, 0.3], [0.4, 1.1]],
+        "references": [1, 0, 1, 0],
+        "reference_signals": [
+            [[1.9, 0.2], [0.3, 1.0], [2.2, 0.1], [0.1, 0.8]],
+            [[0.2, 0.9], [2.0, 0.3], [0.5, 1.2], [1.7, 0.2]],
+        ],
+        "reference_membership": [[1, 0, 1, 0], [0, 1, 0, 1]],
+        "fprs": [0.5],
+    }
+
     def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {
-                    "predictions": datasets.List(datasets.Value("float64")),
-                    "references": datasets.Value("float64"),
-                }
-            ),
-        )
+        return metric_info(__doc__, tables=("predictions",))
 
     def _compute(
         self,

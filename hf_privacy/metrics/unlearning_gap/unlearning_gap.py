@@ -1,8 +1,68 @@
-"""Unlearning gap: UA, RA, TA and MIA efficacy against retraining, and against retraining's own noise."""
+"""Unlearning Gap: how far UA, RA, TA and MIA efficacy of unlearned models are from retraining, also in units of
+retraining's noise.
+
+Unlearning accuracy (UA, 1 − accuracy on the forget set), retain and test accuracy (RA, TA) and the share of the forget
+set that a membership attack takes for unseen (MIA). AvgGap is the mean absolute gap of the four between an unlearned
+and a retrained model, beside the row that tables leave out: how far one retrained model is from the others. No
+unlearner can be expected to come closer.
+
+## Inputs
+
+- **predictions** (N × S, 0/1): one row per example: 1 where each of the S unlearned models (seeds) is right.
+- **references** (0/1/2): the set of the example: 0 forget, 1 retain, 2 test.
+- **retrained_correct** (N × R, 0/1): the same as `predictions`, of R models retrained without the forget set. Or:
+- **retrained_figures** (R dicts): stored logs of them, with `"UA"`, `"RA"`, `"TA"` and, with scores, `"MIA"`, as
+  fractions.
+- **scores** (N × S, optional): membership scores of the unlearned models, higher for likelier members; without them
+  MIA is left out.
+- **retrained_scores** (N × R): the same of the retrained models, where `retrained_correct` is given.
+- **attack**: of MIA, `"threshold"` (default) or `"logistic"`: fitted on retain against test examples, both sides
+  weighing one half.
+- **confidence** (float, default 0.95): of every interval.
+
+## Output
+
+A dict of plain Python numbers:
+
+| key | meaning |
+|---|---|
+| `avg_gap`, `avg_gap_low`, `avg_gap_high` | mean over the unlearned models of each one's AvgGap to the mean of the \
+retrained, with an interval over the models (Student's t, from 2 on) |
+| `avg_gap_of_means` | AvgGap between the means of both sides, as published tables have it; smaller, since noise \
+averages out |
+| `null_avg_gap`, `…_low`, `…_high` | AvgGap of each retrained model to the mean of the others: the \
+retrain-vs-retrain row (from 2 retrained models on) |
+| `avg_gap_in_noise` | `avg_gap` over `null_avg_gap`, about 1 for an unlearner as good as retraining (from 3 on) |
+| `ua`, `ra`, `ta`, `mia` | the figures of the unlearned models; with `…_low`, `…_high`, `…_retrained`, \
+`…_retrained_low`, `…_retrained_high`, `…_retrained_std`, `…_gap`, `…_gap_in_noise` |
+| `null_ua_gap`, … | mean absolute gap of each figure, retrained against retrained |
+| `n_examples`, `n_unlearned`, `n_retrained`, `confidence` | how many examples and models were seen, and the level of \
+the intervals |
+
+What cannot be said with so few models, or in units of a noise of 0, is left out.
+
+## Limitations
+
+- A small gap in averages can hide examples that are not forgotten: read it beside `u_lira`.
+- MIA is one attack with one threshold for all examples, and depends on it; compare it at equal attack only.
+- For a forgotten class the test examples of MIA are those of all classes, and the attack may learn the class: use
+  `hf_privacy.forgetting.mia_efficacy` with unseen examples of that class.
+
+## Citation
+
+```bibtex
+@inproceedings{fan2024salun,
+  title={SalUn: Empowering Machine Unlearning via Gradient-based Weight Saliency in Both Image Classification and
+    Generation},
+  author={Fan, Chongyu and Liu, Jiancheng and Zhang, Yihua and Wong, Eric and Wei, Dennis and Liu, Sijia},
+  booktitle={International Conference on Learning Representations},
+  year={2024}
+}
+```
+"""
 
 from __future__ import annotations
 
-import datasets
 import evaluate
 import numpy as np
 from hf_privacy.arrays import real_array
@@ -11,34 +71,7 @@ from hf_privacy.forgetting import unlearning_figures
 from hf_privacy.forgetting import unlearning_gap
 from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import by_model
-
-_DESCRIPTION = """\
-Unlearning accuracy (UA, 1 - accuracy on the forget set), retain and test accuracy (RA, TA) and the share of the \
-forget set that a membership attack takes for unseen (MIA) of unlearned models, their gaps to retrained models, the \
-average absolute gap (AvgGap), and the AvgGap of retrained models against each other, which is the null.
-"""
-
-_INPUTS = """\
-predictions (N lists of S 0/1): 1 where each of S unlearned models is right on the example.
-references (list of N 0/1/2): the set of the example: 0 forget, 1 retain, 2 test.
-retrained_correct (N lists of R 0/1, keyword): the same as predictions, of R models retrained without the forget set.
-retrained_figures (list of R dicts, keyword): instead, stored logs of them with "UA", "RA", "TA" (and "MIA") as
-  fractions.
-scores (N lists of S floats, keyword): membership scores of the unlearned models, higher for likelier members, for MIA.
-retrained_scores (N lists of R floats, keyword): the same of the retrained models.
-attack (str, keyword): of MIA, "threshold" (default) or "logistic".
-confidence (float, keyword): of every interval, default 0.95.
-"""
-
-_CITATION = """\
-@inproceedings{fan2024salun,
-  title={SalUn: Empowering Machine Unlearning via Gradient-based Weight Saliency in Both Image Classification and
-    Generation},
-  author={Fan, Chongyu and Liu, Jiancheng and Zhang, Yihua and Wong, Eric and Wei, Dennis and Liu, Sijia},
-  booktitle={International Conference on Learning Representations},
-  year={2024}
-}
-"""
+from hf_privacy.metrics import metric_info
 
 _SETS = ("forget", "retain", "test")
 
@@ -80,19 +113,27 @@ def _sets(references):
     return sets
 
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _INPUTS)
 class UnlearningGap(CheckedInputs, evaluate.Metric):
     """AvgGap with its null."""
 
+    topic = "machine-unlearning"
+    example = {
+        "predictions": [[0, 0], [1, 1], [1, 1], [1, 1], [1, 0], [0, 1]],
+        "references": [0, 0, 1, 1, 2, 2],
+        "retrained_correct": [[0, 0, 1], [1, 0, 1], [1, 1, 1], [1, 1, 1], [1, 0, 1], [0, 1, 1]],
+        "scores": [[0.4, 0.3], [0.9, 0.6], [0.9, 0.9], [0.8, 0.9], [0.6, 0.4], [0.2, 0.7]],
+        "retrained_scores": [
+            [0.4, 0.3, 0.6],
+            [0.7, 0.4, 0.6],
+            [0.9, 0.9, 0.8],
+            [0.8, 0.9, 0.9],
+            [0.6, 0.4, 0.7],
+            [0.2, 0.7, 0.6],
+        ],
+    }
+
     def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {"predictions": datasets.Sequence(datasets.Value("float64")), "references": datasets.Value("float64")}
-            ),
-        )
+        return metric_info(__doc__, tables=("predictions",))
 
     def _compute(
         self,
