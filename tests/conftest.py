@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+from local_hub import LocalHub, running_hub
 
 # A busy machine is no failure, and what fails in CI must fail again.
 settings.register_profile("hf_privacy", deadline=None, derandomize="CI" in os.environ)
@@ -69,8 +69,13 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def second_device() -> Callable[[], AbstractContextManager[Any]]:
     """``with second_device() as device``: a device that no GPU is needed for, see second_device.py."""
-    path = Path(__file__).with_name("second_device.py")
-    specification = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module.second_device
+    from second_device import second_device  # only here: it imports torch
+
+    return second_device
+
+
+@pytest.fixture
+def local_hub(tmp_path: Path) -> Iterator[LocalHub]:
+    """The running local Hub: ``.url``, ``.env``, ``.python(code)``, ``.commits()``, ``.files(repo_id, revision)``."""
+    with running_hub(tmp_path / "hub_client") as hub:
+        yield hub

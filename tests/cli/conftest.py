@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -22,11 +21,6 @@ import yaml
 from hf_privacy.cli import main
 
 ROOT = Path(__file__).parents[2]
-_SPECIFICATION = importlib.util.spec_from_file_location("local_hub", ROOT / "tests" / "local_hub.py")
-local_hub_module = importlib.util.module_from_spec(_SPECIFICATION)
-sys.modules.setdefault("local_hub", local_hub_module)  # dataclasses look their module up there
-_SPECIFICATION.loader.exec_module(local_hub_module)
-
 
 datasets.disable_progress_bars()  # what main() asks for by a variable that is read before this
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from local_hub import READ_TOKEN, WRITE_TOKEN, running_hub
 
 from hf_privacy.cli import main
 from hf_privacy.hub import load_report_dict, weights_sha256
@@ -61,7 +62,7 @@ def audited_digits(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def local_hub(tmp_path_factory):
     """A Hub for this module; each test has repositories of its own."""
-    with sys.modules["local_hub"].running_hub(tmp_path_factory.mktemp("hub_client")) as hub:
+    with running_hub(tmp_path_factory.mktemp("hub_client")) as hub:
         yield hub
 
 
@@ -86,7 +87,7 @@ def test_a_push_is_one_private_commit_that_loads_again_with_its_report(push, loc
     assert not [name for name in files if "private" in name.split("/") or name.endswith((".yaml", ".bin", ".pt"))]
     for name, content in files.items():
         assert str(audited_digits.parent).encode() not in content, name
-        assert sys.modules["local_hub"].WRITE_TOKEN.encode() not in content, name
+        assert WRITE_TOKEN.encode() not in content, name
     assert b"license: mit" in files["README.md"]
 
     reloaded = local_hub.python(RELOAD, "tester/tiny-digits", str(audited_digits))
@@ -138,7 +139,7 @@ def test_a_refused_push_sends_nothing(push, local_hub, words, environment, sente
 
 
 def test_a_token_that_may_only_read_is_refused_in_one_sentence(push, local_hub):
-    done = push("--repo-id", "tester/readonly", environment={"HF_TOKEN": sys.modules["local_hub"].READ_TOKEN})
+    done = push("--repo-id", "tester/readonly", environment={"HF_TOKEN": READ_TOKEN})
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert local_hub.commits("tester/readonly") == []

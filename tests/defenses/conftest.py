@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -185,20 +183,3 @@ def lora_model_of(tmp_path: Path) -> Callable[[str], Any]:
         return load_model(folder, task=task, num_labels=N_CLASSES, lora=lora, seed=0)
 
     return make
-
-
-def _module(path: Path) -> Any:
-    specification = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(specification)
-    sys.modules.setdefault(path.stem, module)  # dataclasses look their module up there
-    specification.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def local_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The running local Hub, one for the tests of a file."""
-    module = _module(Path(__file__).parents[1] / "local_hub.py")
-    with module.running_hub(tmp_path_factory.mktemp("hub_client")) as hub:
-        hub.write_token = module.WRITE_TOKEN
-        yield hub

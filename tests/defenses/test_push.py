@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from local_hub import WRITE_TOKEN, running_hub
 
 from hf_privacy.hub import validate_report
 from hf_privacy.reports import curve_of
@@ -77,6 +78,13 @@ def report_template(made_up_evidence) -> dict:
     report["evidence"] = made_up_evidence(report)
     validate_report(report)
     return report
+
+
+@pytest.fixture(scope="module")
+def local_hub(tmp_path_factory):
+    """The running local Hub, one for the tests of this file."""
+    with running_hub(tmp_path_factory.mktemp("hub_client")) as hub:
+        yield hub
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +166,7 @@ def test_trap_18_no_state_no_arguments_no_token_and_no_path_is_uploaded(name, pu
     files = local_hub.files(f"tester/{name}")
     unwanted = r"checkpoint-|optimizer|scheduler|rng_state|training_args|trainer_state|\.(bin|pt|pth|pkl)$"
     assert not [file for file in files if re.search(unwanted, file)]
-    for secret in (local_hub.write_token, str(pushes["folder"]), str(HERE)):
+    for secret in (WRITE_TOKEN, str(pushes["folder"]), str(HERE)):
         assert not [file for file, content in files.items() if secret.encode() in content]
 
 

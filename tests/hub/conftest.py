@@ -1,11 +1,9 @@
-"""A saved model folder with a valid report, and the local Hub."""
+"""A saved model folder with a valid report."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,6 @@ import pytest
 from safetensors.numpy import save_file
 
 from hf_privacy.hub import weights_sha256
-
-_SPECIFICATION = importlib.util.spec_from_file_location("local_hub", Path(__file__).parents[1] / "local_hub.py")
-local_hub_module = importlib.util.module_from_spec(_SPECIFICATION)
-sys.modules.setdefault("local_hub", local_hub_module)  # dataclasses look their module up there
-_SPECIFICATION.loader.exec_module(local_hub_module)
 
 CARD = "---\nlibrary_name: transformers\ntags:\n- privacy\n---\n\n# Digits\n\n![curves](privacy_roc.png)\n"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(32)
@@ -144,10 +137,3 @@ def make_folder(tmp_path: Path, made_up_evidence) -> MakeFolder:
         return folder
 
     return make
-
-
-@pytest.fixture
-def local_hub(tmp_path: Path) -> Iterator[Any]:
-    """The running local Hub: ``.url``, ``.env``, ``.python(code)``, ``.commits()``, ``.files(repo_id, revision)``."""
-    with local_hub_module.running_hub(tmp_path / "hub_client") as hub:
-        yield hub

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 
 import pytest
+from local_hub import READ_TOKEN, WRITE_TOKEN
 
 PUSH = """
 import json, sys
@@ -20,7 +20,6 @@ except InputError as error:
     sys.exit(2)
 print(json.dumps({"url": str(commit), "pr": commit.pr_revision}))
 """
-TOKENS = sys.modules["local_hub"]
 PICKLES = re.compile(r"\.(bin|pt|pth|pkl|pickle|ckpt)$")
 
 
@@ -45,7 +44,7 @@ def assert_nothing_leaks(files, *places):
     for name, content in files.items():
         assert not PICKLES.search(name), name
         assert not re.search(r"optimizer|scheduler|rng_state|training_args|trainer_state", name), name
-        assert TOKENS.WRITE_TOKEN.encode() not in content, name
+        assert WRITE_TOKEN.encode() not in content, name
         for place in places:
             assert str(place).encode() not in content, name
 
@@ -75,7 +74,7 @@ def test_a_repository_is_public_when_asked_for(local_hub, make_folder):
 def test_trap_18_the_uploaded_bytes_hold_no_token_no_state_no_pickle_and_no_path(local_hub, make_folder, tmp_path):
     folder = make_folder()
     for name in ("training_args.bin", "optimizer.pt", "rng_state.pth", "pytorch_model.bin", "trainer_state.json"):
-        (folder / name).write_bytes(TOKENS.WRITE_TOKEN.encode())
+        (folder / name).write_bytes(WRITE_TOKEN.encode())
     (folder / "config.json").write_text(json.dumps({"_name_or_path": str(folder), "model_type": "vit"}))
     pushed(local_hub, folder)
     files = local_hub.files("tester/digits")
@@ -155,7 +154,7 @@ def test_a_push_that_the_gate_or_the_search_refuses_sends_nothing_at_all(local_h
         make_folder("leaking"),
         make_folder("local_base", adapter=True),
     )
-    (leaking / "README.md").write_text("token: " + TOKENS.WRITE_TOKEN)
+    (leaking / "README.md").write_text("token: " + WRITE_TOKEN)
     (local_base / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tmp_path)}))
     assert refused(local_hub, unaudited).startswith("GateError: there is no privacy_report.json")
     assert refused(local_hub, over_budget, max_auc=0.6).startswith("GateError: the budget")
@@ -176,7 +175,7 @@ def test_offline_is_one_sentence_and_sends_nothing(local_hub, make_folder):
     assert local_hub.requests() == []
 
 
-@pytest.mark.parametrize("token", [TOKENS.READ_TOKEN, "hf_" + "w" * 34], ids=["reading", "unknown"])
+@pytest.mark.parametrize("token", [READ_TOKEN, "hf_" + "w" * 34], ids=["reading", "unknown"])
 def test_a_token_that_may_not_write_is_one_sentence(local_hub, make_folder, token):
     message = refused(local_hub, make_folder(), env={"HF_TOKEN": token})
     assert "refuses this token for tester/digits" in message
@@ -184,7 +183,7 @@ def test_a_token_that_may_not_write_is_one_sentence(local_hub, make_folder, toke
 
 
 def test_a_token_given_as_argument_wins_over_the_environment(local_hub, make_folder):
-    pushed(local_hub, make_folder(), env={"HF_TOKEN": TOKENS.READ_TOKEN}, token=TOKENS.WRITE_TOKEN)
+    pushed(local_hub, make_folder(), env={"HF_TOKEN": READ_TOKEN}, token=WRITE_TOKEN)
     assert len(local_hub.commits()) == 1
 
 

@@ -1,15 +1,12 @@
-"""Modules loaded once, a small table of signals, and the local Hub."""
+"""Modules loaded once, and a small table of signals."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from local_hub import LocalHub, running_hub
 
 from hf_privacy.metrics import load_metric
 
@@ -60,10 +57,3 @@ def table() -> SimpleNamespace:
         correct=phi + generator.normal(0, 1, (4, n_examples)) > 0,
         distance=np.abs(phi),
     )
-
-
-@pytest.fixture
-def local_hub(tmp_path: Path) -> Iterator[LocalHub]:
-    """The running local Hub: ``.url``, ``.env``, ``.python(code)``, ``.commits()``, ``.files(repo_id, revision)``."""
-    with running_hub(tmp_path / "hub_client") as hub:
-        yield hub
