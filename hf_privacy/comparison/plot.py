@@ -8,16 +8,28 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
 
 from hf_privacy.comparison.cells import attack_title, how_many, robust_columns, robust_figure, row_title
 from hf_privacy.comparison.labels import place_labels
 from hf_privacy.comparison.robust import CLEAN
-from hf_privacy.reports.explain import percent
-from hf_privacy.reports.sections.attack_plots import COLOURS, our_style
+from hf_privacy.hub.headline import percent
+from hf_privacy.reports.style import (
+    BLACK,
+    COLOURS,
+    GUESSING,
+    INK,
+    SMALL,
+    blank,
+    frame,
+    guess_line,
+    in_percent,
+    legend_below,
+    our_style,
+    panels,
+    reach,
+)
 from hf_privacy.reports.titles import epsilon_text, norm_title
 
-_GUESSING = "#8A8A8A"
 _PLAIN, _REWOUND = "o", "D"
 
 
@@ -58,24 +70,29 @@ def comparison_figure(table: dict[str, Any], *, across: str = CLEAN) -> Figure:
         if attack in row["attacks"] and (accuracy := _across(row, across)) is not None
     ]
     with_rates = any(row["attacks"][attack]["tpr"] for row in rows)
-    panels = [("auc", f"{name} AUC", 0.5)]
+    measures = [("auc", f"{name} AUC", 0.5)]
     if with_rates:
-        panels.append(("tpr", f"{name} TPR at {percent(table['fpr'])} FPR", table["fpr"]))
-    figure = Figure(figsize=(6.4 * len(panels), 5.4), layout="constrained", facecolor="white")
-    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+        measures.append(("tpr", f"{name} TPR at {percent(table['fpr'])} FPR", table["fpr"]))
+    figure = blank(6.4 * len(measures), 5.4)
+    grid = panels(figure, len(measures))
     heading = "Privacy against utility" if across == CLEAN else "Privacy against robustness"
     figure.suptitle(table["name"] or heading, x=0.01, ha="left", fontsize=12)
-    figure.legend(
-        handles=_key(rows), loc="outside lower left", ncols=3, fontsize=8.5, frameon=False, handletextpad=0.3,
-        title=f"Mean over {how_many(table)} with {percent(table['confidence'])} intervals; lower and "
-        "further right is better", title_fontsize=8.5, alignment="left",
-    )  # fmt: skip
-    for axes, (measure, label, guess) in zip(grid, panels, strict=True):
+    means = f"Mean over {how_many(table)} with {percent(table['confidence'])} intervals"
+    legend_below(
+        figure,
+        ncols=3,
+        handles=_key(rows),
+        title=f"{means}; lower and further right is better",
+        title_fontsize=SMALL,
+        alignment="left",
+        handletextpad=0.3,
+    )
+    for axes, (measure, label, guess) in zip(grid, measures, strict=True):
         _panel(axes, rows, attack, measure=measure, label=label, guess=guess)
         axes.set_xlabel(_axis_label(table, across))
     # Labels come last: where they go depends on where everything else is.
     figure.draw_without_rendering()
-    for axes, (measure, _, _) in zip(grid, panels, strict=True):
+    for axes, (measure, _, _) in zip(grid, measures, strict=True):
         points = [(row, row["attacks"][attack][measure]) for row in rows if row["attacks"][attack][measure]]
         place_labels(
             axes,
@@ -111,7 +128,7 @@ def _panel(axes: Axes, rows: Sequence[dict[str, Any]], attack: str, *, measure: 
         accuracy, leakage = points[row["name"], row["outputs"]]
         colour = _colour(row, rows)
         axes.errorbar(
-            accuracy["mean"], leakage["mean"], xerr=_reach(accuracy), yerr=_reach(leakage), color=colour,
+            [accuracy["mean"]], [leakage["mean"]], xerr=_arms(accuracy), yerr=_arms(leakage), color=colour,
             marker=_REWOUND if _is_built_on(row) else _PLAIN, markersize=6.5,
             markerfacecolor="white" if row["outputs"] == "defended" else colour, markeredgecolor=colour,
             elinewidth=0.9, capsize=2, ecolor=(colour, 0.55), zorder=3,
@@ -122,18 +139,16 @@ def _panel(axes: Axes, rows: Sequence[dict[str, Any]], attack: str, *, measure: 
                 "", (accuracy["mean"], leakage["mean"]), (host[0]["mean"], host[1]["mean"]), zorder=2,
                 arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.1, "shrinkA": 5, "shrinkB": 5},
             )  # fmt: skip
-    axes.axhline(guess, color=_GUESSING, linewidth=1, linestyle=":", zorder=1)
+    guess_line(axes, guess, zorder=1)
     axes.annotate(
         "guessing", (1, guess), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
-        ha="right", va="bottom", fontsize=8, color=_GUESSING,
+        ha="right", va="bottom", fontsize=8, color=GUESSING,
     )  # fmt: skip
     _limit(axes, list(points.values()), guess)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(max(share, 0.0))))
+    in_percent(axes.xaxis)
     if measure == "tpr":
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(max(share, 0.0))))
-    axes.set_title(label, loc="left", fontsize=11)
-    axes.grid(which="major", color="#DDDDDD", linewidth=0.6)
-    axes.set_axisbelow(True)
+        in_percent(axes.yaxis)
+    frame(axes, label)
 
 
 def _lines(
@@ -168,8 +183,8 @@ def _limit(axes: Axes, points: Sequence[tuple[dict[str, Any], dict[str, Any]]], 
         setter(low - room, high + room)
 
 
-def _reach(figure: dict[str, Any]) -> list[list[float]]:
-    return [[figure["mean"] - figure["low"]], [figure["high"] - figure["mean"]]]
+def _arms(figure: dict[str, Any]) -> list[Any]:
+    return reach([figure["mean"]], figure["low"], figure["high"])
 
 
 def _colour(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
@@ -178,9 +193,9 @@ def _colour(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
     undefended = [other["name"] for other in rows if other["defense"] == "none"]
     # Black for the baseline, which the others are seen against.
     families.sort(key=lambda name: name not in undefended[:1])
-    others = [colour for colour in COLOURS if colour != "#000000"]
+    others = [colour for colour in COLOURS if colour != BLACK]
     place = families.index(row["host"] or row["name"])
-    return "#000000" if place == 0 else others[(place - 1) % len(others)]
+    return BLACK if place == 0 else others[(place - 1) % len(others)]
 
 
 def _is_built_on(row: dict[str, Any]) -> bool:
@@ -188,7 +203,7 @@ def _is_built_on(row: dict[str, Any]) -> bool:
 
 
 def _key(rows: Sequence[dict[str, Any]]) -> list[Line2D]:
-    style: dict[str, Any] = {"linestyle": "", "color": "#333333", "markersize": 6.5}
+    style: dict[str, Any] = {"linestyle": "", "color": INK, "markersize": 6.5}
     key = [Line2D([], [], marker=_PLAIN, label="defence", **style)]
     built = [row for row in rows if _is_built_on(row)]
     if built:

@@ -15,7 +15,20 @@ from numpy.typing import ArrayLike
 
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.errors import InputError
-from hf_privacy.reports.sections.attack_plots import COLOURS, LINES, our_style, png_bytes
+from hf_privacy.reports.style import (
+    BLACK,
+    COLOURS,
+    HEADING,
+    LINES,
+    SMALL,
+    blank,
+    frame,
+    legend_below,
+    ordered_legend,
+    our_style,
+    panels,
+    png_bytes,
+)
 
 CORRELATIONS = ("pearson", "spearman", "cosine")
 _MEAN_KEYS = ("x_mean", "y_mean", "y_standard_error")
@@ -69,7 +82,7 @@ def binned_link_figure(
     x, y, error = (np.asarray(means[key], dtype=float) for key in _MEAN_KEYS)
     if not len(x):
         raise InputError("means holds no bins: pass at least one")
-    figure = Figure(figsize=(6.4, 5.0), layout="constrained", facecolor="white")
+    figure = blank(6.4, 5.0)
     axes = figure.subplots()
     axes.errorbar(
         x, y, yerr=2 * error, linestyle="", marker="o", markersize=4.5, color=COLOURS[0], ecolor=(COLOURS[0], 0.5),
@@ -78,7 +91,7 @@ def binned_link_figure(
     ends = np.array([x.min(), x.max()])
     if fit is not None:
         label = f"all examples: slope {fit['slope']:.3g}, R² = {fit['r_squared']:.2f}"
-        axes.plot(ends, fit["intercept"] + fit["slope"] * ends, color="#000000", linewidth=1.6, label=label, zorder=2)
+        axes.plot(ends, fit["intercept"] + fit["slope"] * ends, color=BLACK, linewidth=1.6, label=label, zorder=2)
     lines = [(name, one) for name, one in (group_fits or {}).items() if "slope" in one][:_MOST_GROUPS]
     for number, (name, one) in enumerate(lines):
         axes.plot(
@@ -92,7 +105,8 @@ def binned_link_figure(
     axes.set_ylim(min(shown) - room, max(shown) + room)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    _finish(figure, axes, title)
+    frame(axes, title)
+    legend_below(figure, **ordered_legend(axes, last=lambda label: not label.startswith("means of")))
     return figure
 
 
@@ -130,15 +144,15 @@ def epsilon_figure(
     """
     if not series:
         raise InputError("series is empty: pass at least one quantity")
-    figure = Figure(figsize=(5.4 * len(series), 4.6), layout="constrained", facecolor="white")
-    for axes, (name, runs) in zip(figure.subplots(1, len(series), squeeze=False)[0], series.items(), strict=True):
+    figure = blank(5.4 * len(series), 4.6)
+    for axes, (name, runs) in zip(panels(figure, len(series)), series.items(), strict=True):
         epsilon, values = (np.asarray(runs[key], dtype=float) for key in ("epsilon", "values"))
         if epsilon.shape != values.shape or epsilon.ndim != 1 or not epsilon.size:
             raise InputError(f"{name!r} has {epsilon.size} epsilon and {values.size} values: pass one of each a run")
         if not (epsilon > 0).all():
             raise InputError(f"{name!r} holds an epsilon of {epsilon.min():g}: pass values above 0, or infinity")
         _epsilon_panel(axes, epsilon, values, runs.get("fit"), bounded=name in bounded)
-        axes.set_title(name, loc="left", fontsize=11)
+        frame(axes, name)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     return figure
@@ -262,7 +276,7 @@ def _epsilon_panel(
         sign = "+" if fit["b"] >= 0 else "−"
         formula = f"{fit['a']:.3g} {sign} {abs(fit['b']):.3g} (1 − e$^{{−ε}}$)"
         label = f"{formula}, R² = {fit['r_squared']:.2f}"
-        _curve(axes, dense, fit["a"], fit["b"], at_infinity if has_infinity else None, colour="#000000", label=label)
+        _curve(axes, dense, fit["a"], fit["b"], at_infinity if has_infinity else None, colour=BLACK, label=label)
         shown += [fit["a"] + fit["b"] * -np.expm1(-dense[0]), fit["a"] + fit["b"]]
     if bounded:
         at = at_infinity if has_infinity else None
@@ -278,9 +292,7 @@ def _epsilon_panel(
     room = 0.08 * (max(shown) - min(shown) or 1.0)
     axes.set_ylim(min(shown) - room, max(shown) + room)
     axes.set_xlabel("ε of DP-SGD")
-    axes.grid(which="major", color="#DDDDDD", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=8.5, frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=SMALL, frameon=False)
 
 
 def _curve(
@@ -300,10 +312,7 @@ def _heat_map(
     longest = max(len(name) for name in rows)
     two_lines = any("\n" in text for row in texts for text in row)
     width, height = (1.25, 0.52) if two_lines else (0.78, 0.5)
-    figure = Figure(
-        figsize=(1.9 + 0.085 * longest + width * len(columns), 1.5 + height * len(rows)), layout="constrained",
-        facecolor="white",
-    )  # fmt: skip
+    figure = blank(1.9 + 0.085 * longest + width * len(columns), 1.5 + height * len(rows))
     axes = figure.subplots()
     colours = colormaps[_COLOUR_MAP].with_extremes(bad="#EEEEEE")
     image = axes.imshow(np.ma.masked_invalid(values), cmap=colours, vmin=-1, vmax=1, aspect="auto")
@@ -318,26 +327,8 @@ def _heat_map(
     axes.spines[:].set_visible(False)
     # Long proxies' names leave no room for a title that starts at the frame.
     if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=HEADING)
     bar = figure.colorbar(image, ax=axes, shrink=0.9, aspect=18)
     bar.set_label("correlation")
     bar.outline.set_visible(False)
     return figure
-
-
-def _finish(figure: Figure, axes: Axes, title: str | None) -> None:
-    if title:
-        axes.set_title(title, loc="left", fontsize=11)
-    axes.grid(which="major", color="#DDDDDD", linewidth=0.6)
-    axes.set_axisbelow(True)
-    handles, labels = axes.get_legend_handles_labels()
-    points = [number for number, label in enumerate(labels) if label.startswith("means of")]
-    order = points + [number for number in range(len(labels)) if number not in points]
-    figure.legend(
-        [handles[number] for number in order],
-        [labels[number] for number in order],
-        loc="outside lower left",
-        ncols=2,
-        fontsize=8.5,
-        frameon=False,
-    )

@@ -22,12 +22,13 @@ from hf_privacy.reports.explain import leakage_sentence
 from hf_privacy.reports.files import write_together
 from hf_privacy.reports.leaks import refuse_leaks
 from hf_privacy.reports.page import render_page
-from hf_privacy.reports.sections.attack_plots import png_bytes, roc_figure, scores_figure
+from hf_privacy.reports.sections.attack_plots import roc_figure, scores_figure
 from hf_privacy.reports.sections.budgets import budgets_figure
 from hf_privacy.reports.sections.memorization import memorization_table
 from hf_privacy.reports.sections.memorization_plot import is_drawn, memorization_figure
 from hf_privacy.reports.sections.outside import outside_lines
 from hf_privacy.reports.sections.unlearning import unlearning_lines
+from hf_privacy.reports.style import png_bytes
 from hf_privacy.reports.table import (
     MAX_WIDTH,
     adversarial_attack_table,

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from hf_privacy.reports.explain import percent
+from hf_privacy.hub.headline import percent
+from hf_privacy.reports.style import COLOURS, GUESSING, blank, frame, legend_below, look, our_style, reach
 
-DPI = 150
 MOST_DRAWN = 9
-# Okabe & Ito (2008), colours told apart under every colour-vision deficiency; their yellow is too faint on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
-LINES: tuple[Any, ...] = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
-MEMBER_COLOUR, NONMEMBER_COLOUR = "#D55E00", "#0072B2"
+MEMBER_COLOUR, NONMEMBER_COLOUR = COLOURS[1], COLOURS[0]
 SCORE_LABELS = {
     "loss": "log p(true class) [nats]",
     "confidence": "p(true class)",
@@ -43,15 +37,6 @@ SCORE_LABELS = {
     "curvature_online": "log-likelihood ratio of log curvature [nats]",
     "curvature_nll": "NLL of log curvature, OUT less IN [nats]",
 }
-
-
-@contextmanager
-def our_style() -> Iterator[None]:
-    """Draw with matplotlib's own defaults: a user's matplotlibrc or dark style must not change a published plot."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
-        yield
 
 
 @our_style()
@@ -77,10 +62,10 @@ def roc_figure(
     -------
     Figure
     """
-    figure = Figure(figsize=(7.0, 6.8), layout="constrained", facecolor="white")
+    figure = blank(7.0, 6.8)
     axes = figure.add_subplot()
     floor = min(1.0 / attack["n_nonmembers"] for attack in attacks)
-    axes.plot([floor, 1], [floor, 1], color="#8A8A8A", linewidth=1, linestyle=":", label="guessing")
+    axes.plot([floor, 1], [floor, 1], color=GUESSING, linewidth=1, linestyle=":", label="guessing")
     drawn = _drawn(attacks, curves, order)
     for attack in drawn:
         fpr = np.asarray(curves[attack["name"]]["fpr"])
@@ -96,12 +81,8 @@ def roc_figure(
         axis.set_minor_formatter(FuncFormatter(lambda rate, _: ""))
     axes.set_xlabel("false-positive rate (non-members called members) [%]")
     axes.set_ylabel("true-positive rate (members recognised) [%]")
-    axes.set_title("Membership inference: ROC, logarithmic axes", loc="left", fontsize=11)
-    axes.grid(which="major", color="#DDDDDD", linewidth=0.6)
-    axes.set_axisbelow(True)
-    # Outside, because the curves of a weak attack run where a legend would fit.
-    columns = 2 if max(len(_legend(attack)) for attack in attacks) < 50 else 1
-    figure.legend(loc="outside lower left", ncols=columns, fontsize=8.5, frameon=False)
+    frame(axes, "Membership inference: ROC, logarithmic axes")
+    legend_below(figure, ncols=2 if max(len(_legend(attack)) for attack in attacks) < 50 else 1)
     return figure
 
 
@@ -126,7 +107,7 @@ def scores_figure(
     drawn = _drawn(attacks, curves, order)
     columns = min(3, max(1, len(drawn)))
     rows = max(1, math.ceil(len(drawn) / columns))
-    figure = Figure(figsize=(max(3.6 * columns, 5.0), 2.7 * rows + 0.5), layout="constrained", facecolor="white")
+    figure = blank(max(3.6 * columns, 5.0), 2.7 * rows + 0.5)
     if not drawn:
         figure.text(0.5, 0.5, "the report holds no score histograms", ha="center", va="center")
         return figure
@@ -152,20 +133,6 @@ def scores_figure(
     return figure
 
 
-def png_bytes(figure: Figure) -> bytes:
-    """Give a figure as PNG at 150 dpi, the same bytes every time (no date, no software name).
-
-    Examples
-    --------
-    >>> png_bytes(Figure(figsize=(1, 1)))[:8]
-    b'\\x89PNG\\r\\n\\x1a\\n'
-    """
-    buffer = io.BytesIO()
-    with our_style():  # ticks are made only now
-        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    return buffer.getvalue()
-
-
 def _drawn(
     attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str, Any]], order: Sequence[str] | None
 ) -> list[dict[str, Any]]:
@@ -180,8 +147,7 @@ def _strongest_first(attacks: Sequence[dict[str, Any]], order: Sequence[str] | N
 
 
 def _look(attacks: Sequence[dict[str, Any]], attack: dict[str, Any]) -> dict[str, Any]:
-    place = [other["name"] for other in attacks].index(attack["name"])
-    return {"color": COLOURS[place % len(COLOURS)], "linestyle": LINES[place % len(LINES)]}
+    return look([other["name"] for other in attacks].index(attack["name"]))
 
 
 def _legend(attack: dict[str, Any]) -> str:
@@ -200,8 +166,8 @@ def _mark_intervals(axes: Axes, attacks: Sequence[dict[str, Any]], attack: dict[
     entries = [entry for entry in attack["tpr_at_fpr"] if entry["tpr"] is not None and entry["fpr"] >= floor]
     for entry in entries:
         middle = max(entry["tpr"], floor)
-        reach = [[middle - max(entry["low"], floor)], [max(entry["high"], floor) - middle]]
+        ends = max(entry["low"], floor), max(entry["high"], floor)
         axes.errorbar(
-            entry["fpr"], middle, yerr=reach, fmt="o", markersize=4.5, capsize=3.5, elinewidth=1.4, zorder=5,
-            color=_look(attacks, attack)["color"], markeredgecolor="white", clip_on=False,
+            [entry["fpr"]], [middle], yerr=reach([middle], *ends), fmt="o", markersize=4.5, capsize=3.5,
+            elinewidth=1.4, zorder=5, color=_look(attacks, attack)["color"], markeredgecolor="white", clip_on=False,
         )  # fmt: skip

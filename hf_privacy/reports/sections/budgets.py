@@ -9,8 +9,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from hf_privacy.reports.explain import percent
-from hf_privacy.reports.sections.attack_plots import COLOURS, LINES, our_style
+from hf_privacy.hub.headline import percent
+from hf_privacy.reports.style import (
+    INK,
+    blank,
+    frame,
+    guess_line,
+    in_percent,
+    legend_below,
+    look,
+    our_style,
+    panels,
+    reach,
+)
 
 _FPR = 0.01
 _SHOWN = 8
@@ -40,14 +51,14 @@ def budgets_figure(budgets: dict[str, Any]) -> Figure:
     strongest = sorted(curves, key=lambda entries: -max(entry["auc"]["mean"] for entry in entries))[:_SHOWN]
     drawn = [entries for entries in curves if entries in strongest]
     with_rates = any(_rate(entry) for entries in drawn for entry in entries)
-    figure = Figure(figsize=(10.5 if with_rates else 6.0, 5.2), layout="constrained", facecolor="white")
-    axes = figure.subplots(1, 2 if with_rates else 1, squeeze=False)[0]
+    figure = blank(10.5 if with_rates else 6.0, 5.2)
+    axes = panels(figure, 2 if with_rates else 1)
     _panel(axes[0], drawn, free, measure=lambda entry: entry["auc"], label="AUC", guess=0.5)
     if with_rates:
         _panel(axes[1], drawn, free, measure=_rate, label=f"TPR at {percent(_FPR)} FPR", guess=_FPR)
-        axes[1].yaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(max(share, 0.0))))
+        in_percent(axes[1].yaxis)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=2, fontsize=8.5, frameon=False)
+    legend_below(figure, handles=handles, labels=labels)
     return figure
 
 
@@ -60,14 +71,14 @@ def _panel(
 ) -> None:
     """One quantity, ``measure(entry)``, with its intervals."""
     counts = sorted({entry["n_references"] for entries in drawn for entry in entries})
-    axes.axhline(guess, color="#8A8A8A", linewidth=1, linestyle=":")
+    guess_line(axes, guess)
     known = [entry for entry in free if measure(entry) is not None]
     if known:
         best = max(known, key=lambda entry: measure(entry)["mean"])
-        axes.axhline(measure(best)["mean"], color="#333333", linewidth=1.4, linestyle=":")
+        axes.axhline(measure(best)["mean"], color=INK, linewidth=1.4, linestyle=":")
         axes.annotate(
             best["title"], (1, measure(best)["mean"]), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-            fontsize=8, color="#333333",
+            fontsize=8, color=INK,
         )  # fmt: skip
     for place, entries in enumerate(drawn):
         points = [(entry["n_references"], measure(entry)) for entry in entries if measure(entry) is not None]
@@ -75,17 +86,14 @@ def _panel(
             continue
         shift = 1 + 0.025 * (place - (len(drawn) - 1) / 2)
         at = np.array([count for count, _ in points]) * shift
-        mean = np.array([value["mean"] for _, value in points])
-        reach = [mean - [value["low"] for _, value in points], [value["high"] for _, value in points] - mean]
+        mean, low, high = np.array([[value[key] for key in ("mean", "low", "high")] for _, value in points]).T
         axes.errorbar(
-            at, mean, yerr=reach, label=entries[-1]["title"], color=COLOURS[place % len(COLOURS)],
-            linestyle=LINES[place % len(LINES)], linewidth=1.6, elinewidth=0.9, capsize=2, marker="o", markersize=3.5,
+            at, mean, yerr=reach(mean, low, high), label=entries[-1]["title"], linewidth=1.6, elinewidth=0.9,
+            capsize=2, marker="o", markersize=3.5, **look(place),
         )  # fmt: skip
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_locator(FixedLocator(counts))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:g}"))
     axes.minorticks_off()
     axes.set_xlabel("reference models")
-    axes.set_title(label, loc="left", fontsize=11)
-    axes.grid(which="major", color="#DDDDDD", linewidth=0.6)
-    axes.set_axisbelow(True)
+    frame(axes, label)

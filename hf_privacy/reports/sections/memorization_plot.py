@@ -8,13 +8,24 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
-from hf_privacy.reports.explain import percent
-from hf_privacy.reports.sections.attack_plots import COLOURS, LINES, our_style
+from hf_privacy.hub.headline import percent
 from hf_privacy.reports.sections.memorization import SETS, MemorizationTable
+from hf_privacy.reports.style import (
+    COLOURS,
+    HEADING,
+    SMALL,
+    blank,
+    frame,
+    guess_line,
+    in_percent,
+    look,
+    ordered_legend,
+    our_style,
+    panels,
+    reach,
+)
 
-_GUESSING = "#8A8A8A"
 _MOST_ATTACKS = 5
 _SPREAD = 0.09
 
@@ -35,32 +46,22 @@ def memorization_figure(table: MemorizationTable) -> Figure:
     -------
     Figure
     """
-    panels = [
+    drawn = [
         panel for panel, has in ((_accuracy_panel, _has_accuracies(table)), (_rate_panel, _has_rates(table))) if has
     ]
-    figure = Figure(figsize=(5.9 * max(1, len(panels)), 4.9), layout="constrained", facecolor="white")
-    grid = figure.subplots(1, max(1, len(panels)), squeeze=False)[0]
-    for axes, panel in zip(grid, panels, strict=False):
+    figure = blank(5.9 * max(1, len(drawn)), 4.9)
+    for axes, panel in zip(panels(figure, max(1, len(drawn))), drawn, strict=False):
         panel(axes, table)
         axes.set_xticks(range(len(table.groups)), [_tick(row) for row in table.groups], fontsize=8)
         axes.set_xlim(-0.5, len(table.groups) - 0.5)
         axes.set_xlabel("memorization; number of members, non-members" if _has_counts(table) else "memorization")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(max(share, 0.0))))
-        axes.grid(which="major", axis="y", color="#DDDDDD", linewidth=0.6)
-        axes.set_axisbelow(True)
-        handles, labels = axes.get_legend_handles_labels()
-        last = [number for number, label in enumerate(labels) if label == "guessing"]
-        order = [*(number for number in range(len(labels)) if number not in last), *last]
+        in_percent(axes.yaxis)
+        frame(axes, grid="y")
         # Below the axes, where no point can lie under it.
         axes.legend(
-            [handles[number] for number in order],
-            [labels[number] for number in order],
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.22),
-            ncols=2,
-            fontsize=8.5,
-            frameon=False,
-        )
+            **ordered_legend(axes, last=lambda label: label == "guessing"), loc="upper center",
+            bbox_to_anchor=(0.5, -0.22), ncols=2, fontsize=SMALL, frameon=False,
+        )  # fmt: skip
     return figure
 
 
@@ -102,11 +103,11 @@ def _accuracy_panel(axes: Axes, table: MemorizationTable) -> None:
         ]
         whose = "members" if which == "members" else "non-members"
         _series(
-            axes, points, place, len(series), colour=COLOURS[names.index(name) % len(COLOURS)],
-            label=f"{title}, {whose}", line="-" if which == "members" else "--", filled=which == "members",
+            axes, points, place, len(series), filled=which == "members", label=f"{title}, {whose}",
+            color=COLOURS[names.index(name) % len(COLOURS)], linestyle="-" if which == "members" else "--",
         )  # fmt: skip
     axes.set_ylim(-0.03, 1.03)
-    axes.set_title("Accuracy", loc="left", fontsize=11)
+    axes.set_title("Accuracy", loc="left", fontsize=HEADING)
 
 
 def _rate_panel(axes: Axes, table: MemorizationTable) -> None:
@@ -114,23 +115,19 @@ def _rate_panel(axes: Axes, table: MemorizationTable) -> None:
     drawn = drawn[:_MOST_ATTACKS]
     for place, (name, title) in enumerate(drawn):
         points = [(number, *row.rates[name]) for number, row in enumerate(table.groups) if name in row.rates]
-        _series(
-            axes, points, place, len(drawn), colour=COLOURS[place % len(COLOURS)], label=title,
-            line=LINES[place % len(LINES)], filled=True,
-        )  # fmt: skip
-    axes.axhline(table.fpr, color=_GUESSING, linewidth=1, linestyle=":", label="guessing", zorder=1)
+        _series(axes, points, place, len(drawn), filled=True, label=title, **look(place))
+    guess_line(axes, table.fpr, label="guessing", zorder=1)
     highest = max(row.rates[name][2] for name, _ in drawn for row in table.groups if name in row.rates)
     axes.set_ylim(-0.03 * highest, 1.06 * highest)
-    axes.set_title(f"Members recognised: TPR at {percent(table.fpr)} FPR", loc="left", fontsize=11)
+    axes.set_title(f"Members recognised: TPR at {percent(table.fpr)} FPR", loc="left", fontsize=HEADING)
 
 
 def _series(
-    axes: Axes, points: Sequence[tuple[float, ...]], place: int, count: int, *, colour: str, label: str, line: Any,
-    filled: bool,
-) -> None:  # fmt: skip
+    axes: Axes, points: Sequence[tuple[float, ...]], place: int, count: int, *, filled: bool, color: str, **drawn: Any
+) -> None:
     at, value, low, high = np.asarray(points, dtype=float).T
     axes.errorbar(
-        at + _SPREAD * (place - (count - 1) / 2), value, yerr=[value - low, high - value], color=colour,
-        linestyle=line, linewidth=1.2, elinewidth=0.9, capsize=2, marker="o", markersize=5, label=label,
-        markerfacecolor=colour if filled else "white", markeredgecolor=colour,
+        at + _SPREAD * (place - (count - 1) / 2), value, yerr=reach(value, low, high), color=color, linewidth=1.2,
+        elinewidth=0.9, capsize=2, marker="o", markersize=5, markerfacecolor=color if filled else "white",
+        markeredgecolor=color, **drawn,
     )  # fmt: skip
