@@ -2,8 +2,8 @@
 
 from hf_privacy.auditing.assemble import Provenance, repeats_across, versions
 from hf_privacy.auditing.audit import audit
-from hf_privacy.auditing.canaries import canary_audit
-from hf_privacy.auditing.canary_result import CanaryResult
+from hf_privacy.auditing.examinations.canaries.result import CanaryResult
+from hf_privacy.auditing.examinations.canaries.run import canary_audit
 from hf_privacy.auditing.judge_unlearning import judge_unlearning
 from hf_privacy.auditing.recipe_run import audit_target, check_split, check_target, provenance, train_target
 from hf_privacy.auditing.targets import mean_interval

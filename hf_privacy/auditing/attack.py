@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from hf_privacy.auditing.budgets import over_budgets
 from hf_privacy.auditing.curvature import quick_curvature_scores, reference_curvature_scores
 from hf_privacy.auditing.evidence import evidence_of
+from hf_privacy.auditing.examinations.membership.budgets import over_budgets
+from hf_privacy.auditing.examinations.memorization import leakage_at_top, memorization_slices
 from hf_privacy.auditing.extras import extra_scores
-from hf_privacy.auditing.memorization import leakage_at_top, memorization_slices
+from hf_privacy.auditing.groups import class_slices
 from hf_privacy.auditing.scores import quick_scores, reference_scores
-from hf_privacy.auditing.slices import class_slices
 from hf_privacy.auditing.table import AttackScores, SignalTable
 from hf_privacy.auditing.targets import further_targets, leave_one_out_table, over_targets
 from hf_privacy.hub.evidence import ADVERSARIAL, CLEAN, by_strength

@@ -15,16 +15,16 @@ import torch
 
 from hf_privacy.auditing.assemble import Provenance, assemble_report
 from hf_privacy.auditing.attack import attack_all
-from hf_privacy.auditing.blind import blind_baseline
-from hf_privacy.auditing.canaries import canary_audit
-from hf_privacy.auditing.canary_result import CanaryResult, add_canaries
 from hf_privacy.auditing.collect import RobustnessPass, with_references
+from hf_privacy.auditing.examinations.blind_baseline import blind_baseline
+from hf_privacy.auditing.examinations.canaries.result import CanaryResult, add_canaries
+from hf_privacy.auditing.examinations.canaries.run import canary_audit
+from hf_privacy.auditing.examinations.membership.vulnerability import save_vulnerability
+from hf_privacy.auditing.examinations.robustness import robustness_section
 from hf_privacy.auditing.extras import check_calibration, extra_signals
 from hf_privacy.auditing.inputs import input_column_of, processor_of, resolve_model, to_tensors
 from hf_privacy.auditing.replacing import refuse_weaker_audit
-from hf_privacy.auditing.robustness import robustness_section
 from hf_privacy.auditing.table import SignalTable
-from hf_privacy.auditing.vulnerability import save_vulnerability
 from hf_privacy.data import MembershipSplit, RepeatReport, TensorDataset, find_repeats
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError

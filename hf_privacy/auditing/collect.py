@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from hf_privacy.adversarial import AdversarialInputs
-from hf_privacy.auditing.robustness import AttackedModel, Outcomes
+from hf_privacy.auditing.examinations.robustness import AttackedModel, Outcomes
 from hf_privacy.auditing.table import SignalTable
 from hf_privacy.auditing.targets import further_targets, leave_one_out_table
 from hf_privacy.data import TensorDataset

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_privacy.auditing.slices import FEWEST
+from hf_privacy.auditing.groups import FEWEST
 from hf_privacy.forgetting import FIGURES, unlearning_gap
 from hf_privacy.recipe import UnlearningRows
 from hf_privacy.statistics import clopper_pearson, t_interval

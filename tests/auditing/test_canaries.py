@@ -14,8 +14,9 @@ from sklearn.datasets import load_digits
 from transformers import TrainerCallback
 
 from hf_privacy import audit
-from hf_privacy.auditing import CanaryResult, canaries, canary_audit
-from hf_privacy.auditing.canaries import default_guesses
+from hf_privacy.auditing import CanaryResult, canary_audit
+from hf_privacy.auditing.examinations.canaries import run as canaries
+from hf_privacy.auditing.examinations.canaries.run import default_guesses
 from hf_privacy.data import MembershipSplit, TensorDataset, make_canaries
 from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
 from hf_privacy.errors import InputError

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hf_privacy.auditing.budgets import over_budgets
 from hf_privacy.auditing.curvature import quick_curvature_scores, reference_curvature_scores
+from hf_privacy.auditing.examinations.membership.budgets import over_budgets
 from hf_privacy.auditing.targets import leave_one_out_table
 from hf_privacy.statistics import auc
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hf_privacy.auditing.attack import attack_all
-from hf_privacy.auditing.memorization import leakage_at_top, memorization_of, memorization_slices
+from hf_privacy.auditing.examinations.memorization import leakage_at_top, memorization_of, memorization_slices
 from hf_privacy.auditing.table import AttackScores
 from hf_privacy.memorization import feldman_zhang
 from hf_privacy.recipe import AuditSettings
@@ -86,7 +86,7 @@ def test_a_top_of_fewer_than_twenty_members_is_not_shown(planted_table):
 
 
 def test_the_share_is_counted_among_recognised_members(planted_table, monkeypatch):
-    monkeypatch.setattr("hf_privacy.auditing.memorization.TOPS", (0.01, 0.1))
+    monkeypatch.setattr("hf_privacy.auditing.examinations.memorization.TOPS", (0.01, 0.1))
     table = planted_table(effect=0.0)
     members = np.flatnonzero(table.membership)
     memorized, others = members[:30], members[30:50]

@@ -16,8 +16,8 @@ from hf_privacy.adversarial import PGD, AdversarialInputs, FeatureSpace, PixelSp
 from hf_privacy.adversarial.autoattack import AutoAttack
 from hf_privacy.auditing.attack import attack_all
 from hf_privacy.auditing.collect import spread
-from hf_privacy.auditing.memorization import BIN_BOUNDS, memorization_of
-from hf_privacy.auditing.robustness import AttackedModel, Outcomes, robustness_section
+from hf_privacy.auditing.examinations.memorization import BIN_BOUNDS, memorization_of
+from hf_privacy.auditing.examinations.robustness import AttackedModel, Outcomes, robustness_section
 from hf_privacy.auditing.targets import leave_one_out_table, mean_interval
 from hf_privacy.data import (
     MembershipSplit,

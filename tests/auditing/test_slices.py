@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hf_privacy.auditing.budgets import over_budgets
-from hf_privacy.auditing.slices import class_slices, over_groups
+from hf_privacy.auditing.examinations.membership.budgets import over_budgets
+from hf_privacy.auditing.groups import class_slices, over_groups
 from hf_privacy.auditing.table import AttackScores
 from hf_privacy.auditing.targets import leave_one_out_table
 from hf_privacy.statistics import auc, tpr_at_fpr

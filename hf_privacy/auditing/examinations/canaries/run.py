@@ -16,7 +16,7 @@ import torch
 from transformers import TrainerCallback
 
 from hf_privacy.atomic_file import write_atomically
-from hf_privacy.auditing.canary_result import CanaryResult
+from hf_privacy.auditing.examinations.canaries.result import CanaryResult
 from hf_privacy.data import MembershipSplit, TensorDataset, make_canaries
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.base.checkpoints import last_whole_checkpoint

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from hf_privacy.adversarial import AdversarialInputs
-from hf_privacy.auditing.memorization import BIN_BOUNDS, memorization_of
-from hf_privacy.auditing.slices import FEWEST
+from hf_privacy.auditing.examinations.memorization import BIN_BOUNDS, memorization_of
+from hf_privacy.auditing.groups import FEWEST
 from hf_privacy.auditing.table import SignalTable
 from hf_privacy.auditing.targets import mean_interval
 from hf_privacy.memorization import memorization_bin

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_privacy.auditing.slices import FEWEST, FPR, over_groups
+from hf_privacy.auditing.groups import FEWEST, FPR, over_groups
 from hf_privacy.auditing.table import AttackScores, SignalTable
 from hf_privacy.memorization import BIN_EDGES, feldman_zhang, leakage_share, memorization_bin
 from hf_privacy.statistics import clopper_pearson

@@ -1,0 +1,1 @@
+"""What an audit examines: one module each."""
