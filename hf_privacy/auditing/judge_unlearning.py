@@ -15,6 +15,7 @@ from hf_privacy.auditing.audit import audit
 from hf_privacy.auditing.recipe_run import provenance
 from hf_privacy.auditing.unlearned_folder import UnlearnedFolder
 from hf_privacy.auditing.unlearning import Outcome, unlearning_section
+from hf_privacy.defenses import trainer_class
 from hf_privacy.errors import InputError
 from hf_privacy.forgetting import u_lira
 from hf_privacy.hub import weights_sha256
@@ -228,7 +229,7 @@ def _caveat(defense: str, section: dict[str, Any]) -> str:
         f"The model was trained on {counts['n_forget'] + counts['n_retain']:,} examples and then made to forget "
         f"{counts['n_forget']:,} of them ({section['method']['name']}); members are those it retains."
     )
-    if defense in ("dp", "dp_adversarial"):
+    if trainer_class(defense).is_private:
         text += " It was trained with differential privacy, which unlearning without noise does not keep."
     return text
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from hf_privacy.comparison.experiments import Experiments
 from hf_privacy.comparison.plan import Cell, Comparison
 from hf_privacy.defenses import PrivacyTrainer
-from hf_privacy.defenses.critical_weights.checks import check_run
 from hf_privacy.errors import InputError
 from hf_privacy.recipe import AuditSettings, training_arguments
 from hf_privacy.recipe.config import unknown_key
@@ -31,8 +30,8 @@ def check_comparison(comparison: Comparison, experiments: Experiments) -> None:
         if attack not in SCORE_LABELS:
             raise unknown_key(attack, sorted(SCORE_LABELS), "attacks")
     for name in comparison.defenses:
-        cells = comparison.cells(name)
         try:
+            cells = comparison.cells(name)
             training_arguments(cells[0].recipe, cells[0].recipe.output_dir)
             for cell in cells:
                 cell.folder.check(cell.recipe)
@@ -44,11 +43,6 @@ def check_comparison(comparison: Comparison, experiments: Experiments) -> None:
             try:
                 trainer = experiments.of(cell.recipe).trainer(output_dir=folder)
                 require_cloneable(trainer)
-                rewind = trainer.critical_weight_rewind
-                if rewind is not None:  # what it would refuse when its training begins
-                    check_run(
-                        rewind.settings, trainer.args, trainer.model, trainer.train_dataset, rewind.reference_dataset
-                    )
                 stores = {
                     comparison.references_dir(name): references_of,
                     comparison.defended_references_dir(name): defended_references_of,

@@ -1,4 +1,4 @@
-"""HAMP's adaptive audit: what the attacks find in the outputs that its prediction-time part gives out.
+"""The adaptive audit of a defence of predictions: what the attacks find in the outputs that it gives out.
 
 The plain weights are audited as those of any defence, since whoever downloads them has no prediction-time part. Here
 the attacker sees defended outputs only, knows the defence, and passes the reference models through it too.
@@ -17,7 +17,7 @@ from hf_privacy.comparison.check import defended_references_of, outputs_only, re
 from hf_privacy.comparison.experiments import Experiments
 from hf_privacy.comparison.plan import Cell, Comparison
 from hf_privacy.data import TensorDataset
-from hf_privacy.defenses.hamp.outputs import defended_model
+from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
 from hf_privacy.models import load_saved_model
 from hf_privacy.recipe import Experiment
@@ -65,7 +65,7 @@ def collect_defended_signals(comparison: Comparison, cell: Cell, experiments: Ex
             started = time.perf_counter()
             members = run.train_pool.subset(run.plan.training_indices(number))
             seed = run.plan.model_seed(number)
-            view = _defended(model, members, n_random_inputs=run.trainer.args.n_random_inputs, seed=seed)
+            view = _defended(run.trainer, model, members, seed=seed)
             signals = compute_signals(
                 view, run.audit_dataset, batch_size=options.batch_size, queries=run.store.queries
             )
@@ -82,9 +82,8 @@ def audit_defended_outputs(comparison: Comparison, cell: Cell, experiment: Exper
     """Audit the target through its prediction-time part, with references passed through theirs."""
     trainer = experiment.trainer(output_dir=cell.folder.private)
     members = experiment.dataset.subset(experiment.split.members)
-    arguments = {"n_random_inputs": trainer.args.n_random_inputs, "seed": trainer.args.seed}
     audit(
-        _defended(load_saved_model(cell.folder.path), members, **arguments),
+        _defended(trainer, load_saved_model(cell.folder.path), members, seed=trainer.args.seed),
         experiment.dataset,
         experiment.split,
         output_dir=cell.folder.path / DEFENDED_OUTPUTS,
@@ -99,6 +98,8 @@ def audit_defended_outputs(comparison: Comparison, cell: Cell, experiment: Exper
     )
 
 
-def _defended(model: torch.nn.Module, members: TensorDataset, *, n_random_inputs: int, seed: int) -> torch.nn.Module:
+def _defended(
+    trainer: PrivacyTrainer, model: torch.nn.Module, members: TensorDataset, *, seed: int
+) -> torch.nn.Module:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return defended_model(model.to(device).eval(), members, n_random_inputs=n_random_inputs, seed=seed)
+    return trainer.defended_outputs(model.to(device).eval(), members, seed=seed)

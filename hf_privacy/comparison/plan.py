@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -13,6 +13,7 @@ import yaml
 
 from hf_privacy.arguments import check_number, check_seed, check_whole
 from hf_privacy.atomic_file import write_atomically
+from hf_privacy.defenses import trainer_class
 from hf_privacy.errors import InputError
 from hf_privacy.recipe import EXTRA_ATTACKS, Recipe, RunFolder, read_yaml
 from hf_privacy.recipe.config import checked, set_dotted, unknown_key
@@ -25,7 +26,6 @@ _NOT_OVERRIDDEN = {
     "critical_weight_rewind": "set it under the defences it goes with",
     "name": "set name at the top level of the comparison",
 }
-_HAS_OUTPUT_DEFENSE = ("hamp",)
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,10 @@ class Comparison:
     Examples
     --------
     >>> comparison = Comparison.from_dict({"recipe": {"model": {"name_or_path": "timm/resnet18"}},
-    ...                                    "defenses": {"none": {}, "relax_loss": {"training": {"alpha": 0.5}}}})
-    >>> cell = comparison.cells("relax_loss")[2]
+    ...                                    "defenses": {"none": {}, "ccl": {"training": {"alpha": 0.5}}}})
+    >>> cell = comparison.cells("ccl")[2]
     >>> cell.seed, cell.recipe.defense, cell.recipe.training, cell.recipe.output_dir
-    (2, 'relax_loss', {'alpha': 0.5, 'seed': 2}, 'runs/comparison/relax_loss/seed_2')
+    (2, 'ccl', {'alpha': 0.5, 'seed': 2}, 'runs/comparison/ccl/seed_2')
     >>> Comparison.from_dict({"recipe": {}, "defences": {}})
     Traceback (most recent call last):
     ...
@@ -188,10 +188,10 @@ class Comparison:
                 raise InputError(f"host of defence {name!r} is {entry.host!r}: name another of them, {others}")
             if "seed" in entry.training:
                 raise InputError(f"training.seed of defence {name!r} is set: seeds are set by seeds")
-            self._check_audit(self.cells(name)[0])
+            self._check_audit(self._recipe_of(name, self.seeds[0]))
 
-    def _check_audit(self, cell: Cell) -> None:
-        audit = cell.recipe.audit
+    def _check_audit(self, recipe: Recipe) -> None:
+        audit = recipe.audit
         if audit.depth != "full":
             raise InputError(f"audit.depth is {audit.depth!r}: a comparison rests on reference models; use 'full'")
         if not any(abs(fpr - self.fpr) < 1e-12 for fpr in audit.fprs):
@@ -208,7 +208,9 @@ class Comparison:
 
     def cells(self, name: str) -> list[Cell]:
         """The trainings of one defence, one a seed, with their whole recipes."""
-        return [Cell(name, seed, self._recipe_of(name, seed)) for seed in self.seeds]
+        # The adaptive attack on defended outputs: hidden scores do not hide the label.
+        adaptive = ["label_only"] if self.defends_outputs(name) else []
+        return [Cell(name, seed, self._recipe_of(name, seed, adaptive)) for seed in self.seeds]
 
     def title_of(self, name: str) -> str:
         """What table and plot call a defence."""
@@ -224,7 +226,7 @@ class Comparison:
 
     def defends_outputs(self, name: str) -> bool:
         """Whether the defence has a prediction-time part, so that plain and defended outputs are both audited."""
-        return self._defense_of(name) in _HAS_OUTPUT_DEFENSE
+        return trainer_class(self._defense_of(name)).has_output_defense
 
     def host_of(self, name: str) -> str | None:
         """The entry this one builds on: as named, or for weight rewinding the entry that is the same without it."""
@@ -255,16 +257,13 @@ class Comparison:
     def _defense_of(self, name: str) -> str:
         return self.defenses[name].defense or name
 
-    def _recipe_of(self, name: str, seed: int) -> Recipe:
+    def _recipe_of(self, name: str, seed: int, adaptive: Sequence[str] = ()) -> Recipe:
         entry = self.defenses[name]
         values = _merged(self.recipe, self.overrides)
         values = _merged(values, {"model": entry.model, "training": {**entry.training, "seed": seed}})
         audit = dict(values.get("audit") or {})
         extras = [attack for attack in self.attacks if attack in EXTRA_ATTACKS]
-        if self.defends_outputs(name):
-            # The adaptive attack: hidden scores do not hide the label.
-            extras.append("label_only")
-        audit["extra_attacks"] = list(dict.fromkeys([*(audit.get("extra_attacks") or []), *extras]))
+        audit["extra_attacks"] = list(dict.fromkeys([*(audit.get("extra_attacks") or []), *extras, *adaptive]))
         # Several targets, and budgets over them, belong to a single audit: several seeds take their place.
         audit |= {"targets": self._n_targets() if self.by_targets else 1, "budgets": []}
         values |= {

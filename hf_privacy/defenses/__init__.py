@@ -38,6 +38,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "FrozenWeightsCallback": "hf_privacy.defenses.critical_weights.frozen_weights:FrozenWeightsCallback",
         "FrozenWeightsError": "hf_privacy.defenses.critical_weights.frozen_weights:FrozenWeightsError",
         "MembershipBatchSampler": "hf_privacy.defenses.base.batch_sampler:MembershipBatchSampler",
+        "SecondPhase": "hf_privacy.defenses.base.second_phase:SecondPhase",
         "ValidationStopCallback": "hf_privacy.defenses.early_stopping.trainer:ValidationStopCallback",
         "WeightMotionCallback": "hf_privacy.defenses.base.weight_motion:WeightMotionCallback",
         "WeightMotionError": "hf_privacy.defenses.base.weight_motion:WeightMotionError",

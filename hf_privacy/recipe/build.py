@@ -26,7 +26,7 @@ from hf_privacy.data import (
     redraw_members,
     with_label_noise,
 )
-from hf_privacy.defenses import EarlyStoppingTrainer, PrivacyConfig, PrivacyTrainer, trainer_class
+from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer, trainer_class
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.callbacks import recipe_callbacks
 from hf_privacy.recipe.config import DataSection, Recipe
@@ -86,18 +86,12 @@ class Experiment:
             eval_dataset=self.dataset.subset(self.split.non_members),
             processing_class=self.processor,
             callbacks=recipe_callbacks(self.recipe, self.dataset, self.split),
-            **self._validation(kind),
+            **({"validation_dataset": self.dataset.subset(self.split.population)} if kind.needs_validation else {}),
         )
         from hf_privacy.recipe.later import check_set_up
 
         check_set_up(trainer)
         return trainer
-
-    def _validation(self, kind: type[PrivacyTrainer]) -> dict[str, TensorDataset]:
-        """The rows that early stopping looks at: the population, which neither side of the split holds."""
-        if kind is not EarlyStoppingTrainer:
-            return {}
-        return {"validation_dataset": self.dataset.subset(self.split.population)}
 
 
 def training_arguments(recipe: Recipe, output_dir: str | Path) -> PrivacyConfig:
@@ -152,8 +146,10 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
     rows = source.select_columns(columns)
     fingerprint = dataset_fingerprint(rows)
     split = _split(rows, data, fingerprint)
-    if recipe.defense == "early_stopping" and not len(split.population):
-        raise InputError("data.population_fraction is 0: early_stopping validates on the population, so set one aside")
+    if trainer_class(recipe.defense).needs_validation and not len(split.population):
+        raise InputError(
+            f"data.population_fraction is 0: {recipe.defense} validates on the population, so set one aside"
+        )
     dataset, processor, model_init, model = task_named(recipe.task).prepare(
         rows, model=recipe.model, data=data, classes=classes
     )

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from transformers.integrations import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 
-from hf_privacy.defenses import PrivacyConfig
+from hf_privacy.defenses import DEFENSES, PrivacyConfig, trainer_class
 from hf_privacy.errors import InputError, one_line
 from hf_privacy.recipe.config import checked, unknown_key
 
@@ -73,9 +73,10 @@ def config_from(
 def _refuse_choice(name: str, key: str, value: Any) -> None:
     """What the Trainer chooses by its evaluation set would be chosen on the audit's non-members."""
     if (key in _CHOOSING and value) or (key in _CHOOSING_VALUES and value == _CHOOSING_VALUES[key]):
+        validating = " or ".join(method for method in DEFENSES if trainer_class(method).needs_validation)
         raise InputError(
             f"{name} is {value!r}: it chooses by the evaluation set, which is the audit's non-members, and what is "
-            "chosen on them is no longer judged by them; leave it out, or use defense early_stopping, which looks at "
+            f"chosen on them is no longer judged by them; leave it out, or use defense {validating}, which looks at "
             "the population"
         )
 

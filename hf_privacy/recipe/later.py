@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from transformers import Trainer, get_scheduler
 
+from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError, one_line
 from hf_privacy.recipe.audit_signals import adversarial_inputs
 from hf_privacy.recipe.config import Recipe, unknown_key
 from hf_privacy.recipe.forget_rows import request_of, requested_rows, unlearning_rows
 from hf_privacy.recipe.unlearning import UNLEARNERS, check_unlearning
+from hf_privacy.reports import refuse_leaks
 
 if TYPE_CHECKING:
     from hf_privacy.recipe.build import Experiment
@@ -66,15 +68,18 @@ def check_later_stages(experiment: Experiment, model: torch.nn.Module) -> None:
         unlearning_rows(experiment, np.asarray(forget))
 
 
-def check_set_up(trainer: Trainer) -> None:
-    """Make the optimizer's and the scheduler's settings once, as training will.
+def check_set_up(trainer: PrivacyTrainer) -> None:
+    """Make the optimizer's and the scheduler's settings once, as training will, and ask the callbacks.
 
     Raises
     ------
     InputError
-        For an optimizer whose library is not installed, or arguments that optimizer or scheduler refuse.
+        For an optimizer whose library is not installed, arguments that optimizer, scheduler or a callback refuse, or
+        settings of the defence that the report may not show.
     """
     args = trainer.args
+    trainer.check_run()
+    refuse_leaks(trainer.describe_defense()["parameters"], name="training")
     try:
         Trainer.get_optimizer_cls_and_kwargs(args, trainer.model)
     except (ImportError, ValueError, TypeError, KeyError, RuntimeError) as error:

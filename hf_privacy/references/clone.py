@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from itertools import takewhile
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -19,6 +20,7 @@ from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.observers.epoch_collector import EpochCollector
 from hf_privacy.errors import InputError
+from hf_privacy.outside import source_sha256
 from hf_privacy.recipe.shaping import shaping_arguments
 from hf_privacy.references.plan import ReferencePlan
 from hf_privacy.signals.store_metadata import minor_version
@@ -102,15 +104,18 @@ def recipe_hash(trainer: PrivacyTrainer, plan: ReferencePlan, *, dataset_fingerp
 
     Covers the trainer's class and defence, the arguments that shape the weights, the model's configuration and its
     adapter's, the minor versions of peft and timm where it is of them, the initial weights under seed 0 (and with them
-    the checkpoint), the callbacks, the processor, the dataset, the pool and the plan. The versions of what every model
-    stands on are the store's own (`hf_privacy.signals.store_metadata.PACKAGES`).
+    the checkpoint), the callbacks, the processor, the dataset, the pool and the plan. Of classes that a user has
+    written, trainer and callbacks, the source file goes in too. The versions of what every model stands on are the
+    store's own (`hf_privacy.signals.store_metadata.PACKAGES`).
     """
     require_cloneable(trainer)
     arguments = shaping_arguments(trainer.args.to_dict(), seeds=False)
     processor = trainer.processing_class
     model = _initial_model(trainer)
     description = {
-        "trainer": f"{type(trainer).__module__}.{type(trainer).__qualname__}",
+        # Where it lies in this package may change, what it is called does not.
+        "trainer": type(trainer).__qualname__,
+        "sources": [_sources(type(part)) for part in (trainer, *_shaping_callbacks(trainer))],
         "defense": trainer.defense_name,
         "arguments": arguments,
         "callbacks": [_name_of(callback) for callback in _shaping_callbacks(trainer)],
@@ -129,6 +134,12 @@ def recipe_hash(trainer: PrivacyTrainer, plan: ReferencePlan, *, dataset_fingerp
 def _shaping_callbacks(trainer: PrivacyTrainer) -> list[TrainerCallback]:
     """All but those that leave the weights as they are, bit for bit, and would fill the store's folder."""
     return [callback for callback in trainer.initial_callbacks if not isinstance(callback, EpochCollector)]
+
+
+def _sources(kind: type) -> list[str]:
+    """SHA-256 of the files that define a user's own class, and those it is made of; none for classes of libraries."""
+    own = takewhile(lambda part: part.__module__.partition(".")[0] not in ("hf_privacy", "transformers"), kind.__mro__)
+    return [source_sha256(part) for part in own]
 
 
 def _plan_hash(plan: ReferencePlan) -> str:

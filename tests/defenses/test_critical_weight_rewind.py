@@ -696,7 +696,7 @@ def test_a_callback_added_later_is_refused(make_args, model_of, data_of):
 
 
 def test_two_of_them_are_refused(run):
-    with pytest.raises(InputError, match="2 CriticalWeightRewindCallback were passed"):
+    with pytest.raises(InputError, match="2 callbacks ask for a second phase of training"):
         run(others=[CriticalWeightRewindCallback(score="random")]).train()
 
 
@@ -722,7 +722,7 @@ def test_a_scheduler_that_looks_at_the_loss_is_refused(run):
 
 
 def test_early_stopping_as_the_host_is_refused(make_args, model_of, data_of):
-    with pytest.raises(InputError, match="training would stop before the rewind"):
+    with pytest.raises(InputError, match="training would stop before its second phase"):
         EarlyStoppingTrainer(
             model_of("tabular"),
             make_args(EarlyStoppingConfig),

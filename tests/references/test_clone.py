@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import sys
 
 import numpy as np
 import pytest
@@ -280,6 +282,31 @@ def test_another_normalisation_changes_the_hash(make_trainer, hash_of):
 def test_a_callbacks_settings_change_the_hash(make_trainer, hash_of):
     hashes = {hash_of(make_trainer(callbacks=[CountingCallback(every)])) for every in (1, 1, 2)}
     assert len(hashes) == 2
+
+
+def test_the_source_of_ones_own_classes_is_part_of_the_hash_and_the_place_of_ours_is_not(
+    make_trainer, hash_of, tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    text = (
+        "from transformers import TrainerCallback\nfrom hf_privacy import PrivacyTrainer\n"
+        "class Mine(PrivacyTrainer):\n    pass\nclass Watch(TrainerCallback):\n    pass\n"
+    )
+
+    def hashes(changed):
+        (tmp_path / "own_defence.py").write_text(text + changed)
+        importlib.invalidate_caches()
+        monkeypatch.delitem(sys.modules, "own_defence", raising=False)
+        own = importlib.import_module("own_defence")
+        return hash_of(make_trainer(trainer_class=own.Mine)), hash_of(make_trainer(callbacks=[own.Watch()]))
+
+    before, same, after = hashes(""), hashes(""), hashes("# another loss\n")
+    assert before == same
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+    plain = hash_of(make_trainer())
+    monkeypatch.setattr(PrivacyTrainer, "__module__", "hf_privacy.defenses.elsewhere")
+    assert hash_of(make_trainer()) == plain
 
 
 def test_the_adapters_settings_change_the_hash(make_trainer, hash_of):

@@ -217,14 +217,29 @@ def _unquoted(value: Any) -> Any:
 def own_arguments(
     config: PrivacyConfig, *, base: type[PrivacyConfig] = PrivacyConfig, also: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """What a config has beyond `base`: the arguments its method declares, and their values, those of `also` first.
+    """What a config has beyond `base`: all fields that its classes declare, and their values, those of `also` first.
+
+    A value that is no plain one (a number, text, a switch, nothing, or a list or mapping of them) is told by its type
+    alone, and a field with ``repr=False`` is left out: what is returned stands in the report.
 
     Examples
     --------
-    >>> from hf_privacy.defenses.ccl.config import CCLConfig
-    >>> own_arguments(CCLConfig("runs/doc", alpha=0.7))
-    {'alpha': 0.7, 'beta': 0.05, 'concave_term': 'exp_p'}
+    >>> from dataclasses import make_dataclass
+    >>> config = make_dataclass("Config", [("weight", float, 0.5)], bases=(PrivacyConfig,))
+    >>> own_arguments(config("runs/doc"), also=["momentum"])
+    {'momentum': 0.9, 'weight': 0.5}
     """
-    classes = [parent for parent in type(config).__mro__ if issubclass(parent, base) and parent is not base]
-    declared = [name for parent in reversed(classes) for name in inspect.get_annotations(parent)]
-    return {name: getattr(config, name) for name in dict.fromkeys([*also, *declared])}
+    classes = set(type(config).__mro__) - set(base.__mro__)
+    declared = {name for parent in classes for name in inspect.get_annotations(parent)}
+    shown = [field.name for field in fields(config) if field.name in declared and field.repr]
+    return {name: _plain(getattr(config, name)) for name in dict.fromkeys([*also, *shown])}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return type(value).__name__

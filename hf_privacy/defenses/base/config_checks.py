@@ -6,13 +6,12 @@ import math
 from dataclasses import fields
 from functools import cache
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from transformers import TrainingArguments
 
 from hf_privacy.arguments import check_number, check_switch, check_whole
 from hf_privacy.errors import InputError
-
-if TYPE_CHECKING:
-    from hf_privacy.defenses.base.config import PrivacyConfig
 
 # What fields of `TrainingArguments` may hold, which takes what it is given: the lowest and the highest value.
 _LARGEST = 2**31 - 1  # beyond, libraries below wrap around or fail
@@ -90,7 +89,7 @@ def _plain_fields(config_class: type) -> dict[str, tuple[type, bool]]:
     return found
 
 
-def refuse_label_smoothing(args: PrivacyConfig, defense: str) -> None:
+def refuse_label_smoothing(args: TrainingArguments, defense: str) -> None:
     """Refuse smoothed labels where a defence sets the loss: they would be ignored, and the card would name them.
 
     Raises
@@ -100,5 +99,5 @@ def refuse_label_smoothing(args: PrivacyConfig, defense: str) -> None:
     if check_number("label_smoothing_factor", args.label_smoothing_factor, 0.0, 1.0):
         raise InputError(
             f"label_smoothing_factor is {args.label_smoothing_factor}: {defense} sets the training loss itself; leave "
-            "it at 0, or train with LabelSmoothingTrainer instead"
+            "it at 0, or let label smoothing be the defence instead"
         )

@@ -1,107 +1,104 @@
-"""How a trainer makes room for critical weight rewinding: one run of two phases, each with its own learning rate."""
+"""A second phase of training, which a callback may ask the trainer for: one run, each phase with its learning rate."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch.optim.lr_scheduler import LambdaLR
 
-from hf_privacy.defenses.base.config import own_arguments
-from hf_privacy.defenses.critical_weights.callback import CriticalWeightRewindCallback
 from hf_privacy.errors import InputError
 
 
-class SecondPhaseMixin:
-    """The part of `PrivacyTrainer` that plans a fine-tuning after training; stands before `transformers.Trainer`.
+@runtime_checkable
+class SecondPhase(Protocol):
+    """What a `transformers.TrainerCallback` has that asks a `PrivacyTrainer` for a second phase.
 
-    Without a `CriticalWeightRewindCallback` among ``callbacks`` all is as in the stock Trainer. With one, epochs,
-    steps, logs and checkpoints are counted through both phases, so that whatever knows how far the run is (resuming,
-    the epoch a loss depends on, a privacy ledger) knows it in the second phase too.
+    The trainer trains as its arguments say, and then goes on for as many steps as the callback asks for, with the
+    same loss and batches. The callback does what it is there for at the step where the second phase begins, in
+    ``on_step_begin``, so that whatever is saved or evaluated at the end of the step before is of the first. The
+    learning rate begins again at its initial value, without warm-up, and falls to zero by a cosine.
+
+    A callback may also have, with or without a second phase:
+
+    - ``check_run(args, model, dataset)``: raises `InputError` for what it would refuse when training begins;
+    - ``unaccounted``: a sentence on what it does with training examples that no noise hides (else None), by which a
+      guarantee of differential privacy is lost;
+    - ``describe_defense(host)``: the report's ``defense`` of a trainer with it, from that of the trainer alone.
+
+    Examples
+    --------
+    >>> class Twice:
+    ...     def second_phase_steps(self, first_steps, steps_per_epoch):
+    ...         return first_steps
+    ...
+    ...     def on_phases_planned(self, first_steps, second_steps):
+    ...         self.first_steps = first_steps
+    >>> isinstance(Twice(), SecondPhase)
+    True
     """
 
+    def second_phase_steps(self, first_steps: int, steps_per_epoch: int) -> int:
+        """Optimizer steps, at least 1, that are to follow ``first_steps`` of training; asked as often as needed."""
+
+    def on_phases_planned(self, first_steps: int, second_steps: int) -> None:
+        """Take note of the lengths of both phases: once a training, before ``on_train_begin``."""
+
+
+class SecondPhaseMixin:
+    """The part of `PrivacyTrainer` that plans a second phase; stands before `transformers.Trainer`.
+
+    Without a callback that is a `SecondPhase` all is as in the stock Trainer. With one, epochs, steps, logs and
+    checkpoints are counted through both phases, so that whatever knows how far the run is (resuming, the epoch a loss
+    depends on, a privacy ledger) knows it in the second phase too.
+    """
+
+    _phases: tuple[int, int] | None = None
+
     @property
-    def critical_weight_rewind(self) -> CriticalWeightRewindCallback | None:
-        """The callback whose fine-tuning follows the training; None without one."""
-        found = [
-            callback
-            for callback in self.callback_handler.callbacks
-            if isinstance(callback, CriticalWeightRewindCallback)
-        ]
+    def second_phase(self) -> Any:
+        """The callback that asks for a second phase; None without one."""
+        found = [callback for callback in self.callback_handler.callbacks if isinstance(callback, SecondPhase)]
         if len(found) > 1:
-            raise InputError(f"{len(found)} CriticalWeightRewindCallback were passed: pass one")
+            names = " and ".join(type(callback).__name__ for callback in found)
+            raise InputError(f"{len(found)} callbacks ask for a second phase of training, {names}: pass one")
         return found[0] if found else None
 
     def steps_of_both_phases(self, first_steps: int, steps_per_epoch: int) -> int:
         """Optimizer steps of the whole run, of which the arguments ask for the first so many."""
-        rewind = self.critical_weight_rewind
-        return first_steps + (0 if rewind is None else rewind.settings.second_steps(first_steps, steps_per_epoch))
+        asked = self.second_phase
+        return first_steps + (0 if asked is None else asked.second_phase_steps(first_steps, steps_per_epoch))
 
     def set_initial_training_values(self, args: Any, dataloader: Any, *others: Any) -> tuple:
-        """As in the stock Trainer, with epochs, examples and steps of the fine-tuning on top."""
+        """As in the stock Trainer, with epochs, examples and steps of the second phase on top."""
         values = super().set_initial_training_values(args, dataloader, *others)
-        rewind = self.critical_weight_rewind
-        if rewind is None:
+        if self.second_phase is None:
             return values
         steps_per_epoch, first_steps = values[1], values[-1]
-        steps = rewind.plan(first_steps, steps_per_epoch)
+        steps = self.steps_of_both_phases(first_steps, steps_per_epoch)
+        self._phases = (first_steps, steps - first_steps)
+        self.second_phase.on_phases_planned(*self._phases)
         n_samples = round(values[3] * steps / first_steps)
         return (math.ceil(steps / steps_per_epoch), *values[1:3], n_samples, *values[4:-1], steps)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """The arguments' schedule for the training; for the fine-tuning, the initial learning rate and a cosine."""
-        rewind = self.critical_weight_rewind
-        if rewind is None or rewind.first_steps is None:
+        """The arguments' schedule for the first phase; for the second, the initial learning rate and a cosine."""
+        if self.second_phase is None or self._phases is None:
             return super().create_scheduler(num_training_steps, optimizer)
+        again = f"the second phase of {type(self.second_phase).__name__} starts the schedule again"
         if self.lr_scheduler is not None:
             raise InputError(
-                "a learning rate scheduler is passed in optimizers: critical weight rewinding starts the schedule "
-                "again, so set lr_scheduler_type instead"
+                f"a learning rate scheduler is passed in optimizers: {again}, so set lr_scheduler_type instead"
             )
-        scheduler = super().create_scheduler(rewind.first_steps, optimizer)
+        scheduler = super().create_scheduler(self._phases[0], optimizer)
         if not isinstance(scheduler, LambdaLR):
             raise InputError(
-                f"lr_scheduler_type is {self.args.lr_scheduler_type!s}: critical weight rewinding starts the schedule "
-                "again, which this one cannot; use 'cosine', 'linear' or 'constant'"
+                f"lr_scheduler_type is {self.args.lr_scheduler_type!s}: {again}, which this one cannot; use 'cosine', "
+                "'linear' or 'constant'"
             )
-        scheduler.lr_lambdas = [
-            _then_cosine(first, rewind.first_steps, rewind.second_steps) for first in scheduler.lr_lambdas
-        ]
+        scheduler.lr_lambdas = [_then_cosine(first, *self._phases) for first in scheduler.lr_lambdas]
         return scheduler
-
-    def describe_defense(self) -> dict[str, Any]:
-        """Name, parameters and paper of the defence, as in the report's ``defense``."""
-        described = {
-            "name": self.defense_name,
-            "parameters": own_arguments(self.args, also=self.paper_defaults),
-            "paper": None if self.paper is None else {"title": self.paper["title"], "id": self.paper["id"]},
-        }
-        rewind = self.critical_weight_rewind
-        return described if rewind is None else with_rewind(described, rewind)
-
-
-def with_rewind(host: dict[str, Any], rewind: CriticalWeightRewindCallback) -> dict[str, Any]:
-    """The report's ``defense`` of a trainer with critical weight rewinding, from that of the trainer alone.
-
-    Examples
-    --------
-    >>> cwrf = CriticalWeightRewindCallback(score="magnitude", fraction=0.05)
-    >>> with_rewind({"name": "relax_loss", "parameters": {"alpha": 1.0}, "paper": None}, cwrf)["name"]
-    'relax_loss+cwrf'
-    """
-    settings = {name: value for name, value in asdict(rewind.settings).items() if value is not None}
-    if not rewind.settings.needs_reference:
-        for name in ("pve_weight", "pve_epochs", "pve_learning_rate", "pve_start", "temperature", "entanglement"):
-            del settings[name]
-    settings["kinds"] = " ".join(rewind.settings.kinds)
-    papers = [paper for paper in (host["paper"], rewind.paper) if paper is not None]
-    return {
-        "name": "cwrf" if host["name"] == "none" else f"{host['name']}+cwrf",
-        "parameters": {**host["parameters"], **{f"cwrf_{name}": value for name, value in settings.items()}},
-        "paper": {key: "; ".join(paper[key] for paper in papers) for key in ("title", "id")},
-    }
 
 
 def _then_cosine(first: Callable[[int], float], first_steps: int, second_steps: int) -> Callable[[int], float]:

@@ -17,7 +17,7 @@ from transformers.training_args import OptimizerNames
 
 from hf_privacy.data import TensorDataset, collate_batch, refuse_without_rows
 from hf_privacy.defenses.base.batch_sampler import MembershipBatchSampler
-from hf_privacy.defenses.base.config import PrivacyConfig
+from hf_privacy.defenses.base.config import PrivacyConfig, own_arguments
 from hf_privacy.defenses.base.publishing import PublishingMixin
 from hf_privacy.defenses.base.robust_evaluation import RobustEvaluationMixin
 from hf_privacy.defenses.base.saving import SavingMixin
@@ -54,7 +54,8 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
     - nothing that is saved holds a token or a pickle of the arguments;
     - a push is one private commit of weights, card and report, and passes the gate first.
 
-    A loss defence overrides `training_loss` and nothing else; a weight defence is a callback.
+    A loss defence overrides `training_loss` and nothing else; a weight defence is a callback, which may ask for a
+    second phase of training (`SecondPhase`).
 
     Parameters
     ----------
@@ -97,11 +98,24 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
     # What the paper itself gives, and the ranges a search should cover, by field of the defence's config.
     paper_defaults: ClassVar[dict[str, Any]] = {}
     search_space: ClassVar[dict[str, list[Any]]] = {}
+    # Whether training looks at a ``validation_dataset``: rows that are no member, no non-member, no reference's.
+    needs_validation: ClassVar[bool] = False
+    # Whether it is differentially private, so that `privacy_spent` gives an ε.
+    is_private: ClassVar[bool] = False
+    # Whether predictions are defended too: a comparison then audits the plain outputs and those of
+    # ``defended_outputs(model, members, *, seed)``, a method that gives a model as its users see it.
+    has_output_defense: ClassVar[bool] = False
 
     # `compute_loss` returns a value that the Trainer still divides by the number of accumulation steps.
     loss_is_scaled_for_ga = False
 
     args: PrivacyConfig
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Give a defence from outside that does not say its name that of its class: it is no longer its base."""
+        super().__init_subclass__(**kwargs)
+        if "defense_name" not in vars(cls) and not cls.__module__.startswith("hf_privacy."):
+            cls.defense_name = cls.__name__
 
     def __init__(
         self,
@@ -259,6 +273,30 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
         if self.args.world_size > 1:
             count = int(self.accelerator.gather(torch.tensor([count], device=device)).sum())
         return batches, count
+
+    # ---- what the report says ----
+
+    def describe_defense(self) -> dict[str, Any]:
+        """Name, parameters and paper of the defence, as in the report's ``defense``.
+
+        The parameters are all fields that the config's classes declare beyond `PrivacyConfig`, and those of
+        ``paper_defaults``; callbacks that are part of the defence add theirs (see `SecondPhase`).
+        """
+        described = {
+            "name": self.defense_name,
+            "parameters": own_arguments(self.args, also=self.paper_defaults),
+            "paper": None if self.paper is None else {"title": self.paper["title"], "id": self.paper["id"]},
+        }
+        for callback in self.callback_handler.callbacks:
+            if hasattr(callback, "describe_defense"):
+                described = callback.describe_defense(described)
+        return described
+
+    def check_run(self) -> None:
+        """Ask the callbacks now for what they would refuse when training begins (see `SecondPhase`)."""
+        for callback in self.callback_handler.callbacks:
+            if hasattr(callback, "check_run"):
+                callback.check_run(self.args, self.model, self.train_dataset)
 
     # ---- the guarantee ----
 

@@ -8,20 +8,9 @@ import torch
 from torch.nn import functional as F
 
 from hf_privacy.defenses.base.config import PrivacyConfig
+from hf_privacy.defenses.base.entropy import entropy
 from hf_privacy.defenses.base.trainer import PrivacyTrainer
 from hf_privacy.defenses.confidence_penalty.config import ConfidencePenaltyConfig
-
-
-def entropy(logits: torch.Tensor) -> torch.Tensor:
-    """Entropy of the predictions in nats, with a gradient: [B] from logits [B, C].
-
-    Examples
-    --------
-    >>> round(float(entropy(torch.zeros(1, 4))), 4)  # ln 4
-    1.3863
-    """
-    log_probabilities = F.log_softmax(logits, dim=1)
-    return -(log_probabilities.exp() * log_probabilities).sum(dim=1)
 
 
 class ConfidencePenaltyTrainer(PrivacyTrainer):

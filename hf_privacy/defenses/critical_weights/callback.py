@@ -35,8 +35,8 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
     step, the weights are scored, the top ``fraction`` of them goes back to its value from before training and is
     frozen (bit for bit, under any optimizer, weight decay or noise), the optimizer starts without memory, and the same
     trainer fine-tunes the rest with the same loss. The learning rate begins again at its initial value, without
-    warm-up, and falls to zero by a cosine. Epochs are counted on: RelaxLoss goes on alternating, and a DP ledger holds
-    the steps of both phases, which its noise is calibrated for.
+    warm-up, and falls to zero by a cosine. Epochs are counted on: a loss that goes by their number
+    does so still, and a DP ledger holds the steps of both phases, which its noise is calibrated for.
 
     The value from before training is what the model has when training begins: the pretrained checkpoint of a
     fine-tune, LoRA's adapter as it was attached. Biases stay out of the ranking by default, and buffers (running
@@ -189,14 +189,52 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
 
     # ---- what the trainer asks before it begins ----
 
-    def plan(self, first_steps: int, steps_per_epoch: int) -> int:
-        """Take note of the length of the training; steps of both phases together."""
+    def second_phase_steps(self, first_steps: int, steps_per_epoch: int) -> int:
+        """Optimizer steps of the fine-tuning after so many of training."""
+        return self.settings.second_steps(first_steps, steps_per_epoch)
+
+    def on_phases_planned(self, first_steps: int, second_steps: int) -> None:
+        """Take note of the lengths of both phases; what an earlier training left is forgotten."""
         if first_steps < 1:
             raise InputError("the training has no step: critical weights are those of a trained model")
         self._forget()
-        self.first_steps = first_steps
-        self.second_steps = self.settings.second_steps(first_steps, steps_per_epoch)
-        return first_steps + self.second_steps
+        self.first_steps, self.second_steps = first_steps, second_steps
+
+    def check_run(self, args, model, dataset) -> None:
+        """Refuse arguments, data and models that the rewind cannot be done with."""
+        check_run(self.settings, args, model, dataset, self.reference_dataset)
+
+    @property
+    def unaccounted(self) -> str | None:
+        """Why no guarantee of differential privacy holds beside the score; None where it does not look at members."""
+        if not self.settings.reads_members:
+            return None
+        return (
+            f"the {self.settings.score} score looks at members without noise, so no ε is given; the scores 'random' "
+            "and 'magnitude' keep the guarantee, and so does 'privacy_vulnerability' with pve_weight=1 and "
+            "entanglement=False"
+        )
+
+    def describe_defense(self, host: dict[str, Any]) -> dict[str, Any]:
+        """The report's ``defense`` of a trainer with this callback, from that of the trainer alone.
+
+        Examples
+        --------
+        >>> cwrf = CriticalWeightRewindCallback(score="magnitude", fraction=0.05)
+        >>> cwrf.describe_defense({"name": "ccl", "parameters": {"alpha": 1.0}, "paper": None})["name"]
+        'ccl+cwrf'
+        """
+        settings = {name: value for name, value in asdict(self.settings).items() if value is not None}
+        if not self.settings.needs_reference:
+            for name in ("pve_weight", "pve_epochs", "pve_learning_rate", "pve_start", "temperature", "entanglement"):
+                del settings[name]
+        settings["kinds"] = " ".join(self.settings.kinds)
+        papers = [paper for paper in (host["paper"], self.paper) if paper is not None]
+        return {
+            "name": "cwrf" if host["name"] == "none" else f"{host['name']}+cwrf",
+            "parameters": {**host["parameters"], **{f"cwrf_{name}": value for name, value in settings.items()}},
+            "paper": {key: "; ".join(paper[key] for paper in papers) for key in ("title", "id")},
+        }
 
     def state(self) -> dict[str, Any]:
         """What each checkpoint's trainer state says of the rewind."""
@@ -217,7 +255,7 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
                 "the trainer has not planned a fine-tuning: pass CriticalWeightRewindCallback in callbacks= of a "
                 "PrivacyTrainer or another defence's, not to add_callback"
             )
-        check_run(self.settings, args, model, train_dataloader.dataset, self.reference_dataset)
+        self.check_run(args, model, train_dataloader.dataset)
         files, step = RunFiles(args.output_dir), state.global_step
         if step == 0:
             self._initial = initial_state_of(model)

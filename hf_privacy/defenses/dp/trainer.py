@@ -95,6 +95,7 @@ class DPTrainer(PrivacyTrainer):
         "target_epsilon": [1.0, 3.0, 8.0],
         "max_grad_norm": [0.1, 0.5, 1.0, 4.0],
     }
+    is_private: ClassVar[bool] = True
 
     args: DPConfig
 
@@ -116,14 +117,13 @@ class DPTrainer(PrivacyTrainer):
             check_private(self.model)
         if self.train_dataset is not None:
             self.plan()
-        rewind = self.critical_weight_rewind
-        if rewind is not None and rewind.settings.reads_members:
-            warnings.warn(
-                f"the {rewind.settings.score} score looks at members without noise, so no ε is given; the scores "
-                "'random' and 'magnitude' keep the guarantee, and so does 'privacy_vulnerability' with pve_weight=1 "
-                "and entanglement=False",
-                stacklevel=2,
-            )
+        for reason in self._unaccounted():
+            warnings.warn(reason, stacklevel=2)
+
+    def _unaccounted(self) -> list[str]:
+        """What callbacks do with members that no noise hides and the ledger does not count: then no ε holds."""
+        reasons = [getattr(callback, "unaccounted", None) for callback in self.callback_handler.callbacks]
+        return [reason for reason in reasons if reason]
 
     # ---- the budget ----
 
@@ -140,7 +140,7 @@ class DPTrainer(PrivacyTrainer):
         return expected / len(self.train_dataset)
 
     def planned_steps(self) -> int:
-        """Steps of the whole training, with the fine-tuning of critical weight rewinding where it follows."""
+        """Steps of the whole training, with those of a second phase where one follows."""
         steps_per_epoch = max(1, round(1 / min(self.sample_rate, 1.0)))
         steps = self.args.max_steps
         if steps <= 0:
@@ -168,10 +168,9 @@ class DPTrainer(PrivacyTrainer):
     def privacy_spent(self) -> dict[str, Any] | None:
         """ε of the steps taken so far, or of the planned training before the first; None where it is infinite.
 
-        None as well where critical weights are chosen by a score that looks at the members: the ledger counts the
-        steps, and no noise hides that look.
+        None as well where a callback looks at the members: the ledger counts the steps, and no noise hides that look.
         """
-        if self.critical_weight_rewind is not None and self.critical_weight_rewind.settings.reads_members:
+        if self._unaccounted():
             return None
         ledger = self.ledger
         if ledger.n_steps == 0:
@@ -188,7 +187,7 @@ class DPTrainer(PrivacyTrainer):
         InputError
             If there is no ledger, or one that no training wrote.
         """
-        if self.critical_weight_rewind is not None and self.critical_weight_rewind.settings.reads_members:
+        if self._unaccounted():
             return None
         return self._spent(PrivacyLedger.load(folder))
 
@@ -264,7 +263,7 @@ class DPTrainer(PrivacyTrainer):
                 f"target_epsilon is {self.args.target_epsilon}: the budget does not allow one further step with "
                 f"noise_multiplier {self.plan():.3g}; raise the budget or the noise"
             )
-        if self.critical_weight_rewind is not None and allowed < left:
+        if self.second_phase is not None and allowed < left:
             raise InputError(
                 f"target_epsilon is {self.args.target_epsilon}: the budget allows {allowed:,} of {left:,} steps of "
                 "training and fine-tuning; raise the budget or the noise, or train for fewer epochs"

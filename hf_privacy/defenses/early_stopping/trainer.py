@@ -119,6 +119,7 @@ class EarlyStoppingTrainer(PrivacyTrainer):
         "Models. USENIX Security 2021.",
     }
     search_space: ClassVar[dict[str, list[Any]]] = {"patience": [1, 2, 3, 5]}
+    needs_validation: ClassVar[bool] = True
 
     args: EarlyStoppingConfig
 
@@ -143,8 +144,8 @@ class EarlyStoppingTrainer(PrivacyTrainer):
             rule = {"patience": args.patience, "min_improvement": args.min_improvement}
             callbacks.append(ValidationStopCallback(validation_dataset, **rule))
         super().__init__(model, args, data_collator, train_dataset, callbacks=callbacks, **kwargs)
-        if self.critical_weight_rewind is not None:
+        if self.second_phase is not None:
             raise InputError(
-                "critical weight rewinding is set with early stopping: training would stop before the rewind; rewind "
-                "on another defence, with num_train_epochs as the epoch to stop at"
+                f"{type(self.second_phase).__name__} is set with early stopping: training would stop before its "
+                "second phase; use it with another defence, and num_train_epochs as the epoch to stop at"
             )

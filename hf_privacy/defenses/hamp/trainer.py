@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses.base.config import PrivacyConfig
+from hf_privacy.defenses.base.entropy import entropy
 from hf_privacy.defenses.base.trainer import PrivacyTrainer
-from hf_privacy.defenses.confidence_penalty.trainer import entropy
 from hf_privacy.defenses.hamp.config import HAMPConfig
 from hf_privacy.defenses.hamp.outputs import defended_model
 from hf_privacy.errors import InputError
@@ -119,6 +119,7 @@ class HAMPTrainer(PrivacyTrainer):
         "gamma": [0.5, 0.6, 0.7, 0.8, 0.9, 0.95],
         "alpha": [0.001, 0.005, 0.01, 0.05],
     }
+    has_output_defense: ClassVar[bool] = True
 
     args: HAMPConfig
 
@@ -159,5 +160,8 @@ class HAMPTrainer(PrivacyTrainer):
         dataset = self.train_dataset if dataset is None else dataset
         if not isinstance(dataset, TensorDataset):
             raise InputError(f"dataset is {type(dataset).__name__}: pass a TensorDataset that random inputs can mimic")
-        model = self.accelerator.unwrap_model(self.model)
-        return defended_model(model, dataset, n_random_inputs=self.args.n_random_inputs, seed=self.args.seed)
+        return self.defended_outputs(self.accelerator.unwrap_model(self.model), dataset, seed=self.args.seed)
+
+    def defended_outputs(self, model: torch.nn.Module, members: TensorDataset, *, seed: int) -> torch.nn.Module:
+        """A model of this recipe, such as a reference, with the prediction-time part of its own members."""
+        return defended_model(model, members, n_random_inputs=self.args.n_random_inputs, seed=seed)

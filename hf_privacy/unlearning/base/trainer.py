@@ -113,8 +113,9 @@ class UnlearningTrainer(PrivacyTrainer):
             anchor=anchor,
         )
         super().__init__(model, args, collate_batch, paired, callbacks=callbacks, **kwargs)
-        if self.critical_weight_rewind is not None:
-            raise InputError("CriticalWeightRewindCallback is passed to an unlearner: it belongs to training a model")
+        if self.second_phase is not None:
+            name = type(self.second_phase).__name__
+            raise InputError(f"{name} is passed to an unlearner: it belongs to training a model")
         for dataset in (forget_dataset, retain_dataset):
             check_fit(self.model, dataset)
         self.original_state = {
