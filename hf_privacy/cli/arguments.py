@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
+from hf_privacy.defenses import DEFENSES
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.config import Recipe, unknown_key
 
@@ -27,10 +29,16 @@ COMMANDS = {
 
 CURVATURE_VECTORS = "10"  # as in the paper
 
-RECIPE_HELP = """\
+
+def _listed(what: str, names: Iterable[str]) -> str:
+    return textwrap.fill(f"{what}: {', '.join(names)}, or a class of your own (my_package.module:Name).", 110)
+
+
+RECIPE_HELP = f"""\
 A recipe is a YAML file with the sections model, data, training, audit and push; see recipes/ for examples.
 Every key can be set on the command line, which wins over the file:
   --training.learning_rate 1e-3   --data.name_or_path path/to/train.parquet   --output_dir runs/mine
+{_listed("Its defense is one of these", DEFENSES)}
 """
 
 UNLEARNING_HELP = """\
@@ -43,10 +51,11 @@ as JSON with a request_id of its own: {"request_id": "r-17", "where": {"person":
 The result goes to <output_dir>/unlearned/<method>; the trained model stays as it is.
 """
 
-COMPARISON_HELP = """\
+COMPARISON_HELP = f"""\
 A comparison is a YAML file with the keys recipe (the base recipe's file), defenses, seeds, overrides, attacks and
 output_dir; see recipes/defenses/ for examples. Every key can be set on the command line, which wins over the file:
-  --output_dir runs/mine   --overrides.audit.references 8   --defenses.relax_loss.training.alpha 1.0
+  --output_dir runs/mine   --overrides.audit.references 8   --defenses.dp.training.target_epsilon 3
+{_listed("A defence is one of these by its name, unless its key defense says which it is", DEFENSES)}
 """
 
 _EPILOGS = {"compare": COMPARISON_HELP, "unlearn": UNLEARNING_HELP}

@@ -15,6 +15,7 @@ from hf_privacy.arguments import check_number, check_seed, check_whole
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.defenses import trainer_class
 from hf_privacy.errors import InputError
+from hf_privacy.outside import is_outside
 from hf_privacy.recipe import EXTRA_ATTACKS, Recipe, RunFolder, read_yaml
 from hf_privacy.recipe.config import checked, set_dotted, unknown_key
 from hf_privacy.recipe.folder import PRIVATE
@@ -180,7 +181,8 @@ class Comparison:
         Recipe.from_dict(_merged(self.recipe, self.overrides))  # before each defence puts its own in place
         for name, entry in self.defenses.items():
             if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]*", name):
-                raise InputError(f"defence {name!r} is no name for a folder: use letters, digits, _, + and -")
+                own = f" with defense: {name} below it" if isinstance(name, str) and is_outside(name) else ""
+                raise InputError(f"defence {name!r} is no name for a folder: use letters, digits, _, + and -{own}")
             if name == PRIVATE:
                 raise InputError(f"defence {name!r} has the name of the comparison's private folder: choose another")
             if entry.host is not None and (entry.host not in self.defenses or entry.host == name):

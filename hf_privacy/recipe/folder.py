@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.errors import InputError
+from hf_privacy.outside import is_outside, load_outside, source_sha256
 from hf_privacy.recipe.config import Recipe
 from hf_privacy.recipe.shaping import shaping_arguments
 
@@ -39,6 +40,11 @@ class RunFolder:
     def recipe_file(self) -> Path:
         """The resolved recipe the model is trained with."""
         return self.private / "recipe.yaml"
+
+    @property
+    def source_file(self) -> Path:
+        """SHA-256 of the source file of a defence from outside, as it was when training began."""
+        return self.private / "defense.sha256"
 
     @property
     def split_file(self) -> Path:
@@ -82,6 +88,8 @@ class RunFolder:
         if self.recipe_file.is_file():
             return
         self.private.mkdir(parents=True, exist_ok=True)
+        if is_outside(recipe.defense):
+            write_atomically(self.source_file, _source_of(recipe).encode())
         recipe.save(self.recipe_file)
 
     def check(self, recipe: Recipe) -> None:
@@ -95,6 +103,11 @@ class RunFolder:
                 raise InputError(
                     f"output_dir {str(self.path)!r} holds a run of another recipe (different: {', '.join(different)})"
                     ": choose another output_dir, or delete that one"
+                )
+            if self.source_file.is_file() and self.source_file.read_text(encoding="ascii") != _source_of(recipe):
+                raise InputError(
+                    f"output_dir {str(self.path)!r} holds a run of {recipe.defense} as it was before its source file "
+                    "changed: choose another output_dir, or delete that one"
                 )
 
     def finish(self, split: MembershipSplit, record: dict[str, Any]) -> None:
@@ -118,3 +131,7 @@ class RunFolder:
         if not self.is_trained:
             raise InputError(f"there is no trained model in {str(self.path)!r}: run `hf-privacy train` first")
         return json.loads(self.record_file.read_text(encoding="utf-8"))
+
+
+def _source_of(recipe: Recipe) -> str:
+    return source_sha256(load_outside(recipe.defense, argument="defense"))
