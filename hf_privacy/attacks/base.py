@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.arguments import is_choice, seen
+from hf_privacy.arguments import check_choice
 from hf_privacy.arrays import finite_vector
 from hf_privacy.attacks.reference_inputs import check_reference_rows, refuse_always_in, refuse_never_in
 from hf_privacy.attacks.reference_rows import References, as_table, count_in
@@ -77,8 +77,7 @@ def base(
     """
     if mode is None:
         mode = "all" if reference_membership is None else "balanced"
-    if not is_choice(mode, _MODES):
-        raise InputError(f"mode is {seen(mode)}: pass one of {', '.join(_MODES)}")
+    check_choice("mode", mode, _MODES)
     if mode != "all" and reference_membership is None:
         raise InputError(f"reference_membership is missing and mode={mode!r} needs it: pass it, or use mode='all'")
     target = _log_probabilities("log_prob", log_prob)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from hf_privacy.arguments import check_seed, check_whole, is_choice, seen
+from hf_privacy.arguments import check_choice, check_seed, check_whole
 from hf_privacy.arrays import boolean_vector, real_array
 from hf_privacy.errors import InputError
 
@@ -93,8 +93,7 @@ def blind_baseline(
     >>> round(auc(fair, membership), 1), round(auc(leaky, membership), 1)
     (0.5, 0.8)
     """
-    if not is_choice(classifier, _CLASSIFIERS):
-        raise InputError(f"classifier is {seen(classifier)}: pass one of {', '.join(_CLASSIFIERS)}")
+    check_choice("classifier", classifier, _CLASSIFIERS)
     seed = check_seed(seed)
     n_folds = check_whole("n_folds", n_folds, at_least=1)
     n_components = check_whole("n_components", n_components, at_least=1)

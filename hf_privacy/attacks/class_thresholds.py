@@ -7,9 +7,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.arguments import check_whole, is_choice, seen
+from hf_privacy.arguments import check_choice, check_whole
 from hf_privacy.arrays import boolean_array, class_labels, finite, real_array
 from hf_privacy.errors import InputError
+from hf_privacy.statistics.roc import roc_counts
 
 _MOST_CLASSES = 1_000_000  # one threshold each: numbers beyond are identifiers, not classes
 
@@ -64,8 +65,7 @@ def class_thresholds(
     >>> attacks.class_thresholds(scores, membership, labels=[0, 0, 1, 1])
     array([-0.1, -2. ])
     """
-    if not is_choice(scarce, ("refuse", "overall")):
-        raise InputError(f"scarce is {seen(scarce)}: pass one of refuse, overall")
+    check_choice("scarce", scarce, ("refuse", "overall"))
     values, truth = real_array("scores", scores), boolean_array("membership", membership, true="True for a member")
     if values.ndim == 1:
         values, truth = values[np.newaxis], truth[np.newaxis]
@@ -102,13 +102,7 @@ def class_thresholds(
 
 
 def _best_threshold(scores: NDArray[np.float64], membership: NDArray[np.bool_]) -> float:
-    descending = np.argsort(-scores, kind="stable")
-    ordered, is_member = scores[descending], membership[descending]
-    # Cut only where the score changes: equal scores are called members together.
-    is_last = np.append(ordered[1:] != ordered[:-1], True)
-    true_positives = np.cumsum(is_member)[is_last]
-    false_positives = np.cumsum(~is_member)[is_last]
+    false_positives, true_positives, thresholds = roc_counts(scores, membership)
     # Times both counts: whole numbers, so that equally good cuts compare as equal.
-    n_members = int(membership.sum())
-    advantage = true_positives * (len(scores) - n_members) - false_positives * n_members
-    return float(ordered[is_last][np.argmax(advantage)])
+    advantage = true_positives * false_positives[-1] - false_positives * true_positives[-1]
+    return float(thresholds[1 + np.argmax(advantage[1:])])  # the first is infinite, and no score

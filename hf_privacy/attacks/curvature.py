@@ -7,11 +7,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.arguments import is_choice, seen
+from hf_privacy.arguments import check_choice
 from hf_privacy.attacks.reference_inputs import check_query_rows, refuse_always_in, refuse_never_in
 from hf_privacy.attacks.reference_rows import References, count_in, side_moments
 from hf_privacy.attacks.side_gaussians import Variance, check_variance, log_normal_density, side_variance
-from hf_privacy.errors import InputError
 
 _FORMS = ("likelihood_ratio", "nll")
 
@@ -80,8 +79,7 @@ def curvature(
     >>> curvature([1.0, 3.5], references, membership, form="nll").round(3)
     array([10. , -3.6])
     """
-    if not is_choice(form, _FORMS):
-        raise InputError(f"form is {seen(form)}: pass one of {', '.join(_FORMS)}")
+    check_choice("form", form, _FORMS)
     check_variance(variance, prior_degrees)
     values, references, membership = check_query_rows(
         "log_curvature", log_curvature, "reference_log_curvature", reference_log_curvature, reference_membership

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.arguments import is_choice, seen
+from hf_privacy.arguments import check_choice
 from hf_privacy.arrays import finite, real_array
 from hf_privacy.attacks.inputs import nonnegative_vector
 from hf_privacy.attacks.reference_inputs import refuse_always_in, refuse_never_in
@@ -72,8 +72,7 @@ def label_only_augmented(
     >>> attacks.label_only_augmented(correct, reference_correct=references, reference_membership=membership)
     array([1., 0.])
     """
-    if not is_choice(calibration, ("difference", "likelihood")):
-        raise InputError(f"calibration is {seen(calibration)}: pass one of difference, likelihood")
+    check_choice("calibration", calibration, ("difference", "likelihood"))
     answers = real_array("correct", correct)
     if answers.ndim not in (1, 2) or answers.size == 0:
         raise InputError(f"correct has shape {answers.shape}: pass [N] or [Q, N], at least one example")
@@ -152,8 +151,7 @@ def label_only_distance(
     >>> attacks.label_only_distance([2.0, 0.5], [True, False])
     array([2., 0.])
     """
-    if not is_choice(misclassified, ("zero", "negative")):
-        raise InputError(f"misclassified is {seen(misclassified)}: pass one of zero, negative")
+    check_choice("misclassified", misclassified, ("zero", "negative"))
     distances = nonnegative_vector("distance", distance)
     answers = real_array("correct", correct)
     if answers.shape != distances.shape:

@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from hf_privacy.arguments import is_choice, seen
+from hf_privacy.arguments import check_choice
 from hf_privacy.attacks.reference_inputs import check_query_rows, refuse_always_in, refuse_never_in
 from hf_privacy.attacks.reference_rows import References, count_in, side_moments
 from hf_privacy.attacks.side_gaussians import check_variance, log_normal_density, side_variance
-from hf_privacy.errors import InputError
 
 _MODES = ("online", "offline")
 # Beyond six standard deviations Φ is within 1e-9 of one and soon rounds to it.
@@ -89,8 +88,7 @@ def lira(
     >>> lira([3.0, 0.5], references, membership).round(3)
     array([ 5.557, -3.756])
     """
-    if not is_choice(mode, _MODES):
-        raise InputError(f"mode is {seen(mode)}: pass one of {', '.join(_MODES)}")
+    check_choice("mode", mode, _MODES)
     check_variance(variance, prior_degrees)
     signals, references, membership = check_query_rows(
         "signal", signal, "reference_signals", reference_signals, reference_membership

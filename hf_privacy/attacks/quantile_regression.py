@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
-from hf_privacy.arguments import check_number, check_seed, is_choice, seen
+from hf_privacy.arguments import check_choice, check_number, check_seed
 from hf_privacy.arrays import finite_vector
 from hf_privacy.attacks.feature_inputs import feature_matrix
 from hf_privacy.errors import InputError
@@ -97,8 +97,7 @@ def quantile_regression(
     >>> quantile_regression([1.6, 1.6], [[1.0], [3.0]], hinge, features, estimator="linear").round(2)
     array([0.99, 0.  ])
     """
-    if not is_choice(estimator, _ESTIMATORS):
-        raise InputError(f"estimator is {seen(estimator)}: pass one of {', '.join(_ESTIMATORS)}")
+    check_choice("estimator", estimator, _ESTIMATORS)
     holdout = check_number("holdout", holdout, 0.0, 1.0, low_open=True, high_open=True, such_as="0.25")
     seed = check_seed(seed)
     signal = finite_vector("hinge", hinge)

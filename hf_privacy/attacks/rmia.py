@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.arguments import check_number, is_choice, seen
+from hf_privacy.arguments import check_choice, check_number
 from hf_privacy.attacks.reference_rows import References
 from hf_privacy.attacks.rmia_inputs import check_references, side_means
 from hf_privacy.errors import InputError
@@ -95,8 +95,7 @@ def rmia(
     >>> rmia([0.9, 0.3], references, membership, [0.4, 0.6], population_references, mode="offline", a=0.3).round(6)
     array([1., 0.])
     """
-    if not is_choice(mode, _MODES):
-        raise InputError(f"mode is {seen(mode)}: pass one of {', '.join(_MODES)}")
+    check_choice("mode", mode, _MODES)
     gamma = check_number("gamma", gamma, 0.0, low_open=True, such_as="1 or 2")
     if mode == "online" and a is not None:
         raise InputError(f"a is {a!r} and mode 'online': a belongs to mode='offline', leave it out")

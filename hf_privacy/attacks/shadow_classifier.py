@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.arguments import check_seed, check_whole, is_choice, seen
+from hf_privacy.arguments import check_choice, check_seed, check_whole
 from hf_privacy.arrays import class_labels, finite, real_array
 from hf_privacy.attacks.feature_inputs import feature_matrix
 from hf_privacy.attacks.reference_rows import References, blocks, membership_rows
@@ -79,8 +79,7 @@ def shadow_classifier(
     >>> scores[[0, 250, 499]].round(0) + 0.0  # the log-odds at φ are 2·(φ − 1)
     array([-4.,  0.,  4.])
     """
-    if not is_choice(classifier, _CLASSIFIERS):
-        raise InputError(f"classifier is {seen(classifier)}: pass one of {', '.join(_CLASSIFIERS)}")
+    check_choice("classifier", classifier, _CLASSIFIERS)
     max_rows = check_whole("max_rows", max_rows, at_least=2)
     seed = check_seed(seed)
     target = real_array("signals", signals)

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_privacy.arguments import check_number, is_choice, seen
+from hf_privacy.arguments import check_choice, check_number
 from hf_privacy.errors import InputError
 
 VARIANCES = ("per_example", "pooled", "shrunk", "global")
@@ -27,8 +27,7 @@ def check_variance(variance: str, prior_degrees: float) -> None:
     --------
     >>> check_variance("pooled", 8.0)
     """
-    if not is_choice(variance, VARIANCES):
-        raise InputError(f"variance is {seen(variance)}: pass one of {', '.join(VARIANCES)}")
+    check_choice("variance", variance, VARIANCES)
     check_number("prior_degrees", prior_degrees, 0.0, low_open=True)
 
 

@@ -7,8 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.arguments import check_number, check_whole, is_choice, seen
-from hf_privacy.errors import InputError
+from hf_privacy.arguments import check_choice, check_number, check_whole
 from hf_privacy.forgetting.halves import against_halves
 from hf_privacy.forgetting.inputs import model_table
 from hf_privacy.statistics.checks import check_delta
@@ -230,6 +229,5 @@ def _largest_epsilon(
 
 
 def _check_options(attacks: str, delta: float) -> None:
-    if not is_choice(attacks, ("one_sided", "two_sided")):
-        raise InputError(f"attacks is {seen(attacks)}: pass 'one_sided' or 'two_sided'")
+    check_choice("attacks", attacks, ("one_sided", "two_sided"))
     check_delta(delta)

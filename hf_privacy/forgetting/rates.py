@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_privacy.arguments import is_choice, seen
+from hf_privacy.arguments import check_choice
 from hf_privacy.errors import InputError
 from hf_privacy.forgetting.inputs import zero_one_table, zero_one_vector
 from hf_privacy.forgetting.paired import ratio_interval
@@ -170,8 +170,7 @@ def summarize_rate(
     >>> result["value"], result["retrained"], result["gap"]
     (0.75, 0.5, 0.25)
     """
-    if not is_choice(rate, _RATES):
-        raise InputError(f"rate is {seen(rate)}: pass one of {', '.join(_RATES)}")
+    check_choice("rate", rate, _RATES)
     measure, interval = _RATES[rate]
     now, then = _checked(after, before, reading)
     low, high = interval(now, then, reading=reading, confidence=confidence)
@@ -211,8 +210,7 @@ _RATES = {
 
 
 def _checked(after: ArrayLike, before: ArrayLike, reading: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    if not is_choice(reading, _BEFORE):
-        raise InputError(f"reading is {seen(reading)}: pass 'accuracy' or 'membership'")
+    check_choice("reading", reading, _BEFORE)
     then = zero_one_vector("before", before)
     now = zero_one_vector("after", after, n_examples=len(then))
     if not then.any():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t
 
-from hf_privacy.arguments import check_number, is_choice, seen
+from hf_privacy.arguments import check_choice, check_number
 from hf_privacy.arrays import finite_vector, squarable
 from hf_privacy.errors import InputError
 from hf_privacy.forgetting.inputs import model_table
@@ -279,7 +279,6 @@ def _tables(
 
 
 def _check_options(variance: str, prior_degrees: float, variance_floor: float) -> None:
-    if not is_choice(variance, ("per_example", "pooled", "shrunk")):
-        raise InputError(f"variance is {seen(variance)}: pass 'per_example', 'pooled' or 'shrunk'")
+    check_choice("variance", variance, ("per_example", "pooled", "shrunk"))
     check_number("prior_degrees", prior_degrees, 0.0, low_open=True)
     check_number("variance_floor", variance_floor, 0.0, low_open=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 
-from hf_privacy.arguments import check_number, is_choice, seen
+from hf_privacy.arguments import check_choice, check_number
 from hf_privacy.arrays import finite_vector
 from hf_privacy.errors import InputError
 from hf_privacy.statistics.checks import check_confidence, check_delta
@@ -52,8 +52,7 @@ def memorization_bound(epsilon: float, delta: float = 0.0, *, bound: Literal["pa
     """
     epsilon = check_number("epsilon", epsilon, 0.0, infinite=True)
     delta = check_delta(delta)
-    if not is_choice(bound, ("paper", "tight")):
-        raise InputError(f"bound is {seen(bound)}: pass 'paper' or 'tight'")
+    check_choice("bound", bound, ("paper", "tight"))
     kept = float(np.exp(-epsilon))
     if bound == "paper":
         return 1.0 - (1.0 - delta) * kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,21 +13,8 @@ from hf_privacy import arrays
 from hf_privacy.errors import InputError
 from hf_privacy.statistics import summarize
 
-
-def zero_one(name: str, values: ArrayLike, *, one: str = "a member", zero: str = "a non-member") -> NDArray[np.bool_]:
-    """Membership, or another yes or no, written as 0/1 or as booleans, as booleans.
-
-    Raises
-    ------
-    InputError
-        As `hf_privacy.arrays.zero_one`.
-
-    Examples
-    --------
-    >>> zero_one("references", [1, 0, True])
-    array([ True, False,  True])
-    """
-    return arrays.zero_one(name, values, one=one, zero=zero)
+# Membership written as 0/1 or as booleans, as booleans; a message may say otherwise what 1 and 0 stand for.
+zero_one = partial(arrays.zero_one, one="a member", zero="a non-member")
 
 
 def flatten_summary(summary: dict[str, Any]) -> dict[str, float | int]:

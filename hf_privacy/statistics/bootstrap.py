@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 from scipy.special import ndtr, ndtri
 
-from hf_privacy.arguments import LARGEST_SEED, check_number, check_seed, check_whole, is_choice, seen
+from hf_privacy.arguments import LARGEST_SEED, check_choice, check_number, check_seed, check_whole, is_choice, seen
 from hf_privacy.errors import InputError
 from hf_privacy.statistics.checks import check_confidence, check_fpr, check_groups, check_scores
 from hf_privacy.statistics.tpr import allowed_false_positives, why_unresolved
@@ -95,8 +95,7 @@ def bootstrap_interval(
         raise InputError(
             f"n_resamples is {n_resamples:,}: a confidence of {confidence:g} needs at least {np.ceil(1 / tail):,.0f}"
         )
-    if not is_choice(method, ("percentile", "bca")):
-        raise InputError(f"method is {seen(method)}: pass 'percentile' or 'bca'")
+    check_choice("method", method, ("percentile", "bca"))
     labels = np.arange(len(scores)) if groups is None else check_groups(groups, len(scores))
     unit = np.unique(labels, return_inverse=True)[1]
     evaluate = _evaluator(scores, membership, unit, statistic, fpr)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc, gammaln
-from scipy.stats import beta
+from scipy.special import betainc, expit
+from scipy.stats import beta, binom
 
-from hf_privacy.arguments import LARGEST_SEED, check_number, check_seed, check_whole, is_choice, seen
+from hf_privacy.arguments import LARGEST_SEED, check_choice, check_number, check_seed, check_whole
 from hf_privacy.arrays import plain_array
 from hf_privacy.errors import InputError
 from hf_privacy.statistics.checks import check_confidence, check_delta, check_scores
@@ -163,8 +163,7 @@ def correct_guesses(
     [(2, 0)]
     """
     scores, membership = check_scores(scores, membership)
-    if not is_choice(sides, ("both", "in", "out")):
-        raise InputError(f"sides is {seen(sides)}: pass 'both', 'in' or 'out'")
+    check_choice("sides", sides, ("both", "in", "out"))
     counts = _guess_counts(n_guesses, len(scores), paired=sides == "both")
     generator = np.random.default_rng(check_seed(seed, at_most=LARGEST_SEED))
     shuffled = generator.permutation(len(scores))
@@ -216,15 +215,9 @@ def _p_value(n_correct: int, n_guesses: int, n_canaries: int, epsilon: float, de
     tail = float(betainc(n_correct, n_guesses - n_correct + 1, q))
     if delta == 0.0:
         return tail
-    below = np.arange(n_correct - 1, -1, -1)
-    log_mass = (
-        gammaln(n_guesses + 1)
-        - gammaln(below + 1)
-        - gammaln(n_guesses - below + 1)
-        - below * np.logaddexp(0.0, -epsilon)
-        - (n_guesses - below) * np.logaddexp(0.0, epsilon)
-    )
-    gain = np.max(np.cumsum(np.exp(log_mass)) / np.arange(1, n_correct + 1))
+    # By the number of wrong guesses, whose probability keeps its digits however large ε is.
+    n_wrong = np.arange(n_guesses - n_correct + 1, n_guesses + 1)
+    gain = np.max(np.cumsum(binom.pmf(n_wrong, n_guesses, expit(-epsilon))) / np.arange(1, n_correct + 1))
     return min(1.0, tail + 2 * n_canaries * delta * float(gain))
 
 

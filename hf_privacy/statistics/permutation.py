@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln
-from scipy.stats import norm, rankdata
+from scipy.stats import nhypergeom, norm, rankdata
 
 from hf_privacy.arguments import check_seed, check_whole
 from hf_privacy.arrays import real_array
@@ -174,16 +173,8 @@ class _Rates:
 
 def _log_at_least(n_members: int, n_nonmembers: int, allowed: int) -> NDArray[np.float64]:
     """Log P(X ≥ x) for x = 0 … n_members: X members precede non-member number ``allowed`` + 1 in a random order."""
-    x = np.arange(n_members + 1.0)
     if allowed >= n_nonmembers:  # every member is called
         return np.zeros(n_members + 1)
-    log_mass = (
-        gammaln(x + allowed + 1)
-        - gammaln(x + 1)
-        - gammaln(allowed + 1)
-        + gammaln(n_members - x + n_nonmembers - allowed)
-        - gammaln(n_members - x + 1)
-        - gammaln(n_nonmembers - allowed)
-    )
+    log_mass = nhypergeom.logpmf(np.arange(n_members + 1), n_members + n_nonmembers, n_members, allowed + 1)
     log_tail = np.logaddexp.accumulate(log_mass[::-1])[::-1]
     return log_tail - log_tail[0]

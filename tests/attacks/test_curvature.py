@@ -155,7 +155,7 @@ def test_rows_may_be_memory_mapped_one_by_one(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda a: a.update(form="ratio"), "form is 'ratio': pass one of likelihood_ratio, nll"),
+        (lambda a: a.update(form="ratio"), "form is 'ratio': pass 'likelihood_ratio' or 'nll'"),
         (lambda a: a.update(variance="fixed"), "variance is 'fixed'"),
         (lambda a: a.update(variance="shrunk", prior_degrees=0), "prior_degrees is 0"),
         (lambda a: a["values"].__setitem__(1, -np.inf), "log_curvature holds 1 NaN or infinite"),

@@ -385,8 +385,8 @@ def spoil(what):
     [
         ("always IN", "3 of 10 examples IN for all 4 reference models"),
         ("always OUT", "2 of 10 examples OUT for all 4 reference models: use mode='offline'"),
-        ("unknown mode", "mode is 'on-line': pass one of online, offline"),
-        ("unknown variance", "variance is 'fixed': pass one of per_example, pooled, shrunk, global"),
+        ("unknown mode", "mode is 'on-line': pass 'online' or 'offline'"),
+        ("unknown variance", "variance is 'fixed': pass 'per_example' or 'pooled' or 'shrunk' or 'global'"),
         ("one IN reference", "needs 2 IN reference models per example and 1 of 10"),
         ("one reference", "1 reference models: pass at least 2"),
         ("one pair", "no example has 2 OUT reference models"),

@@ -301,7 +301,7 @@ def spoil(what):
         ("a online", "a is 0.3 and mode 'online'"),
         ("a range", r"a is 1.5: pass a number in \[0, 1\]"),
         ("gamma", "gamma is 0.0"),
-        ("mode", "mode is 'both': pass one of online, offline"),
+        ("mode", "mode is 'both': pass 'online' or 'offline'"),
         ("log-probabilities", "prob reaches from -"),
         ("reference range", "reference_probs reaches from .* to 1.5"),
         ("NaN", "population_reference_probs holds 1 NaN"),

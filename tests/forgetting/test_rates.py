@@ -92,7 +92,7 @@ def test_summary_stands_beside_retraining_which_is_the_goal():
     kept = summarize_rate(AFTER, BEFORE, AFTER, rate="memory_retention_rate")
     assert (kept["value"], kept["gap"]) == (0.5, 0.0)
     assert (kept["retrained_low"], kept["retrained_high"]) == (kept["low"], kept["high"])
-    with pytest.raises(InputError, match="rate is 'both': pass one of forgetting_rate, memory_retention_rate"):
+    with pytest.raises(InputError, match="rate is 'both': pass 'forgetting_rate' or 'memory_retention_rate'"):
         summarize_rate(AFTER, BEFORE, rate="both")
 
 

@@ -243,10 +243,10 @@ def test_a_keyword_of_another_length_is_refused_with_its_name(metrics, table, kn
 @pytest.mark.parametrize(
     ("name", "keywords", "message"),
     [
-        ("lira", {"mode": "both"}, "mode is 'both': pass one of online, offline"),
-        ("lira", {"variance": "own"}, "variance is 'own': pass one of"),
+        ("lira", {"mode": "both"}, "mode is 'both': pass 'online' or 'offline'"),
+        ("lira", {"variance": "own"}, "variance is 'own': pass 'per_example' or"),
         ("rmia", {"mode": "offline"}, "a is "),
-        ("base_attack", {"mode": "online"}, "mode is 'online': pass one of all, balanced, offline"),
+        ("base_attack", {"mode": "online"}, "mode is 'online': pass 'all' or 'balanced' or 'offline'"),
         ("base_attack", {"mode": "offline"}, "reference_membership is missing"),
         ("modified_entropy", {"labels": [0] * 300}, "thresholds is missing"),
         ("quantile_regression", {"estimator": "forest"}, "estimator is 'forest'"),
