@@ -212,7 +212,7 @@ class SignalStore:
         averaged = clean_rows(self.queries)
         rows = []
         for file in self._files(models):
-            values = file.tensor(signal)[:, columns]
+            values = file.mapped()[signal][:, columns]
             if query == "mean":
                 values = values[averaged].mean(axis=0)
             elif query is not None:
@@ -259,7 +259,7 @@ class SignalStore:
 
     def membership(self, *, models: Sequence[int] | None = None, columns: slice = slice(None)) -> np.ndarray:
         """Which examples each model was trained on: bool [K, N], rows and columns as in :meth:`read`."""
-        rows = [np.array(file.tensor("membership")[columns], dtype=bool) for file in self._files(models)]
+        rows = [np.array(file.mapped()["membership"][columns], dtype=bool) for file in self._files(models)]
         return np.stack(rows) if rows else np.empty((0, len(range(*columns.indices(self.n_examples)))), dtype=bool)
 
     def info(self, model: int) -> dict[str, Any]:

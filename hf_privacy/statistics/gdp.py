@@ -10,6 +10,7 @@ from scipy.special import log_ndtr, ndtri
 
 from hf_privacy.arguments import check_number
 from hf_privacy.errors import InputError
+from hf_privacy.statistics.bisection import last_holding
 from hf_privacy.statistics.checks import check_delta
 from hf_privacy.statistics.operating_points import error_limits
 
@@ -83,16 +84,7 @@ def gdp_epsilon(mu: float, *, delta: float) -> float:
         raise InputError("delta is 0: a Gaussian mechanism has no finite ε there, pass a delta in (0, 1) such as 1e-5")
     if gdp_delta(mu, epsilon=0.0) <= delta:
         return 0.0
-    low, high = 0.0, 1.0
-    while gdp_delta(mu, epsilon=high) > delta:
-        low, high = high, 2 * high
-    while high - low > 1e-9 * max(1.0, low):
-        middle = (low + high) / 2
-        if gdp_delta(mu, epsilon=middle) > delta:
-            low = middle
-        else:
-            high = middle
-    return low
+    return last_holding(lambda epsilon: gdp_delta(mu, epsilon=epsilon) > delta, absolute=1e-9, relative=1e-9)
 
 
 def epsilon_gdp(

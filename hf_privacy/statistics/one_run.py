@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc, expit
+from scipy.special import betainc, expit, logit
 from scipy.stats import beta, binom
 
 from hf_privacy.arguments import LARGEST_SEED, check_choice, check_number, check_seed, check_whole
 from hf_privacy.arrays import plain_array
 from hf_privacy.errors import InputError
+from hf_privacy.statistics.bisection import last_holding
 from hf_privacy.statistics.checks import check_confidence, check_delta, check_scores
 
 
@@ -226,11 +227,9 @@ def _largest_rejected(n_correct: int, n_guesses: int, n_canaries: int, delta: fl
         return 0.0
     # δ only adds to the p-value, so the bound at δ = 0, which is the Clopper-Pearson limit of q, lies above.
     q = float(beta.ppf(level, n_correct, n_guesses - n_correct + 1))
-    low, high = 0.0, float(np.log(q) - np.log1p(-q)) + 1e-9
-    while high - low > 1e-9 * max(1.0, high):
-        middle = (low + high) / 2
-        if _p_value(n_correct, n_guesses, n_canaries, middle, delta) < level:
-            low = middle
-        else:
-            high = middle
-    return low
+    return last_holding(
+        lambda epsilon: _p_value(n_correct, n_guesses, n_canaries, epsilon, delta) < level,
+        high=float(logit(q)) + 1e-9,
+        absolute=1e-9,
+        relative=1e-9,
+    )

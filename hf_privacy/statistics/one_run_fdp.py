@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import erfc, sqrt
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hf_privacy.statistics.bisection import last_holding
 from hf_privacy.statistics.checks import check_confidence
 from hf_privacy.statistics.gdp import gdp_epsilon
 from hf_privacy.statistics.one_run import correct_guesses
@@ -129,15 +131,5 @@ def gdp_rejected(n_correct: int, n_guesses: int, n_canaries: int, *, mu: float, 
 
 
 def _largest_rejected_mu(n_correct: int, n_guesses: int, n_canaries: int, level: float) -> float:
-    if not gdp_rejected(n_correct, n_guesses, n_canaries, mu=0.0, level=level):
-        return 0.0
-    low, high = 0.0, 1.0
-    while gdp_rejected(n_correct, n_guesses, n_canaries, mu=high, level=level):
-        low, high = high, 2 * high
-    while high - low > 1e-6:
-        middle = (low + high) / 2
-        if gdp_rejected(n_correct, n_guesses, n_canaries, mu=middle, level=level):
-            low = middle
-        else:
-            high = middle
-    return low
+    rejected = partial(gdp_rejected, n_correct, n_guesses, n_canaries, level=level)
+    return last_holding(lambda mu: rejected(mu=mu), absolute=1e-6) if rejected(mu=0.0) else 0.0

@@ -196,7 +196,7 @@ class DynamicsStore:
         for name, kind in described["tensors"].items():
             arrays[name] = np.empty((len(files), n_examples), dtype=_DTYPES[kind])
             for row, file in enumerate(files):
-                arrays[name][row] = file.tensor(name)
+                arrays[name][row] = file.mapped()[name]
         arrays["epochs"] = np.array([entry["epoch"] for entry in described["entries"]], dtype=np.float64)
         return arrays
 
