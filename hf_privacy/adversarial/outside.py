@@ -14,7 +14,7 @@ from torch import nn
 from hf_privacy.adversarial.input_space import EmbeddingSpace, FeatureSpace, Inputs, PixelSpace
 from hf_privacy.arguments import check_number, check_seed
 from hf_privacy.errors import InputError, one_line
-from hf_privacy.models.modes import bare_model, float32_logits
+from hf_privacy.models.modes import bare_model, float32_logits, no_parameter_gradients
 
 if TYPE_CHECKING:
     from foolbox.attacks.base import Attack
@@ -90,27 +90,6 @@ def logits_model(model: nn.Module, space: PixelSpace | FeatureSpace) -> Iterator
     bare = bare_model(model)
     with float32_logits(model) as logits_of, no_parameter_gradients(bare):
         yield LogitsModel(bare, logits_of, space)
-
-
-@contextmanager
-def no_parameter_gradients(model: nn.Module) -> Iterator[None]:
-    """Only inputs get gradients inside; afterwards every parameter's ``requires_grad`` is what it was.
-
-    Examples
-    --------
-    >>> layer = nn.Linear(1, 1)
-    >>> with no_parameter_gradients(layer):
-    ...     layer(torch.ones(1, 1)).requires_grad
-    False
-    """
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
 
 
 @contextmanager

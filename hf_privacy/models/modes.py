@@ -38,6 +38,32 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def no_parameter_gradients(model: nn.Module) -> Iterator[list[nn.Parameter]]:
+    """Only inputs get gradients inside; afterwards every parameter's ``requires_grad`` is what it was.
+
+    Yields
+    ------
+    list of Parameter
+        Those that asked for gradients.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(1, 1)
+    >>> with no_parameter_gradients(layer):
+    ...     layer(torch.ones(1, 1)).requires_grad
+    False
+    """
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield trained
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
+@contextmanager
 def placed_on(model: nn.Module, device: torch.device) -> Iterator[None]:
     """Inside, `model` lies on `device`; on leaving, where it lay before.
 

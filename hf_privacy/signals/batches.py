@@ -26,8 +26,9 @@ def map_batches(
     accelerator: Accelerator | AcceleratorState | None,
     progress: bool,
     description: str,
-) -> list[np.ndarray]:
-    """What `compute` gives for each batch of `dataset`, in the dataset's order, complete in every process.
+    axis: int = -1,
+) -> np.ndarray:
+    """What `compute` gives for the batches of `dataset`, joined in the dataset's order, complete in every process.
 
     The model is in evaluation mode and the precision of its weights; each process takes whole batches from
     one contiguous stretch, cut the same way for any number of processes, so no example is seen twice or padded in.
@@ -41,6 +42,8 @@ def map_batches(
         Gets the model, a batch on the CPU and the device to work on. Whether gradients are wanted is its own affair.
     description : str
         Of the progress bar.
+    axis : int, default -1
+        Of the examples, in what `compute` gives.
 
     Raises
     ------
@@ -73,7 +76,18 @@ def map_batches(
             batches.append(compute(model, batch, device))
     if accelerator is not None and accelerator.num_processes > 1:
         batches = gather_object(batches)  # ranks in order, so batches in order
-    return batches
+    return np.concatenate(batches, axis=axis)
+
+
+def refuse_unlabelled(dataset: TensorDataset, what: str) -> None:
+    """Refuse a dataset without labels, for `what` needs them ("a distance needs").
+
+    Raises
+    ------
+    InputError
+    """
+    if "labels" not in dataset.column_names:
+        raise InputError(f"dataset has the columns {sorted(dataset.column_names)}: {what} a labels column")
 
 
 def _share(starts: range, process_index: int, num_processes: int) -> range:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,8 @@ from hf_privacy.arguments import check_number, check_seed, check_whole
 from hf_privacy.data import TensorDataset
 from hf_privacy.data.example_generators import example_seed
 from hf_privacy.errors import InputError, one_line
-from hf_privacy.signals.batches import map_batches
+from hf_privacy.models.modes import no_parameter_gradients
+from hf_privacy.signals.batches import map_batches, refuse_unlabelled
 from hf_privacy.signals.boundary_search import BoundarySearch, UnitCube, is_adversarial
 from hf_privacy.tasks.class_signals import signals_from_logits
 
@@ -123,7 +123,7 @@ def boundary_distance(
         signals_from_logits(logits, batch["labels"])  # refuses what is not finite or out of range
         return logits.argmax(dim=1).numpy()
 
-    predicted = np.concatenate(map_batches(model, dataset, predicted_of, description="predictions", **passes))
+    predicted = map_batches(model, dataset, predicted_of, description="predictions", **passes)
     starts = _starting_points(dataset.column(column), predicted)
 
     def distance_of(model: nn.Module, batch: Mapping[str, torch.Tensor], device: torch.device) -> np.ndarray:
@@ -142,8 +142,8 @@ def boundary_distance(
             distance[correct.numpy()] = length.cpu().numpy() * (high - low)
         return distance
 
-    with _no_parameter_gradients(model):
-        return np.concatenate(map_batches(model, dataset, distance_of, description="boundary distances", **passes))
+    with no_parameter_gradients(model):  # foolbox's backward passes would add to theirs
+        return map_batches(model, dataset, distance_of, description="boundary distances", **passes)
 
 
 class _Starts(NamedTuple):
@@ -194,8 +194,7 @@ def _nearest(
 
 def _continuous_column(dataset: TensorDataset) -> str:
     columns = dataset.column_names
-    if "labels" not in columns:
-        raise InputError(f"dataset has the columns {sorted(columns)}: a distance needs a labels column")
+    refuse_unlabelled(dataset, "a distance needs")
     inputs = [name for name in columns if name != "labels"]
     if "input_ids" in inputs:
         raise InputError(
@@ -220,16 +219,3 @@ def _bounds(inputs: torch.Tensor, bounds: tuple[float, float] | None) -> tuple[f
 
 def _in_cube(inputs: torch.Tensor, low: float, high: float) -> torch.Tensor:
     return ((inputs.float() - low) / (high - low)).clamp(0, 1)
-
-
-@contextmanager
-def _no_parameter_gradients(model: nn.Module) -> Iterator[None]:
-    """Only inputs get gradients inside: foolbox's backward passes would else add to the parameters'."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)

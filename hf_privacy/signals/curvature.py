@@ -11,7 +11,7 @@ import torch
 from hf_privacy.adversarial import InputSpace, input_space
 from hf_privacy.arguments import check_choice, check_number, check_seed, check_whole
 from hf_privacy.errors import InputError
-from hf_privacy.models.modes import float32_logits
+from hf_privacy.models.modes import float32_logits, no_parameter_gradients
 from hf_privacy.signals.curvature_estimators import (
     METHODS,
     by_finite_differences,
@@ -24,7 +24,6 @@ from hf_privacy.signals.curvature_model import (
     CONTINUOUS_COLUMNS,
     AsGiven,
     cross_entropies,
-    frozen,
     full_precision,
     twice_differentiable,
 )
@@ -66,6 +65,15 @@ class Curvature:
         check_whole("n_vectors", self.n_vectors, at_least=1)
         check_number("h", self.h, 0.0, low_open=True, such_as="1e-3")
         check_seed(self.seed)
+
+    def __call__(
+        self, model: torch.nn.Module, inputs: Mapping[str, torch.Tensor], labels: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """:func:`input_curvature` with these settings: the same vectors for every batch."""
+        generator = torch.Generator().manual_seed(self.seed)
+        return input_curvature(
+            model, inputs, labels, n_vectors=self.n_vectors, h=self.h, method=self.method, generator=generator
+        )
 
 
 def input_curvature(
@@ -177,7 +185,7 @@ def input_curvature(
     with (
         full_precision(next(model.parameters()).device),
         float32_logits(model) as logits_of,
-        frozen(model) as trainable,
+        no_parameter_gradients(model) as trainable,
     ):
         dtype = torch.float64 if next(model.parameters()).dtype == torch.float64 else torch.float32
         # cloned: autograd refuses tensors that were made in inference mode

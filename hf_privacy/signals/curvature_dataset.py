@@ -11,8 +11,8 @@ from accelerate.state import AcceleratorState
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
-from hf_privacy.signals.batches import map_batches
-from hf_privacy.signals.curvature import Curvature, input_curvature
+from hf_privacy.signals.batches import map_batches, refuse_unlabelled
+from hf_privacy.signals.curvature import Curvature
 from hf_privacy.signals.curvature_estimators import RESULTS
 
 
@@ -63,22 +63,14 @@ def compute_curvature(
     """
     if not isinstance(curvature, Curvature):
         raise InputError(f"curvature is {curvature!r}: pass Curvature(n_vectors=…)")
-    if "labels" not in dataset.column_names:
-        raise InputError(f"dataset has the columns {sorted(dataset.column_names)}: curvature needs a labels column")
+    refuse_unlabelled(dataset, "curvature needs")
 
     def values_of(model: torch.nn.Module, batch: Mapping[str, torch.Tensor], device: torch.device) -> np.ndarray:
-        found = input_curvature(
-            model,
-            {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"},
-            batch["labels"],
-            n_vectors=curvature.n_vectors,
-            h=curvature.h,
-            method=curvature.method,
-            generator=torch.Generator().manual_seed(curvature.seed),
-        )
+        inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
+        found = curvature(model, inputs, batch["labels"])
         return np.stack([found[name].cpu().numpy().astype(np.float64) for name in RESULTS[curvature.method]])
 
-    batches = map_batches(
+    table = map_batches(
         model,
         dataset,
         values_of,
@@ -87,5 +79,4 @@ def compute_curvature(
         progress=progress,
         description="curvature",
     )
-    table = np.concatenate(batches, axis=1)
     return {name: table[row] for row, name in enumerate(RESULTS[curvature.method])}

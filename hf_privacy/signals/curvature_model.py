@@ -89,25 +89,6 @@ def cross_entropies(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def frozen(model: torch.nn.Module) -> Iterator[list[torch.nn.Parameter]]:
-    """No parameter asks for a gradient, so that none of what theirs would need is kept; afterwards as before.
-
-    Yields
-    ------
-    list of Parameter
-        Those that did.
-    """
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    try:
-        for parameter in trainable:
-            parameter.requires_grad_(False)
-        yield trainable
-    finally:
-        for parameter in trainable:
-            parameter.requires_grad_(True)
-
-
-@contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
     """Outside inference mode and autocast (which would reach the backward pass too), and without TF32."""
     with torch.inference_mode(False), torch.autocast(device.type, enabled=False), without_tf32():

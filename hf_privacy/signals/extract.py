@@ -13,7 +13,7 @@ from hf_privacy.data import TensorDataset
 from hf_privacy.data.augment import horizontal_flip
 from hf_privacy.errors import InputError
 from hf_privacy.models.modes import evaluation_mode
-from hf_privacy.signals.batches import map_batches
+from hf_privacy.signals.batches import map_batches, refuse_unlabelled
 from hf_privacy.signals.log_curvature import curvature_signals
 from hf_privacy.signals.names import ADVERSARIAL_QUERY, QUERY_NAMES, clean_rows, curvature_signal_names
 from hf_privacy.tasks.class_signals import SIGNAL_NAMES, signals_from_logits
@@ -107,7 +107,7 @@ def compute_signals(
             rows.append(np.stack([signals[name] for name in names]))
         return np.stack(rows, axis=1)  # [S, Q, batch]
 
-    batches = map_batches(
+    table = map_batches(
         model,
         dataset,
         signals_of,
@@ -116,7 +116,6 @@ def compute_signals(
         progress=progress,
         description="signals",
     )
-    table = np.concatenate(batches, axis=2)
     return {name: np.ascontiguousarray(table[row]) for row, name in enumerate(names)}
 
 
@@ -164,8 +163,7 @@ def _signals(model: torch.nn.Module, views: Mapping[str, torch.Tensor], labels: 
 
 def _check(dataset: TensorDataset, queries: Sequence[str], adversarial: AdversarialInputs | None) -> None:
     columns = dataset.column_names
-    if "labels" not in columns:
-        raise InputError(f"dataset has the columns {sorted(columns)}: signals need a labels column")
+    refuse_unlabelled(dataset, "signals need")
     unknown = [query for query in queries if query not in QUERY_NAMES]
     if unknown or not queries or len(set(queries)) < len(queries):
         raise InputError(f"queries is {list(queries)}: pass one or more of {list(QUERY_NAMES)}, each once")

@@ -86,7 +86,7 @@ def compute_features(
         return features
 
     with recorded_features(plain) as last:
-        batches = map_batches(
+        return map_batches(
             plain,
             dataset,
             features_of,
@@ -94,8 +94,8 @@ def compute_features(
             accelerator=accelerator,
             progress=progress,
             description="features",
+            axis=0,
         )
-    return np.concatenate(batches)
 
 
 @contextmanager

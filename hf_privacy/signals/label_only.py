@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
-from hf_privacy.signals.batches import map_batches
+from hf_privacy.signals.batches import map_batches, refuse_unlabelled
 from hf_privacy.signals.queries import Query, augmented_queries
 from hf_privacy.tasks.class_signals import signals_from_logits
 
@@ -69,8 +69,7 @@ def label_only_correct(
     >>> label_only_correct(model, dataset).shape
     (13, 4)
     """
-    if "labels" not in dataset.column_names:
-        raise InputError(f"dataset has the columns {sorted(dataset.column_names)}: correctness needs a labels column")
+    refuse_unlabelled(dataset, "correctness needs")
     if queries is None:
         queries = augmented_queries(dataset, tokenizer=tokenizer, seed=seed)
     if not isinstance(queries, Mapping) or not queries:
@@ -86,7 +85,7 @@ def label_only_correct(
             rows.append(signals_from_logits(logits, batch["labels"])["correct"].numpy())
         return np.stack(rows)
 
-    batches = map_batches(
+    return map_batches(
         model,
         dataset,
         correct_of,
@@ -95,4 +94,3 @@ def label_only_correct(
         progress=progress,
         description=f"{len(views)} label-only queries",
     )
-    return np.concatenate(batches, axis=1)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from hf_privacy.signals.curvature import Curvature, input_curvature
+from hf_privacy.signals.curvature import Curvature
 
 # The curvature of a saturated model underflows to exactly 0; all below this count as equally flat.
 SMALLEST_CURVATURE = 1e-70
@@ -46,16 +46,7 @@ def curvature_signals(
     Ravikumar et al., "Unveiling privacy, memorization, and input curvature links", ICML 2024 (arXiv 2402.18726); the
     logarithm as a membership signal: Ravikumar et al., "Curvature clues", 2024 (arXiv 2407.02747).
     """
-    generator = torch.Generator().manual_seed(curvature.seed)
-    found = input_curvature(
-        model,
-        dict(inputs),
-        labels,
-        n_vectors=curvature.n_vectors,
-        h=curvature.h,
-        method=curvature.method,
-        generator=generator,
-    )
+    found = curvature(model, inputs, labels)
     values = found["zero_order" if curvature.method == "zero_order" else "squared_norm"].double().cpu().numpy()
     signals = {"curvature": np.log(np.maximum(values, SMALLEST_CURVATURE))}
     if curvature.method != "zero_order":

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.models.modes import float32_logits
-from hf_privacy.signals.batches import map_batches
+from hf_privacy.signals.batches import map_batches, refuse_unlabelled
 from hf_privacy.statistics import clopper_pearson
 from hf_privacy.tasks.class_signals import signals_from_logits
 
@@ -134,8 +134,7 @@ def _correct(
     progress: bool,
 ) -> np.ndarray:
     """Correct as they are, and under attack too: bool [2, N]."""
-    if "labels" not in dataset.column_names:
-        raise InputError(f"dataset has the columns {sorted(dataset.column_names)}: correctness needs a labels column")
+    refuse_unlabelled(dataset, "correctness needs")
     attacks = [attack] if callable(attack) else list(attack)
     if not attacks or not all(map(callable, attacks)):
         raise InputError(f"attack is {attack!r}: pass an attack such as AdversarialInputs, or a list of attacks")
@@ -156,7 +155,7 @@ def _correct(
             robust[rows] = _is_correct(model, attacked, labels[rows])
         return torch.stack([clean, robust]).numpy()
 
-    batches = map_batches(
+    return map_batches(
         model,
         dataset,
         correct_of,
@@ -165,7 +164,6 @@ def _correct(
         progress=progress,
         description="adversarial examples",
     )
-    return np.concatenate(batches, axis=1)
 
 
 def _is_correct(model: torch.nn.Module, inputs: Mapping[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:

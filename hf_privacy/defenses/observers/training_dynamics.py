@@ -94,7 +94,7 @@ class TrainingDynamicsCallback(EpochCollector):
 
     def values_of(self, model: torch.nn.Module, dataset: TensorDataset, state: AcceleratorState) -> dict[str, Any]:
         """``loss``, ``probability``, ``correct`` and ``el2n``, each [N]."""
-        batches = map_batches(
+        loss, probability, correct, el2n = map_batches(
             model,
             dataset,
             _batch_values,
@@ -103,7 +103,6 @@ class TrainingDynamicsCallback(EpochCollector):
             progress=False,
             description="training dynamics",
         )
-        loss, probability, correct, el2n = np.concatenate(batches, axis=1)
         return {"loss": loss, "probability": probability, "correct": correct == 1, "el2n": el2n}
 
 
