@@ -122,7 +122,7 @@ def test_a_comparison_sets_it_beside_ours(own, write_recipe):
     rows = json.loads((own / "out" / "comparison.json").read_text())["rows"]
     assert [(row["name"], row["defense"]) for row in rows] == [
         ("none", "none"),
-        ("squared", "own_methods:SquaredTrainer"),
+        ("squared", "SquaredTrainer"),
     ]
     for seed in (0, 1):
         defense = load_report_dict(own / "out" / "squared" / f"seed_{seed}")["defense"]
