@@ -16,7 +16,7 @@ from hf_privacy.models.modes import evaluation_mode
 from hf_privacy.signals.batches import map_batches, refuse_unlabelled
 from hf_privacy.signals.log_curvature import curvature_signals
 from hf_privacy.signals.names import ADVERSARIAL_QUERY, QUERY_NAMES, clean_rows, curvature_signal_names
-from hf_privacy.tasks.class_signals import SIGNAL_NAMES, signals_from_logits
+from hf_privacy.tasks import Task, task_of
 
 if TYPE_CHECKING:
     from hf_privacy.adversarial import AdversarialInputs
@@ -72,8 +72,8 @@ def compute_signals(
     Returns
     -------
     dict of str to float64 array of shape [Q, N]
-        One array for each name of ``SIGNAL_NAMES``, rows in the order of `queries`; with `curvature` also
-        ``"curvature"`` (a logarithm, finite) and ``"curvature_trace"``.
+        One array for each signal of the model's task (``SIGNAL_NAMES``), rows in the order of `queries`; with
+        `curvature` also ``"curvature"`` (a logarithm, finite) and ``"curvature_trace"``.
 
     Raises
     ------
@@ -93,7 +93,8 @@ def compute_signals(
     (1, 5)
     """
     _check(dataset, queries, adversarial)
-    names = [*SIGNAL_NAMES, *([] if curvature is None else curvature_signal_names(curvature.method))]
+    task = task_of(model)
+    names = [*task.signal_names, *([] if curvature is None else curvature_signal_names(curvature.method))]
 
     def signals_of(model: torch.nn.Module, batch: Mapping[str, torch.Tensor], device: torch.device) -> np.ndarray:
         inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
@@ -101,7 +102,7 @@ def compute_signals(
         rows = []
         for query in queries:
             views = _view(query, model, inputs, labels.to(device), adversarial)
-            signals = _signals(model, views, labels)
+            signals = _signals(task, model, views, labels)
             if curvature is not None:
                 signals |= curvature_signals(model, views, labels.to(device), curvature=curvature)
             rows.append(np.stack([signals[name] for name in names]))
@@ -156,9 +157,11 @@ def _view(
 
 
 @torch.inference_mode()
-def _signals(model: torch.nn.Module, views: Mapping[str, torch.Tensor], labels: torch.Tensor) -> dict[str, np.ndarray]:
+def _signals(
+    task: Task, model: torch.nn.Module, views: Mapping[str, torch.Tensor], labels: torch.Tensor
+) -> dict[str, np.ndarray]:
     logits = model(**views).logits.cpu()  # float64 does not exist on every accelerator
-    return {name: values.numpy() for name, values in signals_from_logits(logits, labels).items()}
+    return {name: values.numpy() for name, values in task.signals({"logits": logits}, {"labels": labels}).items()}
 
 
 def _check(dataset: TensorDataset, queries: Sequence[str], adversarial: AdversarialInputs | None) -> None:

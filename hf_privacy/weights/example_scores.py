@@ -15,10 +15,10 @@ from hf_privacy.weights.passes import (
     Batch,
     Loss,
     accumulators,
-    cross_entropy,
     forward,
     gradients,
     logits_of,
+    loss_of,
     on_device,
     prepared,
 )
@@ -99,7 +99,7 @@ def fisher(
     model: nn.Module,
     batches: Iterable[Batch],
     *,
-    loss_function: Loss = cross_entropy,
+    loss_function: Loss | None = None,
     empirical: bool = True,
     parameters: Iterable[str] | None = None,
     examples_at_once: int = 1,
@@ -114,8 +114,9 @@ def fisher(
     ----------
     model, batches, parameters, show_progress
         As in `taylor`.
-    loss_function : callable
-        From logits [B, C] and labels [B] to the mean loss; used with ``empirical=True``.
+    loss_function : callable, optional
+        From logits [B, C] and labels [B] to the mean loss, by default that of the model's task; used with
+        ``empirical=True``.
     empirical : bool
         True squares ∂ℓ/∂w at the given labels (the empirical Fisher, which SSD uses). False takes the expectation of
         (∂ log p(c|x)/∂w)² over the model's own distribution of classes c, exactly: C backward passes an example.
@@ -144,8 +145,9 @@ def fisher(
     >>> fisher(net, [batch])["bias"]  # gradients are p − onehot = (−½, ½), in the weights with the sign of x
     tensor([0.2500, 0.2500])
     """
-    if not empirical and loss_function is not cross_entropy:
+    if not empirical and loss_function is not None:
         raise InputError("empirical is False with a loss_function: the exact Fisher needs none, leave it out")
+    loss_function = loss_function or loss_of(model)
     chosen = check_parameters(model, parameters)
     check_whole("examples_at_once", examples_at_once, at_least=1)
     scores = accumulators(chosen)

@@ -8,25 +8,26 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from hf_privacy.errors import InputError
 from hf_privacy.progress import progress
+from hf_privacy.tasks import task_of
 
 # From logits and labels of a batch to the mean over its examples.
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Batch = Mapping[str, torch.Tensor]
 
 
-def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy of a batch, in float32 at least.
+def loss_of(model: nn.Module) -> Loss:
+    """The mean of the losses that the model's task gives each example.
 
     Examples
     --------
-    >>> cross_entropy(torch.zeros(3, 2), torch.tensor([0, 1, 1])).exp().round(decimals=4)
+    >>> loss_of(nn.Linear(1, 2))(torch.zeros(3, 2), torch.tensor([0, 1, 1])).exp().round(decimals=4)
     tensor(2.)
     """
-    return F.cross_entropy(logits if logits.dtype == torch.float64 else logits.float(), labels)
+    task = task_of(model)
+    return lambda logits, labels: task.example_losses({"logits": logits}, {"labels": labels}).mean()
 
 
 @contextmanager

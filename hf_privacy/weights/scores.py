@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from hf_privacy.weights.checks import check_parameters
-from hf_privacy.weights.passes import Batch, Loss, accumulators, cross_entropy, forward, gradients, on_device, prepared
+from hf_privacy.weights.passes import Batch, Loss, accumulators, forward, gradients, loss_of, on_device, prepared
 
 
 def taylor(
     model: nn.Module,
     batches: Iterable[Batch],
     *,
-    loss_function: Loss = cross_entropy,
+    loss_function: Loss | None = None,
     squared: bool = False,
     parameters: Iterable[str] | None = None,
     training: bool = False,
@@ -29,8 +29,9 @@ def taylor(
         A classifier; it leaves as it came: modes, ``requires_grad``, ``.grad`` and buffers.
     batches : iterable of dict of tensor
         Columns of a batch by name, with "labels".
-    loss_function : callable
-        From logits [B, C] and labels [B] to the mean loss of the batch; g_t is its gradient.
+    loss_function : callable, optional
+        From logits [B, C] and labels [B] to the mean loss of the batch; g_t is its gradient. By default the loss of
+        the model's task.
     squared : bool
         Σ_t (g_t · w)² instead, the control.
     parameters : iterable of str, optional
@@ -63,6 +64,7 @@ def taylor(
     >>> scores["weight"].shape, bool((scores["weight"] >= 0).all()), net.weight.grad
     (torch.Size([2, 2]), True, None)
     """
+    loss_function = loss_function or loss_of(model)
     chosen = check_parameters(model, parameters)
     scores = accumulators(chosen)
     with prepared(model, chosen.values(), training=training):
@@ -84,7 +86,7 @@ def saliency(
     model: nn.Module,
     batches: Iterable[Batch],
     *,
-    loss_function: Loss = cross_entropy,
+    loss_function: Loss | None = None,
     parameters: Iterable[str] | None = None,
     training: bool = False,
     show_progress: bool = False,
@@ -119,6 +121,7 @@ def saliency(
     >>> sorted(saliency(nn.Linear(2, 2), [batch]))
     ['bias', 'weight']
     """
+    loss_function = loss_function or loss_of(model)
     chosen = check_parameters(model, parameters)
     scores = accumulators(chosen)
     n_examples = 0

@@ -12,11 +12,15 @@ from hf_privacy.defenses.dp.per_sample_gradients import (
     check_private,
     clipped_gradients,
     clipped_sum_by_loop,
-    cross_entropies,
 )
 from hf_privacy.errors import InputError
 
 opacus = pytest.importorskip("opacus")
+
+
+def cross_entropies(call, batch):
+    outputs = call(**{name: values for name, values in batch.items() if name != "labels"})
+    return F.cross_entropy(outputs["logits"], batch["labels"], reduction="none")
 
 
 def assert_equal_to_a_loop(found, expected, *, n=5):
@@ -37,8 +41,8 @@ WAYS += [(way, name) for way in ("hooks", "ghost") for name in ("tabular", "vit"
 @pytest.mark.parametrize(("way", "name"), WAYS)
 def test_the_clipped_sum_is_that_of_a_loop(way, name, max_norm, model_of, data_of):
     model, batch = model_of(name), data_of(name, 5).__getitems__(range(5))
-    expected = clipped_sum_by_loop(model, batch, max_norm=max_norm)
-    with clipped_gradients(model, way, max_norm=max_norm) as clipped_sum:
+    expected = clipped_sum_by_loop(model, batch, max_norm=max_norm, losses=cross_entropies)
+    with clipped_gradients(model, way, max_norm=max_norm, losses=cross_entropies) as clipped_sum:
         assert_equal_to_a_loop(clipped_sum(batch), expected)
         # And again: nothing of the first pass is left.
         assert_equal_to_a_loop(clipped_sum(batch), expected)
@@ -54,13 +58,15 @@ def test_the_loop_clips_each_example_by_its_whole_norm(model_of, data_of):
         norm = sum((p.grad**2).sum() for p in model.parameters()) ** 0.5
         for t, p in zip(total, model.parameters(), strict=True):
             t += p.grad * torch.clamp(0.2 / norm, max=1.0)
-    for ours, theirs in zip(clipped_sum_by_loop(model, batch, max_norm=0.2), total, strict=True):
+    for ours, theirs in zip(
+        clipped_sum_by_loop(model, batch, max_norm=0.2, losses=cross_entropies), total, strict=True
+    ):
         torch.testing.assert_close(ours, theirs)
 
 
 def test_examples_are_taken_in_chunks_without_a_difference(model_of, data_of, monkeypatch):
     model, batch = model_of("tabular"), data_of("tabular", 7).__getitems__(range(7))
-    with clipped_gradients(model, "functional", max_norm=0.1) as clipped_sum:
+    with clipped_gradients(model, "functional", max_norm=0.1, losses=cross_entropies) as clipped_sum:
         whole = clipped_sum(batch)
         monkeypatch.setattr(per_sample_gradients, "_CPU_BYTES", 1)  # one example at a time
         single = clipped_sum(batch)
@@ -71,9 +77,9 @@ def test_examples_are_taken_in_chunks_without_a_difference(model_of, data_of, mo
 
 def test_an_adapters_clipped_sum_is_that_of_a_loop(lora_model_of, data_of):
     model, batch = lora_model_of("bert").eval(), data_of("bert", 5).__getitems__(range(5))
-    expected = clipped_sum_by_loop(model, batch, max_norm=0.5)
+    expected = clipped_sum_by_loop(model, batch, max_norm=0.5, losses=cross_entropies)
     assert any(total.any() for total in expected)
-    with clipped_gradients(model, "functional", max_norm=0.5) as clipped_sum:
+    with clipped_gradients(model, "functional", max_norm=0.5, losses=cross_entropies) as clipped_sum:
         assert_equal_to_a_loop(clipped_sum(batch), expected)
 
 
@@ -84,7 +90,7 @@ def test_where_opacuss_hooks_go_wrong_they_are_refused(name, way, model_of, data
     model, batch = model_of(name), data_of(name, 5).__getitems__(range(5))
     with (
         pytest.raises(InputError, match=rf"per_sample_gradients '{way}' cannot follow this model .*'functional'"),
-        clipped_gradients(model, way, max_norm=1.0) as clipped_sum,
+        clipped_gradients(model, way, max_norm=1.0, losses=cross_entropies) as clipped_sum,
     ):
         clipped_sum.check(batch)
 
@@ -98,11 +104,11 @@ def test_where_torch_func_computes_something_else_it_is_refused(data_of, monkeyp
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_config(config)
     batch = data_of("llama", 4).__getitems__(range(4))
-    with clipped_gradients(model, "functional", max_norm=1.0) as clipped_sum:
+    with clipped_gradients(model, "functional", max_norm=1.0, losses=cross_entropies) as clipped_sum:
         clipped_sum.check(batch)
         monkeypatch.setattr(per_sample_gradients, "_MASKS", ("open",))
         with pytest.raises(InputError, match="not those of one example at a time"):
-            clipped_gradients(model, "functional", max_norm=1.0).__enter__().check(batch)
+            clipped_gradients(model, "functional", max_norm=1.0, losses=cross_entropies).__enter__().check(batch)
 
 
 _SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 16}
@@ -136,7 +142,7 @@ def _short_and_long() -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("name", _FOLLOWED)
 def test_decoders_give_each_text_the_gradient_it_has_alone_and_unpadded(name):
     model, batch = _of_type(name, _FOLLOWED[name]), _short_and_long()
-    with clipped_gradients(model, "functional", max_norm=0.1) as clipped_sum:
+    with clipped_gradients(model, "functional", max_norm=0.1, losses=cross_entropies) as clipped_sum:
         clipped_sum.check(batch)
         model.eval()
         found = clipped_sum(batch)
@@ -144,7 +150,7 @@ def test_decoders_give_each_text_the_gradient_it_has_alone_and_unpadded(name):
         alone = {key: values[row : row + 1, :length] if values.ndim == 2 else values[row : row + 1]
                  for key, values in batch.items()}  # fmt: skip
         torch.testing.assert_close(found[1][row : row + 1], cross_entropies(model, alone), rtol=1e-4, atol=1e-6)
-    assert_equal_to_a_loop(found, clipped_sum_by_loop(model, batch, max_norm=0.1), n=2)
+    assert_equal_to_a_loop(found, clipped_sum_by_loop(model, batch, max_norm=0.1, losses=cross_entropies), n=2)
 
 
 @pytest.mark.parametrize("name", _BY_LOOP)
@@ -153,22 +159,22 @@ def test_what_no_other_way_follows_names_the_loop_and_the_loop_does(name):
     for way in ("functional", "hooks", "ghost"):
         with (
             pytest.raises(InputError, match="or to 'loop', which is slow and follows every model"),
-            clipped_gradients(model, way, max_norm=0.1) as clipped_sum,
+            clipped_gradients(model, way, max_norm=0.1, losses=cross_entropies) as clipped_sum,
         ):
             clipped_sum.check(batch)
-    with clipped_gradients(model.eval(), "loop", max_norm=0.1) as clipped_sum:
+    with clipped_gradients(model.eval(), "loop", max_norm=0.1, losses=cross_entropies) as clipped_sum:
         clipped_sum.check(batch)
         found = clipped_sum(batch)
-    assert_equal_to_a_loop(found, clipped_sum_by_loop(model, batch, max_norm=0.1), n=2)
+    assert_equal_to_a_loop(found, clipped_sum_by_loop(model, batch, max_norm=0.1, losses=cross_entropies), n=2)
     assert sum(float(gradient.norm()) ** 2 for gradient in found[0]) ** 0.5 <= 2 * 0.1
 
 
 def test_the_loop_goes_through_gradient_checkpointing_and_leaves_gradients_alone():
     model, batch = _of_type("qwen2", _FOLLOWED["qwen2"]), _short_and_long()
-    expected = clipped_sum_by_loop(model, batch, max_norm=0.1)
+    expected = clipped_sum_by_loop(model, batch, max_norm=0.1, losses=cross_entropies)
     model.gradient_checkpointing_enable()
     model.train()
-    with clipped_gradients(model, "loop", max_norm=0.1) as clipped_sum:
+    with clipped_gradients(model, "loop", max_norm=0.1, losses=cross_entropies) as clipped_sum:
         found = clipped_sum(batch)
     assert_equal_to_a_loop(found, expected, n=2)
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -180,7 +186,7 @@ def test_a_pad_token_the_model_does_not_name_is_found_by_the_check():
     model.config.pad_token_id = None
     with (
         pytest.raises(InputError, match="not those of one example at a time"),
-        clipped_gradients(model, "functional", max_norm=0.1) as clipped_sum,
+        clipped_gradients(model, "functional", max_norm=0.1, losses=cross_entropies) as clipped_sum,
     ):
         clipped_sum.check(batch)
 
@@ -188,7 +194,7 @@ def test_a_pad_token_the_model_does_not_name_is_found_by_the_check():
 def test_the_check_lets_a_right_way_pass_and_leaves_the_modes_alone(model_of, data_of):
     model, batch = model_of("vit").train(), data_of("vit", 5).__getitems__(range(5))
     for way in ("functional", "hooks", "ghost"):
-        with clipped_gradients(model, way, max_norm=0.1) as clipped_sum:
+        with clipped_gradients(model, way, max_norm=0.1, losses=cross_entropies) as clipped_sum:
             clipped_sum.check(batch)
     assert all(module.training for module in model.modules())
 
@@ -196,7 +202,7 @@ def test_the_check_lets_a_right_way_pass_and_leaves_the_modes_alone(model_of, da
 def test_the_attention_is_what_it_was_afterwards(model_of, data_of):
     model, batch = model_of("bert"), data_of("bert", 2).__getitems__(range(2))
     before = model.config._attn_implementation
-    with clipped_gradients(model, "functional", max_norm=1.0) as clipped_sum:
+    with clipped_gradients(model, "functional", max_norm=1.0, losses=cross_entropies) as clipped_sum:
         clipped_sum(batch)
     assert model.config._attn_implementation == before
 
@@ -204,7 +210,7 @@ def test_the_attention_is_what_it_was_afterwards(model_of, data_of):
 @pytest.mark.parametrize("way", ["functional", "hooks", "ghost"])
 def test_one_example_alone_never_exceeds_the_bound(way, model_of, data_of):
     model, data = model_of("tabular"), data_of("tabular", 6)
-    with clipped_gradients(model, way, max_norm=0.01) as clipped_sum:
+    with clipped_gradients(model, way, max_norm=0.01, losses=cross_entropies) as clipped_sum:
         for row in range(6):
             gradients, _ = clipped_sum(data.__getitems__([row]))
             assert torch.stack([gradient.norm() for gradient in gradients]).norm() <= 0.01
@@ -214,7 +220,7 @@ def test_one_example_alone_never_exceeds_the_bound(way, model_of, data_of):
 def test_the_hooks_leave_the_model_as_it_was(way, model_of, data_of):
     model = model_of("tabular")
     before = {name: set(vars(module)) for name, module in model.named_modules()}
-    with clipped_gradients(model, way, max_norm=1.0) as clipped_sum:
+    with clipped_gradients(model, way, max_norm=1.0, losses=cross_entropies) as clipped_sum:
         clipped_sum(data_of("tabular", 3).__getitems__(range(3)))
     for name, module in model.named_modules():
         assert set(vars(module)) - before[name] <= {"activations"}

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import datasets
 import torch
-from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import TrainOutput
@@ -26,6 +25,7 @@ from hf_privacy.defenses.base.weight_motion import WeightMotionCallback
 from hf_privacy.errors import InputError
 from hf_privacy.models import align_padding, without_autocast
 from hf_privacy.signals import check_fit
+from hf_privacy.tasks import task_of
 
 
 class _EpochCallback(TrainerCallback):
@@ -44,10 +44,10 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
 
     What it does beyond `transformers.Trainer`:
 
-    - the loss is computed here, from logits and labels, as the mean over all examples of an optimizer step: the same
+    - the loss is computed here, by the model's task, as the mean over all examples of an optimizer step: the same
       gradient for 8 × 1 and 2 × 4 (batch × accumulation), for one process and many, for every architecture (the stock
       Trainer's gradient is 4 times too large at 4 accumulation steps for BERT and others, transformers#47688);
-    - evaluation always uses the plain cross-entropy, whatever is trained on, and attacks too where
+    - evaluation always uses the task's plain loss, whatever is trained on, and attacks too where
       ``args.eval_attack`` asks for it (`RobustEvaluationMixin`);
     - each example is drawn exactly once an epoch, on any number of processes (`MembershipBatchSampler`);
     - training that moves no weight stops (`WeightMotionCallback`);
@@ -157,6 +157,7 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
             callbacks=[self._epoch_callback, WeightMotionCallback(), *(callbacks or [])],
             **kwargs,
         )
+        self.task = task_of(self.model)
         # Kept False so that no version of the Trainer hands the scaling to the model.
         self.model_accepts_loss_kwargs = False
         align_padding(self.model, self.processing_class)
@@ -223,10 +224,8 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
             With "logits" of shape [B, C].
         """
         outputs = self.forward_without_labels(model, inputs)
-        loss = F.cross_entropy(
-            outputs["logits"].float(), inputs["labels"], label_smoothing=self.args.label_smoothing_factor
-        )
-        return loss, outputs
+        losses = self.task.example_losses(outputs, inputs, label_smoothing=self.args.label_smoothing_factor)
+        return losses.mean(), outputs
 
     @staticmethod
     def forward_without_labels(model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> Any:
@@ -240,7 +239,7 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """The defended loss while training, the plain cross-entropy otherwise.
+        """The defended loss while training, the task's plain one otherwise.
 
         While training, the batch mean is weighted by the batch's share of the examples of the whole optimizer step
         (``num_items_in_batch``, over accumulation steps and processes), so that unequal batches count by their size.
@@ -254,7 +253,7 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
         else:
             with without_autocast(model):  # as an audit of the saved model measures it
                 outputs = self.forward_without_labels(model, inputs)
-            loss = F.cross_entropy(outputs["logits"].float(), inputs["labels"])
+            loss = self.task.example_losses(outputs, inputs).mean()
         return (loss, outputs) if return_outputs else loss
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list, int]:

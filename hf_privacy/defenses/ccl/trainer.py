@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from torch.nn import functional as F
 
 from hf_privacy.defenses.base.config import PrivacyConfig
 from hf_privacy.defenses.base.trainer import PrivacyTrainer
@@ -53,7 +52,7 @@ class CCLTrainer(PrivacyTrainer):
     def training_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
         """The convex-concave loss of one batch."""
         outputs = self.forward_without_labels(model, inputs)
-        losses = F.cross_entropy(outputs["logits"].float(), inputs["labels"], reduction="none")
+        losses = self.task.example_losses(outputs, inputs)
         concave = torch.exp(-losses)
         if self.args.concave_term == "exp_p":
             concave = torch.exp(concave)

@@ -53,4 +53,4 @@ class ConfidencePenaltyTrainer(PrivacyTrainer):
         """Cross-entropy less the weighted entropy, mean of one batch."""
         outputs = self.forward_without_labels(model, inputs)
         logits = outputs["logits"].float()
-        return F.cross_entropy(logits, inputs["labels"]) - self.args.beta * entropy(logits).mean(), outputs
+        return self.task.example_losses(outputs, inputs).mean() - self.args.beta * entropy(logits).mean(), outputs

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from torch.nn import functional as F
 
 from hf_privacy.defenses.adversarial.trainer import AdversarialTrainer
 from hf_privacy.defenses.base.config import PrivacyConfig
@@ -129,7 +128,7 @@ class DeMemTrainer(AdversarialTrainer):
 
     def batch_loss(self, losses: torch.Tensor, adversarial_logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean of the objective plus λ times the variance of the cross-entropies on the adversarial inputs."""
-        adversarial_losses = F.cross_entropy(adversarial_logits, labels, reduction="none")
+        adversarial_losses = self.task.example_losses({"logits": adversarial_logits}, {"labels": labels})
         variance = adversarial_losses.var()
         self._batch_variance = variance.detach()
         if self.args.control == "class_variance":

@@ -15,13 +15,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
 from hf_privacy.errors import InputError
 from hf_privacy.signals.invariance import unpadded
 
 PER_SAMPLE_GRADIENTS = ("functional", "hooks", "ghost", "loop")
-# From a model to call and a batch to the loss of each example; see `cross_entropies`.
+# From a model to call and a batch to the loss of each example.
 Losses = Callable[[Callable[..., Any], dict[str, torch.Tensor]], torch.Tensor]
 # Per-sample gradients held at a time: what a CPU's cache is good for, and what a GPU has to spare.
 _CPU_BYTES, _GPU_BYTES = 16 * 2**20, 2 * 2**30
@@ -166,9 +165,7 @@ class ClippedSum:
 
 
 @contextmanager
-def clipped_gradients(
-    model: torch.nn.Module, way: str, *, max_norm: float, losses: Losses | None = None
-) -> Iterator[ClippedSum]:
+def clipped_gradients(model: torch.nn.Module, way: str, *, max_norm: float, losses: Losses) -> Iterator[ClippedSum]:
     """A `ClippedSum`, with the hooks it needs on the model while the block runs.
 
     Parameters
@@ -177,15 +174,14 @@ def clipped_gradients(
     way : "functional", "hooks", "ghost" or "loop"
     max_norm : float
         Norm that each example's gradient is clipped to.
-    losses : callable, optional
-        The loss of each example, of nothing but that example and the weights; by default `cross_entropies`.
+    losses : callable
+        The loss of each example, of nothing but that example and the weights.
 
     Raises
     ------
     InputError
         If opacus is not installed, or cannot follow the model.
     """
-    losses = cross_entropies if losses is None else losses
     if way in ("functional", "loop"):
         yield ClippedSum(model, way, max_norm, losses)
         return
@@ -209,10 +205,10 @@ def clipped_gradients(
 
 
 def clipped_sum_by_loop(
-    model: torch.nn.Module, batch: dict[str, torch.Tensor], *, max_norm: float, losses: Losses | None = None
+    model: torch.nn.Module, batch: dict[str, torch.Tensor], *, max_norm: float, losses: Losses
 ) -> list[torch.Tensor]:
     """The definition: one backward pass an example, without its padding, clipped, summed."""
-    return _by_loop(model, batch, max_norm, cross_entropies if losses is None else losses)[0]
+    return _by_loop(model, batch, max_norm, losses)[0]
 
 
 def _by_loop(
@@ -248,12 +244,6 @@ def _own_gradients(
     for parameter, gradient in zip(parameters, kept, strict=True):
         parameter.grad = gradient
     return gradients
-
-
-def cross_entropies(model: Callable[..., Any], batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """The cross-entropy of each example of a batch with "labels": [B]."""
-    outputs = model(**{name: values for name, values in batch.items() if name != "labels"})
-    return F.cross_entropy(outputs["logits"].float(), batch["labels"], reduction="none")
 
 
 def _by_hooks(

@@ -29,7 +29,6 @@ from hf_privacy.defenses.dp.per_sample_gradients import (
     ClippedSum,
     check_private,
     clipped_gradients,
-    cross_entropies,
 )
 from hf_privacy.defenses.dp.poisson_sampler import PoissonBatchSampler
 from hf_privacy.defenses.dp.secret_stream import KEY_BYTES, SecretStream
@@ -221,7 +220,7 @@ class DPTrainer(PrivacyTrainer):
 
         ``call`` is the model, or stands in for it with other weights.
         """
-        return cross_entropies(call, batch)
+        return self.task.example_losses(self.forward_without_labels(call, batch), batch)
 
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
         """Train with hooks on the model, which leave it again whatever happens."""

@@ -75,7 +75,7 @@ class RelaxLossTrainer(PrivacyTrainer):
         """RelaxLoss of one batch, by the parity of the epoch."""
         outputs = self.forward_without_labels(model, inputs)
         logits, labels, args = outputs["logits"].float(), inputs["labels"], self.args
-        losses = F.cross_entropy(logits, labels, reduction="none")
+        losses = self.task.example_losses(outputs, inputs)
         mean = self._mean_over_processes(losses)
         is_even = int(self.state.epoch or 0) % 2 == 0
         if is_even:

@@ -203,6 +203,10 @@ class UnlearningTrainer(PrivacyTrainer):
         """Logits [B, C] in float32."""
         return self.forward_without_labels(model, batch)["logits"].float()
 
+    def mean_loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """Mean of the task's losses of the examples of a batch."""
+        return self.task.example_losses(self.forward_without_labels(model, batch), batch).mean()
+
     def describe_unlearning(self) -> dict[str, Any]:
         """Name, parameters and paper of the method, as in the report's ``unlearning``."""
         paper = None if self.paper is None else {"title": self.paper["title"], "id": self.paper["id"]}
@@ -253,9 +257,10 @@ class UnlearningTrainer(PrivacyTrainer):
     def _accuracies(self) -> dict[str, float]:
         sets = {"forget": self.forget_dataset, "retain": self.retain_dataset, "heldout": self.heldout_dataset}
         return {
-            f"{name}_accuracy": float(compute_signals(self.model, dataset)["correct"].mean())
+            f"{name}_{worth}": value
             for name, dataset in sets.items()
             if dataset is not None
+            for worth, value in self.task.utility(compute_signals(self.model, dataset)).items()
         }
 
     def _warn_without_evidence(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from torch.nn import functional as F
 
 from hf_privacy.unlearning.base.trainer import Batch, UnlearningTrainer
 from hf_privacy.unlearning.fine_tune.config import FineTuneConfig
@@ -42,4 +41,4 @@ class FineTuneTrainer(UnlearningTrainer):
     def unlearning_loss(self, model: torch.nn.Module, forget: Batch | None, retain: Batch | None) -> torch.Tensor:
         """Cross-entropy on the retain batch."""
         assert retain is not None
-        return F.cross_entropy(self.logits_of(model, retain), retain["labels"])
+        return self.mean_loss(model, retain)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from torch.nn import functional as F
 
 from hf_privacy.unlearning.base.trainer import Batch, UnlearningTrainer
 from hf_privacy.unlearning.gradient_ascent.config import GradientAscentConfig
@@ -44,4 +43,4 @@ class GradientAscentTrainer(UnlearningTrainer):
     def unlearning_loss(self, model: torch.nn.Module, forget: Batch | None, retain: Batch | None) -> torch.Tensor:
         """Minus the cross-entropy on the forget batch."""
         assert forget is not None
-        return -F.cross_entropy(self.logits_of(model, forget), forget["labels"])
+        return -self.mean_loss(model, forget)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from torch.nn import functional as F
 
 from hf_privacy.unlearning.base.trainer import Batch, UnlearningTrainer
 from hf_privacy.unlearning.l1_sparse.config import L1SparseConfig
@@ -45,4 +44,4 @@ class L1SparseTrainer(UnlearningTrainer):
         assert retain is not None
         weight = self.args.gamma * (1 - self.state.global_step / max(self.state.max_steps, 1))
         norm = sum(parameter.abs().sum() for parameter in model.parameters() if parameter.requires_grad)
-        return F.cross_entropy(self.logits_of(model, retain), retain["labels"]) + weight * norm
+        return self.mean_loss(model, retain) + weight * norm

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from torch.nn import functional as F
 
 from hf_privacy.unlearning.base.trainer import Batch, UnlearningTrainer
 from hf_privacy.unlearning.neg_grad_plus.config import NegGradPlusConfig
@@ -49,6 +48,6 @@ class NegGradPlusTrainer(UnlearningTrainer):
         """The weighted difference of the two cross-entropies."""
         assert forget is not None
         assert retain is not None
-        kept = F.cross_entropy(self.logits_of(model, retain), retain["labels"])
-        forgotten = F.cross_entropy(self.logits_of(model, forget), forget["labels"])
+        kept = self.mean_loss(model, retain)
+        forgotten = self.mean_loss(model, forget)
         return self.args.beta * kept - (1 - self.args.beta) * forgotten

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from torch.nn import functional as F
 
 from hf_privacy.unlearning.base.trainer import Batch, UnlearningTrainer
 from hf_privacy.unlearning.parameter_perturbation.config import ParameterPerturbationConfig
@@ -88,7 +87,7 @@ class ParameterPerturbationTrainer(UnlearningTrainer):
     def unlearning_loss(self, model: torch.nn.Module, forget: Batch | None, retain: Batch | None) -> torch.Tensor:
         """Repair: cross-entropy on the retain batch."""
         assert retain is not None
-        return F.cross_entropy(self.logits_of(model, retain), retain["labels"])
+        return self.mean_loss(model, retain)
 
     def _generator(self, draw: int) -> torch.Generator:
         """On the CPU, so that every process and device draws the same."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from torch.nn import functional as F
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
@@ -74,5 +73,5 @@ class RandomLabelsTrainer(UnlearningTrainer):
         """Cross-entropy on the retain batch, and on the forget batch with its wrong labels."""
         assert forget is not None
         assert retain is not None
-        kept = F.cross_entropy(self.logits_of(model, retain), retain["labels"])
-        return kept + F.cross_entropy(self.logits_of(model, forget), forget["labels"])
+        kept = self.mean_loss(model, retain)
+        return kept + self.mean_loss(model, forget)

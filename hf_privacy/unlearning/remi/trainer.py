@@ -135,7 +135,7 @@ class ReMITrainer(UnlearningTrainer):
         """The three parts on one pair of batches, and a batch of held-out examples."""
         assert forget is not None
         assert retain is not None
-        loss = F.cross_entropy(self.logits_of(model, retain), retain["labels"])
+        loss = self.mean_loss(model, retain)
         judged = self._judged(model, forget)
         loss = loss + self.args.alpha * F.binary_cross_entropy_with_logits(judged, torch.zeros_like(judged))
         if self.args.beta > 0 and len(judged) > 1:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from torch.nn import functional as F
 
 from hf_privacy.unlearning.base.distillation import distillation_loss
 from hf_privacy.unlearning.base.trainer import Batch, UnlearningTrainer
@@ -65,4 +64,5 @@ class SCRUBTrainer(UnlearningTrainer):
         divergence = distillation_loss(logits, taught, temperature=self.args.temperature)
         if self.is_max_step:
             return -divergence
-        return self.args.alpha * divergence + self.args.gamma * F.cross_entropy(logits, batch["labels"])
+        kept = self.task.example_losses({"logits": logits}, batch).mean()
+        return self.args.alpha * divergence + self.args.gamma * kept
