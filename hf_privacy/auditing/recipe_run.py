@@ -103,7 +103,7 @@ def audit_target(
             num_labels=len(experiment.classes),
             id2label=experiment.classes,
             revision=recipe.model.revision,
-            tokenizer=experiment.processor if recipe.task == "text-classification" else None,
+            tokenizer=experiment.processor,
         )
     return audit(
         folder.path,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from torch.nn import functional as F
 
 from hf_privacy.defenses.base.config import PrivacyConfig
 from hf_privacy.defenses.base.entropy import entropy
