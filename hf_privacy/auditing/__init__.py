@@ -4,12 +4,12 @@ from hf_privacy.auditing.assemble import Provenance, repeats_across, versions
 from hf_privacy.auditing.audit import audit
 from hf_privacy.auditing.examinations.canaries.result import CanaryResult
 from hf_privacy.auditing.examinations.canaries.run import canary_audit
-from hf_privacy.auditing.judge_unlearning import judge_unlearning
+from hf_privacy.auditing.examinations.unlearning.folder import UnlearnedFolder
+from hf_privacy.auditing.examinations.unlearning.judge import judge_unlearning
+from hf_privacy.auditing.examinations.unlearning.section import Outcome, unlearning_section
+from hf_privacy.auditing.examinations.unlearning.serve import unlearn_queue, unlearn_request
 from hf_privacy.auditing.recipe_run import audit_target, check_split, check_target, provenance, train_target
 from hf_privacy.auditing.targets import mean_interval
-from hf_privacy.auditing.unlearn import unlearn_queue, unlearn_request
-from hf_privacy.auditing.unlearned_folder import UnlearnedFolder
-from hf_privacy.auditing.unlearning import Outcome, unlearning_section
 
 __all__ = [
     "CanaryResult",

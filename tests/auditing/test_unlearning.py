@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hf_privacy.auditing import Outcome, unlearning_section
-from hf_privacy.auditing.unlearned_folder import UnlearnedFolder
+from hf_privacy.auditing.examinations.unlearning.folder import UnlearnedFolder
 from hf_privacy.data import ForgetSplit
 from hf_privacy.errors import InputError
 from hf_privacy.recipe import UnlearningRows

@@ -11,8 +11,8 @@ import datasets
 import numpy as np
 import pytest
 
-from hf_privacy.auditing import unlearn as unlearn_module
-from hf_privacy.auditing.unlearned_folder import UnlearnedFolder
+from hf_privacy.auditing.examinations.unlearning import serve as unlearn_module
+from hf_privacy.auditing.examinations.unlearning.folder import UnlearnedFolder
 from hf_privacy.cli import main
 from hf_privacy.data import MembershipSplit
 from hf_privacy.hub import validate_report, weights_sha256

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hf_privacy.atomic_file import claimed, write_atomically
-from hf_privacy.auditing.unlearned_folder import UnlearnedFolder
+from hf_privacy.auditing.examinations.unlearning.folder import UnlearnedFolder
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.base.checkpoints import last_whole_checkpoint
 from hf_privacy.errors import InputError

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from hf_privacy.auditing.audit import audit
+from hf_privacy.auditing.examinations.unlearning.folder import UnlearnedFolder
+from hf_privacy.auditing.examinations.unlearning.section import Outcome, unlearning_section
 from hf_privacy.auditing.recipe_run import provenance
-from hf_privacy.auditing.unlearned_folder import UnlearnedFolder
-from hf_privacy.auditing.unlearning import Outcome, unlearning_section
 from hf_privacy.defenses import trainer_class
 from hf_privacy.errors import InputError
 from hf_privacy.forgetting import u_lira
