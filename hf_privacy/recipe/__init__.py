@@ -18,7 +18,7 @@ _MODULE_OF = {
     "RETRAIN": "unlearning",
     "UNLEARNERS": "unlearning",
     "UnlearningRows": "forget_rows",
-    "Experiment": "build",
+    "Experiment": "experiment",
     "adversarial_inputs": "audit_signals",
     "check_unlearning": "unlearning",
     "relearning_arguments": "unlearning",
@@ -32,7 +32,7 @@ _MODULE_OF = {
     "auto_attack": "audit_signals",
     "curvature_settings": "audit_signals",
     "prepare": "build",
-    "training_arguments": "build",
+    "training_arguments": "experiment",
 }
 
 __all__ = [
@@ -68,7 +68,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from hf_privacy.recipe.audit_signals import adversarial_inputs, auto_attack, curvature_settings
-    from hf_privacy.recipe.build import Experiment, prepare, training_arguments
+    from hf_privacy.recipe.build import prepare
+    from hf_privacy.recipe.experiment import Experiment, training_arguments
     from hf_privacy.recipe.forget_rows import UnlearningRows, request_of, requested_rows, unlearning_rows
     from hf_privacy.recipe.unlearning import (
         RETRAIN,

@@ -1,19 +1,14 @@
-"""From a recipe to what runs: the encoded dataset, the split, and the target's trainer."""
+"""From a recipe to an experiment: its data, loaded, checked, split and encoded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import datasets
 import numpy as np
 
 from hf_privacy.data import (
     MembershipSplit,
-    RepeatReport,
-    TensorDataset,
     check_columns,
     check_labels,
     class_names,
@@ -26,80 +21,14 @@ from hf_privacy.data import (
     redraw_members,
     with_label_noise,
 )
-from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer, trainer_class
+from hf_privacy.defenses import trainer_class
 from hf_privacy.errors import InputError
-from hf_privacy.recipe.callbacks import recipe_callbacks
 from hf_privacy.recipe.config import DataSection, Recipe
-from hf_privacy.recipe.config_arguments import config_from
+from hf_privacy.recipe.experiment import Experiment, training_arguments
 from hf_privacy.recipe.folder import RunFolder
+from hf_privacy.recipe.later import check_later_sections, check_later_stages
 from hf_privacy.signals import check_fit
 from hf_privacy.tasks import task_named
-
-
-@dataclass
-class Experiment:
-    """A recipe made concrete: everything a target or its references are trained from.
-
-    Attributes
-    ----------
-    recipe : Recipe
-    dataset : TensorDataset
-        Every row that is used, decoded and transformed once.
-    split : MembershipSplit
-        Members, non-members and population, as positions in ``dataset``.
-    repeats : RepeatReport
-        Exact and near-exact repeats in those rows.
-    classes : list of str
-    processor : image processor, tokenizer or None
-    model_init : callable
-        Gives the untrained (or pretrained) model; seeded by the trainer.
-    rows : datasets.Dataset
-        The rows of ``dataset`` with every column of the source: a request to forget may name one of them.
-    mislabelled : bool[N]
-        The rows whose label ``data.label_noise`` turned; private.
-    """
-
-    recipe: Recipe
-    dataset: TensorDataset
-    split: MembershipSplit
-    repeats: RepeatReport | None
-    classes: list[str]
-    processor: Any
-    model_init: Callable[[], Any]
-    rows: datasets.Dataset
-    mislabelled: np.ndarray
-
-    def training_view(self, indices: np.ndarray) -> TensorDataset:
-        """The rows at ``indices`` as the trainer sees them: with augmentation, if the recipe asks for it."""
-        view = self.dataset.subset(indices)
-        name = self.recipe.data.augmentation
-        return view if name is None else view.with_augmentation(task_named(self.recipe.task).augmentation(name))
-
-    def trainer(self, *, output_dir: str | Path | None = None) -> PrivacyTrainer:
-        """The target's trainer, on the split's members."""
-        kind = trainer_class(self.recipe.defense)
-        args = training_arguments(self.recipe, output_dir or self.recipe.output_dir)
-        trainer = kind(
-            args=args,
-            model_init=self.model_init,
-            train_dataset=self.training_view(self.split.members),
-            eval_dataset=self.dataset.subset(self.split.non_members),
-            processing_class=self.processor,
-            callbacks=recipe_callbacks(self.recipe, self.dataset, self.split),
-            **({"validation_dataset": self.dataset.subset(self.split.population)} if kind.needs_validation else {}),
-        )
-        from hf_privacy.recipe.later import check_set_up
-
-        check_set_up(trainer)
-        return trainer
-
-
-def training_arguments(recipe: Recipe, output_dir: str | Path) -> PrivacyConfig:
-    """The recipe's training section as the defence's config; an unknown key is an `InputError`."""
-    args = config_from(recipe.training, trainer_class(recipe.defense).config_class, output_dir, section="training")
-    if args.num_train_epochs <= 0 and args.max_steps <= 0:
-        raise InputError(f"training.num_train_epochs is {args.num_train_epochs}: pass a number above 0")
-    return args
 
 
 def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
@@ -119,8 +48,6 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
         Unknown columns, labels outside the model's range, an empty split, a model that is not there or cannot take the
         data, what a later stage would refuse (see `hf_privacy.recipe.later`), and so on.
     """
-    from hf_privacy.recipe.later import check_later_sections, check_later_stages
-
     training_arguments(recipe, recipe.output_dir)
     check_later_sections(recipe)
     RunFolder(Path(recipe.output_dir)).check_usable()

@@ -11,8 +11,8 @@ import numpy as np
 
 from hf_privacy.data import ForgetRequest, ForgetSplit, MembershipSplit
 from hf_privacy.errors import InputError
-from hf_privacy.recipe.build import Experiment
 from hf_privacy.recipe.config import number_or_same
+from hf_privacy.recipe.experiment import Experiment
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,24 +1,18 @@
-"""What the stages after training would refuse, refused before it: unlearning, audit, and the trainer's own set-up."""
+"""What the stages after training would refuse, refused before it: unlearning and audit."""
 
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers import Trainer, get_scheduler
 
-from hf_privacy.defenses import PrivacyTrainer
-from hf_privacy.errors import InputError, one_line
+from hf_privacy.errors import InputError
 from hf_privacy.recipe.audit_signals import adversarial_inputs
 from hf_privacy.recipe.config import Recipe, unknown_key
+from hf_privacy.recipe.experiment import Experiment
 from hf_privacy.recipe.forget_rows import request_of, requested_rows, unlearning_rows
 from hf_privacy.recipe.unlearning import UNLEARNERS, check_unlearning
-from hf_privacy.reports import refuse_leaks
-
-if TYPE_CHECKING:
-    from hf_privacy.recipe.build import Experiment
 
 
 def check_later_sections(recipe: Recipe) -> None:
@@ -66,37 +60,3 @@ def check_later_stages(experiment: Experiment, model: torch.nn.Module) -> None:
     if recipe.unlearning.method is not None and recipe.unlearning.request:
         forget = requested_rows(experiment, request_of(recipe.unlearning.request))
         unlearning_rows(experiment, np.asarray(forget))
-
-
-def check_set_up(trainer: PrivacyTrainer) -> None:
-    """Make the optimizer's and the scheduler's settings once, as training will, and ask the callbacks.
-
-    Raises
-    ------
-    InputError
-        For an optimizer whose library is not installed, arguments that optimizer, scheduler or a callback refuse, or
-        settings of the defence that the report may not show.
-    """
-    args = trainer.args
-    trainer.check_run()
-    refuse_leaks(trainer.describe_defense()["parameters"], name="training")
-    try:
-        Trainer.get_optimizer_cls_and_kwargs(args, trainer.model)
-    except (ImportError, ValueError, TypeError, KeyError, RuntimeError) as error:
-        raise InputError(f"training.optim {_name(args.optim)} cannot be used: {one_line(error)}") from error
-    try:
-        get_scheduler(
-            args.lr_scheduler_type,
-            torch.optim.SGD([torch.zeros(1)], lr=args.learning_rate),
-            num_warmup_steps=args.get_warmup_steps(10),
-            num_training_steps=10,
-            scheduler_specific_kwargs=args.lr_scheduler_kwargs,
-        )
-    except (ValueError, TypeError, KeyError, ZeroDivisionError) as error:
-        raise InputError(
-            f"training.lr_scheduler_type {_name(args.lr_scheduler_type)} cannot be used: {one_line(error)}"
-        ) from error
-
-
-def _name(choice: Any) -> str:
-    return str(getattr(choice, "value", choice))

@@ -11,9 +11,9 @@ import torch
 from hf_privacy.defenses import PrivacyConfig
 from hf_privacy.errors import InputError
 from hf_privacy.models import load_saved_model
-from hf_privacy.recipe.build import Experiment, training_arguments
 from hf_privacy.recipe.config import Recipe, unknown_key
 from hf_privacy.recipe.config_arguments import config_from
+from hf_privacy.recipe.experiment import Experiment, training_arguments
 from hf_privacy.recipe.forget_rows import UnlearningRows
 from hf_privacy.signals import SignalStore
 from hf_privacy.unlearning import (

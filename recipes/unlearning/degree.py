@@ -23,7 +23,7 @@ from u_lira import unlearn_with
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
-from hf_privacy.recipe.build import training_arguments
+from hf_privacy.recipe.experiment import training_arguments
 from hf_privacy.references import ReferenceRun
 from hf_privacy.unlearning import PerturbedTraining, train_with_perturbed_set
 

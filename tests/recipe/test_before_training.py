@@ -11,7 +11,7 @@ import pytest
 
 from hf_privacy.errors import InputError
 from hf_privacy.recipe import Recipe, prepare
-from hf_privacy.recipe.later import check_set_up
+from hf_privacy.recipe.experiment import check_set_up
 
 
 @pytest.mark.parametrize(
