@@ -53,6 +53,8 @@ _AUTO_CLASSES = {
     "text-generation": ("AutoModelForCausalLM", "AutoTokenizer"),
     "tabular-classification": ("AutoModelForSequenceClassification", None),
 }
+# Of tasks whose architecture transformers does not know by itself: what makes it known.
+_OUR_MODELS = {"tabular-classification": "hf_privacy.models"}
 
 
 def render_card(report: PrivacyReport | None, card_data: CardData) -> str:
@@ -256,6 +258,7 @@ def _values(report: PrivacyReport | None, card_data: CardData) -> dict[str, Any]
         "repo_id": card_data.repo_id or "owner/name",
         "model_class": model_class,
         "processor_class": processor_class,
+        "our_models": _OUR_MODELS.get(card_data.pipeline_tag or ""),
         "adapter": card_data.library_name == "peft" or bool(report and report.model["adapter"]),
         "fprs": sorted({e["fpr"] for a in report.attacks for e in a["tpr_at_fpr"]}) if report else [],
         "unlearning": unlearning_parts(report) if report else None,
