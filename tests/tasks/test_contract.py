@@ -1,4 +1,4 @@
-"""Every task of the table keeps its promises: rows become tensors that its models take, each example has its own loss."""
+"""Every task of the table: its rows become tensors that its models take, and each example has a loss of its own."""
 
 from __future__ import annotations
 
@@ -30,10 +30,8 @@ def images(folder: Path) -> tuple[datasets.Dataset, dict, dict]:
 
 
 def texts(folder: Path) -> tuple[datasets.Dataset, dict, dict]:
-    words = {
-        word: number
-        for number, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film"])
-    }
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film"]
+    words = {word: number for number, word in enumerate(vocabulary)}
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
     BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=16, **sizes)).save_pretrained(folder)
     BertTokenizerFast(vocab=words).save_pretrained(folder)
@@ -126,7 +124,7 @@ def test_a_trainer_given_only_a_model_trains_and_evaluates_on_the_losses_of_its_
     outputs = trainer.model(**case.inputs)
     expected = case.task.example_losses(outputs, case.batch).mean()
     torch.testing.assert_close(trainer.training_loss(trainer.model, case.batch)[0], expected)
-    assert trainer.evaluate()["eval_loss"] == pytest.approx(float(expected), rel=1e-4)
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_the_signals_are_of_each_example_and_tell_its_loss_and_the_utility(case):

@@ -9,7 +9,7 @@ import hf_privacy
 from hf_privacy.tasks import TASKS
 
 PACKAGE = Path(hf_privacy.__file__).parent
-# The classes' loss itself, a model's own, and losses that are about classes: of the rival class, or of two predictions.
+# The task's loss, a model's own, and losses that are about classes: the rival's, or what two predictions differ by.
 ABOUT_CLASSES = {
     "tasks/classification.py",
     "models/tabular_mlp.py",
@@ -26,11 +26,8 @@ def nodes(kind: type):
 
 
 def test_the_loss_of_a_class_is_taken_by_the_task():
-    takers = {
-        path
-        for path, call in nodes(ast.Call)
-        if ast.unparse(call.func).rpartition(".")[2] in ("cross_entropy", "nll_loss")
-    }
+    names = ("cross_entropy", "nll_loss")
+    takers = {path for path, call in nodes(ast.Call) if ast.unparse(call.func).rpartition(".")[2] in names}
     assert takers == ABOUT_CLASSES
 
 
