@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from killed import KillAt, KilledError
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 from torchrun import on_two_processes
@@ -49,19 +50,6 @@ OPTIMIZERS = {
     "adamw with decay": {"optim": "adamw_torch", "learning_rate": 0.02, "weight_decay": 0.5},
     "accumulation": {"optim": "adamw_torch", "learning_rate": 0.02, "gradient_accumulation_steps": 3},
 }
-
-
-class KilledError(Exception):
-    pass
-
-
-class KillAt(TrainerCallback):
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        if state.global_step == self.step:
-            raise KilledError
 
 
 class Watch(TrainerCallback):

@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from killed import KillAt, KilledError
 from transformers import TrainerCallback
 
 import hf_privacy
@@ -17,19 +18,6 @@ from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
 from hf_privacy.signals import Curvature, compute_curvature, compute_signals
 
 THREE = Curvature(n_vectors=3, seed=4)
-
-
-class KilledError(Exception):
-    pass
-
-
-class KillAt(TrainerCallback):
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        if state.global_step == self.step:
-            raise KilledError
 
 
 class KeepModels(TrainerCallback):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from transformers import EarlyStoppingCallback, TrainerCallback
+from killed import KillAt, KilledError
+from transformers import EarlyStoppingCallback
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import EarlyStoppingConfig, EarlyStoppingTrainer, PrivacyTrainer, ValidationStopCallback
@@ -75,19 +76,6 @@ def test_looking_at_the_validation_rows_changes_nothing_in_training(make_trainer
     plain = PrivacyTrainer(model_init=mlp, args=make_args(**settings), train_dataset=data_of("tabular", 12))
     plain.train()
     assert torch.equal(weights(stopped), weights(plain))
-
-
-class KilledError(Exception):
-    pass
-
-
-class KillAt(TrainerCallback):
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        if state.global_step == self.step:
-            raise KilledError
 
 
 @pytest.mark.parametrize(("save_steps", "kill_at"), [(3, 4), (3, 3), (2, 5)])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from killed import KillAt, KilledError
 from safetensors.torch import load_file, save_file
 from torchrun import on_two_processes
 from transformers import TrainerCallback
@@ -149,19 +150,6 @@ def test_the_best_checkpoint_brings_the_frozen_weights_back(make_args, model_of,
 
 
 # ---- checkpoints ----
-
-
-class KilledError(Exception):
-    pass
-
-
-class KillAt(TrainerCallback):
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        if state.global_step == self.step:
-            raise KilledError
 
 
 class KillAtSave(TrainerCallback):

@@ -5,26 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from transformers import TrainerCallback
+from killed import KillAt, KilledError
 
 from hf_privacy.data import TensorDataset, collate_batch
 from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer, RelaxLossConfig, RelaxLossTrainer
 from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
 from hf_privacy.signals import compute_signals
 from hf_privacy.statistics import summarize
-
-
-class KilledError(Exception):
-    pass
-
-
-class KillAt(TrainerCallback):
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        if state.global_step == self.step:
-            raise KilledError
 
 
 class RecordingTrainer(RelaxLossTrainer):

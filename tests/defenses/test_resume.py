@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from killed import KillAt, KilledError
 from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 
@@ -12,19 +13,6 @@ from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.base.checkpoints import seal_checkpoint
 from hf_privacy.errors import InputError
 from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
-
-
-class KilledError(Exception):
-    pass
-
-
-class KillAt(TrainerCallback):
-    def __init__(self, step):
-        self.step = step
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        if state.global_step == self.step:
-            raise KilledError
 
 
 def dropout_mlp():

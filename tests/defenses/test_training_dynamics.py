@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from killed import KillAt, KilledError
 from safetensors.numpy import load_file
 from torchrun import on_two_processes
 from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -35,25 +36,6 @@ from hf_privacy.references import plan_references, recipe_hash, reference_traine
 from hf_privacy.signals import Curvature, compute_curvature, compute_signals
 
 SIGNALS = ("loss", "probability", "correct", "el2n")
-
-
-class KilledError(Exception):
-    pass
-
-
-class KillAt(TrainerCallback):
-    """Dies in front of an optimizer step, or at the end of the epoch that a step ends."""
-
-    def __init__(self, *, step=None, epoch_end=None):
-        self.step, self.epoch_end = step, epoch_end
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        if state.global_step == self.step:
-            raise KilledError
-
-    def on_epoch_end(self, args, state, control, **kwargs):
-        if state.global_step == self.epoch_end:
-            raise KilledError
 
 
 class KeepModels(TrainerCallback):

@@ -9,8 +9,8 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from killed import KillAt, KilledError
 from torch.nn import functional as F
-from transformers import TrainerCallback
 
 from hf_privacy.errors import InputError
 from hf_privacy.signals import compute_signals
@@ -105,14 +105,6 @@ def test_the_stop_rule_stops_at_the_loss_of_unseen_examples(trained, sets, make_
 def test_a_killed_run_resumes_bit_for_bit(trained, sets, make_args, tmp_path):
     import copy
 
-    class KilledError(Exception):
-        pass
-
-    class KillAt(TrainerCallback):
-        def on_step_begin(self, args, state, control, **kwargs):
-            if state.global_step == 7:
-                raise KilledError
-
     shared = {
         "num_train_epochs": 6,
         "per_device_train_batch_size": 10,
@@ -127,7 +119,7 @@ def test_a_killed_run_resumes_bit_for_bit(trained, sets, make_args, tmp_path):
 
     whole = trainer("whole")
     whole.unlearn()
-    killed = trainer("killed", [KillAt()])
+    killed = trainer("killed", [KillAt(7)])
     with pytest.raises(KilledError):
         killed.unlearn()
     resumed = trainer("killed")
