@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hf_privacy.errors import InputError
 from hf_privacy.metrics.checked_inputs import CheckedInputs
 from hf_privacy.metrics.info import metric_info, title_and_summary
-from hf_privacy.metrics.values import attack_summary, by_model, flatten_summary, zero_one
+from hf_privacy.metrics.values import attack_summary, by_model, flatten_summary, named_figures, zero_one
 
 if TYPE_CHECKING:
     import evaluate
@@ -23,6 +23,7 @@ __all__ = [
     "metric_folder",
     "metric_info",
     "metric_names",
+    "named_figures",
     "zero_one",
 ]
 

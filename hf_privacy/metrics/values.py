@@ -40,6 +40,18 @@ def flatten_summary(summary: dict[str, Any]) -> dict[str, float | int]:
     return flat
 
 
+def named_figures(result: dict[str, Any], name: str) -> dict[str, float | int]:
+    """A figure's ``value``, ``low`` and ``high`` under its name; what is no number, or None, is left out.
+
+    Examples
+    --------
+    >>> named_figures({"value": 0.5, "low": 0.25, "gap": None, "reading": "accuracy"}, "rate")
+    {'rate': 0.5, 'rate_low': 0.25}
+    """
+    named = {"value": name, "low": f"{name}_low", "high": f"{name}_high"}
+    return {named.get(key, key): value for key, value in result.items() if isinstance(value, (int, float))}
+
+
 def by_model(name: str, rows: ArrayLike) -> NDArray[np.float64]:
     """Rows of one example each, as `evaluate` collects them, turned into one row per model.
 

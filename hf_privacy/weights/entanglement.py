@@ -14,6 +14,8 @@ from hf_privacy.weights.kinds import weight_kinds
 
 _CHUNK = 1 << 20
 
+_Pair = tuple[torch.Tensor, torch.Tensor]  # a parameter's two scores, flat
+
 
 def pearson_by_kind(
     scores_a: Mapping[str, torch.Tensor], scores_b: Mapping[str, torch.Tensor], model: nn.Module
@@ -63,60 +65,38 @@ def pearson_by_kind(
     unknown = sorted(set(scores_a) - set(kinds))
     if unknown:
         raise InputError(f"scores hold {unknown[0]}: the {type(model).__name__} has no parameter of that name")
-    moments: dict[str, _Moments] = {}
+    pairs: dict[str, list[_Pair]] = {}
     for name, kind in kinds.items():
         if name in scores_a:
-            _add(moments.setdefault(kind, _Moments()), name, scores_a[name], scores_b[name])
-    overall = _Moments()
-    for part in moments.values():
-        overall.merge(part)
-    return {**{kind: part.pearson() for kind, part in moments.items()}, "all": overall.pearson()}
+            a, b = scores_a[name], scores_b[name]
+            if a.shape != b.shape:
+                raise InputError(f"{name} has shape {tuple(a.shape)} in scores_a and {tuple(b.shape)} in scores_b")
+            if not (bool(a.isfinite().all()) and bool(b.isfinite().all())):
+                raise InputError(f"the scores of {name} hold NaN or infinite values: pass finite scores")
+            pairs.setdefault(kind, []).append((a.detach().reshape(-1), b.detach().reshape(-1)))
+    pairs["all"] = [pair for of_kind in pairs.values() for pair in of_kind]
+    return {kind: _pearson(of_kind) for kind, of_kind in pairs.items()}
 
 
-def _add(moments: _Moments, name: str, a: torch.Tensor, b: torch.Tensor) -> None:
-    if a.shape != b.shape:
-        raise InputError(f"{name} has shape {tuple(a.shape)} in scores_a and {tuple(b.shape)} in scores_b")
-    flat_a, flat_b = a.detach().reshape(-1), b.detach().reshape(-1)
-    for start in range(0, flat_a.numel(), _CHUNK):
-        x = flat_a[start : start + _CHUNK].double()
-        y = flat_b[start : start + _CHUNK].to(x)
-        part = _Moments.of(x, y)
-        if not all(map(math.isfinite, (part.xx, part.yy, part.xy))):
-            raise InputError(f"the scores of {name} hold NaN or infinite values: pass finite scores")
-        moments.merge(part)
-
-
-class _Moments:
-    """Count, means and centred sums of squares and products, merged without loss (Chan, Golub and LeVeque)."""
-
-    def __init__(
-        self, n: int = 0, x: float = 0.0, y: float = 0.0, xx: float = 0.0, yy: float = 0.0, xy: float = 0.0
-    ) -> None:
-        self.n, self.x, self.y, self.xx, self.yy, self.xy = n, x, y, xx, yy, xy
-
-    @classmethod
-    def of(cls, x: torch.Tensor, y: torch.Tensor) -> _Moments:
-        mean_x, mean_y = x.mean(), y.mean()
-        x, y = x - mean_x, y - mean_y
-        return cls(len(x), float(mean_x), float(mean_y), float(x @ x), float(y @ y), float(x @ y))
-
-    def merge(self, other: _Moments) -> None:
-        n = self.n + other.n
-        if n == 0:
-            return
-        dx, dy, share = other.x - self.x, other.y - self.y, self.n * other.n / n
-        self.xx += other.xx + dx * dx * share
-        self.yy += other.yy + dy * dy * share
-        self.xy += other.xy + dx * dy * share
-        self.x += dx * other.n / n
-        self.y += dy * other.n / n
-        self.n = n
-
-    def pearson(self) -> float | None:
-        # The centred values of a constant vector are rounding errors of its mean, not a spread.
-        if self.n < 2 or self._is_constant(self.x, self.xx) or self._is_constant(self.y, self.yy):
-            return None
-        return max(-1.0, min(1.0, self.xy / (math.sqrt(self.xx) * math.sqrt(self.yy))))
-
-    def _is_constant(self, mean: float, squares: float) -> bool:
-        return math.sqrt(squares / self.n) <= 1e-12 * abs(mean) or squares == 0.0
+def _pearson(pairs: list[_Pair]) -> float | None:
+    """Around the means of all pairs, a chunk of a tensor at a time."""
+    n = sum(len(a) for a, _ in pairs)
+    if n < 2:
+        return None
+    mean_x, mean_y = (
+        sum(float(chunk.double().sum()) for pair in pairs for chunk in pair[side].split(_CHUNK)) / n for side in (0, 1)
+    )
+    xx = yy = xy = 0.0
+    for a, b in pairs:
+        for x, y in zip(a.split(_CHUNK), b.split(_CHUNK), strict=True):
+            x = x.double() - mean_x
+            y = y.to(x) - mean_y
+            xx, yy, xy = xx + float(x @ x), yy + float(y @ y), xy + float(x @ y)
+    if not math.isfinite(xx + yy):
+        raise InputError("the squares of scores leave float64: pass smaller scores")
+    # The centred values of a constant vector are rounding errors of its mean, not a spread.
+    if any(
+        math.sqrt(squares / n) <= 1e-12 * abs(mean) or squares == 0 for mean, squares in ((mean_x, xx), (mean_y, yy))
+    ):
+        return None
+    return max(-1.0, min(1.0, xy / (math.sqrt(xx) * math.sqrt(yy))))

@@ -57,6 +57,7 @@ import evaluate
 from hf_privacy.forgetting import summarize_rate
 from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import metric_info
+from hf_privacy.metrics import named_figures
 
 
 class ForgettingRate(CheckedInputs, evaluate.Metric):
@@ -76,5 +77,4 @@ class ForgettingRate(CheckedInputs, evaluate.Metric):
         result = summarize_rate(
             predictions, references, retrained, rate="forgetting_rate", reading=reading, confidence=confidence
         )
-        named = {"value": "forgetting_rate", "low": "forgetting_rate_low", "high": "forgetting_rate_high"}
-        return {named.get(key, key): value for key, value in result.items() if value is not None and key != "reading"}
+        return named_figures(result, "forgetting_rate")

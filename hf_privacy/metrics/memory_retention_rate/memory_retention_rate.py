@@ -55,6 +55,7 @@ import evaluate
 from hf_privacy.forgetting import summarize_rate
 from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import metric_info
+from hf_privacy.metrics import named_figures
 
 
 class MemoryRetentionRate(CheckedInputs, evaluate.Metric):
@@ -74,9 +75,4 @@ class MemoryRetentionRate(CheckedInputs, evaluate.Metric):
         result = summarize_rate(
             predictions, references, retrained, rate="memory_retention_rate", reading=reading, confidence=confidence
         )
-        named = {
-            "value": "memory_retention_rate",
-            "low": "memory_retention_rate_low",
-            "high": "memory_retention_rate_high",
-        }
-        return {named.get(key, key): value for key, value in result.items() if value is not None and key != "reading"}
+        return named_figures(result, "memory_retention_rate")

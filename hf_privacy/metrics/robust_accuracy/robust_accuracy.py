@@ -83,23 +83,14 @@ class RobustAccuracy(CheckedInputs, evaluate.Metric):
             clean = clean_classes == labels
             robust &= clean  # an attack that happens to repair a mistake makes no example robust
             n_clean = int(clean.sum())
-            low, high = clopper_pearson(n_clean, n_examples, confidence=confidence)
-            result |= {"clean_accuracy": n_clean / n_examples, "clean_accuracy_low": low, "clean_accuracy_high": high}
+            result |= _share("clean_accuracy", n_clean, n_examples, confidence)
             if n_clean:  # where nothing was right there was nothing to attack, and no rate
-                n_fooled = n_clean - int(robust.sum())
-                low, high = clopper_pearson(n_fooled, n_clean, confidence=confidence)
-                result |= {
-                    "attack_success_rate": n_fooled / n_clean,
-                    "attack_success_rate_low": low,
-                    "attack_success_rate_high": high,
-                }
-        n_robust = int(robust.sum())
-        low, high = clopper_pearson(n_robust, n_examples, confidence=confidence)
-        return {
-            "robust_accuracy": n_robust / n_examples,
-            "robust_accuracy_low": low,
-            "robust_accuracy_high": high,
-            **result,
-            "n_examples": n_examples,
-            "confidence": confidence,
-        }
+                result |= _share("attack_success_rate", n_clean - int(robust.sum()), n_clean, confidence)
+        result = _share("robust_accuracy", int(robust.sum()), n_examples, confidence) | result
+        return {**result, "n_examples": n_examples, "confidence": confidence}
+
+
+def _share(name, count, total, confidence):
+    """A share with its interval."""
+    low, high = clopper_pearson(count, total, confidence=confidence)
+    return {name: count / total, f"{name}_low": low, f"{name}_high": high}

@@ -50,6 +50,7 @@ import evaluate
 from hf_privacy.forgetting import unlearning_degree
 from hf_privacy.metrics import CheckedInputs
 from hf_privacy.metrics import metric_info
+from hf_privacy.metrics import named_figures
 
 
 class UnlearningDegree(CheckedInputs, evaluate.Metric):
@@ -67,5 +68,4 @@ class UnlearningDegree(CheckedInputs, evaluate.Metric):
 
     def _compute(self, predictions, references, *, retrained=None, confidence=0.95):
         result = unlearning_degree(references, predictions, retrained, confidence=confidence)
-        named = {"low": "unlearning_degree_low", "high": "unlearning_degree_high"}
-        return {named.get(key, key): value for key, value in result.items() if value is not None}
+        return named_figures(result, "unlearning_degree")
