@@ -297,7 +297,7 @@ def test_trap_10_an_adapters_weights_move(make_trainer, lora_model_of):
     assert all(torch.equal(old, now[name]) for name, old in fixed.items())
 
 
-@pytest.mark.parametrize("name", ["tabular", "vit", "bert", "timm", "convnext"])
+@pytest.mark.parametrize("name", ["vit", "convnext"])
 def test_one_step_moves_every_trainable_tensor(name, make_trainer):
     trainer = make_trainer(name, n=12, noise_multiplier=0.5, max_steps=1, optim="adamw_torch")
     before = {key: p.detach().clone() for key, p in trainer.model.named_parameters()}

@@ -1,56 +1,22 @@
-"""Every defence on a device that is not the CPU: the CPU's weights, and no two devices in one operation."""
+"""Weight rewinding and prediction-time parts on a device that is not the CPU; defences are in test_every_defense."""
 
 from __future__ import annotations
 
 import copy
 
-import pytest
 import torch
 
-from hf_privacy.defenses import (
-    AdversarialConfig,
-    AdversarialTrainer,
-    CCLConfig,
-    CCLTrainer,
-    ConfidencePenaltyConfig,
-    ConfidencePenaltyTrainer,
-    CriticalWeightRewindCallback,
-    DeMemConfig,
-    DeMemTrainer,
-    HAMPConfig,
-    HAMPTrainer,
-    LabelSmoothingConfig,
-    LabelSmoothingTrainer,
-    RelaxLossConfig,
-    RelaxLossTrainer,
-)
+from hf_privacy.defenses import CCLConfig, CCLTrainer, CriticalWeightRewindCallback
 from hf_privacy.defenses.hamp.outputs import defended_model
 
-ATTACK = {"epsilon": 0.05, "n_steps": 2}
-DEFENSES = {
-    "adversarial": (AdversarialTrainer, AdversarialConfig, {**ATTACK, "objective": "mart", "awp_gamma": 0.01}),
-    "demem": (DeMemTrainer, DeMemConfig, {**ATTACK, "control": "class_variance"}),
-    "relax_loss": (RelaxLossTrainer, RelaxLossConfig, {"alpha": 2.0}),
-    "hamp": (HAMPTrainer, HAMPConfig, {}),
-    "ccl": (CCLTrainer, CCLConfig, {}),
-    "confidence_penalty": (ConfidencePenaltyTrainer, ConfidencePenaltyConfig, {}),
-    "label_smoothing": (LabelSmoothingTrainer, LabelSmoothingConfig, {}),
-    "cwrf": (CCLTrainer, CCLConfig, {}),
-}
 
-
-@pytest.mark.parametrize("name", DEFENSES)
-def test_a_defence_does_not_depend_on_where_the_model_lies(name, make_args, model_of, data_of, second_device):
-    trainer_class, config_class, settings = DEFENSES[name]
+def test_rewinding_does_not_depend_on_where_the_model_lies(make_args, model_of, data_of, second_device):
     start = model_of("tabular")
 
     def trained(model):
-        callbacks = [] if name != "cwrf" else [
-            CriticalWeightRewindCallback(reference_dataset=data_of("tabular", 6, seed=6), fraction=0.2)
-        ]  # fmt: skip
-        arguments = {"num_train_epochs": 2, "optim": "adamw_torch", "max_grad_norm": 0.0, **settings}
-        args = make_args(config_class, **arguments)
-        trainer = trainer_class(model, args, train_dataset=data_of("tabular", 12), callbacks=callbacks)
+        rewind = CriticalWeightRewindCallback(reference_dataset=data_of("tabular", 6, seed=6), fraction=0.2)
+        args = make_args(CCLConfig, num_train_epochs=2, optim="adamw_torch", max_grad_norm=0.0)
+        trainer = CCLTrainer(model, args, train_dataset=data_of("tabular", 12), callbacks=[rewind])
         trainer.train()
         return {key: parameter.detach().cpu() for key, parameter in trainer.model.named_parameters()}
 

@@ -25,7 +25,7 @@ from hf_privacy.defenses.base.weight_motion import WeightMotionCallback
 from hf_privacy.errors import InputError
 from hf_privacy.models import align_padding, without_autocast
 from hf_privacy.signals import check_fit
-from hf_privacy.tasks import task_of
+from hf_privacy.tasks import TASKS, task_of
 
 
 class _EpochCallback(TrainerCallback):
@@ -98,6 +98,8 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
     # What the paper itself gives, and the ranges a search should cover, by field of the defence's config.
     paper_defaults: ClassVar[dict[str, Any]] = {}
     search_space: ClassVar[dict[str, list[Any]]] = {}
+    # The tasks it is written for, by their names in recipes.
+    tasks: ClassVar[tuple[str, ...]] = tuple(TASKS)
     # Whether training looks at a ``validation_dataset``: rows that are no member, no non-member, no reference's.
     needs_validation: ClassVar[bool] = False
     # Whether it is differentially private, so that `privacy_spent` gives an ε.
