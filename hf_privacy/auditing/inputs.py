@@ -16,9 +16,6 @@ from hf_privacy.data import (
     check_columns,
     check_labels,
     class_names,
-    encode_features,
-    encode_images,
-    encode_text,
     number_classes,
     refuse_without_rows,
 )
@@ -31,9 +28,8 @@ from hf_privacy.models import (
     class_order,
     load_image_processor,
     load_saved_model,
-    load_tokenizer,
-    padding_side_for,
 )
+from hf_privacy.tasks import TASKS, Task, task_of
 
 Target = PrivacyTrainer | torch.nn.Module | str | Path
 
@@ -98,16 +94,12 @@ def to_tensors(
     columns = [column] if isinstance(column, str) else list(column)
     check_columns(dataset, columns, label_column)
     kinds = {_kind(dataset.features[name]) for name in columns}
-    kind = kinds.pop() if len(kinds) == 1 else "features"
-    processor = _processor(target, text=kind == "text") if kind in ("text", "image") else None
+    kind = kinds.pop() if len(kinds) == 1 and kinds != {"scalar"} else "features"
+    # The model's own task where it reads such a column; what the model cannot take is said where it is tried.
+    task = next(task for task in (task_of(model), *TASKS.values()) if task.column == kind)
+    processor = _processor(target, task)
     dataset = with_classes(dataset, label_column, classes)
-    inputs = columns[0] if len(columns) == 1 else tuple(columns)
-    if kind == "text":
-        side = padding_side_for(model, processor)
-        return encode_text(dataset, processor, text_column=inputs, label_column=label_column, padding_side=side)
-    if kind == "image":
-        return encode_images(dataset, processor, image_column=columns[0], label_column=label_column)
-    return encode_features(dataset, feature_column=inputs, label_column=label_column)
+    return task.encode(dataset, processor, columns=columns, label_column=label_column, model=model)
 
 
 def with_classes(dataset: datasets.Dataset, label_column: str, classes: Sequence[str]) -> datasets.Dataset:
@@ -151,17 +143,19 @@ def _kind(feature: Any) -> str:
     return "features"
 
 
-def _processor(target: Target, *, text: bool) -> Any:
-    wanted = "tokenizer" if text else "image processor"
+def _processor(target: Target, task: Task) -> Any:
+    wanted = task.processor
+    if wanted is None:
+        return None
     if isinstance(target, PrivacyTrainer) and target.processing_class is not None:
         processor = target.processing_class
     elif isinstance(target, (str, Path)):
-        processor = (load_tokenizer if text else load_image_processor)(target)
+        processor = task.load_processor(target)
     else:
         raise InputError(
-            f"the target brings no {wanted} to encode dataset with: encode it first (hf_privacy.data.encode_"
-            f"{'text' if text else 'images'}), or pass a folder or a trainer with processing_class"
+            f"the target brings no {wanted} to encode dataset with: encode it first (hf_privacy.data), "
+            "or pass a folder or a trainer with processing_class"
         )
-    if text != isinstance(processor, PreTrainedTokenizerBase):
+    if isinstance(processor, PreTrainedTokenizerBase) != (wanted == "tokenizer"):
         raise InputError(f"dataset needs a {wanted} and the target has {type(processor).__name__}: check input_column")
     return processor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_privacy.errors import InputError
@@ -30,6 +31,8 @@ class Classification:
     columns_hint = ""
     augmentations: tuple[str, ...] = ()
     queries: tuple[str, ...] = ("identity",)
+    column = "features"
+    processor: str | None = None
     input_space = "features"
     signal_names = ("phi", "loss", "probability", "margin", "entropy", "modified_entropy", "correct")
 
@@ -58,6 +61,10 @@ class Classification:
         {'accuracy': 0.5}
         """
         return {"accuracy": float(signals["correct"].mean())}
+
+    def load_processor(self, name_or_path: str | Path, *, revision: str | None = None) -> Any:
+        """None."""
+        return None
 
     def augmentation(self, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
         """None here: only images are augmented."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_privacy.tasks.classification import Classification
@@ -21,7 +22,15 @@ class ImageClassification(Classification):
     name = "image-classification"
     augmentations = ("flip", "flip_crop")
     queries = ("identity", "flip")
+    column = "image"
+    processor = "image processor"
     input_space = "pixels"
+
+    def load_processor(self, name_or_path: str | Path, *, revision: str | None = None) -> Any:
+        """See `hf_privacy.models.load_image_processor`."""
+        from hf_privacy.models import load_image_processor
+
+        return load_image_processor(name_or_path, revision=revision)
 
     def augmentation(self, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
         """`hf_privacy.data.random_flip`, or a `hf_privacy.data.RandomFlipCrop`."""
@@ -30,7 +39,13 @@ class ImageClassification(Classification):
         return {"flip": random_flip, "flip_crop": RandomFlipCrop()}[name]
 
     def encode(
-        self, rows: datasets.Dataset, processor: Any, *, columns: Sequence[str], label_column: str | None
+        self,
+        rows: datasets.Dataset,
+        processor: Any,
+        *,
+        columns: Sequence[str],
+        label_column: str | None,
+        model: Any = None,
     ) -> TensorDataset:
         """See `hf_privacy.data.encode_images`."""
         from hf_privacy.data import encode_images
@@ -54,20 +69,12 @@ class ImageClassification(Classification):
             return loaded
 
         built = model_init()
-        processor = _processor(model, built, size)
+        if model.from_scratch or built.config.model_type == "timm_wrapper":
+            processor = image_processor_for(built, size=size)
+        else:
+            processor = self.load_processor(model.name_or_path, revision=model.revision)
+            if size is not None:
+                processor.size = {"height": size, "width": size}
+                processor.do_center_crop = False
         dataset = self.encode(rows, processor, columns=columns, label_column=data.label_column)
         return Prepared(dataset, processor, model_init, built)
-
-
-def _processor(model: Any, built: Any, size: Any) -> Any:
-    """The checkpoint's own, resized if asked; for timm models and those from scratch, one that fits the model."""
-    from hf_privacy.data import image_processor_for
-    from hf_privacy.models import load_image_processor
-
-    if model.from_scratch or built.config.model_type == "timm_wrapper":
-        return image_processor_for(built, size=size)
-    processor = load_image_processor(model.name_or_path, revision=model.revision)
-    if size is not None:
-        processor.size = {"height": size, "width": size}
-        processor.do_center_crop = False
-    return processor

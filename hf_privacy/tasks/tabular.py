@@ -22,7 +22,13 @@ class TabularClassification(Classification):
     columns_hint = ", or several of single numbers"
 
     def encode(
-        self, rows: datasets.Dataset, processor: Any = None, *, columns: Sequence[str], label_column: str | None
+        self,
+        rows: datasets.Dataset,
+        processor: Any = None,
+        *,
+        columns: Sequence[str],
+        label_column: str | None,
+        model: Any = None,
     ) -> TensorDataset:
         """See `hf_privacy.data.encode_features`; there is no processor."""
         from hf_privacy.data import encode_features

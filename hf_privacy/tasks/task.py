@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ class Task(Protocol):
         What the refusal of more than that goes on with.
     augmentations, queries : tuple of str
         Names of what a recipe may do to training batches, and of the views of an example an audit may ask about.
+    column : {"image", "text", "features"}
+        What its input columns hold.
+    processor : {"image processor", "tokenizer"} or None
+        What its models bring for their inputs.
     input_space : str
         Name of the space of `hf_privacy.adversarial` in which an attack moves inputs.
     signal_names : tuple of str
@@ -48,13 +53,24 @@ class Task(Protocol):
     columns_hint: str
     augmentations: tuple[str, ...]
     queries: tuple[str, ...]
+    column: str
+    processor: str | None
     input_space: str
     signal_names: tuple[str, ...]
 
     def encode(
-        self, rows: datasets.Dataset, processor: Any, *, columns: Sequence[str], label_column: str | None, **how: Any
+        self,
+        rows: datasets.Dataset,
+        processor: Any,
+        *,
+        columns: Sequence[str],
+        label_column: str | None,
+        model: Any = None,
     ) -> TensorDataset:
-        """The rows as tensors, by the processor of their model."""
+        """The rows as tensors, by the processor of the model they are for."""
+
+    def load_processor(self, name_or_path: str | Path, *, revision: str | None = None) -> Any:
+        """The processor of a checkpoint; None where `processor` is."""
 
     def prepare(self, rows: datasets.Dataset, *, model: Any, data: Any, classes: Sequence[str]) -> Prepared:
         """A recipe's rows and model, by its sections ``model`` and ``data``; an `InputError` for what does not fit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_privacy.tasks.classification import Classification
@@ -19,7 +20,16 @@ class TextClassification(Classification):
 
     name = "text-classification"
     most_columns = 2
+    column = "text"
+    processor = "tokenizer"
     input_space = "embeddings"
+
+    def load_processor(self, name_or_path: str | Path, *, revision: str | None = None) -> Any:
+        """See `hf_privacy.models.load_tokenizer`."""
+        from hf_privacy.models import load_tokenizer
+
+        return load_tokenizer(name_or_path, revision=revision)
+
     columns_hint = ", or two for sentence pairs"
 
     def encode(
@@ -29,11 +39,12 @@ class TextClassification(Classification):
         *,
         columns: Sequence[str],
         label_column: str | None,
+        model: Any = None,
         max_length: int | None = None,
-        padding_side: str | None = None,
     ) -> TensorDataset:
-        """See `hf_privacy.data.encode_text`."""
+        """See `hf_privacy.data.encode_text`; padded on the model's side, without one on the tokenizer's."""
         from hf_privacy.data import encode_text
+        from hf_privacy.models import padding_side_for
 
         column = columns[0] if len(columns) == 1 else tuple(columns)
         return encode_text(
@@ -42,14 +53,14 @@ class TextClassification(Classification):
             text_column=column,
             label_column=label_column,
             max_length=max_length,
-            padding_side=padding_side,
+            padding_side=None if model is None else padding_side_for(model, processor),
         )
 
     def prepare(self, rows: datasets.Dataset, *, model: Any, data: Any, classes: Sequence[str]) -> Prepared:
         """Texts are padded on the side that suits the model, and cut where it or its tokenizer ends."""
-        from hf_privacy.models import load_tokenizer, padding_side_for, position_limit
+        from hf_privacy.models import padding_side_for, position_limit
 
-        tokenizer = load_tokenizer(model.name_or_path, revision=model.revision)
+        tokenizer = self.load_processor(model.name_or_path, revision=model.revision)
         model_init = self._model_init(model, classes, tokenizer=tokenizer)
         built = model_init()
         tokenizer.padding_side = padding_side_for(built, tokenizer)

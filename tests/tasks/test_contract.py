@@ -82,7 +82,7 @@ def test_rows_become_tensors_that_the_model_takes(case):
     assert case.net(**case.inputs)["logits"].shape == (N, len(case.classes))
     assert list(case.net.config.id2label.values()) == case.classes
     again = case.task.encode(
-        case.rows, case.prepared.processor, columns=case.data.input_columns, label_column="label"
+        case.rows, case.prepared.processor, columns=case.data.input_columns, label_column="label", model=case.net
     ).__getitems__(range(N))
     assert all(torch.equal(again[name], column) for name, column in case.batch.items())
 
