@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from hf_privacy.comparison.robust import CLEAN
-from hf_privacy.reports.explain import percent, rate
 from hf_privacy.reports.titles import short_title
+from hf_privacy.reports.words import percent, rate
 
 
 def row_title(row: dict[str, Any]) -> str:

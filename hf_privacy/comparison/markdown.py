@@ -20,8 +20,8 @@ from hf_privacy.comparison.cells import (
     signed_cell,
 )
 from hf_privacy.comparison.memorization_tables import adversarial_part, by_memorization_part
-from hf_privacy.reports.explain import percent
 from hf_privacy.reports.titles import attack_words
+from hf_privacy.reports.words import percent
 
 _LABEL_ONLY = "label_only"
 

@@ -18,8 +18,8 @@ from hf_privacy.comparison.cells import (
     row_title,
 )
 from hf_privacy.comparison.robust import CLEAN
-from hf_privacy.reports.explain import percent
 from hf_privacy.reports.sections.memorization import memorization_range
+from hf_privacy.reports.words import percent
 
 
 def adversarial_part(table: dict[str, Any]) -> list[str]:

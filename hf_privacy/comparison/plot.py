@@ -12,7 +12,6 @@ from matplotlib.lines import Line2D
 from hf_privacy.comparison.cells import attack_title, how_many, robust_columns, robust_figure, row_title
 from hf_privacy.comparison.labels import place_labels
 from hf_privacy.comparison.robust import CLEAN
-from hf_privacy.hub.headline import percent
 from hf_privacy.reports.style import (
     BLACK,
     COLOURS,
@@ -29,6 +28,7 @@ from hf_privacy.reports.style import (
     reach,
 )
 from hf_privacy.reports.titles import epsilon_text, norm_title
+from hf_privacy.reports.words import percent
 
 _PLAIN, _REWOUND = "o", "D"
 

@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from huggingface_hub import ModelCardData
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hf_privacy.errors import InputError, one_line
-from hf_privacy.hub.headline import evidence_sentence
 from hf_privacy.hub.unaudited import UNAUDITED_TAG
-from hf_privacy.reports.card_data import (
-    AUC_METRIC,
-    AUDITED_TAG,
-    HELD_OUT_SPLIT,
-    METADATA_FIELDS,
-    ROBUST_METRIC,
-    TPR_METRIC,
-    CardData,
-)
-from hf_privacy.reports.explain import percent, rate, what_it_does_not_mean, what_it_means
+from hf_privacy.reports.card_data import AUDITED_TAG, METADATA_FIELDS, CardData
 from hf_privacy.reports.files import write_together
 from hf_privacy.reports.leaks import refuse_leaks
-from hf_privacy.reports.page import TEMPLATES, outside_tables, over_runs_rows, unlearning_parts, utility_rows
-from hf_privacy.reports.sections.memorization import fewer_examples, memorization_table
-from hf_privacy.reports.sections.memorization_plot import is_drawn
-from hf_privacy.reports.table import memorization_cells
-from hf_privacy.reports.titles import attack_words
+from hf_privacy.reports.model_index import AUC_METRIC, HELD_OUT_SPLIT, ROBUST_METRIC, TPR_METRIC
+from hf_privacy.reports.rendering import render
+from hf_privacy.reports.report import Report
 from hf_privacy.yaml_text import load_yaml
-
-if TYPE_CHECKING:
-    from hf_privacy.reports.report import PrivacyReport
 
 CARD_FILE = "README.md"
 OURS = "<!-- hf_privacy:card -->"
@@ -57,12 +40,12 @@ _AUTO_CLASSES = {
 _OUR_MODELS = {"tabular-classification": "hf_privacy.models"}
 
 
-def render_card(report: PrivacyReport | None, card_data: CardData) -> str:
+def render_card(report: Report | None, card_data: CardData) -> str:
     """Render a whole model card: metadata, what the model is, the privacy report, how to load it.
 
     Parameters
     ----------
-    report : PrivacyReport or None
+    report : Report or None
         With None the card says plainly that the model is unaudited.
     card_data : CardData
         Its `metadata` is computed here.
@@ -84,16 +67,27 @@ def render_card(report: PrivacyReport | None, card_data: CardData) -> str:
     True
     """
     metadata = card_data.compute(report)
-    body = (
-        _environment()
-        .get_template("model_card.md.jinja")
-        .render(**_values(report, card_data), section=_section(report, card_data), ours=OURS)
+    model_class, processor_class = _AUTO_CLASSES.get(card_data.pipeline_tag or "", (None, None))
+    body = render(
+        "model_card.md.jinja",
+        report,
+        ours=OURS,
+        section=_section(report, card_data),
+        data=card_data,
+        title=card_data.title(report),
+        base=card_data.shown_base(report),
+        hyperparameters=_scalars(card_data.hyperparameters or (report.training if report else {})),
+        repo_id=card_data.repo_id or "owner/name",
+        model_class=model_class,
+        processor_class=processor_class,
+        our_models=_OUR_MODELS.get(card_data.pipeline_tag or ""),
+        adapter=card_data.library_name == "peft" or bool(report and report.model["adapter"]),
     )
     refuse_leaks(body, name="the model card")
     return _with_metadata(metadata, body)
 
 
-def write_card(folder: str | Path, report: PrivacyReport | None, card_data: CardData) -> Path:
+def write_card(folder: str | Path, report: Report | None, card_data: CardData) -> Path:
     """Write ``README.md``, keeping the text of a card that someone else wrote.
 
     A card of ours is written anew. In any other card only the text between our two markers is replaced (it is
@@ -131,7 +125,7 @@ def read_card(path: Path) -> str:
         raise InputError(f"{path.name} is not UTF-8 text ({error.reason}): save it as UTF-8") from error
 
 
-def card_text(existing: str, report: PrivacyReport | None, card_data: CardData, *, anew: bool) -> str:
+def card_text(existing: str, report: Report | None, card_data: CardData, *, anew: bool) -> str:
     """Give the card that takes the place of an existing one, as `write_card` does.
 
     Parameters
@@ -158,7 +152,7 @@ def card_text(existing: str, report: PrivacyReport | None, card_data: CardData, 
     return _merged(plain, report, card_data).replace("\n", newline)
 
 
-def _merged(existing: str, report: PrivacyReport | None, card_data: CardData) -> str:
+def _merged(existing: str, report: Report | None, card_data: CardData) -> str:
     metadata, text = _split_metadata(existing)
     section = f"{BEGIN}\n{_section(report, card_data)}\n{END}"
     refuse_leaks(section, name="the card's privacy section")
@@ -241,42 +235,8 @@ def _with_metadata(metadata: dict[str, Any], text: str) -> str:
     return f"---\n{block}---\n{text if text.startswith(chr(10)) else chr(10) + text}"
 
 
-def _section(report: PrivacyReport | None, card_data: CardData) -> str:
-    return _environment().get_template("privacy_section.md.jinja").render(**_values(report, card_data)).strip()
-
-
-def _values(report: PrivacyReport | None, card_data: CardData) -> dict[str, Any]:
-    by_memorization = memorization_table(report) if report else None
-    model_class, processor_class = _AUTO_CLASSES.get(card_data.pipeline_tag or "", (None, None))
-    return {
-        "report": report,
-        "data": card_data,
-        "title": card_data.title(report),
-        "base": card_data.shown_base(report),
-        "command": card_data.shown_command(),
-        "hyperparameters": _scalars(card_data.hyperparameters or (report.training if report else {})),
-        "repo_id": card_data.repo_id or "owner/name",
-        "model_class": model_class,
-        "processor_class": processor_class,
-        "our_models": _OUR_MODELS.get(card_data.pipeline_tag or ""),
-        "adapter": card_data.library_name == "peft" or bool(report and report.model["adapter"]),
-        "fprs": sorted({e["fpr"] for a in report.attacks for e in a["tpr_at_fpr"]}) if report else [],
-        "unlearning": unlearning_parts(report) if report else None,
-        "outside": outside_tables(report) if report else {},
-        "utility": utility_rows(report) if report else [],
-        "over_runs": over_runs_rows(report) if report else [],
-        "by_memorization": by_memorization,
-        "by_memorization_cells": [memorization_cells(row, by_memorization) for row in by_memorization.rows]
-        if by_memorization
-        else [],
-        "fewer": fewer_examples(by_memorization) if by_memorization else None,
-        "memorization_drawn": is_drawn(by_memorization),
-        "adversary": attack_words(report.robustness) if report and report.robustness else None,
-        "headline": report.headline() if report else None,
-        "evidence": evidence_sentence(vars(report)) if report else None,
-        "meaning": what_it_means(report) if report else [],
-        "no_meaning": what_it_does_not_mean(report) if report else [],
-    }
+def _section(report: Report | None, card_data: CardData) -> str:
+    return render("privacy_section.md.jinja", report, command=card_data.shown_command()).strip()
 
 
 def _scalars(hyperparameters: dict[str, Any]) -> dict[str, str]:
@@ -288,41 +248,3 @@ def _scalars(hyperparameters: dict[str, Any]) -> dict[str, str]:
     return {
         name: f"{value:.6g}" if isinstance(value, float) else f"{value}" for name, value in hyperparameters.items()
     }
-
-
-def _in_markdown(text: Any) -> str:
-    """Make a text safe inside a Markdown sentence or table cell: no HTML, column, new line, link or emphasis."""
-    flat = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    # An underscore inside a word, as in most names here, means nothing to Markdown.
-    return re.sub(r"([\\|`*~]|(?<![^\W_])_|_(?![^\W_])|!(?=\[)|\](?=[(\[:]))", r"\\\1", flat)
-
-
-def _in_code(text: Any) -> str:
-    """A text as a Markdown code span, whatever backticks it holds."""
-    flat = " ".join(str(text).split())
-    fence = "`" * (max(map(len, re.findall("`+", flat)), default=0) + 1)
-    space = " " if flat.startswith("`") or flat.endswith("`") else ""
-    return f"{fence}{space}{flat}{space}{fence}"
-
-
-def _in_python(text: Any) -> str:
-    """A text as a Python string in double quotes, of ASCII and without backticks, so that it ends no fenced block."""
-    escaped = str(text).encode("unicode_escape", "backslashreplace").decode("ascii")
-    return '"' + escaped.replace('"', '\\"').replace("`", "\\x60") + '"'
-
-
-def _in_fence(text: str) -> str:
-    """A text inside a fenced block, which a line of its own backticks would end."""
-    return re.sub(r"`(?=``)|(?<=`)`", "'", text)
-
-
-@cache
-def _environment() -> Environment:
-    # Markdown is no HTML, so values pass through the filter `md` instead of autoescape.
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=False, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters.update(percent=percent, md=_in_markdown, code=_in_code, py=_in_python, fence=_in_fence)
-    environment.globals.update(rate=rate)
-    return environment

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from hf_privacy.errors import InputError
-from hf_privacy.hub.evidence import ADVERSARIAL, all_attacks, p_value_of
 from hf_privacy.hub.unaudited import UNAUDITED_TAG
 from hf_privacy.reports.leaks import is_hub_id, public_name, refuse_leaks, shorten_paths
-from hf_privacy.reports.titles import epsilon_text, norm_title
-
-if TYPE_CHECKING:
-    from hf_privacy.reports.report import PrivacyReport
+from hf_privacy.reports.report import Report
+from hf_privacy.reports.sections import attacks, robustness, utility
 
 # The only keys our metadata block may hold; whatever else a field carries stays out of the card.
 METADATA_FIELDS = (
@@ -25,9 +22,6 @@ METADATA_FIELDS = (
 )  # fmt: skip
 OUR_TAG = "hf_privacy"
 AUDITED_TAG = "privacy-audited"
-AUC_METRIC, TPR_METRIC = "membership_inference_auc", "membership_inference_tpr_at_fpr"
-ROBUST_METRIC = "robust_accuracy"
-HELD_OUT_SPLIT = "held-out (non-members)"
 
 _TASK_OF_ENDING = {
     "ForImageClassification": "image-classification",
@@ -96,12 +90,12 @@ class CardData:
     # computed when the card is rendered
     metadata: dict[str, Any] = field(default_factory=dict, init=False)
 
-    def compute(self, report: PrivacyReport | None) -> dict[str, Any]:
+    def compute(self, report: Report | None) -> dict[str, Any]:
         """Build the metadata block, keep it in `metadata` and return it.
 
         Parameters
         ----------
-        report : PrivacyReport or None
+        report : Report or None
             None for a model that was not audited.
 
         Raises
@@ -129,18 +123,18 @@ class CardData:
             tags=[OUR_TAG, AUDITED_TAG if report else UNAUDITED_TAG, *_defense_tag(report), *self.tags],
             metrics=["accuracy"] if report else None,
             model_name=self.title(report),
-            eval_results=_eval_results(report, task=self.pipeline_tag or "other") if report else None,
+            eval_results=_results(report, task=self.pipeline_tag or "other") if report else None,
         ).to_dict()
         self.metadata = {name: values[name] for name in METADATA_FIELDS if name in values}
         refuse_leaks(self.metadata, name="the card's metadata")
         return self.metadata
 
-    def title(self, report: PrivacyReport | None) -> str:
+    def title(self, report: Report | None) -> str:
         """Give the model's name as the card shows it: given, else the report's, else the repository's."""
         name = self.model_name or (report.model["name"] if report else None)
         return public_name(name) if name else (self.repo_id or "model").rpartition("/")[2]
 
-    def shown_base(self, report: PrivacyReport | None) -> str | None:
+    def shown_base(self, report: Report | None) -> str | None:
         """Give the base model's name for the text: a Hub id, or the last part of a local path."""
         base = self.base_model or (report.model["base_model"] if report else None)
         return public_name(base, pinned=bool(report and report.model["base_revision"])) if base else None
@@ -201,18 +195,18 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise InputError(f"{path.name} is not JSON ({error}): save the model again") from error
 
 
-def _dataset_ids(report: PrivacyReport | None) -> list[str] | None:
+def _dataset_ids(report: Report | None) -> list[str] | None:
     if report is None:
         return None
     name = report.dataset["name"]
     return [name] if is_hub_id(name, pinned=report.dataset["revision"] is not None) else None
 
 
-def _defense_tag(report: PrivacyReport | None) -> list[str]:
+def _defense_tag(report: Report | None) -> list[str]:
     return [f"defense:{report.defense['name']}"] if report and report.defense["name"] != "none" else []
 
 
-def _eval_results(report: PrivacyReport, *, task: str) -> list[EvalResult]:
+def _results(report: Report, *, task: str) -> list[EvalResult]:
     ids = _dataset_ids(report)
     dataset = {
         "task_type": task,
@@ -220,93 +214,8 @@ def _eval_results(report: PrivacyReport, *, task: str) -> list[EvalResult]:
         "dataset_name": public_name(report.dataset["name"], pinned=bool(ids)),
         "dataset_revision": report.dataset["revision"] if ids else None,
     }
-    accuracy = report.utility["nonmember_accuracy"]
-    results = [
-        EvalResult(
-            **dataset,
-            dataset_split=HELD_OUT_SPLIT,
-            metric_type="accuracy",
-            metric_name="Accuracy on held-out examples",
-            metric_value=round(accuracy["value"], 4),
-            metric_args={"low": round(accuracy["low"], 4), "high": round(accuracy["high"], 4)},
-        )
+    return [
+        *utility.results(report, dataset),
+        *robustness.results(report, dataset),
+        *attacks.results(report, dataset, robustness.adversary_words(report)),
     ]
-    robustness = report.robustness or {"accuracies": [], "membership_attacks": None}
-    adversary = {} if report.robustness is None else {k: robustness[k] for k in ("norm", "epsilon", "n_steps")}
-    results.extend(
-        EvalResult(
-            **dataset,
-            dataset_split=HELD_OUT_SPLIT,
-            metric_type=ROBUST_METRIC,
-            metric_name=f"Robust accuracy ({entry['title']}, {norm_title(robustness['norm'])}, "
-            f"ε = {epsilon_text(robustness)})",
-            metric_value=round(entry["value"], 4),
-            metric_args={
-                "attack": entry["name"],
-                **(adversary if entry["name"] == "pgd" else {k: adversary[k] for k in ("norm", "epsilon")}),
-                "space": robustness["space"],
-                "n_examples": entry["n_examples"],
-                "low": round(entry["low"], 4),
-                "high": round(entry["high"], 4),
-            },
-        )
-        for entry in robustness["accuracies"]
-        if entry["set"] == "nonmembers" and entry["name"] != "clean"
-    )
-    found = report.evidence["strongest"]
-    for (inputs, attack), test in zip(all_attacks(vars(report)), report.evidence["attacks"], strict=True):
-        more = {"inputs": inputs, **adversary} if inputs == ADVERSARIAL else {}
-        if (attack["name"], inputs) == (found["attack"], found["inputs"]):
-            more["strongest"] = True
-        where = " on adversarial inputs" if inputs == ADVERSARIAL else ""
-        results.extend(_attack_results(attack, test, dataset, where, more))
-    return results
-
-
-def _attack_results(
-    attack: dict[str, Any], test: dict[str, Any], dataset: dict[str, Any], inputs: str, more: dict[str, Any]
-) -> list[EvalResult]:
-    """AUC and every resolved TPR of one membership attack, with p-values corrected for looking at all attacks."""
-    shared = {"attack": attack["name"], "n_references": attack["n_references"], **more}
-    interval = {"confidence": attack["confidence"]}
-    split = {"dataset_split": "members and non-members"}
-    results = [
-        EvalResult(
-            **dataset,
-            **split,
-            metric_type=AUC_METRIC,
-            metric_name=f"{attack['title']}{inputs}: AUC",
-            metric_value=round(attack["auc"], 4),
-            metric_args={
-                **shared,
-                "low": round(attack["auc_low"], 4),
-                "high": round(attack["auc_high"], 4),
-                **interval,
-                "corrected_p_value": _rounded(p_value_of(test, None)),
-            },
-        )
-    ]
-    results.extend(
-        EvalResult(
-            **dataset,
-            **split,
-            metric_type=TPR_METRIC,
-            metric_name=f"{attack['title']}{inputs}: TPR at {100 * entry['fpr']:g} % FPR",
-            metric_value=round(entry["tpr"], 4),
-            metric_args={
-                **shared,
-                "fpr": entry["fpr"],
-                "low": round(entry["low"], 4),
-                "high": round(entry["high"], 4),
-                **interval,
-                "corrected_p_value": _rounded(p_value_of(test, entry["fpr"])),
-            },
-        )
-        for entry in attack["tpr_at_fpr"]
-        if entry["tpr"] is not None
-    )
-    return results
-
-
-def _rounded(p_value: float | None) -> float | None:
-    return None if p_value is None else float(f"{p_value:.2g}")

@@ -10,7 +10,8 @@ from hf_privacy.errors import InputError
 from hf_privacy.hub import CommitOptions, GateSettings, PushPlan, commit_folder, plan_commit
 from hf_privacy.reports.card import CARD_FILE, OURS, card_text, read_card
 from hf_privacy.reports.card_data import CardData, card_data_of_folder
-from hf_privacy.reports.report import PrivacyReport
+from hf_privacy.reports.rendered import rendered
+from hf_privacy.reports.report import Report
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
@@ -121,11 +122,11 @@ def commit_options(card_data: CardData | None, gate: dict[str, Any], **push: Any
         data.base_model = push.get("base_model_id") or data.base_model
         there = files / CARD_FILE
         existing = read_card(there) if there.is_file() else ""
-        found = None if report is None else PrivacyReport.from_dict(report)
+        found = None if report is None else Report.from_dict(report)
         if found is None and OURS not in existing:
             # A model without a report keeps the card it has; the hub writes on it that nobody audited the model.
             return {CARD_FILE: existing.encode()} if existing.strip() else {}
         card = {CARD_FILE: card_text(existing, found, data, anew=card_data is not None).encode()}
-        return card if found is None else {**found.rendered(), **card}
+        return card if found is None else {**rendered(found), **card}
 
     return CommitOptions(render=render, gate=GateSettings(**gate), **push)

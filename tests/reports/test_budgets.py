@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hf_privacy.reports import PrivacyReport
-from hf_privacy.reports.report import BUDGETS_FILE
-from hf_privacy.reports.sections.budgets import budgets_figure
+from hf_privacy.reports.sections.budgets import BUDGETS_FILE, budgets_figure
 
 
 def entry(name: str, n_references: int, auc: float) -> dict:

@@ -14,9 +14,9 @@ from PIL import Image
 from hf_privacy.errors import InputError
 from hf_privacy.hub import GateError, load_report_dict
 from hf_privacy.reports import CardData, PrivacyReport, plan_push, write_card
-from hf_privacy.reports import publish as publish_module
-from hf_privacy.reports import report as report_module
+from hf_privacy.reports import privacy_report as report_module
 from hf_privacy.reports.files import LOCK, write_together
+from hf_privacy.reports.sections import attack_plots
 
 FILES = {"privacy_report.json", "privacy_report.html", "privacy_roc.png", "privacy_scores.png"}
 
@@ -24,9 +24,9 @@ FILES = {"privacy_report.json", "privacy_report.html", "privacy_roc.png", "priva
 @pytest.fixture
 def plain_plots(monkeypatch):
     """Stand-ins for the plots, where a test is about files."""
-    monkeypatch.setattr(report_module, "png_bytes", lambda figure: b"\x89PNG")
-    monkeypatch.setattr(report_module, "roc_figure", lambda *_, **__: None)
-    monkeypatch.setattr(report_module, "scores_figure", lambda *_, **__: None)
+    monkeypatch.setattr(attack_plots, "png_bytes", lambda figure: b"\x89PNG")
+    monkeypatch.setattr(attack_plots, "roc_figure", lambda *_, **__: None)
+    monkeypatch.setattr(attack_plots, "scores_figure", lambda *_, **__: None)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -163,7 +163,7 @@ def test_a_rename_that_fails_midway_leaves_the_old_report_whole(report, quick_re
 def test_a_plot_that_fails_leaves_the_old_report_whole(report, quick_report, tmp_path, monkeypatch):
     report.save(tmp_path)
     before = contents(tmp_path)
-    monkeypatch.setattr(report_module, "scores_figure", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(attack_plots, "scores_figure", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         quick_report.save(tmp_path, replace_report=True)
     assert contents(tmp_path) == before
@@ -197,7 +197,7 @@ def test_a_file_in_the_folders_place_is_refused(report, tmp_path):
 def test_push_writes_report_and_card_and_hands_the_folder_over(folder_report, model_folder, monkeypatch):
     pushed = {}
     monkeypatch.setattr(
-        publish_module, "push_folder", lambda folder, repo_id, **kwargs: pushed.update(kwargs, repo_id=repo_id)
+        report_module, "push_folder", lambda folder, repo_id, **kwargs: pushed.update(kwargs, repo_id=repo_id)
     )
     folder_report.push_to_hub("ada/digits", folder=model_folder, token="t", create_pr=True, max_auc=0.9)
     assert pushed.pop("card_data").library_name == "timm"
@@ -210,7 +210,7 @@ def test_push_writes_report_and_card_and_hands_the_folder_over(folder_report, mo
 
 @pytest.mark.usefixtures("plain_plots")
 def test_push_does_not_change_the_card_data_it_is_given(folder_report, model_folder, monkeypatch):
-    monkeypatch.setattr(publish_module, "push_folder", lambda *_, **__: None)
+    monkeypatch.setattr(report_module, "push_folder", lambda *_, **__: None)
     data = CardData(pipeline_tag="image-classification")
     folder_report.push_to_hub("ada/digits", folder=model_folder, card_data=data)
     assert data.repo_id is None

@@ -10,10 +10,10 @@ import yaml
 from huggingface_hub import ModelCard
 
 from hf_privacy.reports import CardData, PrivacyReport, png_bytes, render_card, render_page, write_card
-from hf_privacy.reports.explain import leakage_sentence, what_it_does_not_mean, what_it_means
-from hf_privacy.reports.report import MEMORIZATION_FILE
+from hf_privacy.reports.explain import what_it_does_not_mean, what_it_means
+from hf_privacy.reports.sections.leakage_share import leakage_sentence
 from hf_privacy.reports.sections.memorization import memorization_table
-from hf_privacy.reports.sections.memorization_plot import is_drawn, memorization_figure
+from hf_privacy.reports.sections.memorization_plot import MEMORIZATION_FILE, is_drawn, memorization_figure
 from hf_privacy.reports.titles import attack_words, epsilon_text
 
 

@@ -11,9 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from hf_privacy.hub.headline import percent
-from hf_privacy.reports.style import COLOURS, GUESSING, blank, frame, legend_below, look, our_style, reach
+from hf_privacy.hub.evidence import CLEAN, strength_order
+from hf_privacy.reports.report import Report
+from hf_privacy.reports.style import COLOURS, GUESSING, blank, frame, legend_below, look, our_style, png_bytes, reach
+from hf_privacy.reports.words import percent
 
+ROC_FILE, SCORES_FILE = "privacy_roc.png", "privacy_scores.png"
 MOST_DRAWN = 9
 MEMBER_COLOUR, NONMEMBER_COLOUR = COLOURS[1], COLOURS[0]
 SCORE_LABELS = {
@@ -37,6 +40,15 @@ SCORE_LABELS = {
     "curvature_online": "log-likelihood ratio of log curvature [nats]",
     "curvature_nll": "NLL of log curvature, OUT less IN [nats]",
 }
+
+
+def plots(report: Report) -> dict[str, bytes]:
+    """Draw both plots, the strongest attack as the report's evidence has it."""
+    order = [attack["name"] for inputs, attack in strength_order(vars(report)) if inputs == CLEAN]
+    return {
+        ROC_FILE: png_bytes(roc_figure(report.attacks, report.curves, order=order)),
+        SCORES_FILE: png_bytes(scores_figure(report.attacks, report.curves, order=order)),
+    }
 
 
 @our_style()

@@ -10,6 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from hf_privacy.hub.headline import percent
+from hf_privacy.reports.report import Report
+from hf_privacy.reports.sections.targets import ATTACK_OVER_TARGETS
+from hf_privacy.reports.shapes import listed, nullable, record
 from hf_privacy.reports.style import (
     INK,
     blank,
@@ -20,11 +23,27 @@ from hf_privacy.reports.style import (
     look,
     our_style,
     panels,
+    png_bytes,
     reach,
 )
 
+BUDGETS_FILE = "privacy_budgets.png"
+FIELDS = {
+    "budgets": nullable(
+        record(
+            "n_targets several, confidence open_unit",
+            attacks=listed(record(f"n_references count, {ATTACK_OVER_TARGETS}"), most=1000),
+        ),
+        "Every attack at several numbers of reference models: means and intervals over targets.",
+    )
+}
 _FPR = 0.01
 _SHOWN = 8
+
+
+def plots(report: Report) -> dict[str, bytes]:
+    """Draw the plot, where the report has budgets."""
+    return {} if report.budgets is None else {BUDGETS_FILE: png_bytes(budgets_figure(report.budgets))}
 
 
 @our_style()

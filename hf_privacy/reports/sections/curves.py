@@ -8,9 +8,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_privacy.errors import InputError
+from hf_privacy.reports.shapes import listed, record, shape
 from hf_privacy.statistics import roc
 from hf_privacy.statistics.tpr import allowed_false_positives
 
+FIELDS = {
+    "curves": {
+        "description": "One thinned ROC and score histogram per attack, by the attack's name.",
+        "type": "object",
+        "propertyNames": shape("name"),
+        "additionalProperties": record(
+            fpr=listed("unit", most=256),
+            tpr=listed("unit", most=256),
+            score_edges=listed("number", most=129),
+            member_counts=listed("count", most=128),
+            nonmember_counts=listed("count", most=128),
+        ),
+    }
+}
 MAX_ROC_POINTS = 200
 HISTOGRAM_BINS = 40
 # The points behind the TPR at these FPRs are always kept, so that it can be read off the thinned curve exactly.

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 from hf_privacy.hub.evidence import tpr_at
-from hf_privacy.reports.titles import short_title
+from hf_privacy.reports.report import Report
+from hf_privacy.reports.sections.slices import PART, UNRESOLVED
+from hf_privacy.reports.shapes import listed, nullable, record
+from hf_privacy.reports.titles import attack_words, short_title
+from hf_privacy.reports.words import grid, percent, rate, wrapped
 
-if TYPE_CHECKING:
-    from hf_privacy.reports.report import PrivacyReport
-
-SETS = ("members", "nonmembers")
+SETS = {"members": "members", "nonmembers": "non-members"}
 _FPR = 0.01
+_SHOWN_ATTACKS = 3
+RANGE = "memorization_from signed_unit, memorization_to signed_unit"
+FIELDS = {
+    "memorization_bins": nullable(
+        listed(
+            record(
+                f"{RANGE}, {PART}",
+                optional=UNRESOLVED,
+                description="One attack within the examples of like memorization; the TPR is at the FPR among all "
+                "non-members, its interval covers the chance in the threshold.",
+            ),
+            most=1000,
+        )
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -63,12 +79,12 @@ class MemorizationTable:
         return self.rows[1:]
 
 
-def memorization_table(report: PrivacyReport) -> MemorizationTable | None:
+def memorization_table(report: Report) -> MemorizationTable | None:
     """Join the report's robustness and its leakage by memorization into one table.
 
     Parameters
     ----------
-    report : PrivacyReport
+    report : Report
 
     Returns
     -------
@@ -118,11 +134,63 @@ def memorization_table(report: PrivacyReport) -> MemorizationTable | None:
     )
 
 
+def lines(report: Report) -> str | None:
+    """Lay accuracy, robust accuracy and TPR out by memorization, without intervals, in at most 100 columns.
+
+    Returns
+    -------
+    str or None
+        A heading, the table, and the means over several training runs where there are any.
+    """
+    table, robustness = memorization_table(report), report.robustness
+    if table is None:
+        return None
+    table = replace(table, attacks=table.attacks[:_SHOWN_ATTACKS])
+    rates = [f"{title} TPR@{percent(table.fpr).replace(' ', '')}" for _, title in table.attacks]
+    headers = ["Memorization", "Examples", *(title for _, title in table.accuracies), *rates]
+    heading = "By how much an example is memorized: members / non-members, and TPR in %"
+    if robustness is not None:
+        heading = f"Accuracy of members / non-members in %, TPR in %; attack: {attack_words(robustness)}"
+    found = wrapped(heading)
+    found += grid(headers, [memorization_cells(row, table) for row in table.rows])
+    if part := fewer_examples(table):
+        found += wrapped(part)
+    if robustness is not None and robustness["targets"] is not None:
+        found += wrapped(_over_targets(table, robustness["targets"]))
+    return "\n".join(found)
+
+
+def memorization_cells(row: MemorizationRow, table: MemorizationTable) -> list[str]:
+    """Write a row: its name, its examples, its accuracies (members / non-members) and its TPRs, in percent.
+
+    A dash stands for what was not measured.
+    """
+    counts = "-" if row.n_members is None else f"{row.n_members:,} / {row.n_nonmembers:,}"
+    cells = [row.label, counts]
+    for name, _ in table.accuracies:
+        found = [row.accuracies.get((name, which)) for which in SETS]
+        cells.append(" / ".join("-" if entry is None else _bare(entry["value"]) for entry in found))
+    return [*cells, *(_bare(row.rates[name][0]) if name in row.rates else "-" for name, _ in table.attacks)]
+
+
+def shown(report: Report) -> dict[str, Any]:
+    """Give the joint table for page and card, and the bins of each attack, by its name."""
+    table, bins = memorization_table(report), report.memorization_bins or []
+    attacks = dict.fromkeys(entry["attack"] for entry in bins)
+    return {
+        "by_memorization": table,
+        "by_memorization_cells": [memorization_cells(row, table) for row in table.rows] if table else [],
+        "fewer": fewer_examples(table) if table else None,
+        "memorization_of": {name: [entry for entry in bins if entry["attack"] == name] for name in attacks},
+        "memorization_range": memorization_range,
+        "sets": SETS,
+    }
+
+
 def fewer_examples(table: MemorizationTable) -> str | None:
     """Say which accuracies were measured on fewer examples than the membership attacks; None where none was."""
     everyone = table.rows[0]
     audited = {"members": everyone.n_members, "nonmembers": everyone.n_nonmembers}
-    words = {"members": "members", "nonmembers": "non-members"}
     found = []
     for name, title in table.accuracies:
         counts = {
@@ -131,7 +199,7 @@ def fewer_examples(table: MemorizationTable) -> str | None:
             if (name, which) in everyone.accuracies
         }
         if any(count != audited[which] for which, count in counts.items()):
-            found.append(f"{title}, {' and '.join(f'{count:,} {words[which]}' for which, count in counts.items())}")
+            found.append(f"{title}, {' and '.join(f'{count:,} {SETS[which]}' for which, count in counts.items())}")
     return f"Measured on part of the examples: {'; '.join(found)}." if found else None
 
 
@@ -149,3 +217,17 @@ def memorization_range(entry: dict[str, Any]) -> str:
 
 def _range(entry: dict[str, Any]) -> tuple[float, float]:
     return entry["memorization_from"], entry["memorization_to"]
+
+
+def _over_targets(table: MemorizationTable, targets: dict[str, Any]) -> str:
+    titles = dict(table.accuracies)
+    found = [
+        f"{titles.get(entry['name'], entry['name'])}, {SETS[entry['set']]} "
+        f"{' '.join(rate(entry['mean'], entry['low'], entry['high']))}"
+        for entry in targets["accuracies"]
+    ]
+    return f"Mean accuracy over {targets['n_targets']} training runs, in %: {'; '.join(found)}"
+
+
+def _bare(share: float) -> str:
+    return rate(share, share, share)[0]

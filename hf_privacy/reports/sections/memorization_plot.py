@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hf_privacy.hub.headline import percent
-from hf_privacy.reports.sections.memorization import SETS, MemorizationTable
+from hf_privacy.reports.report import Report
+from hf_privacy.reports.sections.memorization import SETS, MemorizationTable, memorization_table
 from hf_privacy.reports.style import (
     COLOURS,
     HEADING,
@@ -23,11 +24,24 @@ from hf_privacy.reports.style import (
     ordered_legend,
     our_style,
     panels,
+    png_bytes,
     reach,
 )
 
+MEMORIZATION_FILE = "privacy_memorization.png"
 _MOST_ATTACKS = 5
 _SPREAD = 0.09
+
+
+def plots(report: Report) -> dict[str, bytes]:
+    """Draw the plot, where there is a group with figures."""
+    table = memorization_table(report)
+    return {MEMORIZATION_FILE: png_bytes(memorization_figure(table))} if table and is_drawn(table) else {}
+
+
+def shown(report: Report) -> dict[str, Any]:
+    """Tell whether the card has the plot to show."""
+    return {"memorization_drawn": is_drawn(memorization_table(report))}
 
 
 @our_style()
@@ -101,9 +115,8 @@ def _accuracy_panel(axes: Axes, table: MemorizationTable) -> None:
             for number, row in enumerate(table.groups)
             if (name, which) in row.accuracies
         ]
-        whose = "members" if which == "members" else "non-members"
         _series(
-            axes, points, place, len(series), filled=which == "members", label=f"{title}, {whose}",
+            axes, points, place, len(series), filled=which == "members", label=f"{title}, {SETS[which]}",
             color=COLOURS[names.index(name) % len(COLOURS)], linestyle="-" if which == "members" else "--",
         )  # fmt: skip
     axes.set_ylim(-0.03, 1.03)

@@ -5,51 +5,36 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-_WIDTH = 100
+from hf_privacy.reports.report import Report
+from hf_privacy.reports.shapes import nullable, shape
+from hf_privacy.reports.words import MAX_WIDTH, value_rows
+
+FIELDS = {
+    "outside": nullable(
+        {
+            "type": "object",
+            "maxProperties": 50,
+            "propertyNames": {"pattern": "^[A-Za-z][A-Za-z0-9 _.:-]{0,99}$"},
+            "additionalProperties": shape("free"),
+        },
+        "What examinations that are not this package's found, by their names; absent where there are none.",
+    )
+}
 
 
-def outside_rows(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Give name and text of every value, of those inside dictionaries too.
-
-    Examples
-    --------
-    >>> outside_rows({"rate": 0.12345678, "by_length": {"short": 3, "long": [1, 2]}, "passed": True})
-    [('rate', '0.123457'), ('by_length.short', '3'), ('by_length.long', '1, 2'), ('passed', 'yes')]
-    """
-    rows: list[tuple[str, str]] = []
-    for name, value in values.items():
-        if isinstance(value, dict):
-            rows.extend(outside_rows(value, f"{prefix}{name}."))
-        else:
-            rows.append((f"{prefix}{name}", value_text(value)))
-    return rows
-
-
-def outside_lines(sections: dict[str, dict[str, Any]] | None) -> list[str]:
-    """Give each section as plain text of at most 100 columns: its name, and a line a value.
-
-    Examples
-    --------
-    >>> print(*outside_lines({"token_length": {"mean": 12.5}}))
-    token_length
-      mean: 12.5
-    """
-    return [
+def lines(report: Report) -> str | None:
+    """Give each section as plain text of at most 100 columns: its name, and a line a value."""
+    found = [
         "\n".join(
             line
-            for text in (name, *(f"  {key}: {value}" for key, value in outside_rows(values)))
-            for line in textwrap.wrap(text, _WIDTH, subsequent_indent="    ")
+            for text in (name, *(f"  {key}: {value}" for key, value in rows))
+            for line in textwrap.wrap(text, MAX_WIDTH, subsequent_indent="    ")
         )
-        for name, values in (sections or {}).items()
+        for name, rows in shown(report)["outside"].items()
     ]
+    return "\n\n".join(found) or None
 
 
-def value_text(value: Any) -> str:
-    """Write a scalar, or a list of them, for a table."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(value_text(inner) for inner in value) or "–"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+def shown(report: Report) -> dict[str, Any]:
+    """Give the rows of each section, by its name."""
+    return {"outside": {name: value_rows(values) for name, values in (report.outside or {}).items()}}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
-from hf_privacy.reports.explain import percent, rate
+from hf_privacy.reports.report import Report
+from hf_privacy.reports.sections.defense import method_facts
+from hf_privacy.reports.shapes import AUC, ESTIMATE, listed, nullable, one_of, record, shape
+from hf_privacy.reports.words import area, grid, percent, points, rate, share, value_text, wrapped
 
 TITLES = {
     "UA": "Forget set: wrong (UA)",
@@ -21,7 +23,70 @@ _KINDS = {
     "fraction": "a random share",
     "queue": "a queue of requests",
 }
-_WIDTH = 100
+
+SHAPES = {
+    "figure": one_of(*TITLES),
+    "unlearning_figures": listed(record(f"name figure, {ESTIMATE}, n_examples positive_count"), least=4, most=4),
+    "loss_quantiles": listed("amount", least=1, most=16),
+}
+FIELDS = {
+    "unlearning": nullable(
+        record(
+            "method defense, n_retrained count",
+            request=record(
+                "n_requests positive_count, n_forget positive_count, n_retain positive_count, n_heldout count, "
+                "n_test positive_count",
+                kind=one_of(*_KINDS),
+            ),
+            after_edit=nullable(
+                {"type": "object", "maxProperties": 8, "additionalProperties": shape("unit")},
+                "Accuracies after the edit of the weights, before any epoch.",
+            ),
+            figures=record(
+                "before unlearning_figures, after unlearning_figures", retrained=nullable("unlearning_figures")
+            ),
+            gap=nullable(
+                record(
+                    "average unit, in_retrain_noise optional_amount, retrain_against_retrain optional_unit",
+                    figures=listed(
+                        record("name figure, gap signed_unit, in_retrain_noise optional_number"), least=4, most=4
+                    ),
+                ),
+                "To the mean of the retrained models; in units of how far these are from each other.",
+            ),
+            retain_harm=record(
+                "newly_wrong estimate, newly_right estimate, mean_loss_before amount, mean_loss_after amount"
+            ),
+            forget_loss=nullable(
+                record(
+                    "before loss_quantiles, after loss_quantiles, test_after loss_quantiles",
+                    quantiles=listed("open_unit", least=1, most=16),
+                    retrained=nullable("loss_quantiles"),
+                ),
+                "Quantiles of the loss, for 20 forgotten examples or more.",
+            ),
+            relearning=nullable(
+                record(
+                    "cap positive_count, steps count, regained boolean, retrained_steps optional_amount, "
+                    "retrained_regained optional_count"
+                ),
+                "Optimizer steps on the forget set until its loss is the original's again.",
+            ),
+            u_lira=nullable(
+                record(
+                    f"{AUC}, n_pairs positive_count, n_examples positive_count",
+                    tpr_at_fpr=listed("tpr_at_fpr", most=16),
+                )
+            ),
+            cost=record(
+                "scoring_seconds amount, shadows_seconds amount, training_seconds amount, total_seconds amount, "
+                "retrain_seconds optional_amount, share_of_retrain optional_amount, share_with_shadows optional_amount"
+            ),
+            description="Counts and aggregates; never which examples were forgotten. Figures are shares of 0 to 1.",
+        ),
+        "What the model was made to forget, beside models retrained without it.",
+    )
+}
 
 
 def unlearning_headers(section: dict[str, Any]) -> list[str]:
@@ -56,17 +121,6 @@ def unlearning_table_rows(section: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-def points(difference: float) -> str:
-    """Write a difference of shares in percentage points, with its sign.
-
-    Examples
-    --------
-    >>> points(0.0123), points(-0.4)
-    ('+1.23', '-40.00')
-    """
-    return f"{100 * difference:+.2f}"
-
-
 def unlearning_request_words(section: dict[str, Any]) -> str:
     """Say what was asked and by which method it was done.
 
@@ -96,15 +150,47 @@ def unlearning_sentences(section: dict[str, Any]) -> list[str]:
 
 
 def unlearning_lines(section: dict[str, Any]) -> str:
-    """The section as plain text of at most 100 columns."""
-    headers, rows = unlearning_headers(section), unlearning_table_rows(section)
-    widths = [max(len(line[column]) for line in [headers, *rows]) for column in range(len(headers))]
-    table = [headers, ["-" * width for width in widths], *rows]
-    lines = [f"Unlearning: {unlearning_request_words(section)}"]
-    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    """Give the section as plain text of at most 100 columns."""
+    found = [f"Unlearning: {unlearning_request_words(section)}"]
+    found += grid(unlearning_headers(section), unlearning_table_rows(section))
     for sentence in unlearning_sentences(section):
-        lines += textwrap.wrap(sentence, _WIDTH, subsequent_indent="  ")
-    return "\n".join(lines)
+        found += wrapped(sentence)
+    return "\n".join(found)
+
+
+def lines(report: Report) -> str | None:
+    """Give the terminal's lines."""
+    return None if report.unlearning is None else unlearning_lines(report.unlearning)
+
+
+def shown(report: Report) -> dict[str, Any]:
+    """Give words, headers, rows and sentences for page and card."""
+    section = report.unlearning
+    if section is None:
+        return {"unlearning": None}
+    parts = {
+        "words": unlearning_request_words(section),
+        "headers": unlearning_headers(section),
+        "rows": unlearning_table_rows(section),
+        "sentences": unlearning_sentences(section),
+    }
+    return {"unlearning": parts}
+
+
+def facts(report: Report) -> list[tuple[str, str]]:
+    """Give method, request, and what was measured beside the figures."""
+    section = report.unlearning
+    if section is None:
+        return []
+    loss = section["forget_loss"]
+    rows = method_facts(section["method"], name="Method")
+    rows += [(name.removeprefix("n_").capitalize(), value_text(value)) for name, value in section["request"].items()]
+    rows += [
+        (f"After the edit alone: {name}", value_text(value)) for name, value in (section["after_edit"] or {}).items()
+    ]
+    for name in ("quantiles", "before", "after", "retrained", "test_after") if loss is not None else ():
+        rows.append((f"Loss on the forget set: {name}", value_text(loss[name])))
+    return rows
 
 
 def _gap(section: dict[str, Any]) -> list[str]:
@@ -126,10 +212,7 @@ def _gap(section: dict[str, Any]) -> list[str]:
 
 def _harm(harm: dict[str, Any]) -> str:
     wrong, right = harm["newly_wrong"], harm["newly_right"]
-    return (
-        f"Of the retained examples {percent(wrong['value'])} [{percent(wrong['low'])}, {percent(wrong['high'])}] "
-        f"turned wrong and {percent(right['value'])} right."
-    )
+    return f"Of the retained examples {share(wrong)} turned wrong and {percent(right['value'])} right."
 
 
 def _relearning(section: dict[str, Any]) -> list[str]:
@@ -158,8 +241,8 @@ def _u_lira(section: dict[str, Any]) -> list[str]:
         return []
     said = "tells" if found["auc_low"] > 0.5 else "was not shown to tell"
     return [
-        f"U-LiRA {said} unlearned from never-seen examples: its AUC is {found['auc']:.3f} [{found['auc_low']:.3f}, "
-        f"{found['auc_high']:.3f}], over {found['n_pairs']} pairs of reference models; 0.5 is guessing."
+        f"U-LiRA {said} unlearned from never-seen examples: its AUC is {area(found)}, over "
+        f"{found['n_pairs']} pairs of reference models; 0.5 is guessing."
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from hf_privacy import PrivacyReport
-from hf_privacy.reports.explain import percent, rate
+from hf_privacy.reports.words import percent, rate
 
 
 def table(budgets: dict, *, fpr: float) -> str:

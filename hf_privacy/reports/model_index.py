@@ -1,0 +1,46 @@
+"""One result of a model card's metadata, as the Hub lists results under ``model-index``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from huggingface_hub import EvalResult
+
+AUC_METRIC, TPR_METRIC = "membership_inference_auc", "membership_inference_tpr_at_fpr"
+ROBUST_METRIC = "robust_accuracy"
+HELD_OUT_SPLIT, ATTACKED_SPLIT = "held-out (non-members)", "members and non-members"
+
+
+def result(
+    dataset: dict[str, Any],
+    metric: str,
+    title: str,
+    estimate: tuple[float, float, float],
+    *,
+    split: str,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+) -> EvalResult:
+    """Give an estimate with its interval, rounded to four digits, among what else is said of it.
+
+    Parameters
+    ----------
+    dataset : dict
+        The arguments of `EvalResult` that name task and dataset.
+    metric, title : str
+        The metric's type and what readers see.
+    estimate : (float, float, float)
+        Value, low and high.
+    split : str
+    before, after : dict, optional
+        The metric's further arguments, by where they stand beside the interval.
+    """
+    value, low, high = (round(figure, 4) for figure in estimate)
+    return EvalResult(
+        **dataset,
+        dataset_split=split,
+        metric_type=metric,
+        metric_name=title,
+        metric_value=value,
+        metric_args={**(before or {}), "low": low, "high": high, **(after or {})},
+    )

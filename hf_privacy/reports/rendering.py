@@ -1,0 +1,91 @@
+"""Page and card from the templates, with what the sections show of the report."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from hf_privacy.reports.explain import what_it_does_not_mean, what_it_means
+from hf_privacy.reports.report import Report
+from hf_privacy.reports.sections import (
+    attacks,
+    evidence,
+    leakage_share,
+    memorization,
+    memorization_plot,
+    outside,
+    robustness,
+    slices,
+    targets,
+    unlearning,
+    utility,
+)
+from hf_privacy.reports.words import percent, rate
+
+_SHOWN = (
+    attacks, evidence, targets, utility, unlearning, memorization, memorization_plot, robustness, leakage_share,
+    slices, outside,
+)  # fmt: skip
+
+
+def render(template: str, report: Report | None, **values: Any) -> str:
+    """Fill a template in with the report, what its sections show of it, and further values.
+
+    Parameters
+    ----------
+    template : str
+        A file of ``templates/``; in one that ends in ``.html.jinja`` every value is escaped.
+    report : Report or None
+        None of a model that was not audited.
+    **values
+    """
+    shown: dict[str, Any] = {"report": report}
+    if report is not None:
+        shown |= {"headline": report.headline(), "meaning": what_it_means(report)}
+        shown |= {"no_meaning": what_it_does_not_mean(report)}
+        for section in _SHOWN:
+            shown |= section.shown(report)
+    return _environment().get_template(template).render(**shown, **values)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"), undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+        # Markdown is no HTML, so values pass through the filter `md` there.
+        autoescape=lambda name: bool(name and name.endswith(".html.jinja")),
+    )  # fmt: skip
+    environment.filters.update(percent=percent, md=_in_markdown, code=_in_code, py=_in_python, fence=_in_fence)
+    environment.globals.update(rate=rate)
+    return environment
+
+
+def _in_markdown(text: Any) -> str:
+    """Make a text safe inside a Markdown sentence or table cell: no HTML, column, new line, link or emphasis."""
+    flat = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # An underscore inside a word, as in most names here, means nothing to Markdown.
+    return re.sub(r"([\\|`*~]|(?<![^\W_])_|_(?![^\W_])|!(?=\[)|\](?=[(\[:]))", r"\\\1", flat)
+
+
+def _in_code(text: Any) -> str:
+    """A text as a Markdown code span, whatever backticks it holds."""
+    flat = " ".join(str(text).split())
+    fence = "`" * (max(map(len, re.findall("`+", flat)), default=0) + 1)
+    space = " " if flat.startswith("`") or flat.endswith("`") else ""
+    return f"{fence}{space}{flat}{space}{fence}"
+
+
+def _in_python(text: Any) -> str:
+    """A text as a Python string in double quotes, of ASCII and without backticks, so that it ends no fenced block."""
+    escaped = str(text).encode("unicode_escape", "backslashreplace").decode("ascii")
+    return '"' + escaped.replace('"', '\\"').replace("`", "\\x60") + '"'
+
+
+def _in_fence(text: str) -> str:
+    """A text inside a fenced block, which a line of its own backticks would end."""
+    return re.sub(r"`(?=``)|(?<=`)`", "'", text)

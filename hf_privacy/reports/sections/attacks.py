@@ -1,0 +1,165 @@
+"""The membership attacks: figures, with what each interval covers, and how deep the audit was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from huggingface_hub import EvalResult
+
+from hf_privacy.hub.evidence import ADVERSARIAL, all_attacks, p_value_of, strongest_attack
+from hf_privacy.hub.headline import named
+from hf_privacy.reports.model_index import ATTACKED_SPLIT, AUC_METRIC, TPR_METRIC, result
+from hf_privacy.reports.report import Report
+from hf_privacy.reports.sections.targets import other_runs
+from hf_privacy.reports.shapes import AUC, listed, nullable, one_of, record
+from hf_privacy.reports.words import percent
+
+_ENDS = ("low", "high", "conditional_low", "conditional_high")
+SHAPES = {
+    "tpr_at_fpr": {
+        **record(
+            "fpr unit, tpr optional_unit, low optional_unit, high optional_unit, conditional_low optional_unit, "
+            "conditional_high optional_unit, reason text",
+            optional="reason",
+            description="The true-positive rate at a false-positive rate; low and high cover it at that rate, the "
+            "chance in the threshold included, conditional_low and conditional_high take the threshold as given; null "
+            "with a reason where too few non-members resolve it.",
+        ),
+        "if": {"properties": {"tpr": {"type": "null"}}},
+        "then": {"required": ["reason"], "properties": {end: {"type": "null"} for end in _ENDS}},
+        "else": {"properties": {end: {"type": "number"} for end in _ENDS}},
+    },
+    "attack": record(
+        f"name name, title text, n_references count, parameters free, {AUC}, balanced_accuracy unit, "
+        "advantage signed_unit, n_members positive_count, n_nonmembers positive_count, confidence open_unit",
+        queries=listed("text", most=64),
+        tpr_at_fpr=listed("tpr_at_fpr", most=64),
+    ),
+}
+FIELDS = {
+    "depth": one_of("quick", "full"),
+    "references": nullable(record("n_models positive_count, fraction open_unit, recipe_hash text")),
+    "attacks": listed("attack", least=1, most=100),
+}
+
+
+def shown(report: Report) -> dict[str, Any]:
+    """Give the columns of the attacks' tables, and the attacks' titles by name."""
+    return {
+        "fprs": sorted({entry["fpr"] for attack in report.attacks for entry in attack["tpr_at_fpr"]}),
+        "attack_titles": {attack["name"]: attack["title"] for attack in report.attacks},
+    }
+
+
+def facts(report: Report) -> list[tuple[str, str]]:
+    """Give the audit's depth, its reference models and its date."""
+    references = report.references
+    if references is None:
+        rows = [("Reference models", "none")]
+    else:
+        rows = [
+            ("Reference models", f"{references['n_models']}, each on {percent(references['fraction'])} of the data"),
+            ("Hash of their recipe", references["recipe_hash"]),
+        ]
+    return [("Depth", report.depth), *rows, ("Made", report.created)]
+
+
+def meaning(report: Report) -> list[str]:
+    """Say how to read the attacks' figures, and what the depth means for them."""
+    sentences = [
+        "Each attack plays a game: shown an example, it says whether the model was trained on it. The true-positive "
+        "rate (TPR) is the share of training examples it recognises, the false-positive rate (FPR) the share of "
+        "other examples it wrongly claims.",
+        "AUC is the chance that a training example scores above one that was not trained on; 0.5 is guessing. It "
+        "averages over all examples, and the worst of them may leak much more than the average: read the TPR at low "
+        "FPR first.",
+        f"Brackets are {percent(report.attacks[0]['confidence'])} confidence intervals over the "
+        f"{report.split['n_members']:,} members and {report.split['n_nonmembers']:,} non-members audited. Those of "
+        "the TPR cover it at the stated FPR, the chance in the threshold included: few non-members make them wide. "
+        f"None covers {other_runs(report)}",
+    ]
+    if report.depth == "full" and report.references is not None:
+        sentences.append(
+            f"Full depth: {report.references['n_models']} reference models were trained with the model's own recipe "
+            f"on random parts of the data (each holding {percent(report.references['fraction'])} of it), so that "
+            "every example is judged against models that did and did not see it."
+        )
+    else:
+        sentences.append(
+            "Quick depth: no reference models were trained. Attacks with reference models usually find more "
+            "at low FPR, often several times as much, so low figures here are no sign of safety; run the audit at "
+            "full depth before relying on them."
+        )
+    return sentences
+
+
+def limits(report: Report) -> list[str]:
+    """Say what must not be concluded from the attacks' figures."""
+    budget = (
+        f"with these {report.references['n_models']} reference models"
+        if report.references is not None
+        else "without reference models"
+    )
+    return [
+        f"They are a lower bound on leakage, not a guarantee: what these attacks found {budget}. A better attack, or "
+        "more reference models, may find more.",
+        f"The strongest attack ({named(strongest_attack(vars(report)), report.evidence['strongest']['inputs'])}) was "
+        "picked after seeing all of them. Whether it does better than guessing was tested with that choice in mind; "
+        "its interval, like every other, is its own and is not widened for it.",
+        "They speak of membership alone: nothing about inferring attributes, reconstructing or extracting training "
+        "data.",
+        f"They hold for these weights (SHA-256 {report.model['weights_sha256'][:12]}…) and the audited split: not "
+        "for other data the model may have seen, such as the base checkpoint's own, nor for later fine-tunes, "
+        "merged or otherwise changed weights.",
+    ]
+
+
+def results(report: Report, dataset: dict[str, Any], adversary: dict[str, Any]) -> list[EvalResult]:
+    """Give AUC and every resolved TPR of each attack as the Hub lists results, with p-values corrected for all.
+
+    Parameters
+    ----------
+    report : Report
+    dataset : dict
+        As `hf_privacy.reports.model_index.result` takes it.
+    adversary : dict
+        What to say of the adversarial attack, where the inputs are adversarial.
+    """
+    strongest = report.evidence["strongest"]
+    found = []
+    for (inputs, attack), test in zip(all_attacks(vars(report)), report.evidence["attacks"], strict=True):
+        before = {"attack": attack["name"], "n_references": attack["n_references"]}
+        if inputs == ADVERSARIAL:
+            before |= {"inputs": inputs, **adversary}
+        if (attack["name"], inputs) == (strongest["attack"], strongest["inputs"]):
+            before["strongest"] = True
+        title = attack["title"] + (" on adversarial inputs" if inputs == ADVERSARIAL else "")
+        area = attack["auc"], attack["auc_low"], attack["auc_high"]
+        figures = [(AUC_METRIC, f"{title}: AUC", area, None)]
+        figures += [
+            (
+                TPR_METRIC,
+                f"{title}: TPR at {100 * entry['fpr']:g} % FPR",
+                (entry["tpr"], entry["low"], entry["high"]),
+                entry["fpr"],
+            )
+            for entry in attack["tpr_at_fpr"]
+            if entry["tpr"] is not None
+        ]
+        for metric, name, estimate, fpr in figures:
+            p_value = p_value_of(test, fpr)
+            found.append(
+                result(
+                    dataset,
+                    metric,
+                    name,
+                    estimate,
+                    split=ATTACKED_SPLIT,
+                    before=before if fpr is None else {**before, "fpr": fpr},
+                    after={
+                        "confidence": attack["confidence"],
+                        "corrected_p_value": None if p_value is None else float(f"{p_value:.2g}"),
+                    },
+                )
+            )
+    return found

@@ -1,0 +1,98 @@
+"""The canary audit: a lower bound on ε of the training recipe, from a second model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hf_privacy.reports.report import Report
+from hf_privacy.reports.shapes import AUC, listed, nullable, one_of, record
+from hf_privacy.reports.words import area, duration, percent, value_text, wrapped
+
+_KINDS = {
+    "mislabelled": "examples from outside the training set with a wrong label",
+    "random": "made-up examples with a random label",
+}
+FIELDS = {
+    "canaries": nullable(
+        record(
+            f"n_canaries positive_count, n_inserted positive_count, score text, {AUC}, one_run amount, "
+            "one_run_fdp amount, delta open_unit, confidence open_unit, seconds optional_amount",
+            n_guesses=listed("positive_count", least=1, most=64),
+            kind=one_of(*_KINDS),
+            description="Lower bounds of ε from canaries put in by fair coins, and how well they are told apart; "
+            "one_run_fdp takes the trade-off curve for Gaussian.",
+        ),
+        "The canary audit behind epsilon.lower: of the training recipe, by a second model.",
+    )
+}
+
+
+def canaries_line(canaries: dict[str, Any], upper: dict[str, Any] | None) -> str:
+    """Say what the canaries showed of ε, beside the accountant's bound, in lines of at most 100 columns.
+
+    Parameters
+    ----------
+    canaries : dict
+        The report's ``canaries``.
+    upper : dict or None
+        The report's ``epsilon["upper"]``.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> found = {"n_canaries": 400, "n_inserted": 203, "kind": "mislabelled", "one_run": 1.234, "delta": 1e-5,
+    ...          "confidence": 0.95, "auc": 0.8, "auc_low": 0.76, "auc_high": 0.84}
+    >>> print(canaries_line(found, None))
+    Canaries (400 mislabelled, 203 inserted into a second model of the recipe): ε ≥ 1.23 at δ = 1e-05,
+      95 % confidence; AUC 0.800 [0.760, 0.840]; no guarantee
+    """
+    guarantee = (
+        "no guarantee" if upper is None else f"guaranteed ε ≤ {upper['epsilon']:.3g} at δ = {upper['delta']:.3g}"
+    )
+    text = (
+        f"Canaries ({canaries['n_canaries']:,} {canaries['kind']}, {canaries['n_inserted']:,} inserted into a second "
+        f"model of the recipe): ε ≥ {canaries['one_run']:.3g} at δ = {canaries['delta']:.3g}, "
+        f"{percent(canaries['confidence'])} confidence; AUC {area(canaries)}; {guarantee}"
+    )
+    return "\n".join(wrapped(text))
+
+
+def lines(report: Report) -> str | None:
+    """Give the terminal's lines."""
+    return None if report.canaries is None else canaries_line(report.canaries, report.epsilon["upper"])
+
+
+def facts(report: Report) -> list[tuple[str, str]]:
+    """Give the canary audit's counts and figures."""
+    canaries = report.canaries
+    if canaries is None:
+        return []
+    return [
+        ("Canaries, inserted", f"{canaries['n_canaries']:,} {canaries['kind']}, {canaries['n_inserted']:,}"),
+        ("Guesses", f"{value_text(canaries['n_guesses'])}, by {canaries['score']}"),
+        ("AUC", area(canaries)),
+        ("ε at least, for any training", f"{canaries['one_run']:.3g} at δ = {canaries['delta']:.3g}"),
+        ("ε at least, were it Gaussian (f-DP)", f"{canaries['one_run_fdp']:.3g} at δ = {canaries['delta']:.3g}"),
+        ("Training and scoring", duration(canaries["seconds"])),
+    ]
+
+
+def meaning(report: Report) -> list[str]:
+    """Say what the canary audit did, found, and speaks of."""
+    canaries = report.canaries
+    if canaries is None:
+        return []
+    confidence, delta = percent(canaries["confidence"]), f"δ = {canaries['delta']:.3g}"
+    found = (
+        f"Recognising them shows, at {confidence} confidence, that ε is at least {canaries['one_run']:.3g} at {delta}"
+        if canaries["one_run"] > 0
+        else f"Recognising them shows no ε above 0 at {delta} ({confidence} confidence), which proves nothing"
+    )
+    return [
+        f"A second model was trained with the same recipe on the members and {canaries['n_inserted']:,} of "
+        f"{canaries['n_canaries']:,} canaries ({_KINDS[canaries['kind']]}), each put in by a fair coin. {found}. This "
+        "speaks of the training recipe on these data, not of this checkpoint, which never saw a canary."
+    ]

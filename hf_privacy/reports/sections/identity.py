@@ -1,0 +1,87 @@
+"""What was audited: model, data, split and training; with cost, versions and caveats."""
+
+from __future__ import annotations
+
+from hf_privacy.hub.schema import SCHEMA_VERSION
+from hf_privacy.reports.report import Report
+from hf_privacy.reports.sections import blind_baseline
+from hf_privacy.reports.shapes import listed, record, shape
+from hf_privacy.reports.words import duration, value_rows, value_text
+
+FIELDS = {
+    "schema_version": {"const": SCHEMA_VERSION},
+    "created": {
+        "description": "UTC, to the second.",
+        "type": "string",
+        "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$",
+    },
+    "model": record(
+        "name optional_text, architecture text, base_model optional_text, base_revision optional_text, "
+        "n_parameters positive_count, n_trainable_parameters count, adapter optional_text",
+        weights_sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    ),
+    "dataset": record(
+        "name text, revision optional_text, fingerprint text, n_examples positive_count, n_classes positive_count"
+    ),
+    "split": record(
+        "hash text, n_members positive_count, n_nonmembers positive_count, n_population count, stratified boolean, "
+        "exact_repeats optional_count, near_repeats optional_count"
+    ),
+    "training": shape("free"),
+    "cost": record(
+        "training_seconds optional_amount, references_seconds optional_amount, signals_seconds optional_amount, "
+        "attacks_seconds optional_amount"
+    ),
+    "versions": {"type": "object", "maxProperties": 100, "additionalProperties": {"type": "string", "maxLength": 100}},
+    "caveats": listed({"type": "string", "maxLength": 2000}, most=100),
+}
+
+
+def model_facts(report: Report) -> list[tuple[str, str]]:
+    """Give what the page says of the model."""
+    model = report.model
+    return [
+        ("Name", value_text(model["name"])),
+        ("Architecture", model["architecture"]),
+        ("Base model", _with_revision(model["base_model"], model["base_revision"])),
+        ("Adapter", value_text(model["adapter"])),
+        ("Parameters", f"{model['n_parameters']:,} ({model['n_trainable_parameters']:,} trained)"),
+        ("SHA-256 of the weights", model["weights_sha256"]),
+    ]
+
+
+def data_facts(report: Report) -> list[tuple[str, str]]:
+    """Give what the page says of data and split."""
+    dataset, split = report.dataset, report.split
+    kinds = ("exact", split["exact_repeats"]), ("near", split["near_repeats"])
+    repeats = (f"{kind} repeats not counted" if n is None else f"{n:,} {kind}" for kind, n in kinds)
+    return [
+        ("Dataset", _with_revision(dataset["name"], dataset["revision"])),
+        ("Fingerprint", dataset["fingerprint"]),
+        ("Examples, classes", f"{dataset['n_examples']:,}, {dataset['n_classes']:,}"),
+        ("Members, non-members", f"{split['n_members']:,}, {split['n_nonmembers']:,}"),
+        ("Population", f"{split['n_population']:,}"),
+        ("Stratified", value_text(split["stratified"])),
+        ("Repeats across the split", ", ".join(repeats)),
+        ("Told apart without the model", blind_baseline.words(report)),
+        ("Hash of the split", split["hash"]),
+    ]
+
+
+def training_facts(report: Report) -> list[tuple[str, str]]:
+    """Give the hyper-parameters."""
+    return value_rows(report.training)
+
+
+def cost_facts(report: Report) -> list[tuple[str, str]]:
+    """Give the time that each stage took."""
+    return [(name.removesuffix("_seconds").capitalize(), duration(cost)) for name, cost in report.cost.items()]
+
+
+def version_facts(report: Report) -> list[tuple[str, str]]:
+    """Give the versions of the packages."""
+    return value_rows(report.versions)
+
+
+def _with_revision(name: str | None, revision: str | None) -> str:
+    return f"{name} @ {revision[:12]}" if name and revision else value_text(name)

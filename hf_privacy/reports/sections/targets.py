@@ -1,0 +1,73 @@
+"""The same attacks on several models of the recipe: means and intervals over training runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hf_privacy.reports.report import Report
+from hf_privacy.reports.sections.attack_table import attack_table
+from hf_privacy.reports.shapes import MEAN, listed, nullable, record
+from hf_privacy.reports.words import percent, rate
+
+SHAPES = {
+    "mean_interval": record(MEAN, optional="values", description="Over targets; the t interval is not cut to [0, 1]."),
+    "mean_rates": listed(record(f"fpr unit, {MEAN}", optional="values"), most=64),
+    "target_values": {
+        "description": "One figure a target, in the order of the targets: what differences between two recipes rest "
+        "on.",
+        **listed("unit", least=2, most=512),
+    },
+}
+ATTACK_OVER_TARGETS = "name name, title text, auc mean_interval, tpr_at_fpr mean_rates"
+FIELDS = {
+    "targets": nullable(
+        record(
+            "n_targets several, confidence open_unit, member_accuracy mean_interval, nonmember_accuracy mean_interval",
+            attacks=listed(record(ATTACK_OVER_TARGETS), most=100),
+        ),
+        "The same attacks on several targets of one recipe: means and intervals over training runs.",
+    )
+}
+
+
+def lines(report: Report) -> str | None:
+    """Give a heading line, the attacks with their t intervals, and a line with the accuracies."""
+    targets = report.targets
+    if targets is None:
+        return None
+    rows = [
+        {
+            "title": attack["title"],
+            "n_references": None,
+            **{f"auc{end}": attack["auc"][key] for end, key in (("", "mean"), ("_low", "low"), ("_high", "high"))},
+            "tpr_at_fpr": [{**entry, "tpr": entry["mean"]} for entry in attack["tpr_at_fpr"]],
+        }
+        for attack in targets["attacks"]
+    ]
+    member, nonmember = (
+        " ".join(rate(values["mean"], values["low"], values["high"]))
+        for values in (targets["member_accuracy"], targets["nonmember_accuracy"])
+    )
+    return (
+        f"Mean over {targets['n_targets']} training runs, with {percent(targets['confidence'])} intervals (Student's "
+        "t): this model, and reference models attacked by the others\n"
+        f"{attack_table(rows)}\n"
+        f"Accuracy in %: members {member}, non-members {nonmember}"
+    )
+
+
+def shown(report: Report) -> dict[str, Any]:
+    """Give title, AUC and, by FPR, TPR over the training runs of each attack; none where one run was attacked."""
+    attacks = [] if report.targets is None else report.targets["attacks"]
+    rows = [(a["title"], a["auc"], {entry["fpr"]: entry for entry in a["tpr_at_fpr"]}) for a in attacks]
+    return {"over_runs": rows}
+
+
+def other_runs(report: Report) -> str:
+    """Say, at the end of a sentence, what is known of other training runs."""
+    if report.targets is None:
+        return "how the figures would differ for another training run."
+    return (
+        "how the figures would differ for another training run: for that, the same attacks were made on "
+        f"{report.targets['n_targets']} models of the same recipe, trained on parts of the same data."
+    )
