@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
+
+from numpy.typing import ArrayLike
 
 from hf_privacy.arrays import real_array
 from hf_privacy.errors import InputError
+from hf_privacy.metrics.values import attack_summary, zero_one
 
 
 class CheckedInputs:
@@ -45,6 +49,32 @@ class CheckedInputs:
             if value is not None:
                 real_array(name, value)
         super().add(prediction=prediction, reference=reference, **others)  # type: ignore[misc]
+
+
+class AttackMetric(CheckedInputs):
+    """The module of an attack: its arguments are the attack's own, its result how well the scores tell members.
+
+    Attributes
+    ----------
+    attack : callable
+        From the predictions and the module's other keywords to scores, higher for likelier members.
+    """
+
+    attack: ClassVar[Callable[..., ArrayLike]]
+
+    def _compute(
+        self,
+        predictions: ArrayLike,
+        references: ArrayLike,
+        *,
+        fprs: Iterable[float] = (1e-3, 1e-2, 1e-1),
+        confidence: float = 0.95,
+        **given: Any,
+    ) -> dict[str, float | int]:
+        for name in ("reference_membership", "population_membership"):  # evaluate's users write 0 and 1
+            if given.get(name) is not None:
+                given[name] = zero_one(name, given[name])
+        return attack_summary(self.attack(predictions, **given), references, fprs=fprs, confidence=confidence)
 
 
 def _read(name: str, values: Any) -> Any:

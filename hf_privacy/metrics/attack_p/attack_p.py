@@ -37,14 +37,14 @@ from __future__ import annotations
 
 import evaluate
 from hf_privacy.attacks import attack_p
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import AttackMetric
 from hf_privacy.metrics import metric_info
 
 
-class AttackP(CheckedInputs, evaluate.Metric):
+class AttackP(AttackMetric, evaluate.Metric):
     """Summary of Attack-P's scores."""
 
+    attack = staticmethod(attack_p)
     example = {
         "predictions": [0.1, 0.9, 0.2, 2.1],
         "references": [1, 0, 1, 0],
@@ -54,7 +54,3 @@ class AttackP(CheckedInputs, evaluate.Metric):
 
     def _info(self):
         return metric_info(__doc__)
-
-    def _compute(self, predictions, references, *, population_loss, fprs=(1e-3, 1e-2, 1e-1), confidence=0.95):
-        scores = attack_p(predictions, population_loss)
-        return attack_summary(scores, references, fprs=fprs, confidence=confidence)

@@ -39,15 +39,14 @@ from __future__ import annotations
 
 import evaluate
 from hf_privacy.attacks import attack_r
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import AttackMetric
 from hf_privacy.metrics import metric_info
-from hf_privacy.metrics import zero_one
 
 
-class AttackR(CheckedInputs, evaluate.Metric):
+class AttackR(AttackMetric, evaluate.Metric):
     """Summary of Attack-R's scores."""
 
+    attack = staticmethod(attack_r)
     example = {
         "predictions": [0.1, 0.9, 0.2, 2.1],
         "references": [1, 0, 1, 0],
@@ -58,16 +57,3 @@ class AttackR(CheckedInputs, evaluate.Metric):
 
     def _info(self):
         return metric_info(__doc__)
-
-    def _compute(
-        self,
-        predictions,
-        references,
-        *,
-        reference_losses,
-        reference_membership,
-        fprs=(1e-3, 1e-2, 1e-1),
-        confidence=0.95,
-    ):
-        scores = attack_r(predictions, reference_losses, zero_one("reference_membership", reference_membership))
-        return attack_summary(scores, references, fprs=fprs, confidence=confidence)

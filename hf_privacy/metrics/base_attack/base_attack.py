@@ -37,17 +37,18 @@ under the reference models. It is RMIA without a population, and does well with 
 
 from __future__ import annotations
 
+from functools import partial
+
 import evaluate
 from hf_privacy.attacks import base
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import AttackMetric
 from hf_privacy.metrics import metric_info
-from hf_privacy.metrics import zero_one
 
 
-class BaseAttack(CheckedInputs, evaluate.Metric):
+class BaseAttack(AttackMetric, evaluate.Metric):
     """Summary of BASE's scores."""
 
+    attack = staticmethod(partial(base, mode="all"))
     example = {
         "predictions": [-0.1, -0.9, -0.2, -2.1],
         "references": [1, 0, 1, 0],
@@ -57,19 +58,3 @@ class BaseAttack(CheckedInputs, evaluate.Metric):
 
     def _info(self):
         return metric_info(__doc__)
-
-    def _compute(
-        self,
-        predictions,
-        references,
-        *,
-        reference_log_probs,
-        reference_membership=None,
-        mode="all",
-        fprs=(1e-3, 1e-2, 1e-1),
-        confidence=0.95,
-    ):
-        if reference_membership is not None:
-            reference_membership = zero_one("reference_membership", reference_membership)
-        scores = base(predictions, reference_log_probs, reference_membership=reference_membership, mode=mode)
-        return attack_summary(scores, references, fprs=fprs, confidence=confidence)

@@ -38,14 +38,14 @@ from __future__ import annotations
 
 import evaluate
 from hf_privacy.attacks import base_calibration
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import AttackMetric
 from hf_privacy.metrics import metric_info
 
 
-class BaseCalibration(CheckedInputs, evaluate.Metric):
+class BaseCalibration(AttackMetric, evaluate.Metric):
     """Summary of the calibrated scores."""
 
+    attack = staticmethod(base_calibration)
     example = {
         "predictions": [-0.1, -0.9, -0.2, -2.1],
         "references": [1, 0, 1, 0],
@@ -55,7 +55,3 @@ class BaseCalibration(CheckedInputs, evaluate.Metric):
 
     def _info(self):
         return metric_info(__doc__)
-
-    def _compute(self, predictions, references, *, base_signal, fprs=(1e-3, 1e-2, 1e-1), confidence=0.95):
-        scores = base_calibration(predictions, base_signal)
-        return attack_summary(scores, references, fprs=fprs, confidence=confidence)

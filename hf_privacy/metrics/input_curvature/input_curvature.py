@@ -44,15 +44,14 @@ from __future__ import annotations
 
 import evaluate
 from hf_privacy.attacks import curvature
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import AttackMetric
 from hf_privacy.metrics import metric_info
-from hf_privacy.metrics import zero_one
 
 
-class InputCurvature(CheckedInputs, evaluate.Metric):
+class InputCurvature(AttackMetric, evaluate.Metric):
     """Summary of the curvature attack's scores."""
 
+    attack = staticmethod(curvature)
     example = {
         "predictions": [-3.0, -0.5, -2.0, -0.2],
         "references": [1, 0, 1, 0],
@@ -68,26 +67,3 @@ class InputCurvature(CheckedInputs, evaluate.Metric):
 
     def _info(self):
         return metric_info(__doc__)
-
-    def _compute(
-        self,
-        predictions,
-        references,
-        *,
-        reference_log_curvature,
-        reference_membership,
-        form="likelihood_ratio",
-        variance="pooled",
-        prior_degrees=8.0,
-        fprs=(1e-3, 1e-2, 1e-1),
-        confidence=0.95,
-    ):
-        scores = curvature(
-            predictions,
-            reference_log_curvature,
-            zero_one("reference_membership", reference_membership),
-            form=form,
-            variance=variance,
-            prior_degrees=prior_degrees,
-        )
-        return attack_summary(scores, references, fprs=fprs, confidence=confidence)

@@ -43,15 +43,14 @@ from __future__ import annotations
 
 import evaluate
 from hf_privacy.attacks import lira
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import AttackMetric
 from hf_privacy.metrics import metric_info
-from hf_privacy.metrics import zero_one
 
 
-class Lira(CheckedInputs, evaluate.Metric):
+class Lira(AttackMetric, evaluate.Metric):
     """Summary of LiRA's scores."""
 
+    attack = staticmethod(lira)
     example = {
         "predictions": [3.0, 0.5, 2.0, 0.2],
         "references": [1, 0, 1, 0],
@@ -62,26 +61,3 @@ class Lira(CheckedInputs, evaluate.Metric):
 
     def _info(self):
         return metric_info(__doc__)
-
-    def _compute(
-        self,
-        predictions,
-        references,
-        *,
-        reference_signals,
-        reference_membership,
-        mode="online",
-        variance="pooled",
-        prior_degrees=8.0,
-        fprs=(1e-3, 1e-2, 1e-1),
-        confidence=0.95,
-    ):
-        scores = lira(
-            predictions,
-            reference_signals,
-            zero_one("reference_membership", reference_membership),
-            mode=mode,
-            variance=variance,
-            prior_degrees=prior_degrees,
-        )
-        return attack_summary(scores, references, fprs=fprs, confidence=confidence)

@@ -39,14 +39,14 @@ from __future__ import annotations
 
 import evaluate
 from hf_privacy.attacks import modified_entropy
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import AttackMetric
 from hf_privacy.metrics import metric_info
 
 
-class ModifiedEntropy(CheckedInputs, evaluate.Metric):
+class ModifiedEntropy(AttackMetric, evaluate.Metric):
     """Summary of the modified-entropy attack's scores."""
 
+    attack = staticmethod(modified_entropy)
     example = {
         "predictions": [0.1, 0.9, 1.2, 2.1],
         "references": [1, 0, 1, 0],
@@ -57,9 +57,3 @@ class ModifiedEntropy(CheckedInputs, evaluate.Metric):
 
     def _info(self):
         return metric_info(__doc__)
-
-    def _compute(
-        self, predictions, references, *, labels=None, thresholds=None, fprs=(1e-3, 1e-2, 1e-1), confidence=0.95
-    ):
-        scores = modified_entropy(predictions, labels=labels, thresholds=thresholds)
-        return attack_summary(scores, references, fprs=fprs, confidence=confidence)

@@ -43,14 +43,14 @@ from __future__ import annotations
 
 import evaluate
 from hf_privacy.attacks import quantile_regression
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import AttackMetric
 from hf_privacy.metrics import metric_info
 
 
-class QuantileRegression(CheckedInputs, evaluate.Metric):
+class QuantileRegression(AttackMetric, evaluate.Metric):
     """Summary of the quantile-regression attack's scores."""
 
+    attack = staticmethod(quantile_regression)
     example = {
         "predictions": [3.1, 0.4, 2.2, -0.3],
         "references": [1, 0, 1, 0],
@@ -63,30 +63,3 @@ class QuantileRegression(CheckedInputs, evaluate.Metric):
 
     def _info(self):
         return metric_info(__doc__)
-
-    def _compute(
-        self,
-        predictions,
-        references,
-        *,
-        features,
-        calibration_hinge,
-        calibration_features,
-        quantiles=None,
-        estimator="gradient_boosting",
-        holdout=0.25,
-        seed=0,
-        fprs=(1e-3, 1e-2, 1e-1),
-        confidence=0.95,
-    ):
-        scores = quantile_regression(
-            predictions,
-            features,
-            calibration_hinge,
-            calibration_features,
-            quantiles=quantiles,
-            estimator=estimator,
-            holdout=holdout,
-            seed=seed,
-        )
-        return attack_summary(scores, references, fprs=fprs, confidence=confidence)

@@ -43,15 +43,14 @@ from __future__ import annotations
 
 import evaluate
 from hf_privacy.attacks import rmia
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import AttackMetric
 from hf_privacy.metrics import metric_info
-from hf_privacy.metrics import zero_one
 
 
-class Rmia(CheckedInputs, evaluate.Metric):
+class Rmia(AttackMetric, evaluate.Metric):
     """Summary of RMIA's scores."""
 
+    attack = staticmethod(rmia)
     example = {
         "predictions": [0.9, 0.3, 0.8, 0.4],
         "references": [1, 0, 1, 0],
@@ -64,34 +63,3 @@ class Rmia(CheckedInputs, evaluate.Metric):
 
     def _info(self):
         return metric_info(__doc__)
-
-    def _compute(
-        self,
-        predictions,
-        references,
-        *,
-        reference_probs,
-        reference_membership,
-        population_prob,
-        population_reference_probs,
-        mode="online",
-        gamma=1.0,
-        a=None,
-        population_membership=None,
-        fprs=(1e-3, 1e-2, 1e-1),
-        confidence=0.95,
-    ):
-        if population_membership is not None:
-            population_membership = zero_one("population_membership", population_membership)
-        scores = rmia(
-            predictions,
-            reference_probs,
-            zero_one("reference_membership", reference_membership),
-            population_prob,
-            population_reference_probs,
-            mode=mode,
-            gamma=gamma,
-            a=a,
-            population_membership=population_membership,
-        )
-        return attack_summary(scores, references, fprs=fprs, confidence=confidence)

@@ -42,15 +42,14 @@ from __future__ import annotations
 
 import evaluate
 from hf_privacy.attacks import shadow_classifier
-from hf_privacy.metrics import CheckedInputs
-from hf_privacy.metrics import attack_summary
+from hf_privacy.metrics import AttackMetric
 from hf_privacy.metrics import metric_info
-from hf_privacy.metrics import zero_one
 
 
-class ShadowClassifier(CheckedInputs, evaluate.Metric):
+class ShadowClassifier(AttackMetric, evaluate.Metric):
     """Summary of the shadow-trained classifier's scores."""
 
+    attack = staticmethod(shadow_classifier)
     example = {
         "predictions": [[2.1, 0.1], [0.2, 0.9], [1.8, 0.3], [0.4, 1.1]],
         "references": [1, 0, 1, 0],
@@ -64,28 +63,3 @@ class ShadowClassifier(CheckedInputs, evaluate.Metric):
 
     def _info(self):
         return metric_info(__doc__, tables=("predictions",))
-
-    def _compute(
-        self,
-        predictions,
-        references,
-        *,
-        reference_signals,
-        reference_membership,
-        classifier="logistic",
-        labels=None,
-        max_rows=100_000,
-        seed=0,
-        fprs=(1e-3, 1e-2, 1e-1),
-        confidence=0.95,
-    ):
-        scores = shadow_classifier(
-            predictions,
-            reference_signals,
-            zero_one("reference_membership", reference_membership),
-            classifier=classifier,
-            labels=labels,
-            max_rows=max_rows,
-            seed=seed,
-        )
-        return attack_summary(scores, references, fprs=fprs, confidence=confidence)
