@@ -14,6 +14,7 @@ DEFENSES: dict[str, str] = {
     "dp": "hf_privacy.defenses.dp.trainer:DPTrainer",
     "dp_adversarial": "hf_privacy.defenses.dp_adversarial.trainer:DPAdversarialTrainer",
     "early_stopping": "hf_privacy.defenses.early_stopping.trainer:EarlyStoppingTrainer",
+    "focal_loss": "hf_privacy.defenses.focal_loss.trainer:FocalLossTrainer",
     "hamp": "hf_privacy.defenses.hamp.trainer:HAMPTrainer",
     "label_smoothing": "hf_privacy.defenses.label_smoothing.trainer:LabelSmoothingTrainer",
     "relax_loss": "hf_privacy.defenses.relax_loss.trainer:RelaxLossTrainer",

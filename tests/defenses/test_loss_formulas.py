@@ -11,6 +11,8 @@ from hf_privacy.defenses import (
     CCLTrainer,
     ConfidencePenaltyConfig,
     ConfidencePenaltyTrainer,
+    FocalLossConfig,
+    FocalLossTrainer,
     HAMPConfig,
     HAMPTrainer,
     LabelSmoothingConfig,
@@ -68,6 +70,29 @@ def assert_close(found, per_example, gradient):
     loss, found_gradient = found
     assert loss == pytest.approx(per_example.mean(), rel=1e-5, abs=1e-6)
     np.testing.assert_allclose(found_gradient, gradient / N, rtol=1e-4, atol=1e-6)
+
+
+# ---- focal loss ----
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
+def test_focal_loss_weighs_each_example_by_the_doubt_left_in_it(gamma, loss_and_gradient):
+    doubt = 1 - P_LABEL
+    # d/dz of (1 − p)^γ·CE with dp/dz = −p·dCE/dz.
+    slope = doubt**gamma + gamma * doubt ** (gamma - 1) * P_LABEL * CE
+    found = loss_and_gradient(FocalLossTrainer, FocalLossConfig, gamma=gamma)
+    assert_close(found, doubt**gamma * CE, slope[:, None] * CE_GRADIENT)
+
+
+def test_focal_loss_of_an_example_that_is_learnt_to_the_last_bit_has_no_gradient(make_args, model_of, data_of):
+    trainer = FocalLossTrainer(
+        model_of("tabular"), make_args(FocalLossConfig, gamma=0.5), train_dataset=data_of("tabular")
+    )
+    logits = torch.tensor([[200.0, 0.0, 0.0]], requires_grad=True)
+    loss, _ = trainer.training_loss(lambda **_: {"logits": logits}, {"rows": None, "labels": torch.tensor([0])})
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert logits.grad.abs().max() == 0
 
 
 # ---- RelaxLoss ----
