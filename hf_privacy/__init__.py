@@ -3,7 +3,7 @@
 Importing the package is light: torch and transformers are imported when a name that needs them is first used.
 """
 
-from hf_privacy import defenses
+from hf_privacy import defenses, unlearning
 from hf_privacy.exports import lazy_exports, method_exports
 
 __version__ = "0.1.0"
@@ -24,7 +24,6 @@ _ROOMS = (
     "reports",
     "signals",
     "statistics",
-    "unlearning",
     "weights",
 )
 
@@ -34,37 +33,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         **{room: f"{__name__}.{room}" for room in _ROOMS},
         **method_exports(defenses.DEFENSES),
         **defenses.CALLBACKS,
-        **{
-            name: f"hf_privacy.unlearning:{name}"
-            for name in (
-                "BadTeacherConfig",
-                "BadTeacherTrainer",
-                "FineTuneConfig",
-                "FineTuneTrainer",
-                "FisherConfig",
-                "FisherTrainer",
-                "GradientAscentConfig",
-                "GradientAscentTrainer",
-                "L1SparseConfig",
-                "L1SparseTrainer",
-                "NegGradPlusConfig",
-                "NegGradPlusTrainer",
-                "ParameterPerturbationConfig",
-                "ParameterPerturbationTrainer",
-                "RandomLabelsConfig",
-                "RandomLabelsTrainer",
-                "ReMIConfig",
-                "ReMITrainer",
-                "SCRUBConfig",
-                "SCRUBTrainer",
-                "SSDConfig",
-                "SSDTrainer",
-                "SalUnConfig",
-                "SalUnTrainer",
-                "UnlearningConfig",
-                "UnlearningTrainer",
-            )
-        },
+        **unlearning.METHODS,
         "ForgetRequest": "hf_privacy.data:ForgetRequest",
         "GateError": "hf_privacy.hub:GateError",
         "InputError": "hf_privacy.errors:InputError",
@@ -73,4 +42,4 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "load_metric": "hf_privacy.metrics:load_metric",
     },
 )
-__all__ += ["__version__", "defenses"]
+__all__ += ["__version__", "defenses", "unlearning"]

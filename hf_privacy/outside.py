@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from itertools import takewhile
 from typing import Any
 
 from hf_privacy.errors import InputError, one_line
@@ -89,3 +90,17 @@ def source_sha256(thing: Any) -> str:
     except (OSError, TypeError):
         source = f"{thing.__module__}.{thing.__qualname__}".encode()
     return hashlib.sha256(source).hexdigest()
+
+
+def own_sources(kind: type) -> list[str]:
+    """`source_sha256` of a user's own class, and of those it is made of; none for classes of libraries.
+
+    Examples
+    --------
+    >>> from hf_privacy.errors import InputError
+    >>> own_sources(InputError), len(own_sources(type("Own", (InputError,), {"__module__": "own"})))
+    ([], 1)
+    """
+    libraries = ("hf_privacy", "transformers")
+    own = takewhile(lambda part: part.__module__.partition(".")[0] not in libraries, kind.__mro__)
+    return [source_sha256(part) for part in own]

@@ -13,6 +13,7 @@ from typing import NoReturn
 from hf_privacy.defenses import DEFENSES
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.config import Recipe, unknown_key
+from hf_privacy.unlearning import UNLEARNERS
 
 # Command: what its --help says, and whether it reads a recipe.
 COMMANDS = {
@@ -41,14 +42,15 @@ Every key can be set on the command line, which wins over the file:
 {_listed("Its defense is one of these", DEFENSES)}
 """
 
-UNLEARNING_HELP = """\
+UNLEARNING_HELP = f"""\
 The recipe's section unlearning names method, request and training; see recipes/unlearning/ for examples. Every key
 can be set on the command line, which wins over the file:
   --unlearning.method salun   --unlearning.request.label 3   --unlearning.training.learning_rate 1e-3
   --unlearning.retrains 3     --unlearning.heldout population
 A request is one of rows, ids, label, where (one column and its value) and fraction. A queue holds one request a line,
-as JSON with a request_id of its own: {"request_id": "r-17", "where": {"person": "p3"}}
+as JSON with a request_id of its own: {{"request_id": "r-17", "where": {{"person": "p3"}}}}
 The result goes to <output_dir>/unlearned/<method>; the trained model stays as it is.
+{_listed("Its method is retrain, or one of these", UNLEARNERS)}
 """
 
 COMPARISON_HELP = f"""\

@@ -16,7 +16,6 @@ from hf_privacy.recipe.unlearning_section import UnlearningSection
 
 _MODULE_OF = {
     "RETRAIN": "unlearning",
-    "UNLEARNERS": "unlearning",
     "UnlearningRows": "forget_rows",
     "Experiment": "experiment",
     "adversarial_inputs": "audit_signals",
@@ -38,7 +37,6 @@ _MODULE_OF = {
 __all__ = [
     "EXTRA_ATTACKS",
     "RETRAIN",
-    "UNLEARNERS",
     "AuditSettings",
     "DataSection",
     "Experiment",
@@ -73,7 +71,6 @@ if TYPE_CHECKING:
     from hf_privacy.recipe.forget_rows import UnlearningRows, request_of, requested_rows, unlearning_rows
     from hf_privacy.recipe.unlearning import (
         RETRAIN,
-        UNLEARNERS,
         check_unlearning,
         relearning_arguments,
         start_model,

@@ -12,7 +12,8 @@ from hf_privacy.recipe.audit_signals import adversarial_inputs
 from hf_privacy.recipe.config import Recipe, unknown_key
 from hf_privacy.recipe.experiment import Experiment
 from hf_privacy.recipe.forget_rows import request_of, requested_rows, unlearning_rows
-from hf_privacy.recipe.unlearning import UNLEARNERS, check_unlearning
+from hf_privacy.recipe.unlearning import check_unlearning
+from hf_privacy.unlearning import UNLEARNERS, unlearner_class
 
 
 def check_later_sections(recipe: Recipe) -> None:
@@ -25,10 +26,11 @@ def check_later_sections(recipe: Recipe) -> None:
     """
     if recipe.unlearning.method is not None:
         check_unlearning(recipe)
-    known = {field.name for _, config in UNLEARNERS.values() for field in fields(config)}
-    for key in recipe.unlearning.training:
-        if key not in known:
-            raise unknown_key(str(key), sorted(known), "section 'unlearning.training'")
+    elif recipe.unlearning.training:
+        known = {field.name for name in UNLEARNERS for field in fields(unlearner_class(name).config_class)}
+        for key in recipe.unlearning.training:
+            if key not in known:
+                raise unknown_key(str(key), sorted(known), "section 'unlearning.training'")
     if recipe.unlearning.request:
         request_of(recipe.unlearning.request)
 

@@ -9,60 +9,19 @@ import numpy as np
 import torch
 
 from hf_privacy.defenses import PrivacyConfig
+from hf_privacy.defenses.base.config import own_arguments
 from hf_privacy.errors import InputError
 from hf_privacy.models import load_saved_model
+from hf_privacy.outside import is_outside
 from hf_privacy.recipe.config import Recipe, unknown_key
 from hf_privacy.recipe.config_arguments import config_from
 from hf_privacy.recipe.experiment import Experiment, training_arguments
 from hf_privacy.recipe.forget_rows import UnlearningRows
+from hf_privacy.reports import refuse_leaks
 from hf_privacy.signals import SignalStore
-from hf_privacy.unlearning import (
-    BadTeacherConfig,
-    BadTeacherTrainer,
-    FineTuneConfig,
-    FineTuneTrainer,
-    FisherConfig,
-    FisherTrainer,
-    GradientAscentConfig,
-    GradientAscentTrainer,
-    L1SparseConfig,
-    L1SparseTrainer,
-    NegGradPlusConfig,
-    NegGradPlusTrainer,
-    ParameterPerturbationConfig,
-    ParameterPerturbationTrainer,
-    RandomLabelsConfig,
-    RandomLabelsTrainer,
-    ReMIConfig,
-    ReMITrainer,
-    SalUnConfig,
-    SalUnTrainer,
-    SCRUBConfig,
-    SCRUBTrainer,
-    ShadowFeatures,
-    SSDConfig,
-    SSDTrainer,
-    UnlearningConfig,
-    UnlearningTrainer,
-    shadow_features_of_store,
-)
+from hf_privacy.unlearning import UNLEARNERS, UnlearningConfig, UnlearningTrainer, unlearner_class
 
 RETRAIN = "retrain"
-# Each method: its trainer and the config whose fields the section's training may set.
-UNLEARNERS: dict[str, tuple[type[UnlearningTrainer], type[UnlearningConfig]]] = {
-    "bad_teacher": (BadTeacherTrainer, BadTeacherConfig),
-    "fine_tune": (FineTuneTrainer, FineTuneConfig),
-    "fisher": (FisherTrainer, FisherConfig),
-    "gradient_ascent": (GradientAscentTrainer, GradientAscentConfig),
-    "l1_sparse": (L1SparseTrainer, L1SparseConfig),
-    "neg_grad_plus": (NegGradPlusTrainer, NegGradPlusConfig),
-    "parameter_perturbation": (ParameterPerturbationTrainer, ParameterPerturbationConfig),
-    "random_labels": (RandomLabelsTrainer, RandomLabelsConfig),
-    "remi": (ReMITrainer, ReMIConfig),
-    "salun": (SalUnTrainer, SalUnConfig),
-    "scrub": (SCRUBTrainer, SCRUBConfig),
-    "ssd": (SSDTrainer, SSDConfig),
-}
 
 # How a model is trained that does not depend on the recipe's schedule: an unlearner goes on with it.
 SHARED_ARGUMENTS = frozenset(
@@ -85,7 +44,7 @@ def check_unlearning(recipe: Recipe) -> None:
     section = recipe.unlearning
     if section.method is None:
         raise InputError(f"unlearning.method is not set: pass one of {', '.join([*sorted(UNLEARNERS), RETRAIN])}")
-    if section.method not in (*UNLEARNERS, RETRAIN):
+    if section.method not in (*UNLEARNERS, RETRAIN) and not is_outside(section.method):
         raise unknown_key(section.method, [*sorted(UNLEARNERS), RETRAIN], "unlearning.method")
     if section.method == RETRAIN:
         if section.u_lira:
@@ -107,14 +66,14 @@ def unlearning_arguments(recipe: Recipe, output_dir: str | Path) -> UnlearningCo
     Raises
     ------
     InputError
-        For an unknown key, a value of the wrong kind or out of its range.
+        For an unknown key, a value of the wrong kind or out of its range, or one that the report may not show.
     """
-    assert recipe.unlearning.method is not None
-    _, config_class = UNLEARNERS[recipe.unlearning.method]
+    config_class = unlearner_class(str(recipe.unlearning.method)).config_class
     defaults = {"learning_rate": 0.1 * training_arguments(recipe, output_dir).learning_rate, **_shared(recipe)}
-    return config_from(
-        {**defaults, **recipe.unlearning.training}, config_class, output_dir, section="unlearning.training"
-    )
+    section = "unlearning.training"
+    args = config_from({**defaults, **recipe.unlearning.training}, config_class, output_dir, section=section)
+    refuse_leaks(own_arguments(args, base=UnlearningConfig), name=section)
+    return args
 
 
 def relearning_arguments(recipe: Recipe, output_dir: str | Path) -> PrivacyConfig:
@@ -162,18 +121,18 @@ def unlearner(
     output_dir : path
         Where checkpoints go; never the folder the model came from.
     references : path, optional
-        The audit's store of reference signals, for ReMI with the approximator "inference".
+        The audit's store of reference signals, for methods that learn from them.
 
     Raises
     ------
     InputError
-        As the trainer, and where shadow models are needed and there are none.
+        As the trainer, and where reference models are needed and there are none.
     """
-    trainer_class, _ = UNLEARNERS[str(experiment.recipe.unlearning.method)]
+    trainer_class = unlearner_class(str(experiment.recipe.unlearning.method))
     args = unlearning_arguments(experiment.recipe, output_dir)
-    others: dict[str, Any] = {}
-    if isinstance(args, ReMIConfig) and args.approximator == "inference":
-        others["shadow_features"] = _shadows(experiment, args, references)
+    is_there = references is not None and (Path(references) / "metadata.json").is_file()
+    split = experiment.split
+    labels = experiment.dataset.column("labels").numpy()[np.concatenate([split.pool, split.population])]
     return trainer_class(
         model,
         args,
@@ -181,18 +140,7 @@ def unlearner(
         experiment.training_view(rows.split.retain),
         experiment.dataset.subset(rows.split.heldout),
         processing_class=experiment.processor,
-        **others,
-    )
-
-
-def _shadows(experiment: Experiment, args: ReMIConfig, references: str | Path | None) -> ShadowFeatures:
-    if references is None or not (Path(references) / "metadata.json").is_file():
-        raise InputError(
-            "unlearning.training.approximator is 'inference' and there are no reference models: run `hf-privacy "
-            "audit` first, or pass 'fingerprint', which needs none"
-        )
-    split = experiment.split
-    labels = experiment.dataset.column("labels").numpy()[np.concatenate([split.pool, split.population])]
-    return shadow_features_of_store(
-        SignalStore.open(references), labels, n_classes=len(experiment.classes), features=args.features or []
+        **trainer_class.arguments_of_references(
+            args, SignalStore.open(references) if is_there else None, labels, n_classes=len(experiment.classes)
+        ),
     )

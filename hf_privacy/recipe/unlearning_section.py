@@ -16,7 +16,8 @@ class UnlearningSection:
     Parameters
     ----------
     method : str, optional
-        One of `hf_privacy.recipe.UNLEARNERS`, or "retrain": the recipe's own training on what is retained.
+        One of `hf_privacy.unlearning.UNLEARNERS`, a class of one's own as ``module:Name``, or "retrain": the recipe's
+        own training on what is retained.
     request : dict
         Exactly one of ``rows``, ``ids``, ``label``, ``where`` and ``fraction``; see `hf_privacy.data.ForgetRequest`.
     training : dict

@@ -6,7 +6,6 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from itertools import takewhile
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -20,7 +19,7 @@ from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.observers.epoch_collector import EpochCollector
 from hf_privacy.errors import InputError
-from hf_privacy.outside import source_sha256
+from hf_privacy.outside import own_sources
 from hf_privacy.recipe.shaping import shaping_arguments
 from hf_privacy.references.plan import ReferencePlan
 from hf_privacy.signals.store_metadata import minor_version
@@ -115,7 +114,7 @@ def recipe_hash(trainer: PrivacyTrainer, plan: ReferencePlan, *, dataset_fingerp
     description = {
         # Where it lies in this package may change, what it is called does not.
         "trainer": type(trainer).__qualname__,
-        "sources": [_sources(type(part)) for part in (trainer, *_shaping_callbacks(trainer))],
+        "sources": [own_sources(type(part)) for part in (trainer, *_shaping_callbacks(trainer))],
         "defense": trainer.defense_name,
         "arguments": arguments,
         "callbacks": [_name_of(callback) for callback in _shaping_callbacks(trainer)],
@@ -134,12 +133,6 @@ def recipe_hash(trainer: PrivacyTrainer, plan: ReferencePlan, *, dataset_fingerp
 def _shaping_callbacks(trainer: PrivacyTrainer) -> list[TrainerCallback]:
     """All but those that leave the weights as they are, bit for bit, and would fill the store's folder."""
     return [callback for callback in trainer.initial_callbacks if not isinstance(callback, EpochCollector)]
-
-
-def _sources(kind: type) -> list[str]:
-    """SHA-256 of the files that define a user's own class, and those it is made of; none for classes of libraries."""
-    own = takewhile(lambda part: part.__module__.partition(".")[0] not in ("hf_privacy", "transformers"), kind.__mro__)
-    return [source_sha256(part) for part in own]
 
 
 def _plan_hash(plan: ReferencePlan) -> str:

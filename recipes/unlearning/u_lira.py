@@ -18,10 +18,10 @@ from table import Study, chosen_settings, command_line_after_table
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.forgetting import u_lira
 from hf_privacy.recipe import Recipe
-from hf_privacy.recipe.unlearning import UNLEARNERS, trainable_again, unlearning_arguments
+from hf_privacy.recipe.unlearning import trainable_again, unlearning_arguments
 from hf_privacy.references import reference_run
 from hf_privacy.references.unlearned import unlearned_references
-from hf_privacy.unlearning import shadow_features_of_store
+from hf_privacy.unlearning import unlearner_class
 
 
 def unlearn_with(
@@ -30,21 +30,13 @@ def unlearn_with(
     """A function that makes the unlearner for one reference model, and what it does in plain values."""
     section = {"method": method["method"], "training": {**method.get("training", {}), **settings}}
     recipe = Recipe.from_dict({**asdict(study.recipe), "unlearning": section})
-    trainer_class, _ = UNLEARNERS[section["method"]]
+    trainer_class, split = unlearner_class(section["method"]), study.experiment.split
+    labels = study.experiment.dataset.column("labels").numpy()[np.concatenate([split.pool, split.population])]
     heldout = study.experiment.dataset.subset(study.experiment.split.population)
-    others: dict[str, Any] = {}
 
     def make(model: Any, forget: Any, retain: Any, folder: Path) -> Any:
         args = unlearning_arguments(recipe, folder)
         args.check_evidence = False
-        if getattr(args, "approximator", None) == "inference":
-            split = study.experiment.split
-            labels = study.experiment.dataset.column("labels").numpy()[np.concatenate([split.pool, split.population])]
-            classes = len(study.experiment.classes)
-            store = run.store
-            others["shadow_features"] = shadow_features_of_store(
-                store, labels, n_classes=classes, features=args.features
-            )
         return trainer_class(
             trainable_again(study.experiment, model),
             args,
@@ -52,7 +44,7 @@ def unlearn_with(
             retain,
             heldout,
             processing_class=study.experiment.processor,
-            **others,
+            **trainer_class.arguments_of_references(args, run.store, labels, n_classes=len(study.experiment.classes)),
         )
 
     return make, section

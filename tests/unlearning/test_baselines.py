@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-import hf_privacy.unlearning
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.signals import compute_signals
 from hf_privacy.unlearning import (
+    UNLEARNERS,
     BadTeacherConfig,
     BadTeacherTrainer,
     FineTuneConfig,
@@ -29,6 +29,7 @@ from hf_privacy.unlearning import (
     SCRUBConfig,
     SCRUBTrainer,
     UnlearningConfig,
+    unlearner_class,
 )
 from hf_privacy.unlearning.base.distillation import distillation_loss
 from hf_privacy.unlearning.random_labels.trainer import with_wrong_labels
@@ -245,10 +246,8 @@ OF_THE_PAPERS = {
 
 
 def test_the_papers_defaults_hold_what_the_paper_gives_and_nothing_of_ours():
-    trainers = [each for name, each in vars(hf_privacy.unlearning).items() if name.endswith("Trainer")]
-    assert len(trainers) > 10
-    for trainer_class in trainers:
-        assert trainer_class.paper_defaults == OF_THE_PAPERS.get(trainer_class.unlearning_name, {})
+    for name in UNLEARNERS:
+        assert unlearner_class(name).paper_defaults == OF_THE_PAPERS.get(name, {})
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,10 @@ import pytest
 import torch
 from transformers import ResNetConfig, ResNetForImageClassification
 
-import hf_privacy.unlearning as methods
 from hf_privacy.adversarial import PixelSpace
 from hf_privacy.data import TensorDataset
-from hf_privacy.unlearning import SPDGANConfig, perturbed_forget_set, train_spd_gan
+from hf_privacy.unlearning import UNLEARNERS, SPDGANConfig, perturbed_forget_set, train_spd_gan, unlearner_class
 
-UNLEARNERS = {
-    each.unlearning_name: each
-    for name, each in vars(methods).items()
-    if name.endswith("Trainer") and each.unlearning_name
-}
 SETTINGS = {
     "parameter_perturbation": {"fraction": 0.1},
     "remi": {"approximator_epochs": 2},
@@ -51,9 +45,9 @@ def small(digits) -> dict[str, TensorDataset]:
 
 @pytest.mark.parametrize("name", UNLEARNERS)
 def test_an_unlearner_does_not_depend_on_where_the_model_lies(name, trained, small, make_args, second_device):
-    here = unlearned(UNLEARNERS[name], copy.deepcopy(trained), small, make_args)
+    here = unlearned(unlearner_class(name), copy.deepcopy(trained), small, make_args)
     with second_device(training=True) as device:
-        there = unlearned(UNLEARNERS[name], copy.deepcopy(trained).to(device), small, make_args)
+        there = unlearned(unlearner_class(name), copy.deepcopy(trained).to(device), small, make_args)
     assert any(not torch.equal(values, trained.get_parameter(key)) for key, values in here.items())
     for key, values in here.items():
         torch.testing.assert_close(there[key], values)

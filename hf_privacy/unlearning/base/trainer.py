@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
@@ -19,7 +20,7 @@ from hf_privacy.data import TensorDataset, collate_batch
 from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
 from hf_privacy.defenses.base.config import own_arguments
 from hf_privacy.errors import InputError
-from hf_privacy.signals import check_fit, compute_signals
+from hf_privacy.signals import SignalStore, check_fit, compute_signals
 from hf_privacy.unlearning.base.config import UnlearningConfig
 from hf_privacy.unlearning.base.paired_data import PairedBatchSampler, PairedDataset
 from hf_privacy.unlearning.base.stop_rule import HeldoutLossStopCallback
@@ -121,6 +122,34 @@ class UnlearningTrainer(PrivacyTrainer):
         self.original_state = {
             name: tensor.detach().to("cpu", copy=True) for name, tensor in self.model.state_dict().items()
         }
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Give an unlearner from outside that does not say its name that of its class: it is no longer its base."""
+        super().__init_subclass__(**kwargs)
+        if "unlearning_name" not in vars(cls) and not cls.__module__.startswith("hf_privacy."):
+            cls.unlearning_name = cls.__name__
+
+    @classmethod
+    def arguments_of_references(
+        cls, args: Any, store: SignalStore | None, labels: np.ndarray, *, n_classes: int
+    ) -> dict[str, Any]:
+        """What else the constructor is to be given, made from an audit's reference models; for most methods nothing.
+
+        Parameters
+        ----------
+        args : UnlearningConfig
+        store : SignalStore, optional
+            The signals of the reference models; None where there are none.
+        labels : int64[N]
+            Class of each of the store's examples.
+        n_classes : int
+
+        Raises
+        ------
+        InputError
+            Where ``args`` need reference models and there are none.
+        """
+        return {}
 
     # ---- what a method overrides ----
 

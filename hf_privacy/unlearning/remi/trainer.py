@@ -12,12 +12,12 @@ from transformers import TrainerCallback
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
-from hf_privacy.signals import recorded_features
+from hf_privacy.signals import SignalStore, recorded_features
 from hf_privacy.unlearning.base.trainer import Batch, UnlearningTrainer
 from hf_privacy.unlearning.remi.approximator import fit_approximator, gaussian_kl
 from hf_privacy.unlearning.remi.config import ReMIConfig
 from hf_privacy.unlearning.remi.features import dataset_features, membership_features
-from hf_privacy.unlearning.remi.shadows import ShadowFeatures
+from hf_privacy.unlearning.remi.shadows import ShadowFeatures, shadow_features_of_store
 
 
 class _Guard(TrainerCallback):
@@ -111,6 +111,21 @@ class ReMITrainer(UnlearningTrainer):
             self.timing["shadows"] += shadow_features.seconds
         if self.args.guard:
             self.add_callback(_Guard(self))
+
+    @classmethod
+    def arguments_of_references(
+        cls, args: ReMIConfig, store: SignalStore | None, labels: np.ndarray, *, n_classes: int
+    ) -> dict[str, Any]:
+        """The features of the "inference" approximator."""
+        if args.approximator != "inference":
+            return {}
+        if store is None:
+            raise InputError(
+                "unlearning.training.approximator is 'inference' and there are no reference models: run `hf-privacy "
+                "audit` first, or pass 'fingerprint', which needs none"
+            )
+        features = args.features or []
+        return {"shadow_features": shadow_features_of_store(store, labels, n_classes=n_classes, features=features)}
 
     def prepare(self) -> None:
         """Fit the approximator."""

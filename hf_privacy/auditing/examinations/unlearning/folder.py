@@ -33,7 +33,7 @@ class UnlearnedFolder:
     @classmethod
     def of(cls, run: RunFolder, method: str) -> UnlearnedFolder:
         """Where a run's model goes that was unlearned by a method."""
-        return cls(run.path / UNLEARNED / method)
+        return cls(run.path / UNLEARNED / method.replace(":", "."))
 
     @property
     def partial(self) -> Path:

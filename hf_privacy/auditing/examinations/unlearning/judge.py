@@ -20,8 +20,8 @@ from hf_privacy.errors import InputError
 from hf_privacy.forgetting import u_lira
 from hf_privacy.hub import weights_sha256
 from hf_privacy.models import load_saved_model
+from hf_privacy.outside import own_sources
 from hf_privacy.recipe import (
-    UNLEARNERS,
     AuditSettings,
     Experiment,
     RunFolder,
@@ -41,7 +41,13 @@ from hf_privacy.references import (
     unlearned_references,
 )
 from hf_privacy.reports import PrivacyReport
-from hf_privacy.unlearning import Relearning, UnlearningEvaluation, evaluate_unlearning, relearning_steps
+from hf_privacy.unlearning import (
+    Relearning,
+    UnlearningEvaluation,
+    evaluate_unlearning,
+    relearning_steps,
+    unlearner_class,
+)
 
 
 def judge_unlearning(
@@ -174,20 +180,22 @@ def _u_lira(experiment: Experiment, run: RunFolder, rows: UnlearningRows) -> dic
         run.private / "references",
         options=recipe.audit,
     )
-    trainer_class, _ = UNLEARNERS[str(recipe.unlearning.method)]
+    method, training = str(recipe.unlearning.method), shaping_arguments(recipe.unlearning.training)
+    kind = unlearner_class(method)
+    sources = own_sources(kind)
 
     def make_unlearner(model: torch.nn.Module, forget: Any, retain: Any, folder: Path) -> Any:
         args = unlearning_arguments(recipe, folder)
         args.disable_tqdm = True
         heldout = experiment.dataset.subset(rows.split.heldout)
-        return trainer_class(trainable_again(experiment, model), args, forget, retain, heldout)
+        return kind(trainable_again(experiment, model), args, forget, retain, heldout)
 
     phi = unlearned_references(
         references,
         np.searchsorted(split.pool, rows.split.forget),
-        run.private / "unlearned_references" / f"{recipe.unlearning.method}-{rows.digest()[:16]}",
+        run.private / "unlearned_references" / f"{method.replace(':', '.')}-{rows.digest()[:16]}",
         make_unlearner=make_unlearner,
-        description={"method": recipe.unlearning.method, "training": shaping_arguments(recipe.unlearning.training)},
+        description={"method": method, "training": training, **({"sources": sources} if sources else {})},
         batch_size=recipe.audit.batch_size,
     )
     return u_lira(phi.unlearned, phi.never, confidence=recipe.audit.confidence).summary

@@ -20,6 +20,7 @@ from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.base.checkpoints import last_whole_checkpoint
 from hf_privacy.errors import InputError
 from hf_privacy.hub import weights_sha256
+from hf_privacy.outside import own_sources
 from hf_privacy.recipe import (
     RETRAIN,
     Experiment,
@@ -34,7 +35,7 @@ from hf_privacy.recipe import (
 )
 from hf_privacy.recipe.shaping import shaping_arguments
 from hf_privacy.references import reference_trainer
-from hf_privacy.unlearning import LOG_NAME, QueuedRequest, RequestLog, UnlearningTrainer, utc_now
+from hf_privacy.unlearning import LOG_NAME, QueuedRequest, RequestLog, UnlearningTrainer, unlearner_class, utc_now
 
 PLAN_FILE = "plan.json"
 RETRAINED = {"name": RETRAIN, "parameters": {}, "paper": None}
@@ -167,7 +168,7 @@ def _serve_next(
         weights = current.record()["weights_after"]
         log.append(
             name,
-            method=str(experiment.recipe.unlearning.method),
+            method=current.record()["method"]["name"],
             weights_before=weights,
             weights_after=weights,
             n_new=0,
@@ -316,10 +317,14 @@ def _claim_partial(folder: Path, plan: str) -> None:
 
 
 def _plan_hash(experiment: Experiment, rows: UnlearningRows, start: Path) -> str:
-    """What must be equal for a result to be that of this request: method, arguments, rows, weights to start from."""
+    """What must be equal for a result to be that of this request: method, arguments, rows, weights to start from.
+
+    Of a method that a user has written, the source file too.
+    """
     section = experiment.recipe.unlearning
     arguments = [shaping_arguments(training) for training in (section.training, experiment.recipe.training)]
-    digest = hashlib.sha256(json.dumps([section.method, *arguments], sort_keys=True).encode())
+    own = [] if section.method == RETRAIN else own_sources(unlearner_class(str(section.method)))
+    digest = hashlib.sha256(json.dumps([section.method, *arguments, *own], sort_keys=True).encode())
     digest.update(rows.digest().encode() + weights_sha256(start).encode())
     return digest.hexdigest()
 
