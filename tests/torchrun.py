@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def on_two_processes(script: Path, *arguments: object, **variables: str) -> None:
     """Run a script in two processes, with these environment variables set; it may import what lies beside it."""
-    path = os.pathsep.join([str(ROOT), str(script.parent)])
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(script.parent)])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **variables}
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", __file__]
     command = [*launcher, str(script), *map(str, arguments)]

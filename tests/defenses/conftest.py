@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from sklearn.datasets import load_digits
+from small_training import QUIET, noisy_digits
 from transformers import (
     AutoModelForImageClassification,
     AutoModelForSequenceClassification,
@@ -31,14 +31,6 @@ from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
 from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification, load_model
 
 N_CLASSES = 3
-QUIET = {
-    "use_cpu": True,
-    "report_to": "none",
-    "save_strategy": "no",
-    "logging_strategy": "no",
-    "disable_tqdm": True,
-    "lr_scheduler_type": "constant",
-}
 _TEXT = {"vocab_size": 20, "pad_token_id": 0, "num_labels": N_CLASSES}
 _ENCODER = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 _NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -122,15 +114,10 @@ def short_garbage_collections() -> Iterator[None]:
     gc.unfreeze()
 
 
-@pytest.fixture(scope="session")
-def noisy_digits() -> TensorDataset:
+@pytest.fixture(scope="session", name="noisy_digits")
+def _noisy_digits() -> TensorDataset:
     """500 real digits, a fifth of the labels drawn at random: whoever trains on the first 250 has to memorize."""
-    pixels, digits = load_digits(return_X_y=True)
-    generator = torch.Generator().manual_seed(0)
-    rows = torch.randperm(len(digits), generator=generator)[:500].numpy()
-    is_random = torch.rand(500, generator=generator) < 0.2
-    labels = torch.where(is_random, torch.randint(10, (500,), generator=generator), torch.tensor(digits[rows]))
-    return TensorDataset({"features": torch.tensor(pixels[rows] / 16, dtype=torch.float32), "labels": labels})
+    return noisy_digits()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
+import small_training
 import torch
 from transformers import TrainerCallback
 
@@ -18,12 +19,7 @@ from hf_privacy.errors import InputError
 
 opacus = pytest.importorskip("opacus")
 QUIET = {
-    "use_cpu": True,
-    "report_to": "none",
-    "save_strategy": "no",
-    "logging_strategy": "no",
-    "disable_tqdm": True,
-    "lr_scheduler_type": "constant",
+    **small_training.QUIET,
     "optim": "sgd",
     "momentum": 0.0,
     "learning_rate": 0.1,

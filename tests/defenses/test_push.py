@@ -93,7 +93,7 @@ def pushes(local_hub, tmp_path_factory, made_up_evidence):
     folder = tmp_path_factory.mktemp("trained")
     template = folder / "template.json"
     template.write_text(json.dumps(report_template(made_up_evidence)))
-    env = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)])}
+    env = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE.parent), str(HERE)])}
     command = [sys.executable, str(HERE / "push_scenarios.py"), str(folder), str(template)]
     done = local_hub.run(command, env=env, timeout=300)
     assert done.returncode == 0, done.stderr[-4000:]

@@ -8,33 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import small_training
 import torch
-from sklearn.datasets import load_digits
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
 from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
 
-QUIET = {
-    "use_cpu": True,
-    "report_to": "none",
-    "save_strategy": "no",
-    "logging_strategy": "no",
-    "disable_tqdm": True,
-    "lr_scheduler_type": "constant",
-    "optim": "sgd",
-}
+QUIET = {**small_training.QUIET, "optim": "sgd"}
 
 
 @pytest.fixture(scope="session")
 def digits() -> TensorDataset:
     """500 real digits as 64 features, a fifth of the labels drawn at random."""
-    pixels, labels = load_digits(return_X_y=True)
-    generator = torch.Generator().manual_seed(0)
-    rows = torch.randperm(len(labels), generator=generator)[:500].numpy()
-    is_random = torch.rand(500, generator=generator) < 0.2
-    noisy = torch.where(is_random, torch.randint(10, (500,), generator=generator), torch.tensor(labels[rows]))
-    return TensorDataset({"features": torch.tensor(pixels[rows] / 16, dtype=torch.float32), "labels": noisy})
+    return small_training.noisy_digits()
 
 
 @pytest.fixture(scope="session")
