@@ -23,7 +23,7 @@ from pathlib import Path
 
 import torch
 
-from hf_privacy import PrivacyConfig, PrivacyTrainer
+from hf_privacy import PrivacyConfig, PrivacyTrainer, UnlearningConfig, UnlearningTrainer
 
 
 @dataclass
@@ -49,6 +49,22 @@ class SquaredTrainer(PrivacyTrainer):
                     break
                 time.sleep(0.1)
         return super().train(*args, **kwargs)
+
+
+@dataclass
+class SunkConfig(UnlearningConfig):
+    depth: float = 0.5
+    note: str | None = None
+
+
+class SunkTrainer(UnlearningTrainer):
+    """Towards even predictions on what is to be forgotten."""
+
+    config_class = SunkConfig
+    uses = ("forget",)
+
+    def unlearning_loss(self, model, forget, retain):
+        return self.args.depth * self.logits_of(model, forget).square().mean()
 '''
 
 
@@ -100,6 +116,43 @@ def test_what_is_wrong_with_it_is_one_sentence_before_training(own, write_recipe
     code, _, error = cli("train", "--config", config)
     assert code == 2
     assert message in error
+
+
+def test_an_unlearner_of_ones_own_unlearns_and_is_reported_and_its_source_counts(own, write_recipe, cli):
+    section = {
+        "method": "own_methods:SunkTrainer",
+        "request": {"label": 1},
+        "training": {"depth": 0.3},
+        "relearning_steps": 0,
+    }
+    config = write_recipe(own, training={"num_train_epochs": 1}, unlearning=section)
+    assert cli("train", "--config", config)[0] == 0
+    assert cli("unlearn", "--config", config)[0] == 0
+    section = load_report_dict(own / "run" / "unlearned" / "own_methods.SunkTrainer")["unlearning"]
+    assert section["method"]["name"] == "SunkTrainer"
+    assert section["method"]["parameters"].items() >= {"depth": 0.3, "note": None}.items()
+    assert "holds the result of this request already" in cli("unlearn", "--config", config)[1]
+    (own / "own_methods.py").write_text(OWN + "# another loss\n")
+    code, _, error = cli("unlearn", "--config", config)
+    assert code == 2
+    assert "holds the result of another request or other arguments" in error
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "own_methods:Nobody"}, "unlearning.method is 'own_methods:Nobody', and module 'own_methods' has"),
+        ({"method": "own_methods:SquaredTrainer"}, "which is no UnlearningTrainer: pass a class made of it"),
+        ({"training": {"dpth": 0.3}}, "unknown key 'dpth' in section 'unlearning.training': did you mean 'depth'?"),
+        ({"training": {"note": "/home/ada/notes"}}, "unlearning.training.note holds the absolute path"),
+    ],
+)
+def test_what_is_wrong_with_an_own_unlearner_is_one_sentence_before_training(own, write_recipe, cli, change, message):
+    section = {"method": "own_methods:SunkTrainer", "request": {"label": 1}, **change}
+    code, _, error = cli("train", "--config", write_recipe(own, unlearning=section))
+    assert code == 2
+    assert message in error
+    assert not (own / "run").exists()
 
 
 def test_a_comparison_sets_it_beside_ours(own, write_recipe):
