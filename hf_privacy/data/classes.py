@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from datasets import ClassLabel, Dataset, Value
 
-from hf_privacy.data.columns import check_labels, is_integer_column, require_column
+from hf_privacy.data.columns import check_labels, is_integer_column, label_values, require_column
 from hf_privacy.errors import InputError
 
 Names = Sequence[str] | Mapping[Any, str]
@@ -120,17 +120,8 @@ def _values(dataset: Dataset, label_column: str) -> tuple[list[Any], np.ndarray]
             f"label_column {label_column!r} holds {seen} values and class labels are whole numbers or text: use "
             "another column"
         )
-    column = dataset.with_format("arrow").select_columns([label_column])[:].column(0)
-    if column.null_count:
-        raise InputError(f"label_column {label_column!r} has {column.null_count} missing labels: drop those rows")
-    encoded = column.combine_chunks().dictionary_encode()
-    if hasattr(encoded, "combine_chunks"):
-        encoded = encoded.combine_chunks()
-    seen = encoded.dictionary.to_pylist()
-    order = sorted(range(len(seen)), key=seen.__getitem__)
-    place = np.empty(len(seen), dtype=np.int64)
-    place[order] = np.arange(len(seen))
-    return [seen[number] for number in order], place[encoded.indices.to_numpy(zero_copy_only=False)]
+    seen, place = np.unique(label_values(dataset, label_column), return_inverse=True)
+    return seen.tolist(), place.astype(np.int64)
 
 
 def _named(

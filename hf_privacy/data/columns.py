@@ -122,10 +122,7 @@ def check_labels(dataset: Dataset, label_column: str = "label", n_classes: int |
             f"label_column {label_column!r} holds {seen} values and class labels are integers: use another column, or "
             f"hf_privacy.data.number_classes(dataset, {label_column!r})"
         )
-    column = dataset.with_format("arrow").select_columns([label_column])[:].column(0)
-    if column.null_count:
-        raise InputError(f"label_column {label_column!r} has {column.null_count} missing labels: drop those rows")
-    labels = column.to_numpy().astype(np.int64)
+    labels = label_values(dataset, label_column).astype(np.int64)
     if labels.min(initial=0) < 0:
         raise InputError(
             f"label_column {label_column!r} has {int((labels < 0).sum())} negative labels (-1 marks a hidden test "
@@ -137,6 +134,16 @@ def check_labels(dataset: Dataset, label_column: str = "label", n_classes: int |
             f"(0 to {n_classes - 1}): build the model with num_labels={labels.max() + 1}, or use another column"
         )
     return labels
+
+
+def label_values(dataset: Dataset, label_column: str, *, or_else: str = "") -> np.ndarray:
+    """The values of a label column as they are [N]; missing ones are an `InputError`."""
+    column = dataset.with_format("arrow").select_columns([label_column])[:].column(0)
+    if column.null_count:
+        raise InputError(
+            f"label_column {label_column!r} has {column.null_count} missing labels: drop those rows{or_else}"
+        )
+    return column.to_numpy()
 
 
 def is_integer_column(feature: Any) -> bool:

@@ -17,7 +17,7 @@ from safetensors.numpy import save
 from hf_privacy.arguments import LARGEST_SEED, check_number, check_seed, check_switch
 from hf_privacy.arrays import row_numbers
 from hf_privacy.atomic_file import write_atomically
-from hf_privacy.data.columns import require_column, require_rows
+from hf_privacy.data.columns import label_values, require_column, require_rows
 from hf_privacy.data.fingerprint import dataset_fingerprint as fingerprint_of
 from hf_privacy.errors import InputError
 
@@ -235,7 +235,8 @@ def make_split(
         classes = np.zeros(len(dataset), dtype=np.int64)
         if check_switch("stratify", stratify):
             require_column(dataset, label_column, argument="label_column")
-            classes = _classes(dataset, label_column)
+            values = label_values(dataset, label_column, or_else=", or pass stratify=False")
+            classes = np.unique(values, return_inverse=True)[1]
         drawn = _drawn_parts(classes, member_fraction, population_fraction, seed)
     return MembershipSplit(
         *drawn,
@@ -245,16 +246,6 @@ def make_split(
         stratified=stratify,
         label_column=label_column if stratify else None,
     )
-
-
-def _classes(dataset: Dataset, label_column: str) -> np.ndarray:
-    column = dataset.with_format("arrow").select_columns([label_column])[:].column(0)
-    if column.null_count:
-        raise InputError(
-            f"label_column {label_column!r} has {column.null_count} missing labels: drop those rows, or pass "
-            "stratify=False"
-        )
-    return np.unique(column.to_numpy(), return_inverse=True)[1]
 
 
 def _explicit_parts(n_examples: int, members, non_members, population) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -126,7 +126,9 @@ def load_model(
         tokenizer = tokenizer_beside(name, revision=revision)
     if from_scratch:
         align_padding(config, tokenizer)
-    with _seeded(seed):
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.default_generator.manual_seed(seed)  # alone: a GPU's generator goes on as it was
         if from_scratch:
             model, fresh = build_untrained(config, task=task), []
         else:
@@ -368,20 +370,6 @@ def _cannot_load(name: str, error: Exception) -> str:
     if Path(name).is_dir():
         return f"the model in {name} cannot be loaded: {one_line(error)}"
     return f"the Hub model {name!r} is neither reachable nor cached, or not public: check its name, network and login"
-
-
-@contextmanager
-def _seeded(seed: int | None) -> Iterator[None]:
-    """Draw CPU random numbers from `seed` inside, and leave the caller's state untouched; None draws on from it."""
-    if seed is None:
-        yield
-        return
-    state = torch.get_rng_state()
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(state)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_privacy.errors import InputError
@@ -27,13 +26,12 @@ class Classification:
     """
 
     name = "classification"
+    column = input_space = "features"
     most_columns: int | None = 1
     columns_hint = ""
+    processor: str | None = None
     augmentations: tuple[str, ...] = ()
     queries: tuple[str, ...] = ("identity",)
-    column = "features"
-    processor: str | None = None
-    input_space = "features"
     signal_names = ("phi", "loss", "probability", "margin", "entropy", "modified_entropy", "correct")
 
     def example_losses(self, outputs: Any, batch: Batch, *, label_smoothing: float = 0.0) -> torch.Tensor:
@@ -62,7 +60,7 @@ class Classification:
         """
         return {"accuracy": float(signals["correct"].mean())}
 
-    def load_processor(self, name_or_path: str | Path, *, revision: str | None = None) -> Any:
+    def load_processor(self, name_or_path: Any, *, revision: str | None = None) -> Any:
         """None."""
         return None
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_privacy.tasks.classification import Classification
 from hf_privacy.tasks.task import Prepared
 
 if TYPE_CHECKING:
-    import datasets
     import torch
+    from datasets import Dataset
 
     from hf_privacy.data import TensorDataset
 
@@ -26,7 +25,7 @@ class ImageClassification(Classification):
     processor = "image processor"
     input_space = "pixels"
 
-    def load_processor(self, name_or_path: str | Path, *, revision: str | None = None) -> Any:
+    def load_processor(self, name_or_path: Any, *, revision: str | None = None) -> Any:
         """See `hf_privacy.models.load_image_processor`."""
         from hf_privacy.models import load_image_processor
 
@@ -39,20 +38,14 @@ class ImageClassification(Classification):
         return {"flip": random_flip, "flip_crop": RandomFlipCrop()}[name]
 
     def encode(
-        self,
-        rows: datasets.Dataset,
-        processor: Any,
-        *,
-        columns: Sequence[str],
-        label_column: str | None,
-        model: Any = None,
+        self, rows: Dataset, processor: Any, *, columns: Sequence[str], label_column: str, model: Any = None
     ) -> TensorDataset:
         """See `hf_privacy.data.encode_images`."""
         from hf_privacy.data import encode_images
 
         return encode_images(rows, processor, image_column=columns[0], label_column=label_column)
 
-    def prepare(self, rows: datasets.Dataset, *, model: Any, data: Any, classes: Sequence[str]) -> Prepared:
+    def prepare(self, rows: Dataset, *, model: Any, data: Any, classes: Sequence[str]) -> Prepared:
         """Images come in the size that the recipe says, else of a model from scratch in their own, else in its."""
         from hf_privacy.data import image_processor_for, image_shape
 

@@ -9,7 +9,7 @@ from hf_privacy.tasks.classification import Classification
 from hf_privacy.tasks.task import Prepared
 
 if TYPE_CHECKING:
-    import datasets
+    from datasets import Dataset
 
     from hf_privacy.data import TensorDataset
 
@@ -22,13 +22,7 @@ class TabularClassification(Classification):
     columns_hint = ", or several of single numbers"
 
     def encode(
-        self,
-        rows: datasets.Dataset,
-        processor: Any = None,
-        *,
-        columns: Sequence[str],
-        label_column: str | None,
-        model: Any = None,
+        self, rows: Dataset, processor: Any, *, columns: Sequence[str], label_column: str, model: Any = None
     ) -> TensorDataset:
         """See `hf_privacy.data.encode_features`; there is no processor."""
         from hf_privacy.data import encode_features
@@ -36,8 +30,8 @@ class TabularClassification(Classification):
         column = columns[0] if len(columns) == 1 else tuple(columns)
         return encode_features(rows, feature_column=column, label_column=label_column)
 
-    def prepare(self, rows: datasets.Dataset, *, model: Any, data: Any, classes: Sequence[str]) -> Prepared:
+    def prepare(self, rows: Dataset, *, model: Any, data: Any, classes: Sequence[str]) -> Prepared:
         """The model is as wide as the rows."""
-        dataset = self.encode(rows, columns=data.input_columns, label_column=data.label_column)
+        dataset = self.encode(rows, None, columns=data.input_columns, label_column=data.label_column)
         model_init = self._model_init(model, classes, input_size=dataset.column("features").shape[1])
         return Prepared(dataset, None, model_init, model_init())

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    import datasets
     import numpy as np
     import torch
+    from datasets import Dataset
 
     from hf_privacy.data import TensorDataset
 
@@ -26,53 +25,27 @@ class Prepared(NamedTuple):
 
 
 class Task(Protocol):
-    """What an example is.
+    """What an example is."""
 
-    Attributes
-    ----------
-    name : str
-        The Hub's, such as "image-classification".
-    most_columns : int or None
-        Input columns that an example may have; None for any number.
-    columns_hint : str
-        What the refusal of more than that goes on with.
-    augmentations, queries : tuple of str
-        Names of what a recipe may do to training batches, and of the views of an example an audit may ask about.
-    column : {"image", "text", "features"}
-        What its input columns hold.
-    processor : {"image processor", "tokenizer"} or None
-        What its models bring for their inputs.
-    input_space : str
-        Name of the space of `hf_privacy.adversarial` in which an attack moves inputs.
-    signal_names : tuple of str
-        Keys of `signals`.
-    """
-
-    name: str
-    most_columns: int | None
-    columns_hint: str
-    augmentations: tuple[str, ...]
-    queries: tuple[str, ...]
-    column: str
-    processor: str | None
-    input_space: str
+    name: str  # the Hub's
+    column: str  # what its input columns hold: "image", "text" or "features"
+    most_columns: int | None  # that an example may have; None for any number
+    columns_hint: str  # what the refusal of more than that goes on with
+    processor: str | None  # what its models bring for their inputs: "image processor" or "tokenizer"
+    input_space: str  # name of the space of `hf_privacy.adversarial` in which an attack moves inputs
+    augmentations: tuple[str, ...]  # what a recipe may do to training batches
+    queries: tuple[str, ...]  # views of an example that an audit may ask about
     signal_names: tuple[str, ...]
 
+    def load_processor(self, name_or_path: Any, *, revision: str | None = None) -> Any:
+        """The processor of a checkpoint; None where `processor` is."""
+
     def encode(
-        self,
-        rows: datasets.Dataset,
-        processor: Any,
-        *,
-        columns: Sequence[str],
-        label_column: str | None,
-        model: Any = None,
+        self, rows: Dataset, processor: Any, *, columns: Sequence[str], label_column: str, model: Any = None
     ) -> TensorDataset:
         """The rows as tensors, by the processor of the model they are for."""
 
-    def load_processor(self, name_or_path: str | Path, *, revision: str | None = None) -> Any:
-        """The processor of a checkpoint; None where `processor` is."""
-
-    def prepare(self, rows: datasets.Dataset, *, model: Any, data: Any, classes: Sequence[str]) -> Prepared:
+    def prepare(self, rows: Dataset, *, model: Any, data: Any, classes: Sequence[str]) -> Prepared:
         """A recipe's rows and model, by its sections ``model`` and ``data``; an `InputError` for what does not fit."""
 
     def augmentation(self, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -85,7 +58,7 @@ class Task(Protocol):
         """
 
     def signals(self, outputs: Any, batch: Batch) -> dict[str, torch.Tensor]:
-        """What attacks read of each example: float64 [B] by name, without gradients."""
+        """What attacks read of each example: float64 [B] by `signal_names`, without gradients."""
 
     def utility(self, signals: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """What a model is worth to its user, by name, from its signals of examples: their last dimension."""
+        """What a model is worth to its user, by name, from its signals of examples."""

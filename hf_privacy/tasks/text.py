@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_privacy.tasks.classification import Classification
 from hf_privacy.tasks.task import Prepared
 
 if TYPE_CHECKING:
-    import datasets
+    from datasets import Dataset
 
     from hf_privacy.data import TensorDataset
 
@@ -24,7 +23,7 @@ class TextClassification(Classification):
     processor = "tokenizer"
     input_space = "embeddings"
 
-    def load_processor(self, name_or_path: str | Path, *, revision: str | None = None) -> Any:
+    def load_processor(self, name_or_path: Any, *, revision: str | None = None) -> Any:
         """See `hf_privacy.models.load_tokenizer`."""
         from hf_privacy.models import load_tokenizer
 
@@ -34,11 +33,11 @@ class TextClassification(Classification):
 
     def encode(
         self,
-        rows: datasets.Dataset,
+        rows: Dataset,
         processor: Any,
         *,
         columns: Sequence[str],
-        label_column: str | None,
+        label_column: str,
         model: Any = None,
         max_length: int | None = None,
     ) -> TensorDataset:
@@ -47,16 +46,11 @@ class TextClassification(Classification):
         from hf_privacy.models import padding_side_for
 
         column = columns[0] if len(columns) == 1 else tuple(columns)
-        return encode_text(
-            rows,
-            processor,
-            text_column=column,
-            label_column=label_column,
-            max_length=max_length,
-            padding_side=None if model is None else padding_side_for(model, processor),
-        )
+        side = None if model is None else padding_side_for(model, processor)
+        names = {"text_column": column, "label_column": label_column}
+        return encode_text(rows, processor, **names, max_length=max_length, padding_side=side)
 
-    def prepare(self, rows: datasets.Dataset, *, model: Any, data: Any, classes: Sequence[str]) -> Prepared:
+    def prepare(self, rows: Dataset, *, model: Any, data: Any, classes: Sequence[str]) -> Prepared:
         """Texts are padded on the side that suits the model, and cut where it or its tokenizer ends."""
         from hf_privacy.models import padding_side_for, position_limit
 
