@@ -9,24 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+import hf_privacy.reports.style as style
 from hf_privacy.comparison.cells import attack_title, how_many, robust_columns, robust_figure, row_title
 from hf_privacy.comparison.labels import place_labels
 from hf_privacy.comparison.robust import CLEAN
-from hf_privacy.reports.style import (
-    BLACK,
-    COLOURS,
-    GUESSING,
-    INK,
-    SMALL,
-    blank,
-    frame,
-    guess_line,
-    in_percent,
-    legend_below,
-    our_style,
-    panels,
-    reach,
-)
 from hf_privacy.reports.titles import epsilon_text, norm_title
 from hf_privacy.reports.words import percent
 
@@ -43,7 +29,7 @@ def robust_attack(table: dict[str, Any]) -> str | None:
     return max(names, key=lambda name: sum(figure is not None and "over" not in figure for figure in found[name]))
 
 
-@our_style()
+@style.our_style()
 def comparison_figure(table: dict[str, Any], *, across: str = CLEAN) -> Figure:
     """Draw AUC, and TPR where it is resolved, of the first attack against the accuracy on non-members.
 
@@ -73,17 +59,17 @@ def comparison_figure(table: dict[str, Any], *, across: str = CLEAN) -> Figure:
     measures = [("auc", f"{name} AUC", 0.5)]
     if with_rates:
         measures.append(("tpr", f"{name} TPR at {percent(table['fpr'])} FPR", table["fpr"]))
-    figure = blank(6.4 * len(measures), 5.4)
-    grid = panels(figure, len(measures))
+    figure = style.blank(6.4 * len(measures), 5.4)
+    grid = style.panels(figure, len(measures))
     heading = "Privacy against utility" if across == CLEAN else "Privacy against robustness"
     figure.suptitle(table["name"] or heading, x=0.01, ha="left", fontsize=12)
     means = f"Mean over {how_many(table)} with {percent(table['confidence'])} intervals"
-    legend_below(
+    style.legend_below(
         figure,
         ncols=3,
         handles=_key(rows),
         title=f"{means}; lower and further right is better",
-        title_fontsize=SMALL,
+        title_fontsize=style.SMALL,
         alignment="left",
         handletextpad=0.3,
     )
@@ -139,16 +125,16 @@ def _panel(axes: Axes, rows: Sequence[dict[str, Any]], attack: str, *, measure: 
                 "", (accuracy["mean"], leakage["mean"]), (host[0]["mean"], host[1]["mean"]), zorder=2,
                 arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.1, "shrinkA": 5, "shrinkB": 5},
             )  # fmt: skip
-    guess_line(axes, guess, zorder=1)
+    style.guess_line(axes, guess, zorder=1)
     axes.annotate(
         "guessing", (1, guess), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
-        ha="right", va="bottom", fontsize=8, color=GUESSING,
+        ha="right", va="bottom", fontsize=8, color=style.GUESSING,
     )  # fmt: skip
     _limit(axes, list(points.values()), guess)
-    in_percent(axes.xaxis)
+    style.in_percent(axes.xaxis)
     if measure == "tpr":
-        in_percent(axes.yaxis)
-    frame(axes, label)
+        style.in_percent(axes.yaxis)
+    style.frame(axes, label)
 
 
 def _lines(
@@ -184,7 +170,7 @@ def _limit(axes: Axes, points: Sequence[tuple[dict[str, Any], dict[str, Any]]], 
 
 
 def _arms(figure: dict[str, Any]) -> list[Any]:
-    return reach([figure["mean"]], figure["low"], figure["high"])
+    return style.reach([figure["mean"]], figure["low"], figure["high"])
 
 
 def _colour(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
@@ -193,9 +179,9 @@ def _colour(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
     undefended = [other["name"] for other in rows if other["defense"] == "none"]
     # Black for the baseline, which the others are seen against.
     families.sort(key=lambda name: name not in undefended[:1])
-    others = [colour for colour in COLOURS if colour != BLACK]
+    others = [colour for colour in style.COLOURS if colour != style.BLACK]
     place = families.index(row["host"] or row["name"])
-    return BLACK if place == 0 else others[(place - 1) % len(others)]
+    return style.BLACK if place == 0 else others[(place - 1) % len(others)]
 
 
 def _is_built_on(row: dict[str, Any]) -> bool:
@@ -203,13 +189,13 @@ def _is_built_on(row: dict[str, Any]) -> bool:
 
 
 def _key(rows: Sequence[dict[str, Any]]) -> list[Line2D]:
-    style: dict[str, Any] = {"linestyle": "", "color": INK, "markersize": 6.5}
-    key = [Line2D([], [], marker=_PLAIN, label="defence", **style)]
+    drawn: dict[str, Any] = {"linestyle": "", "color": style.INK, "markersize": 6.5}
+    key = [Line2D([], [], marker=_PLAIN, label="defence", **drawn)]
     built = [row for row in rows if _is_built_on(row)]
     if built:
         rewound = all(row["critical_weight_rewind"] is not None for row in built)
         what = "with critical-weight rewinding" if rewound else "built on another"
-        key.append(Line2D([], [], marker=_REWOUND, label=f"{what} (arrow: from its host)", **style))
+        key.append(Line2D([], [], marker=_REWOUND, label=f"{what} (arrow: from its host)", **drawn))
     if any(row["outputs"] == "defended" for row in rows):
-        key.append(Line2D([], [], marker=_PLAIN, markerfacecolor="white", label="defended outputs", **style))
+        key.append(Line2D([], [], marker=_PLAIN, markerfacecolor="white", label="defended outputs", **drawn))
     return key

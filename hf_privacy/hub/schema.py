@@ -18,6 +18,14 @@ from hf_privacy.hub.evidence import disagreements
 
 REPORT_NAME = "privacy_report.json"
 SCHEMA_VERSION = "0.2"
+_INTERVALS = (
+    ("value", "low", "high"),
+    ("auc", "auc_low", "auc_high"),
+    ("tpr", "low", "high"),
+    ("tpr", "conditional_low", "conditional_high"),
+    ("share", "low", "high"),
+)
+_FREE = ("defense", "training", "outside")
 _ROUNDING = 1e-9
 
 
@@ -32,20 +40,32 @@ def _refuse(path: str, reason: str) -> NoReturn:
     raise InputError(f"the privacy report is not valid at {path}: {reason}; run `hf-privacy audit` to write a new one")
 
 
-def _numbers(value: Any, path: str) -> Iterator[tuple[str, float]]:
+def _check_numbers(value: Any, path: str) -> None:
+    """A NaN passes every bound of the schema, because each comparison with it is false."""
+    if isinstance(value, float) and not math.isfinite(value):
+        _refuse(path, f"{value} is not a finite number")
+    for inner, where in _inside(value, path):
+        _check_numbers(inner, where)
+
+
+def _check_intervals(value: Any, path: str) -> None:
+    """Every estimate lies in its interval, wherever in the report it stands."""
+    for name, low, high in _INTERVALS if isinstance(value, dict) else ():
+        if {name, low, high} <= value.keys():
+            ends = [value[key] for key in (low, name, high)]
+            if None in ends and ends != [None] * 3:
+                _refuse(path, f"{name}, {low} and {high} are given together or not at all")
+            if None not in ends and not ends[0] - _ROUNDING <= ends[1] <= ends[2] + _ROUNDING:
+                _refuse(path, f"{name} is {ends[1]} but its interval is [{ends[0]}, {ends[2]}]")
+    for inner, where in _inside(value, path):
+        _check_intervals(inner, where)
+
+
+def _inside(value: Any, path: str) -> Iterator[tuple[Any, str]]:
     if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _numbers(item, f"{path}.{key}")
+        yield from ((inner, f"{path}.{key}") for key, inner in value.items())
     elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from _numbers(item, f"{path}[{index}]")
-    elif isinstance(value, float):
-        yield path, value
-
-
-def _check_interval(path: str, name: str, low: float, value: float, high: float) -> None:
-    if not low - _ROUNDING <= value <= high + _ROUNDING:
-        _refuse(path, f"{name} is {value} but its interval is [{low}, {high}]")
+        yield from ((inner, f"{path}[{index}]") for index, inner in enumerate(value))
 
 
 def validate_report(report: dict[str, Any]) -> None:
@@ -80,16 +100,16 @@ def validate_report(report: dict[str, Any]) -> None:
             f"the privacy report is of version {version[:20]!r}, made by another version of hf_privacy, and this one "
             f"reads {SCHEMA_VERSION!r}, whose figures differ: audit again with `hf-privacy audit`"
         )
-    # A NaN passes every bound of the schema, because each comparison with it is false.
-    for path, number in _numbers(report, "$"):
-        if not math.isfinite(number):
-            _refuse(path, f"{number} is not a finite number")
+    _check_numbers(report, "$")
     error = best_match(_validator().iter_errors(report))
     if error is not None:
         message = error.message if len(error.message) <= 300 else f"{error.message[:297]}..."
         _refuse(error.json_path, message)
 
-    names = _check_attacks(report["attacks"], "$.attacks")
+    for name, section in report.items():
+        if name not in _FREE:
+            _check_intervals(section, f"$.{name}")
+    names = _check_names(report["attacks"], "$.attacks")
     for name, curve in report["curves"].items():
         path = f"$.curves.{name}"
         if name not in names:
@@ -100,19 +120,13 @@ def validate_report(report: dict[str, Any]) -> None:
         for counts in ("member_counts", "nonmember_counts"):
             if len(curve[counts]) != max(bins, 0):
                 _refuse(path, f"{counts} has {len(curve[counts])} bins and score_edges bound {max(bins, 0)}")
-    _check_bins(report.get("memorization_bins") or [], "$.memorization_bins", "attack")
-    for index, entry in enumerate(report.get("memorization_bins") or []):
-        if entry["attack"] not in names:
-            _refuse(f"$.memorization_bins[{index}].attack", f"no attack is named {entry['attack']!r}")
+    groups = report.get("memorization_bins") or []
+    _check_bins(groups, "$.memorization_bins", "attack")
     share = report.get("leakage_share")
-    if share is not None and share["attack"] not in names:
-        _refuse("$.leakage_share.attack", f"no attack is named {share['attack']!r}")
-    for index, entry in enumerate(share["shares"] if share is not None else []):
-        path = f"$.leakage_share.shares[{index}]"
-        if len({entry[name] is None for name in ("share", "low", "high")}) > 1:
-            _refuse(path, "share, low and high are given together or not at all")
-        if entry["share"] is not None:
-            _check_interval(path, "share", entry["low"], entry["share"], entry["high"])
+    named = [(f"$.memorization_bins[{index}].attack", entry) for index, entry in enumerate(groups)]
+    for path, entry in [*named, *([("$.leakage_share.attack", share)] if share else [])]:
+        if entry["attack"] not in names:
+            _refuse(path, f"no attack is named {entry['attack']!r}")
     if report["robustness"] is not None:
         _check_robustness(report["robustness"])
     for path, reason in disagreements(report):
@@ -120,30 +134,17 @@ def validate_report(report: dict[str, Any]) -> None:
     if report["unlearning"] is not None:
         _check_unlearning(report["unlearning"])
     canaries = report.get("canaries")
-    if canaries is not None:
-        _check_interval("$.canaries", "auc", canaries["auc_low"], canaries["auc"], canaries["auc_high"])
-        if canaries["n_inserted"] >= canaries["n_canaries"]:
-            _refuse("$.canaries.n_inserted", f"it is {canaries['n_inserted']} of {canaries['n_canaries']} canaries")
-    for name in ("member_accuracy", "nonmember_accuracy"):
-        accuracy = report["utility"][name]
-        _check_interval(f"$.utility.{name}", "value", accuracy["low"], accuracy["value"], accuracy["high"])
+    if canaries is not None and canaries["n_inserted"] >= canaries["n_canaries"]:
+        _refuse("$.canaries.n_inserted", f"it is {canaries['n_inserted']} of {canaries['n_canaries']} canaries")
     if report["depth"] == "full" and report["references"] is None:
         _refuse("$.references", "the depth is 'full' and no reference models are named")
 
 
-def _check_attacks(attacks: list[dict[str, Any]], where: str) -> list[str]:
-    """Check a list of attacks; their names."""
+def _check_names(attacks: list[dict[str, Any]], where: str) -> list[str]:
     names = [attack["name"] for attack in attacks]
-    for index, attack in enumerate(attacks):
-        path = f"{where}[{index}]"
-        if names.index(attack["name"]) != index:
-            _refuse(f"{path}.name", f"the attack {attack['name']!r} is listed twice")
-        _check_interval(path, "auc", attack["auc_low"], attack["auc"], attack["auc_high"])
-        for entry_index, entry in enumerate(attack["tpr_at_fpr"]):
-            if entry["tpr"] is not None:
-                for kind in ("", "conditional_"):
-                    ends = entry[f"{kind}low"], entry["tpr"], entry[f"{kind}high"]
-                    _check_interval(f"{path}.tpr_at_fpr[{entry_index}]", "tpr", *ends)
+    for index, name in enumerate(names):
+        if names.index(name) != index:
+            _refuse(f"{where}[{index}].name", f"the attack {name!r} is listed twice")
     return names
 
 
@@ -162,41 +163,26 @@ def _check_bins(bins: list[dict[str, Any]], where: str, *keys: str) -> None:
 def _check_robustness(robustness: dict[str, Any]) -> None:
     seen = set()
     for index, entry in enumerate(robustness["accuracies"]):
-        path = f"$.robustness.accuracies[{index}]"
-        _check_interval(path, "value", entry["low"], entry["value"], entry["high"])
         if (entry["name"], entry["set"]) in seen:
-            _refuse(path, f"{entry['name']} of {entry['set']} is listed twice")
+            _refuse(f"$.robustness.accuracies[{index}]", f"{entry['name']} of {entry['set']} is listed twice")
         seen.add((entry["name"], entry["set"]))
-    names = {name for name, _ in seen}
     bins = robustness["memorization_bins"] or []
     _check_bins(bins, "$.robustness.memorization_bins", "name", "set")
     for index, entry in enumerate(bins):
-        path = f"$.robustness.memorization_bins[{index}]"
-        _check_interval(path, "value", entry["low"], entry["value"], entry["high"])
-        if entry["name"] not in names:
-            _refuse(f"{path}.name", f"accuracies holds no {entry['name']!r}")
-    _check_attacks(robustness["membership_attacks"] or [], "$.robustness.membership_attacks")
+        if entry["name"] not in {name for name, _ in seen}:
+            _refuse(f"$.robustness.memorization_bins[{index}].name", f"accuracies holds no {entry['name']!r}")
+    _check_names(robustness["membership_attacks"] or [], "$.robustness.membership_attacks")
 
 
 def _check_unlearning(unlearning: dict[str, Any]) -> None:
     names = ["UA", "RA", "TA", "MIA"]
     for stage, figures in unlearning["figures"].items():
-        path = f"$.unlearning.figures.{stage}"
-        if figures is None:
-            continue
-        if [figure["name"] for figure in figures] != names:
-            _refuse(path, f"it holds {[figure['name'] for figure in figures]} and not {names}")
-        for index, figure in enumerate(figures):
-            _check_interval(f"{path}[{index}]", "value", figure["low"], figure["value"], figure["high"])
-    for name in ("newly_wrong", "newly_right"):
-        share = unlearning["retain_harm"][name]
-        _check_interval(f"$.unlearning.retain_harm.{name}", "value", share["low"], share["value"], share["high"])
+        found = [figure["name"] for figure in figures or []]
+        if figures is not None and found != names:
+            _refuse(f"$.unlearning.figures.{stage}", f"it holds {found} and not {names}")
     judged = unlearning["n_retrained"] > 0
     if judged != (unlearning["gap"] is not None) or judged != (unlearning["figures"]["retrained"] is not None):
         _refuse("$.unlearning.gap", f"{unlearning['n_retrained']} retrained models and their figures do not agree")
-    if unlearning["u_lira"] is not None:
-        found = unlearning["u_lira"]
-        _check_interval("$.unlearning.u_lira", "auc", found["auc_low"], found["auc"], found["auc_high"])
 
 
 def _refuse_constant(name: str) -> NoReturn:

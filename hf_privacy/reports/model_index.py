@@ -21,20 +21,7 @@ def result(
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
 ) -> EvalResult:
-    """Give an estimate with its interval, rounded to four digits, among what else is said of it.
-
-    Parameters
-    ----------
-    dataset : dict
-        The arguments of `EvalResult` that name task and dataset.
-    metric, title : str
-        The metric's type and what readers see.
-    estimate : (float, float, float)
-        Value, low and high.
-    split : str
-    before, after : dict, optional
-        The metric's further arguments, by where they stand beside the interval.
-    """
+    """Give an estimate with its interval, rounded to four digits, among what else is said of it."""
     value, low, high = (round(figure, 4) for figure in estimate)
     return EvalResult(
         **dataset,

@@ -7,6 +7,7 @@ import base64
 from hf_privacy.reports.rendering import render
 from hf_privacy.reports.report import Report
 from hf_privacy.reports.sections import attacks, canaries, defense, identity, robustness, unlearning
+from hf_privacy.reports.words import value_rows
 
 # Titled groups of names and values: everything in the report that is neither a figure nor a sentence.
 _FACTS = {
@@ -16,11 +17,11 @@ _FACTS = {
     "Defence": defense.facts,
     "Privacy bounds (ε)": defense.bound_facts,
     "Canaries": canaries.facts,
-    "Training": identity.training_facts,
+    "Training": lambda report: value_rows(report.training),
     "Adversarial attack": robustness.facts,
     "Unlearning": unlearning.facts,
     "Cost": identity.cost_facts,
-    "Versions": identity.version_facts,
+    "Versions": lambda report: value_rows(report.versions),
 }
 
 

@@ -21,12 +21,6 @@ _UNITS = {"pixels": "pixels of 0 to 1", "features": "units of the features", "em
 def short_title(name: str, attacks: Sequence[dict[str, Any]]) -> str:
     """Give an attack's name for a column: short where the attack is well known, else its title.
 
-    Parameters
-    ----------
-    name : str
-    attacks : sequence of dict
-        The report's ``attacks``.
-
     Examples
     --------
     >>> short_title("lira", []), short_title("loss", [{"name": "loss", "title": "LOSS"}])
@@ -50,11 +44,6 @@ def norm_title(norm: str) -> str:
 
 def epsilon_text(robustness: dict[str, Any]) -> str:
     """Write the size of an adversarial change, in 255ths where it is a whole number of them.
-
-    Parameters
-    ----------
-    robustness : dict
-        The report's ``robustness``.
 
     Examples
     --------

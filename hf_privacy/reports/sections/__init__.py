@@ -1,1 +1,12 @@
-"""The parts of a privacy report: what each holds, and how it is said and drawn."""
+"""The parts of a privacy report. Each is a module that knows all of its part, and gives what applies of
+
+``FIELDS``, ``SHAPES``    its keys of the report with their shapes, and the shapes that it names
+``lines(report)``         its lines in the terminal's table, None where the report lacks the part
+``shown(report)``         the values that its fragments ``templates/sections/<name>.*.jinja`` show on page and card
+``facts(report)``         its rows of names and values at the page's end
+``meaning(report)``       sentences on what its figures mean; ``limits(report)``: on what they do not
+``plots(report)``         its plots as PNG, by file name
+``results(report, …)``    its entries of the card's ``model-index``
+
+The renderers beside this folder say in which order they stand.
+"""

@@ -43,7 +43,6 @@ SCORE_LABELS = {
 
 
 def plots(report: Report) -> dict[str, bytes]:
-    """Draw both plots, the strongest attack as the report's evidence has it."""
     order = [attack["name"] for inputs, attack in strength_order(vars(report)) if inputs == CLEAN]
     return {
         ROC_FILE: png_bytes(roc_figure(report.attacks, report.curves, order=order)),

@@ -44,7 +44,6 @@ FIELDS = {
 
 
 def shown(report: Report) -> dict[str, Any]:
-    """Give the columns of the attacks' tables, and the attacks' titles by name."""
     return {
         "fprs": sorted({entry["fpr"] for attack in report.attacks for entry in attack["tpr_at_fpr"]}),
         "attack_titles": {attack["name"]: attack["title"] for attack in report.attacks},
@@ -52,7 +51,6 @@ def shown(report: Report) -> dict[str, Any]:
 
 
 def facts(report: Report) -> list[tuple[str, str]]:
-    """Give the audit's depth, its reference models and its date."""
     references = report.references
     if references is None:
         rows = [("Reference models", "none")]
@@ -65,7 +63,6 @@ def facts(report: Report) -> list[tuple[str, str]]:
 
 
 def meaning(report: Report) -> list[str]:
-    """Say how to read the attacks' figures, and what the depth means for them."""
     sentences = [
         "Each attack plays a game: shown an example, it says whether the model was trained on it. The true-positive "
         "rate (TPR) is the share of training examples it recognises, the false-positive rate (FPR) the share of "
@@ -94,7 +91,6 @@ def meaning(report: Report) -> list[str]:
 
 
 def limits(report: Report) -> list[str]:
-    """Say what must not be concluded from the attacks' figures."""
     budget = (
         f"with these {report.references['n_models']} reference models"
         if report.references is not None
@@ -115,16 +111,7 @@ def limits(report: Report) -> list[str]:
 
 
 def results(report: Report, dataset: dict[str, Any], adversary: dict[str, Any]) -> list[EvalResult]:
-    """Give AUC and every resolved TPR of each attack as the Hub lists results, with p-values corrected for all.
-
-    Parameters
-    ----------
-    report : Report
-    dataset : dict
-        As `hf_privacy.reports.model_index.result` takes it.
-    adversary : dict
-        What to say of the adversarial attack, where the inputs are adversarial.
-    """
+    """Give AUC and every resolved TPR of each attack as the Hub lists results, with p-values corrected for all."""
     strongest = report.evidence["strongest"]
     found = []
     for (inputs, attack), test in zip(all_attacks(vars(report)), report.evidence["attacks"], strict=True):

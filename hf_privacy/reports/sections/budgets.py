@@ -9,23 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
+import hf_privacy.reports.style as style
 from hf_privacy.hub.headline import percent
 from hf_privacy.reports.report import Report
 from hf_privacy.reports.sections.targets import ATTACK_OVER_TARGETS
 from hf_privacy.reports.shapes import listed, nullable, record
-from hf_privacy.reports.style import (
-    INK,
-    blank,
-    frame,
-    guess_line,
-    in_percent,
-    legend_below,
-    look,
-    our_style,
-    panels,
-    png_bytes,
-    reach,
-)
 
 BUDGETS_FILE = "privacy_budgets.png"
 FIELDS = {
@@ -42,25 +30,15 @@ _SHOWN = 8
 
 
 def plots(report: Report) -> dict[str, bytes]:
-    """Draw the plot, where the report has budgets."""
-    return {} if report.budgets is None else {BUDGETS_FILE: png_bytes(budgets_figure(report.budgets))}
+    return {} if report.budgets is None else {BUDGETS_FILE: style.png_bytes(budgets_figure(report.budgets))}
 
 
-@our_style()
+@style.our_style()
 def budgets_figure(budgets: dict[str, Any]) -> Figure:
     """Draw AUC, and TPR at 1 % FPR where it is resolved, against the number of reference models.
 
     The eight attacks with the largest mean AUC at any budget are drawn, and as a dotted line the best of those that
     need no reference model. Bars are the intervals over the attacked models, moved apart sideways a little.
-
-    Parameters
-    ----------
-    budgets : dict
-        The report's ``budgets``.
-
-    Returns
-    -------
-    Figure
     """
     lines: dict[str, list[dict[str, Any]]] = {}
     for entry in budgets["attacks"]:
@@ -70,14 +48,14 @@ def budgets_figure(budgets: dict[str, Any]) -> Figure:
     strongest = sorted(curves, key=lambda entries: -max(entry["auc"]["mean"] for entry in entries))[:_SHOWN]
     drawn = [entries for entries in curves if entries in strongest]
     with_rates = any(_rate(entry) for entries in drawn for entry in entries)
-    figure = blank(10.5 if with_rates else 6.0, 5.2)
-    axes = panels(figure, 2 if with_rates else 1)
+    figure = style.blank(10.5 if with_rates else 6.0, 5.2)
+    axes = style.panels(figure, 2 if with_rates else 1)
     _panel(axes[0], drawn, free, measure=lambda entry: entry["auc"], label="AUC", guess=0.5)
     if with_rates:
         _panel(axes[1], drawn, free, measure=_rate, label=f"TPR at {percent(_FPR)} FPR", guess=_FPR)
-        in_percent(axes[1].yaxis)
+        style.in_percent(axes[1].yaxis)
     handles, labels = axes[0].get_legend_handles_labels()
-    legend_below(figure, handles=handles, labels=labels)
+    style.legend_below(figure, handles=handles, labels=labels)
     return figure
 
 
@@ -90,14 +68,14 @@ def _panel(
 ) -> None:
     """One quantity, ``measure(entry)``, with its intervals."""
     counts = sorted({entry["n_references"] for entries in drawn for entry in entries})
-    guess_line(axes, guess)
+    style.guess_line(axes, guess)
     known = [entry for entry in free if measure(entry) is not None]
     if known:
         best = max(known, key=lambda entry: measure(entry)["mean"])
-        axes.axhline(measure(best)["mean"], color=INK, linewidth=1.4, linestyle=":")
+        axes.axhline(measure(best)["mean"], color=style.INK, linewidth=1.4, linestyle=":")
         axes.annotate(
             best["title"], (1, measure(best)["mean"]), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-            fontsize=8, color=INK,
+            fontsize=8, color=style.INK,
         )  # fmt: skip
     for place, entries in enumerate(drawn):
         points = [(entry["n_references"], measure(entry)) for entry in entries if measure(entry) is not None]
@@ -107,12 +85,12 @@ def _panel(
         at = np.array([count for count, _ in points]) * shift
         mean, low, high = np.array([[value[key] for key in ("mean", "low", "high")] for _, value in points]).T
         axes.errorbar(
-            at, mean, yerr=reach(mean, low, high), label=entries[-1]["title"], linewidth=1.6, elinewidth=0.9,
-            capsize=2, marker="o", markersize=3.5, **look(place),
+            at, mean, yerr=style.reach(mean, low, high), label=entries[-1]["title"], linewidth=1.6, elinewidth=0.9,
+            capsize=2, marker="o", markersize=3.5, **style.look(place),
         )  # fmt: skip
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_locator(FixedLocator(counts))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:g}"))
     axes.minorticks_off()
     axes.set_xlabel("reference models")
-    frame(axes, label)
+    style.frame(axes, label)

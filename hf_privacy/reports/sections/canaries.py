@@ -30,17 +30,6 @@ FIELDS = {
 def canaries_line(canaries: dict[str, Any], upper: dict[str, Any] | None) -> str:
     """Say what the canaries showed of ε, beside the accountant's bound, in lines of at most 100 columns.
 
-    Parameters
-    ----------
-    canaries : dict
-        The report's ``canaries``.
-    upper : dict or None
-        The report's ``epsilon["upper"]``.
-
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> found = {"n_canaries": 400, "n_inserted": 203, "kind": "mislabelled", "one_run": 1.234, "delta": 1e-5,
@@ -61,12 +50,10 @@ def canaries_line(canaries: dict[str, Any], upper: dict[str, Any] | None) -> str
 
 
 def lines(report: Report) -> str | None:
-    """Give the terminal's lines."""
     return None if report.canaries is None else canaries_line(report.canaries, report.epsilon["upper"])
 
 
 def facts(report: Report) -> list[tuple[str, str]]:
-    """Give the canary audit's counts and figures."""
     canaries = report.canaries
     if canaries is None:
         return []
@@ -81,7 +68,6 @@ def facts(report: Report) -> list[tuple[str, str]]:
 
 
 def meaning(report: Report) -> list[str]:
-    """Say what the canary audit did, found, and speaks of."""
     canaries = report.canaries
     if canaries is None:
         return []

@@ -20,7 +20,6 @@ FIELDS = {
 
 
 def facts(report: Report) -> list[tuple[str, str]]:
-    """Give the defence's name, parameters and paper."""
     return method_facts(report.defense, name="Name")
 
 
@@ -40,7 +39,6 @@ def bound_facts(report: Report) -> list[tuple[str, str]]:
 
 
 def meaning(report: Report) -> list[str]:
-    """Say what the bounds on ε mean; of one that canaries gave their own section speaks."""
     sentences = []
     upper, lower = report.epsilon["upper"], report.epsilon["lower"]
     if upper is not None:
@@ -58,7 +56,6 @@ def meaning(report: Report) -> list[str]:
 
 
 def limits(report: Report) -> list[str]:
-    """Say where there is no guarantee."""
     if report.epsilon["upper"] is not None:
         return []
     return ["No differential-privacy guarantee (upper bound on ε) comes with this model."]

@@ -31,5 +31,4 @@ FIELDS = {
 
 
 def shown(report: Report) -> dict[str, Any]:
-    """Give the sentence on how the strongest was tested."""
     return {"evidence": evidence_sentence(vars(report))}

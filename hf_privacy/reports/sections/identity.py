@@ -6,7 +6,7 @@ from hf_privacy.hub.schema import SCHEMA_VERSION
 from hf_privacy.reports.report import Report
 from hf_privacy.reports.sections import blind_baseline
 from hf_privacy.reports.shapes import listed, record, shape
-from hf_privacy.reports.words import duration, value_rows, value_text
+from hf_privacy.reports.words import duration, value_text
 
 FIELDS = {
     "schema_version": {"const": SCHEMA_VERSION},
@@ -38,7 +38,6 @@ FIELDS = {
 
 
 def model_facts(report: Report) -> list[tuple[str, str]]:
-    """Give what the page says of the model."""
     model = report.model
     return [
         ("Name", value_text(model["name"])),
@@ -51,7 +50,6 @@ def model_facts(report: Report) -> list[tuple[str, str]]:
 
 
 def data_facts(report: Report) -> list[tuple[str, str]]:
-    """Give what the page says of data and split."""
     dataset, split = report.dataset, report.split
     kinds = ("exact", split["exact_repeats"]), ("near", split["near_repeats"])
     repeats = (f"{kind} repeats not counted" if n is None else f"{n:,} {kind}" for kind, n in kinds)
@@ -68,19 +66,8 @@ def data_facts(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def training_facts(report: Report) -> list[tuple[str, str]]:
-    """Give the hyper-parameters."""
-    return value_rows(report.training)
-
-
 def cost_facts(report: Report) -> list[tuple[str, str]]:
-    """Give the time that each stage took."""
     return [(name.removesuffix("_seconds").capitalize(), duration(cost)) for name, cost in report.cost.items()]
-
-
-def version_facts(report: Report) -> list[tuple[str, str]]:
-    """Give the versions of the packages."""
-    return value_rows(report.versions)
 
 
 def _with_revision(name: str | None, revision: str | None) -> str:

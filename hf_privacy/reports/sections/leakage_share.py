@@ -29,17 +29,7 @@ FIELDS = {
 
 
 def leakage_sentence(report: Report) -> str:
-    """Say how much of the leakage the most memorized examples carry, beside what they would if it were spread evenly.
-
-    Parameters
-    ----------
-    report : Report
-        With a ``leakage_share``.
-
-    Returns
-    -------
-    str
-    """
+    """Say what of the leakage the most memorized examples carry, beside what they would were it spread evenly."""
     found = report.leakage_share
     assert found is not None
     whose = f"of the true positives of {short_title(found['attack'], report.attacks)} at {percent(found['fpr'])} FPR"
@@ -62,15 +52,12 @@ def leakage_sentence(report: Report) -> str:
 
 
 def lines(report: Report) -> str | None:
-    """Give the terminal's lines."""
     return None if report.leakage_share is None else "\n".join(wrapped(leakage_sentence(report)))
 
 
 def shown(report: Report) -> dict[str, Any]:
-    """Give the sentence for the page."""
     return {"leakage": "".join(meaning(report))}
 
 
 def meaning(report: Report) -> list[str]:
-    """Give the sentence, where there is a share."""
     return [] if report.leakage_share is None else [leakage_sentence(report)]

@@ -80,17 +80,7 @@ class MemorizationTable:
 
 
 def memorization_table(report: Report) -> MemorizationTable | None:
-    """Join the report's robustness and its leakage by memorization into one table.
-
-    Parameters
-    ----------
-    report : Report
-
-    Returns
-    -------
-    MemorizationTable or None
-        None of a report with neither robust accuracy nor memorization bins.
-    """
+    """Join the report's robustness and its leakage by memorization into one table."""
     bins = report.memorization_bins or []
     robustness = report.robustness or {"accuracies": [], "memorization_bins": []}
     robust_bins = robustness["memorization_bins"] or []
@@ -135,13 +125,7 @@ def memorization_table(report: Report) -> MemorizationTable | None:
 
 
 def lines(report: Report) -> str | None:
-    """Lay accuracy, robust accuracy and TPR out by memorization, without intervals, in at most 100 columns.
-
-    Returns
-    -------
-    str or None
-        A heading, the table, and the means over several training runs where there are any.
-    """
+    """Lay accuracy, robust accuracy and TPR out by memorization, without intervals, in at most 100 columns."""
     table, robustness = memorization_table(report), report.robustness
     if table is None:
         return None
@@ -174,7 +158,6 @@ def memorization_cells(row: MemorizationRow, table: MemorizationTable) -> list[s
 
 
 def shown(report: Report) -> dict[str, Any]:
-    """Give the joint table for page and card, and the bins of each attack, by its name."""
     table, bins = memorization_table(report), report.memorization_bins or []
     attacks = dict.fromkeys(entry["attack"] for entry in bins)
     return {

@@ -9,24 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+import hf_privacy.reports.style as style
 from hf_privacy.hub.headline import percent
 from hf_privacy.reports.report import Report
 from hf_privacy.reports.sections.memorization import SETS, MemorizationTable, memorization_table
-from hf_privacy.reports.style import (
-    COLOURS,
-    HEADING,
-    SMALL,
-    blank,
-    frame,
-    guess_line,
-    in_percent,
-    look,
-    ordered_legend,
-    our_style,
-    panels,
-    png_bytes,
-    reach,
-)
 
 MEMORIZATION_FILE = "privacy_memorization.png"
 _MOST_ATTACKS = 5
@@ -34,47 +20,36 @@ _SPREAD = 0.09
 
 
 def plots(report: Report) -> dict[str, bytes]:
-    """Draw the plot, where there is a group with figures."""
     table = memorization_table(report)
-    return {MEMORIZATION_FILE: png_bytes(memorization_figure(table))} if table and is_drawn(table) else {}
+    return {MEMORIZATION_FILE: style.png_bytes(memorization_figure(table))} if table and is_drawn(table) else {}
 
 
 def shown(report: Report) -> dict[str, Any]:
-    """Tell whether the card has the plot to show."""
     return {"memorization_drawn": is_drawn(memorization_table(report))}
 
 
-@our_style()
+@style.our_style()
 def memorization_figure(table: MemorizationTable) -> Figure:
     """Draw, for each memorization group, accuracy under each adversarial attack and each membership attack's TPR.
 
     Filled points are training examples (members), hollow ones held-out examples. Bars are the confidence intervals,
     moved apart sideways a little. A panel is left out where the report has no figures for it.
-
-    Parameters
-    ----------
-    table : MemorizationTable
-        With at least one group.
-
-    Returns
-    -------
-    Figure
     """
     drawn = [
         panel for panel, has in ((_accuracy_panel, _has_accuracies(table)), (_rate_panel, _has_rates(table))) if has
     ]
-    figure = blank(5.9 * max(1, len(drawn)), 4.9)
-    for axes, panel in zip(panels(figure, max(1, len(drawn))), drawn, strict=False):
+    figure = style.blank(5.9 * max(1, len(drawn)), 4.9)
+    for axes, panel in zip(style.panels(figure, max(1, len(drawn))), drawn, strict=False):
         panel(axes, table)
         axes.set_xticks(range(len(table.groups)), [_tick(row) for row in table.groups], fontsize=8)
         axes.set_xlim(-0.5, len(table.groups) - 0.5)
         axes.set_xlabel("memorization; number of members, non-members" if _has_counts(table) else "memorization")
-        in_percent(axes.yaxis)
-        frame(axes, grid="y")
+        style.in_percent(axes.yaxis)
+        style.frame(axes, grid="y")
         # Below the axes, where no point can lie under it.
         axes.legend(
-            **ordered_legend(axes, last=lambda label: label == "guessing"), loc="upper center",
-            bbox_to_anchor=(0.5, -0.22), ncols=2, fontsize=SMALL, frameon=False,
+            **style.ordered_legend(axes, last=lambda label: label == "guessing"), loc="upper center",
+            bbox_to_anchor=(0.5, -0.22), ncols=2, fontsize=style.SMALL, frameon=False,
         )  # fmt: skip
     return figure
 
@@ -117,10 +92,10 @@ def _accuracy_panel(axes: Axes, table: MemorizationTable) -> None:
         ]
         _series(
             axes, points, place, len(series), filled=which == "members", label=f"{title}, {SETS[which]}",
-            color=COLOURS[names.index(name) % len(COLOURS)], linestyle="-" if which == "members" else "--",
+            color=style.COLOURS[names.index(name) % len(style.COLOURS)], linestyle="-" if which == "members" else "--",
         )  # fmt: skip
     axes.set_ylim(-0.03, 1.03)
-    axes.set_title("Accuracy", loc="left", fontsize=HEADING)
+    axes.set_title("Accuracy", loc="left", fontsize=style.HEADING)
 
 
 def _rate_panel(axes: Axes, table: MemorizationTable) -> None:
@@ -128,11 +103,11 @@ def _rate_panel(axes: Axes, table: MemorizationTable) -> None:
     drawn = drawn[:_MOST_ATTACKS]
     for place, (name, title) in enumerate(drawn):
         points = [(number, *row.rates[name]) for number, row in enumerate(table.groups) if name in row.rates]
-        _series(axes, points, place, len(drawn), filled=True, label=title, **look(place))
-    guess_line(axes, table.fpr, label="guessing", zorder=1)
+        _series(axes, points, place, len(drawn), filled=True, label=title, **style.look(place))
+    style.guess_line(axes, table.fpr, label="guessing", zorder=1)
     highest = max(row.rates[name][2] for name, _ in drawn for row in table.groups if name in row.rates)
     axes.set_ylim(-0.03 * highest, 1.06 * highest)
-    axes.set_title(f"Members recognised: TPR at {percent(table.fpr)} FPR", loc="left", fontsize=HEADING)
+    axes.set_title(f"Members recognised: TPR at {percent(table.fpr)} FPR", loc="left", fontsize=style.HEADING)
 
 
 def _series(
@@ -140,7 +115,7 @@ def _series(
 ) -> None:
     at, value, low, high = np.asarray(points, dtype=float).T
     axes.errorbar(
-        at + _SPREAD * (place - (count - 1) / 2), value, yerr=reach(value, low, high), color=color, linewidth=1.2,
-        elinewidth=0.9, capsize=2, marker="o", markersize=5, markerfacecolor=color if filled else "white",
-        markeredgecolor=color, **drawn,
+        at + _SPREAD * (place - (count - 1) / 2), value, yerr=style.reach(value, low, high), color=color,
+        linewidth=1.2, elinewidth=0.9, capsize=2, marker="o", markersize=5,
+        markerfacecolor=color if filled else "white", markeredgecolor=color, **drawn,
     )  # fmt: skip

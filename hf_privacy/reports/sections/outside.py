@@ -23,7 +23,6 @@ FIELDS = {
 
 
 def lines(report: Report) -> str | None:
-    """Give each section as plain text of at most 100 columns: its name, and a line a value."""
     found = [
         "\n".join(
             line
@@ -36,5 +35,4 @@ def lines(report: Report) -> str | None:
 
 
 def shown(report: Report) -> dict[str, Any]:
-    """Give the rows of each section, by its name."""
     return {"outside": {name: value_rows(values) for name, values in (report.outside or {}).items()}}

@@ -38,13 +38,11 @@ FIELDS = {
 
 
 def lines(report: Report) -> str | None:
-    """Lay the membership attacks on adversarial inputs out, under a heading; see `attack_table`."""
     attacks = (report.robustness or {}).get("membership_attacks")
     return f"Membership attacks on adversarial inputs\n{attack_table(attacks)}" if attacks else None
 
 
 def shown(report: Report) -> dict[str, Any]:
-    """Give the adversarial attack in words and the title of each accuracy, by its name."""
     robustness = report.robustness
     return {
         "adversary": None if robustness is None else attack_words(robustness),
@@ -53,7 +51,6 @@ def shown(report: Report) -> dict[str, Any]:
 
 
 def facts(report: Report) -> list[tuple[str, str]]:
-    """Give the adversarial attack's settings."""
     robustness = report.robustness
     if robustness is None:
         return []
@@ -66,7 +63,6 @@ def facts(report: Report) -> list[tuple[str, str]]:
 
 
 def meaning(report: Report) -> list[str]:
-    """Say what robust accuracy is, how far it can be trusted, and what attacks on adversarial inputs are."""
     robustness = report.robustness
     if robustness is None:
         return []
@@ -92,7 +88,6 @@ def meaning(report: Report) -> list[str]:
 
 
 def limits(report: Report) -> list[str]:
-    """Say how far robust accuracy reaches."""
     if report.robustness is None:
         return []
     return [

@@ -30,5 +30,4 @@ FIELDS = {
 
 
 def shown(report: Report) -> dict[str, Any]:
-    """Give what the page's table of classes needs beside the report."""
     return {"class_of": lambda row: row["class"]}

@@ -31,7 +31,6 @@ FIELDS = {
 
 
 def lines(report: Report) -> str | None:
-    """Give a heading line, the attacks with their t intervals, and a line with the accuracies."""
     targets = report.targets
     if targets is None:
         return None
@@ -57,7 +56,6 @@ def lines(report: Report) -> str | None:
 
 
 def shown(report: Report) -> dict[str, Any]:
-    """Give title, AUC and, by FPR, TPR over the training runs of each attack; none where one run was attacked."""
     attacks = [] if report.targets is None else report.targets["attacks"]
     rows = [(a["title"], a["auc"], {entry["fpr"]: entry for entry in a["tpr_at_fpr"]}) for a in attacks]
     return {"over_runs": rows}

@@ -96,18 +96,7 @@ def unlearning_headers(section: dict[str, Any]) -> list[str]:
 
 
 def unlearning_table_rows(section: dict[str, Any]) -> list[list[str]]:
-    """Each figure before, after and retrained, in percent with its interval, and the gap in points.
-
-    Parameters
-    ----------
-    section : dict
-        The report's ``unlearning``.
-
-    Returns
-    -------
-    list of list of str
-        Cells in the order of `unlearning_headers`.
-    """
+    """Each figure before, after and retrained, in percent with its interval, and the gap in points."""
     stages = [section["figures"]["before"], section["figures"]["after"]]
     if section["figures"]["retrained"] is not None:
         stages.append(section["figures"]["retrained"])
@@ -139,13 +128,7 @@ def unlearning_request_words(section: dict[str, Any]) -> str:
 
 
 def unlearning_sentences(section: dict[str, Any]) -> list[str]:
-    """What the figures say, one sentence or two each: the gap, harm, relearning, U-LiRA, cost.
-
-    Parameters
-    ----------
-    section : dict
-        The report's ``unlearning``.
-    """
+    """What the figures say, one sentence or two each: the gap, harm, relearning, U-LiRA, cost."""
     return [*_gap(section), _harm(section["retain_harm"]), *_relearning(section), *_u_lira(section), _cost(section)]
 
 
@@ -159,12 +142,10 @@ def unlearning_lines(section: dict[str, Any]) -> str:
 
 
 def lines(report: Report) -> str | None:
-    """Give the terminal's lines."""
     return None if report.unlearning is None else unlearning_lines(report.unlearning)
 
 
 def shown(report: Report) -> dict[str, Any]:
-    """Give words, headers, rows and sentences for page and card."""
     section = report.unlearning
     if section is None:
         return {"unlearning": None}
@@ -178,7 +159,6 @@ def shown(report: Report) -> dict[str, Any]:
 
 
 def facts(report: Report) -> list[tuple[str, str]]:
-    """Give method, request, and what was measured beside the figures."""
     section = report.unlearning
     if section is None:
         return []

@@ -19,7 +19,6 @@ FIELDS = {
 
 
 def shown(report: Report) -> dict[str, Any]:
-    """Give name, accuracy with its interval, and mean loss of the held-out and the training examples."""
     utility = report.utility
     rows = [
         ("Held out (non-members)", utility["nonmember_accuracy"], utility["nonmember_loss"]),
