@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pprint
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ if __name__ == "__main__":
 '''
 
 _REQUIREMENTS = """\
-hf-privacy>=0.1
+hf-privacy>={version}
 evaluate>=0.4.6
 datasets>=4.0
 gradio>=5.0
@@ -112,7 +113,7 @@ def space_files(folder: Path) -> dict[str, bytes]:
     files = {
         "README.md": _CARD.format(**texts, arguments=_arguments(module.example, "    {}=")).encode(),
         "app.py": _APP.format(arguments=_arguments(module.example, '        "{}": ')).encode(),
-        "requirements.txt": _REQUIREMENTS.encode(),
+        "requirements.txt": _REQUIREMENTS.format(version=import_module("hf_privacy").__version__).encode(),
     }
     own = [file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")]
     return dict(sorted((files | {file.name: file.read_bytes() for file in own}).items()))

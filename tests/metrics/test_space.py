@@ -12,6 +12,7 @@ import types
 import pytest
 from huggingface_hub import SpaceCard
 
+import hf_privacy
 from hf_privacy.errors import InputError
 from hf_privacy.metrics import AttackMetric, metric_descriptions, metric_folder, metric_names
 from hf_privacy.metrics.cards import space_files
@@ -106,6 +107,7 @@ def test_a_module_is_rendered_to_a_space(name, metrics, space_folder):
 def test_requirements_are_those_of_a_space_that_stands_alone(name, space_folder):
     lines = (space_folder(name) / "requirements.txt").read_text().split()
     assert [re.split(r"[>=]", line)[0] for line in lines] == ["hf-privacy", "evaluate", "datasets", "gradio"]
+    assert lines[0] == f"hf-privacy>={hf_privacy.__version__}"  # what the module imports is this version's
     card, _ = read_card(space_folder(name))
     assert str(card["sdk_version"]).split(".")[0] == "5"
 
