@@ -9,6 +9,8 @@ from typing import Any
 
 import evaluate
 
+from hf_privacy.errors import InputError
+from hf_privacy.metrics.checked_inputs import CheckedInputs
 from hf_privacy.metrics.info import title_and_summary
 
 _CARD = """\
@@ -86,8 +88,8 @@ gradio>=5.0
 def space_files(folder: Path) -> dict[str, bytes]:
     """The files of a module's Space by name: those of its folder, and beside them what is rendered from the module.
 
-    The module is loaded for it. A file of the folder stands for the one that would be rendered; caches are no part of
-    a Space.
+    The module is loaded for it, where something is to be rendered: a file of the folder stands for it. Caches are no
+    part of a Space.
 
     Parameters
     ----------
@@ -97,7 +99,7 @@ def space_files(folder: Path) -> dict[str, bytes]:
     Raises
     ------
     InputError
-        As `hf_privacy.metrics.info.title_and_summary`.
+        As `hf_privacy.metrics.info.title_and_summary`; also for a module of another kind, without an example.
 
     Examples
     --------
@@ -107,16 +109,24 @@ def space_files(folder: Path) -> dict[str, bytes]:
     >>> files["README.md"].decode().splitlines()[1]
     'title: LiRA'
     """
+    files = [file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")]
+    own = {file.name: file.read_bytes() for file in sorted(files)}
+    if {"README.md", "app.py", "requirements.txt"} <= own.keys():
+        return own
     title, summary = title_and_summary(folder)
     module: Any = evaluate.load(str(folder), keep_in_memory=True)
+    if not isinstance(module, CheckedInputs) or not hasattr(module, "example"):
+        raise InputError(
+            f"the module {folder.name} has no example to show: make its class of hf_privacy.metrics.CheckedInputs and "
+            "give it one, or put README.md, app.py and requirements.txt beside it"
+        )
     texts = vars(module.info) | {"name": folder.name, "title": title, "summary": summary, "topic": module.topic}
-    files = {
+    rendered = {
         "README.md": _CARD.format(**texts, arguments=_arguments(module.example, "    {}=")).encode(),
         "app.py": _APP.format(arguments=_arguments(module.example, '        "{}": ')).encode(),
         "requirements.txt": _REQUIREMENTS.format(version=import_module("hf_privacy").__version__).encode(),
     }
-    own = [file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")]
-    return dict(sorted((files | {file.name: file.read_bytes() for file in own}).items()))
+    return dict(sorted((rendered | own).items()))
 
 
 def _arguments(example: dict[str, Any], start: str) -> str:

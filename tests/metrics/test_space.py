@@ -219,10 +219,37 @@ def test_a_file_beside_the_module_is_pushed_as_it_lies(tmp_path):
     assert files["requirements.txt"] == b"mine\n"
 
 
+def test_a_folder_with_all_files_is_pushed_whatever_its_module_is(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for name in ("mine.py", "README.md", "app.py", "requirements.txt"):
+        (tmp_path / "mine" / name).write_text(name)
+    assert space_files(tmp_path / "mine") == {
+        name: name.encode() for name in ("README.md", "app.py", "mine.py", "requirements.txt")
+    }
+
+
+STOCK = """\"\"\"Mine: a module of another kind.\"\"\"
+import datasets
+import evaluate
+
+
+class Mine(evaluate.Metric):
+    def _info(self):
+        number = datasets.Value("float64")
+        features = datasets.Features({"predictions": number, "references": number})
+        return evaluate.MetricInfo(description="", citation="", features=features)
+"""
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
-    [(None, "holds no mine.py"), ("x = 1\n", "starts with no title"), ('"""Mine."""\n', "starts with no title")],
-    ids=["no module", "no docstring", "no title"],
+    [
+        (STOCK, "the module mine has no example to show"),
+        (None, "holds no mine.py"),
+        ("x = 1\n", "starts with no title"),
+        ('"""Mine."""\n', "starts with no title"),
+    ],
+    ids=["no example", "no module", "no docstring", "no title"],
 )
 def test_a_folder_that_is_no_module_is_refused(tmp_path, source, message):
     (tmp_path / "mine").mkdir()
