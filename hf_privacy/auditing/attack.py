@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from hf_privacy.auditing.curvature import quick_curvature_scores, reference_curvature_scores
 from hf_privacy.auditing.evidence import evidence_of
 from hf_privacy.auditing.examinations.membership.budgets import over_budgets
 from hf_privacy.auditing.examinations.memorization import leakage_at_top, memorization_slices
-from hf_privacy.auditing.extras import extra_scores
 from hf_privacy.auditing.groups import class_slices
-from hf_privacy.auditing.scores import quick_scores, reference_scores
+from hf_privacy.auditing.scores import attack_scores
 from hf_privacy.auditing.table import AttackScores, SignalTable
 from hf_privacy.auditing.targets import further_targets, leave_one_out_table, over_targets
 from hf_privacy.hub.evidence import ADVERSARIAL, CLEAN, by_strength
@@ -132,23 +130,14 @@ def _all_scores(
     table: SignalTable, options: AuditSettings, base: Mapping[str, np.ndarray] | None = None
 ) -> list[AttackScores]:
     """Every attack the table's signals allow."""
-    scores = quick_scores(table, base) + quick_curvature_scores(table) + extra_scores(table)
-    if table.n_references:
-        scores += reference_scores(table, lira_variance=options.lira_variance, gamma=options.gamma)
-        scores += reference_curvature_scores(table)
-    return scores
+    table = table if base is None else replace(table, base=base)
+    return attack_scores(table, lira_variance=options.lira_variance, gamma=options.gamma)
 
 
 def adversarial_attacks(table: SignalTable, options: AuditSettings) -> list[tuple[AttackScores, dict[str, Any]]]:
     """Make the membership attacks on adversarial inputs: scores and summaries."""
-    scores = quick_scores(table)
-    if table.n_references:
-        scores += reference_scores(table, lira_variance=options.lira_variance, gamma=options.gamma)
-    return [
-        (score, summary_of(score, table, options, queries=[ADVERSARIAL_QUERY]))
-        for score in scores
-        if score.name in ON_ADVERSARIAL_INPUTS
-    ]
+    scores = attack_scores(table, ON_ADVERSARIAL_INPUTS, lira_variance=options.lira_variance, gamma=options.gamma)
+    return [(score, summary_of(score, table, options, queries=[ADVERSARIAL_QUERY])) for score in scores]
 
 
 def summary_of(

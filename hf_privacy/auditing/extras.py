@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from hf_privacy import attacks
-from hf_privacy.auditing.table import AttackScores, SignalTable
+from hf_privacy.auditing.table import SignalTable
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.signals import boundary_distance, compute_features, label_only_correct
@@ -35,7 +35,7 @@ def extra_signals(
     dataset : TensorDataset
         The pool, then the population.
     attacks : sequence of str
-        Of `hf_privacy.recipe.EXTRA_ATTACKS`.
+        Of `hf_privacy.attack_table.EXTRA_ATTACKS`; an attack of one's own asks for nothing more.
     batch_size : int
     progress : bool
 
@@ -84,30 +84,12 @@ def check_calibration(n_population: int, n_nonmembers: int) -> None:
         )
 
 
-def extra_scores(table: SignalTable, *, seed: int = 0) -> list[AttackScores]:
-    """Scores of the extra attacks whose signals the table holds."""
-    n = table.n_pool
-    results = []
-    if "features" in table.extras:
-        results.append(_quantile_regression(table, seed))
-    if "augmented_correct" in table.extras:
-        correct = table.extras["augmented_correct"][:, :n]
-        title = f"Label-only ({len(correct)} augmentations)"
-        results.append(AttackScores("label_only", title, attacks.label_only_augmented(correct)))
-    if "boundary_distance" in table.extras:
-        distance = table.extras["boundary_distance"][:n]
-        scores = attacks.label_only_distance(distance, table.target["correct"][0][:n])
-        results.append(AttackScores("boundary_distance", "Distance to the decision boundary (DeepFool)", scores))
-    return results
-
-
-def _quantile_regression(table: SignalTable, seed: int) -> AttackScores:
-    """Quantiles fitted on the population; without one, on the non-members of the other folds."""
+def quantile_regression(table: SignalTable, seed: int) -> tuple[np.ndarray, int]:
+    """Scores, and the number of folds: quantiles are fitted on the population; without one, on the other folds'."""
     n = table.n_pool
     features, margin = table.extras["features"], table.mean("margin")
     if len(margin) > n:
-        scores = attacks.quantile_regression(margin[:n], features[:n], margin[n:], features[n:], seed=seed)
-        return AttackScores("quantile_regression", "Quantile regression", scores)
+        return attacks.quantile_regression(margin[:n], features[:n], margin[n:], features[n:], seed=seed), 0
     # An example is scored by a fit that has not seen it. Members and non-members are in equal shares in every fold, so
     # that each is scored by fits on as many non-members as the other.
     generator = np.random.default_rng(seed)
@@ -120,4 +102,4 @@ def _quantile_regression(table: SignalTable, seed: int) -> AttackScores:
         scores[scored] = attacks.quantile_regression(
             margin[scored], features[scored], margin[fitted], features[fitted], seed=seed
         )
-    return AttackScores("quantile_regression", f"Quantile regression ({_FOLDS}-fold)", scores)
+    return scores, _FOLDS

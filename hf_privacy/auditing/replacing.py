@@ -6,13 +6,14 @@ from pathlib import Path
 
 import torch
 
+from hf_privacy.attack_table import EXTRA_ATTACKS
 from hf_privacy.auditing.assemble import weights_hash
 from hf_privacy.hub import REPORT_NAME
 from hf_privacy.hub.strength import Strength, refuse_weaker
 from hf_privacy.recipe import AuditSettings
 
 # Attacks that an audit makes where it is asked to; the others follow from its depth.
-_ON_REQUEST = ("quantile_regression", "label_only", "boundary_distance", "curvature")
+_ON_REQUEST = (*EXTRA_ATTACKS, "curvature")
 _SECTIONS = {"targets": lambda options: options.targets > 1, "robustness": lambda options: options.robustness,
              "canaries": lambda options: options.canaries}  # fmt: skip
 

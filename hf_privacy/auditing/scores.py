@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hf_privacy import attacks
+from hf_privacy.attack_table import ATTACKS
+from hf_privacy.auditing.extras import quantile_regression
 from hf_privacy.auditing.table import AttackScores, SignalTable
+from hf_privacy.errors import InputError
 
 # Offline RMIA's a where two references leave none to tune it on; the paper's value for CIFAR-10.
 UNTUNED_RMIA_A = 0.3
@@ -15,146 +19,191 @@ UNTUNED_RMIA_A = 0.3
 SHADOW_SIGNALS = ("phi", "loss", "margin", "entropy", "modified_entropy", "correct")
 
 
-def quick_scores(table: SignalTable, base: Mapping[str, np.ndarray] | None = None) -> list[AttackScores]:
-    """The attacks that need no reference model, on the target's own signals.
-
-    Parameters
-    ----------
-    table : SignalTable
-    base : dict of str to float64 [Q, N + Z], optional
-        Signals of the checkpoint the target was fine-tuned from, where that checkpoint has the same classes.
-    """
-    n = table.n_pool
-    loss = table.mean("loss")
-    results = [
-        AttackScores("loss", "LOSS", attacks.loss(loss[:n])),
-        AttackScores("confidence", "Confidence", attacks.confidence(table.mean("probability")[:n])),
-        AttackScores("entropy", "Entropy", attacks.entropy(table.mean("entropy")[:n])),
-        AttackScores(
-            "modified_entropy", "Modified entropy", attacks.modified_entropy(table.mean("modified_entropy")[:n])
-        ),
-        AttackScores("attack_p", "Attack-P", attacks.attack_p(loss[:n], loss[table.population])),
-    ]
-    if base is not None:
-        scores = attacks.base_calibration(-loss[:n], -base["loss"].mean(axis=0)[:n])
-        results.append(AttackScores("base_calibration", "LOSS calibrated by the base checkpoint", scores))
-    return results
+class _Settings(NamedTuple):
+    lira_variance: str
+    gamma: float
+    seed: int
 
 
-def reference_scores(
-    table: SignalTable, *, lira_variance: str = "auto", gamma: float = 1.0, seed: int = 0
+class _Made(NamedTuple):
+    """Scores, with what the report says of how they were made."""
+
+    scores: np.ndarray
+    parameters: dict[str, Any] | None = None
+    variant: str = ""
+
+
+def attack_scores(
+    table: SignalTable,
+    names: Iterable[str] = tuple(ATTACKS),
+    *,
+    lira_variance: str = "auto",
+    gamma: float = 1.0,
+    seed: int = 0,
 ) -> list[AttackScores]:
-    """The attacks with reference models.
+    """Make the attacks whose needs the table meets.
 
-    LiRA sums its log-likelihood ratio over the queries; the others read signals averaged over them. What must be
-    tuned (offline RMIA's ``a``, the thresholds per class, the shadow classifier) is tuned on the references, never on
-    the target.
+    LiRA and curvature sum their log-likelihood ratios over the queries; the others read signals averaged over them.
+    What must be tuned (offline RMIA's ``a``, the thresholds per class, the shadow classifier) is tuned on the
+    references, never on the target.
 
     Parameters
     ----------
     table : SignalTable
+    names : iterable of str
+        Of `hf_privacy.attack_table.ATTACKS`; by default all.
     lira_variance : str
         Of `hf_privacy.attacks.lira`, or "auto": pooled, and global for fewer than 4 references, since two of them
         leave an example one value a side.
     gamma : float
         RMIA's.
     seed : int
-        Of the shadow classifier.
+        Of the classifiers that are fitted.
     """
-    if lira_variance == "auto":
-        lira_variance = "pooled" if table.n_references >= 4 else "global"
-    return [*lira_scores(table, lira_variance, name="lira"), *other_reference_scores(table, gamma=gamma, seed=seed)]
-
-
-def lira_scores(table: SignalTable, variance: str, *, name: str) -> list[AttackScores]:
-    """LiRA online, as ``name``, and offline, as ``name`` with "_offline"."""
-    assert table.references is not None
-    assert table.reference_membership is not None
-    n = table.n_pool
+    settings = _Settings(lira_variance, gamma, seed)
     results = []
-    for mode, key in (("online", name), ("offline", f"{name}_offline")):
-        scores = attacks.lira(
-            table.target["phi"][:, :n],
-            table.references["phi"][:, :, :n],
-            table.reference_membership[:, :n],
-            mode=mode,
-            variance=variance,
-        )
-        title = f"LiRA ({mode}, {variance.replace('_', '-')} variance)"
-        results.append(AttackScores(key, title, scores, table.n_references, {"mode": mode, "variance": variance}))
+    for name in names:
+        attack = ATTACKS[name]
+        if all(map(table.has, attack.needs)):
+            made = _SCORES[name](table, settings)
+            made = made if isinstance(made, _Made) else _Made(made)
+            title = f"{attack.title} ({made.variant})" if made.variant else attack.title
+            n_references = table.n_references if "references" in attack.needs else 0
+            scores = _checked(name, made.scores, table)
+            results.append(AttackScores(name, title, scores, n_references, made.parameters or {}))
     return results
 
 
-def other_reference_scores(table: SignalTable, *, gamma: float = 1.0, seed: int = 0) -> list[AttackScores]:
-    """The attacks with reference models but LiRA."""
-    results = [*rmia_scores(table, gamma), *_attack_r_and_base(table), _shadow_classifier(table, seed)]
-    return results if table.labels is None else [*results, _modified_entropy_per_class(table)]
+def _checked(name: str, scores: Any, table: SignalTable) -> np.ndarray:
+    """What every attack must give, ours or not."""
+    try:
+        scores = np.asarray(scores, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"attack {name!r} gives no numbers: return float64 of shape [N]") from error
+    if scores.shape != (table.n_pool,):
+        raise InputError(
+            f"attack {name!r} gives scores of shape {scores.shape}: return one for each of the {table.n_pool:,} "
+            "examples of the pool"
+        )
+    if not np.isfinite(scores).all():
+        n_bad = int((~np.isfinite(scores)).sum())
+        raise InputError(f"attack {name!r} gives {n_bad:,} NaN or infinite scores: every example needs a number")
+    return scores
 
 
-def _attack_r_and_base(table: SignalTable) -> list[AttackScores]:
-    assert table.reference_membership is not None
-    n, n_references = table.n_pool, table.n_references
-    membership = table.reference_membership[:, :n]
-    loss, reference_loss = table.mean("loss")[:n], table.reference_mean("loss")[:, :n]
-    return [
-        AttackScores("attack_r", "Attack-R", attacks.attack_r(loss, reference_loss, membership), n_references),
-        AttackScores("base", "BASE", attacks.base(-loss, -reference_loss), n_references),
-    ]
+def _auto_variance(table: SignalTable) -> str:
+    return "pooled" if table.n_references >= 4 else "global"
 
 
-def rmia_scores(table: SignalTable, gamma: float) -> list[AttackScores]:
-    """RMIA online, and offline with ``a`` tuned where four references or more allow it."""
-    assert table.reference_membership is not None
-    n, population = table.n_pool, table.population
-    membership = table.reference_membership[:, :n]
-    probability = table.mean("probability")
-    reference_probability = table.reference_mean("probability")
-    tuned = table.n_references >= 4
-    a = UNTUNED_RMIA_A
-    if tuned:
-        a = attacks.tune_rmia_a(reference_probability[:, :n], membership)
-    results = []
-    for mode, name in (("online", "rmia"), ("offline", "rmia_offline")):
+def _lira(mode: str) -> Callable[[SignalTable, _Settings], _Made]:
+    def score(table: SignalTable, settings: _Settings) -> _Made:
+        variance = settings.lira_variance if settings.lira_variance != "auto" else _auto_variance(table)
+        scores = attacks.lira(*table.queries("phi"), table.reference_pool_membership, mode=mode, variance=variance)
+        return _Made(scores, {"mode": mode, "variance": variance}, f"{mode}, {variance.replace('_', '-')} variance")
+
+    return score
+
+
+def _curvature(form: str) -> Callable[[SignalTable, _Settings], _Made]:
+    """Log curvature against that of the references with and without the example."""
+
+    def score(table: SignalTable, settings: _Settings) -> _Made:
+        parameters = {"form": form, "variance": _auto_variance(table)}
+        return _Made(
+            attacks.curvature(*table.queries("curvature"), table.reference_pool_membership, **parameters), parameters
+        )
+
+    return score
+
+
+def _rmia(mode: str) -> Callable[[SignalTable, _Settings], _Made]:
+    """Offline with ``a`` tuned where four references or more allow it."""
+
+    def score(table: SignalTable, settings: _Settings) -> _Made:
+        population, membership = table.population, table.reference_pool_membership
+        probability, references = table.mean("probability"), table.reference_mean("probability")
+        parameters: dict[str, Any] = {"mode": mode, "gamma": settings.gamma}
+        if mode == "offline":
+            tuned = table.n_references >= 4
+            a = attacks.tune_rmia_a(table.reference_pool("probability"), membership) if tuned else UNTUNED_RMIA_A
+            parameters |= {"a": a, "a_tuned": tuned}
         scores = attacks.rmia(
-            probability[:n],
-            reference_probability[:, :n],
+            table.pool("probability"),
+            table.reference_pool("probability"),
             membership,
             probability[population],
-            reference_probability[:, population],
+            references[:, population],
             mode=mode,
-            gamma=gamma,
-            a=a if mode == "offline" else None,
-            population_membership=table.reference_membership[:, population],
+            gamma=settings.gamma,
+            a=parameters.get("a"),
+            population_membership=table.in_references[:, population],
         )
-        parameters = {"mode": mode, "gamma": gamma} | ({"a": a, "a_tuned": tuned} if mode == "offline" else {})
-        results.append(AttackScores(name, f"RMIA ({mode})", scores, table.n_references, parameters))
-    return results
+        return _Made(scores, parameters, mode)
+
+    return score
 
 
-def _shadow_classifier(table: SignalTable, seed: int) -> AttackScores:
-    assert table.reference_membership is not None
-    n = table.n_pool
-    scores = attacks.shadow_classifier(
-        np.stack([table.mean(name)[:n] for name in SHADOW_SIGNALS], axis=-1),
-        np.stack([table.reference_mean(name)[:, :n] for name in SHADOW_SIGNALS], axis=-1),
-        table.reference_membership[:, :n],
-        seed=seed,
+def _label_only(table: SignalTable, settings: _Settings) -> _Made:
+    correct = table.extras["augmented_correct"][:, : table.n_pool]
+    return _Made(attacks.label_only_augmented(correct), variant=f"{len(correct)} augmentations")
+
+
+def _quantile_regression(table: SignalTable, settings: _Settings) -> _Made:
+    scores, n_folds = quantile_regression(table, settings.seed)
+    return _Made(scores, variant=f"{n_folds}-fold" if n_folds else "")
+
+
+def _shadow_classifier(table: SignalTable, settings: _Settings) -> np.ndarray:
+    return attacks.shadow_classifier(
+        np.stack([table.pool(name) for name in SHADOW_SIGNALS], axis=-1),
+        np.stack([table.reference_pool(name) for name in SHADOW_SIGNALS], axis=-1),
+        table.reference_pool_membership,
+        seed=settings.seed,
     )
-    return AttackScores("shadow_classifier", "Shadow-trained classifier", scores, table.n_references)
 
 
-def _modified_entropy_per_class(table: SignalTable) -> AttackScores:
-    assert table.reference_membership is not None
+def _modified_entropy_per_class(table: SignalTable, settings: _Settings) -> np.ndarray:
     assert table.labels is not None
-    n, labels = table.n_pool, table.labels[: table.n_pool]
+    labels = table.labels[: table.n_pool]
     thresholds = attacks.class_thresholds(
-        -table.reference_mean("modified_entropy")[:, :n],
-        table.reference_membership[:, :n],
+        -table.reference_pool("modified_entropy"),
+        table.reference_pool_membership,
         labels,
         # A class too small to have members and non-members among the references takes the threshold of all.
         scarce="overall",
     )
-    scores = attacks.modified_entropy(table.mean("modified_entropy")[:n], labels=labels, thresholds=thresholds)
-    return AttackScores(
-        "modified_entropy_per_class", "Modified entropy (thresholds per class)", scores, table.n_references
-    )
+    return attacks.modified_entropy(table.pool("modified_entropy"), labels=labels, thresholds=thresholds)
+
+
+def _base_calibration(table: SignalTable, settings: _Settings) -> np.ndarray:
+    assert table.base is not None
+    return attacks.base_calibration(-table.pool("loss"), -table.base["loss"].mean(axis=0)[: table.n_pool])
+
+
+_SCORES: dict[str, Callable[[SignalTable, _Settings], _Made | np.ndarray]] = {
+    "loss": lambda table, _: attacks.loss(table.pool("loss")),
+    "confidence": lambda table, _: attacks.confidence(table.pool("probability")),
+    "entropy": lambda table, _: attacks.entropy(table.pool("entropy")),
+    "modified_entropy": lambda table, _: attacks.modified_entropy(table.pool("modified_entropy")),
+    "attack_p": lambda table, _: attacks.attack_p(table.pool("loss"), table.mean("loss")[table.population]),
+    "base_calibration": _base_calibration,
+    # Training on an example flattens the loss around it.
+    "curvature": lambda table, _: -table.pool("curvature"),
+    "quantile_regression": _quantile_regression,
+    "label_only": _label_only,
+    "boundary_distance": lambda table, _: attacks.label_only_distance(
+        table.extras["boundary_distance"][: table.n_pool], table.target["correct"][0][: table.n_pool]
+    ),
+    "lira": _lira("online"),
+    "lira_offline": _lira("offline"),
+    "rmia": _rmia("online"),
+    "rmia_offline": _rmia("offline"),
+    "attack_r": lambda table, _: attacks.attack_r(
+        table.pool("loss"), table.reference_pool("loss"), table.reference_pool_membership
+    ),
+    "base": lambda table, _: attacks.base(-table.pool("loss"), -table.reference_pool("loss")),
+    "shadow_classifier": _shadow_classifier,
+    "modified_entropy_per_class": _modified_entropy_per_class,
+    "curvature_online": _curvature("likelihood_ratio"),
+    "curvature_nll": _curvature("nll"),
+}

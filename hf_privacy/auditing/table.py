@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+
+from hf_privacy.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class SignalTable:
     references : dict of str to float64 [Q, K, N + Z], optional
         Every signal of ``target``, on the same queries.
     reference_membership : bool [K, N + Z], optional
+    base : dict of str to float64 [Q, N + Z], optional
+        Signals of the checkpoint the target was fine-tuned from, where that has the same classes.
     extras : dict of str to array, optional
         What further passes over the target gave, see `hf_privacy.auditing.extras`.
     """
@@ -62,7 +66,13 @@ class SignalTable:
     labels: np.ndarray | None = None
     references: Mapping[str, np.ndarray] | None = None
     reference_membership: np.ndarray | None = None
+    base: Mapping[str, np.ndarray] | None = None
     extras: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def has(self, need: str) -> bool:
+        """Whether what an attack needs is there: "references", "labels", "base", or a signal of the target."""
+        there = {"references": self.n_references > 0, "labels": self.labels is not None, "base": self.base is not None}
+        return there.get(need, need in self.target or need in self.extras)
 
     @property
     def n_pool(self) -> int:
@@ -82,24 +92,46 @@ class SignalTable:
             return np.arange(self.n_pool, n_columns)
         return np.flatnonzero(~self.membership)
 
+    @property
+    def in_references(self) -> np.ndarray:
+        """Which reference was trained on which example, bool [K, N + Z]."""
+        return _there(self.reference_membership)
+
+    @property
+    def reference_pool_membership(self) -> np.ndarray:
+        """The same on the pool, bool [K, N]."""
+        return self.in_references[:, : self.n_pool]
+
     def mean(self, name: str) -> np.ndarray:
         """A signal of the target averaged over the queries, [N + Z]."""
         return self.target[name].mean(axis=0)
 
+    def pool(self, name: str) -> np.ndarray:
+        """The same on the pool, [N]."""
+        return self.mean(name)[: self.n_pool]
+
     def reference_mean(self, name: str) -> np.ndarray:
         """A signal of the references averaged over the queries, [K, N + Z]."""
-        assert self.references is not None
-        return self.references[name].mean(axis=0)
+        return _there(self.references)[name].mean(axis=0)
+
+    def reference_pool(self, name: str) -> np.ndarray:
+        """The same on the pool, [K, N]."""
+        return self.reference_mean(name)[:, : self.n_pool]
+
+    def queries(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """A signal on the pool, query by query: the target's [Q, N] and the references' [Q, K, N]."""
+        return self.target[name][:, : self.n_pool], _there(self.references)[name][:, :, : self.n_pool]
 
     def with_references(self, kept: np.ndarray | slice) -> SignalTable:
         """The same target with some of its references."""
-        assert self.references is not None
-        assert self.reference_membership is not None
-        return SignalTable(
-            target=self.target,
-            membership=self.membership,
-            labels=self.labels,
-            references={name: values[:, kept] for name, values in self.references.items()},
-            reference_membership=self.reference_membership[kept],
-            extras=self.extras,
+        return replace(
+            self,
+            references={name: values[:, kept] for name, values in _there(self.references).items()},
+            reference_membership=self.in_references[kept],
         )
+
+
+def _there(part: Any) -> Any:
+    if part is None:
+        raise InputError("this table has no reference models: set needs_references on an attack that reads them")
+    return part

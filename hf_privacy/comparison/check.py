@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from hf_privacy.attack_table import ATTACKS
 from hf_privacy.comparison.experiments import Experiments
 from hf_privacy.comparison.plan import Cell, Comparison
 from hf_privacy.defenses import PrivacyTrainer
@@ -13,7 +14,6 @@ from hf_privacy.errors import InputError
 from hf_privacy.recipe import AuditSettings, training_arguments
 from hf_privacy.recipe.config import unknown_key
 from hf_privacy.references import ReferenceRun, audit_references, require_cloneable
-from hf_privacy.reports.sections.attack_plots import SCORE_LABELS
 from hf_privacy.signals.store import METADATA_FILE
 
 
@@ -27,8 +27,8 @@ def check_comparison(comparison: Comparison, experiments: Experiments) -> None:
         folder or store that another comparison made; the sentence names the defence. Nothing is written.
     """
     for attack in comparison.attacks:
-        if attack not in SCORE_LABELS:
-            raise unknown_key(attack, sorted(SCORE_LABELS), "attacks")
+        if attack not in ATTACKS:
+            raise unknown_key(attack, sorted(ATTACKS), "attacks")
     for name in comparison.defenses:
         try:
             cells = comparison.cells(name)

@@ -14,6 +14,7 @@ from hf_privacy.arguments import (
     is_choice,
     seen,
 )
+from hf_privacy.attack_table import EXTRA_ATTACKS
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.robustness_settings import RobustnessSettings
 from hf_privacy.tasks import task_named
@@ -22,7 +23,6 @@ LIRA_VARIANCES = ("auto", "pooled", "per_example", "shrunk", "global")
 CANARY_KINDS = ("mislabelled", "random")
 FEWEST_CANARIES = 10  # fewer show next to nothing, and their coins may all fall on one side
 MOST = 10_000_000  # of models, rows or vectors: more is a slip of the pen
-EXTRA_ATTACKS = ("quantile_regression", "label_only", "boundary_distance")
 
 
 @dataclass

@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-_SHORT = {
-    "lira": "LiRA",
-    "rmia": "RMIA",
-    "lira_offline": "LiRA offline",
-    "rmia_offline": "RMIA offline",
-    "label_only": "Label-only",
-    "curvature_online": "Curvature",
-    "curvature_nll": "Curvature NLL",
-}
+from hf_privacy.attack_table import ATTACKS
+
 _NORMS = {"linf": "L∞", "l2": "L2"}
 _UNITS = {"pixels": "pixels of 0 to 1", "features": "units of the features", "embeddings": "units of the embeddings"}
 
@@ -26,8 +19,8 @@ def short_title(name: str, attacks: Sequence[dict[str, Any]]) -> str:
     >>> short_title("lira", []), short_title("loss", [{"name": "loss", "title": "LOSS"}])
     ('LiRA', 'LOSS')
     """
-    if name in _SHORT:
-        return _SHORT[name]
+    if name in ATTACKS and (short := ATTACKS[name].short):
+        return short
     return next((attack["title"] for attack in attacks if attack["name"] == name), name)
 
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from hf_privacy.attack_table import ATTACKS
 from hf_privacy.hub.evidence import CLEAN, strength_order
 from hf_privacy.reports.report import Report
 from hf_privacy.reports.style import COLOURS, GUESSING, blank, frame, legend_below, look, our_style, png_bytes, reach
@@ -19,27 +20,6 @@ from hf_privacy.reports.words import percent
 ROC_FILE, SCORES_FILE = "privacy_roc.png", "privacy_scores.png"
 MOST_DRAWN = 9
 MEMBER_COLOUR, NONMEMBER_COLOUR = COLOURS[1], COLOURS[0]
-SCORE_LABELS = {
-    "loss": "log p(true class) [nats]",
-    "confidence": "p(true class)",
-    "entropy": "minus entropy [nats]",
-    "modified_entropy_per_class": "entropy under the class's threshold [nats]",
-    "attack_r": "share of OUT references with a higher loss",
-    "base": "log-ratio to the references' mean [nats]",
-    "shadow_classifier": "log-odds of the shadow-trained classifier",
-    "quantile_regression": "standing among predicted quantiles",
-    "label_only": "share of augmented queries classified right",
-    "boundary_distance": "distance to the decision boundary",
-    "modified_entropy": "minus modified entropy [nats]",
-    "attack_p": "share of population losses above the example's",
-    "base_calibration": "gain over the base checkpoint",
-    "lira": "log-likelihood ratio [nats]",
-    "lira_offline": "evidence against non-membership",
-    "rmia": "share of population examples dominated",
-    "rmia_offline": "share of population examples dominated",
-    "curvature_online": "log-likelihood ratio of log curvature [nats]",
-    "curvature_nll": "NLL of log curvature, OUT less IN [nats]",
-}
 
 
 def plots(report: Report) -> dict[str, bytes]:
@@ -135,7 +115,8 @@ def scores_figure(
             axes.stairs(heights, curve["score_edges"], fill=True, color=colour, alpha=0.25)
             axes.stairs(heights, curve["score_edges"], color=colour, linewidth=1.3, label=label)
         axes.set_title(attack["title"], loc="left", fontsize=9, wrap=True)
-        axes.set_xlabel(SCORE_LABELS.get(attack["name"], "score"), fontsize=8.5)
+        known = ATTACKS.get(attack["name"])
+        axes.set_xlabel("score" if known is None else known.axis, fontsize=8.5)
         axes.tick_params(labelsize=8)
     for axes in grid[:, 0]:
         axes.set_ylabel("share in bin [%]", fontsize=8.5)

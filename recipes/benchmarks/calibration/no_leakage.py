@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from headline import tables
 
-from hf_privacy.auditing.extras import extra_scores
-from hf_privacy.auditing.scores import quick_scores, reference_scores, rmia_scores
+from hf_privacy.auditing.scores import attack_scores
 from hf_privacy.auditing.table import AttackScores, SignalTable
 from hf_privacy.statistics import auc, tpr_at_fpr
 
@@ -26,14 +25,15 @@ DECIMALS = {"as they are": None, "rounded to one decimal": 1}
 
 def all_scores(table: SignalTable, *, with_features: bool, seed: int) -> Iterator[tuple[str, AttackScores]]:
     """Every attack, by what to call it."""
-    for attack in [*quick_scores(table), *reference_scores(table)]:
+    for attack in attack_scores(table):
         yield attack.title, attack
     for gamma in GAMMAS:
-        for attack in rmia_scores(table, gamma):
+        for attack in attack_scores(table, ("rmia", "rmia_offline"), gamma=gamma):
             yield f"{attack.title}, γ = {gamma:g}", attack
     if with_features:
         features = np.random.default_rng(seed).normal(size=(table.target["phi"].shape[-1], 2))
-        for attack in extra_scores(replace(table, extras={"features": features}), seed=seed):
+        table = replace(table, extras={"features": features})
+        for attack in attack_scores(table, ["quantile_regression"], seed=seed):
             yield "Quantile regression", attack
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from hf_privacy.auditing.curvature import quick_curvature_scores, reference_curvature_scores
-from hf_privacy.auditing.extras import extra_scores
-from hf_privacy.auditing.scores import lira_scores, other_reference_scores, quick_scores
+from hf_privacy.attack_table import ATTACKS, WITHOUT_REFERENCES
+from hf_privacy.auditing.scores import attack_scores
 from hf_privacy.auditing.table import SignalTable
 from hf_privacy.auditing.targets import mean_figures
+
+_LIRA = ("lira", "lira_offline")
 
 
 def over_budgets(
@@ -40,9 +42,8 @@ def over_budgets(
         The report's ``budgets``: "n_targets", "confidence", and "attacks", a list of figures with "n_references", 0
         for attacks that use none. LiRA is there under every variance that the budget allows.
     """
-    quick_runs = [
-        (table, quick_scores(table) + quick_curvature_scores(table) + extra_scores(table)) for table in tables
-    ]
+    quick_runs = [(table, attack_scores(table, WITHOUT_REFERENCES)) for table in tables]
+    others = [name for name in ATTACKS if name not in (*WITHOUT_REFERENCES, *_LIRA)]
     figures = [{"n_references": 0, **entry} for entry in mean_figures(quick_runs, fprs=fprs, confidence=confidence)]
     for budget in sorted(set(budgets)):
         runs = []
@@ -50,9 +51,12 @@ def over_budgets(
             smaller = table.with_references(slice(0, budget))
             # Two references leave an example one value a side, and only the global variance is left.
             variances = ("pooled", "shrunk", "per_example", "global") if budget >= 4 else ("global",)
-            scores = [score for name in variances for score in lira_scores(smaller, name, name=f"lira_{name}")]
-            scores += other_reference_scores(smaller, gamma=gamma) + reference_curvature_scores(smaller)
-            runs.append((smaller, scores))
+            scores = [
+                replace(score, name=score.name.replace("lira", f"lira_{variance}"))
+                for variance in variances
+                for score in attack_scores(smaller, _LIRA, lira_variance=variance)
+            ]
+            runs.append((smaller, scores + attack_scores(smaller, others, gamma=gamma)))
         figures += [
             {"n_references": budget, **entry} for entry in mean_figures(runs, fprs=fprs, confidence=confidence)
         ]
