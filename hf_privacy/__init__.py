@@ -4,7 +4,7 @@ Importing the package is light: torch and transformers are imported when a name 
 """
 
 from hf_privacy import defenses, unlearning
-from hf_privacy.exports import lazy_exports, method_exports
+from hf_privacy.exports import lazy_exports
 
 __version__ = "0.1.0"
 
@@ -30,16 +30,13 @@ _ROOMS = (
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        **{room: f"{__name__}.{room}" for room in _ROOMS},
-        **method_exports(defenses.DEFENSES),
-        **defenses.CALLBACKS,
-        **unlearning.METHODS,
-        "ForgetRequest": "hf_privacy.data:ForgetRequest",
-        "GateError": "hf_privacy.hub:GateError",
-        "InputError": "hf_privacy.errors:InputError",
-        "PrivacyReport": "hf_privacy.reports:PrivacyReport",
-        "audit": "hf_privacy.auditing:audit",
-        "load_metric": "hf_privacy.metrics:load_metric",
+        "auditing": ("audit",),
+        "data": ("ForgetRequest",),
+        "errors": ("InputError",),
+        "hub": ("GateError",),
+        "metrics": ("load_metric",),
+        "reports": ("PrivacyReport",),
     },
+    {**{room: f"{__name__}.{room}" for room in _ROOMS}, **defenses.METHODS, **unlearning.METHODS},
 )
 __all__ += ["__version__", "defenses", "unlearning"]

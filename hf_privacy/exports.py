@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -13,7 +13,7 @@ from hf_privacy.outside import is_outside, load_outside
 
 
 def lazy_exports(
-    package: str, exports: Mapping[str, str]
+    package: str, names_of: Mapping[str, Iterable[str]], others: Mapping[str, str] | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """A package's ``__getattr__``, ``__dir__`` and ``__all__``.
 
@@ -21,15 +21,19 @@ def lazy_exports(
     ----------
     package : str
         The package's ``__name__``.
-    exports : mapping of str to str
-        Each name and where it is: ``module:Name``, or a module alone.
+    names_of : mapping of str to iterable of str
+        The modules of the package, and what it exports of each.
+    others : mapping of str to str, optional
+        Further names, each with the place where it is: ``module:Name``, or a module alone.
 
     Examples
     --------
-    >>> find, _, names = lazy_exports("hf_privacy.exports", {"tau": "math:tau"})
-    >>> names, find("tau")
-    (['tau'], 6.283185307179586)
+    >>> find, _, names = lazy_exports("hf_privacy", {"errors": ["one_line"]}, {"tau": "math:tau"})
+    >>> names, find("one_line").__module__
+    (['one_line', 'tau'], 'hf_privacy.errors')
     """
+    exports = {name: f"{package}.{module}:{name}" for module, names in names_of.items() for name in names}
+    exports.update(others or {})
 
     def find(name: str) -> Any:
         if name not in exports:

@@ -10,9 +10,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
+from hf_privacy.arguments import unknown_key
 from hf_privacy.defenses import DEFENSES
 from hf_privacy.errors import InputError
-from hf_privacy.recipe.config import Recipe, unknown_key
+from hf_privacy.recipe.config import Recipe
 from hf_privacy.unlearning import UNLEARNERS
 
 # Command: what its --help says, and whether it reads a recipe.

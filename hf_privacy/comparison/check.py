@@ -6,13 +6,13 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from hf_privacy.arguments import unknown_key
 from hf_privacy.attack_table import ATTACKS
 from hf_privacy.comparison.experiments import Experiments
 from hf_privacy.comparison.plan import Cell, Comparison
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
 from hf_privacy.recipe import AuditSettings, training_arguments
-from hf_privacy.recipe.config import unknown_key
 from hf_privacy.references import ReferenceRun, audit_references, require_cloneable
 from hf_privacy.signals.store import METADATA_FILE
 

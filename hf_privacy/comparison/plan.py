@@ -11,13 +11,13 @@ from typing import Any, get_type_hints
 
 import yaml
 
-from hf_privacy.arguments import check_number, check_seed, check_whole
+from hf_privacy.arguments import check_number, check_seed, check_whole, unknown_key
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.defenses import trainer_class
 from hf_privacy.errors import InputError
 from hf_privacy.outside import is_outside
 from hf_privacy.recipe import EXTRA_ATTACKS, Recipe, RunFolder, read_yaml
-from hf_privacy.recipe.config import checked, set_dotted, unknown_key
+from hf_privacy.recipe.config import checked, set_dotted
 from hf_privacy.recipe.folder import PRIVATE
 
 # What a comparison says elsewhere, or differs in from run to run.

@@ -20,8 +20,9 @@ DEFENSES: dict[str, str] = {
     "relax_loss": "hf_privacy.defenses.relax_loss.trainer:RelaxLossTrainer",
 }
 
-# What else the package itself exports.
-CALLBACKS = {
+# What the package itself exports too: trainers, configs and callbacks.
+METHODS = {
+    **method_exports(DEFENSES),
     "CriticalWeightRewindCallback": "hf_privacy.defenses.critical_weights.callback:CriticalWeightRewindCallback",
     "CurvatureCallback": "hf_privacy.defenses.observers.curvature_callback:CurvatureCallback",
     "TrainingDynamicsCallback": "hf_privacy.defenses.observers.training_dynamics:TrainingDynamicsCallback",
@@ -30,21 +31,16 @@ CALLBACKS = {
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        **method_exports(DEFENSES),
-        **CALLBACKS,
-        "AdversarialWeightPerturbation": (
-            "hf_privacy.defenses.adversarial.weight_perturbation:AdversarialWeightPerturbation"
-        ),
-        "CriticalWeightRewindError": "hf_privacy.defenses.critical_weights.callback:CriticalWeightRewindError",
-        "FrozenWeightsCallback": "hf_privacy.defenses.critical_weights.frozen_weights:FrozenWeightsCallback",
-        "FrozenWeightsError": "hf_privacy.defenses.critical_weights.frozen_weights:FrozenWeightsError",
-        "MembershipBatchSampler": "hf_privacy.defenses.base.batch_sampler:MembershipBatchSampler",
-        "SecondPhase": "hf_privacy.defenses.base.second_phase:SecondPhase",
-        "ValidationStopCallback": "hf_privacy.defenses.early_stopping.trainer:ValidationStopCallback",
-        "WeightMotionCallback": "hf_privacy.defenses.base.weight_motion:WeightMotionCallback",
-        "WeightMotionError": "hf_privacy.defenses.base.weight_motion:WeightMotionError",
-        "read_training_dynamics": "hf_privacy.defenses.observers.dynamics_store:read_training_dynamics",
+        "adversarial.weight_perturbation": ("AdversarialWeightPerturbation",),
+        "base.batch_sampler": ("MembershipBatchSampler",),
+        "base.second_phase": ("SecondPhase",),
+        "base.weight_motion": ("WeightMotionCallback", "WeightMotionError"),
+        "critical_weights.callback": ("CriticalWeightRewindError",),
+        "critical_weights.frozen_weights": ("FrozenWeightsCallback", "FrozenWeightsError"),
+        "early_stopping.trainer": ("ValidationStopCallback",),
+        "observers.dynamics_store": ("read_training_dynamics",),
     },
+    METHODS,
 )
 __all__ += ["DEFENSES", "trainer_class"]
 

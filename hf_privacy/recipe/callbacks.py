@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from hf_privacy.arguments import unknown_key
 from hf_privacy.data import MembershipSplit, TensorDataset
 from hf_privacy.errors import InputError
-from hf_privacy.recipe.config import Recipe, unknown_key
+from hf_privacy.recipe.config import Recipe
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback

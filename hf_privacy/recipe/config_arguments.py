@@ -9,9 +9,10 @@ from typing import Any, TypeVar, get_type_hints
 
 from transformers.integrations import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 
+from hf_privacy.arguments import unknown_key
 from hf_privacy.defenses import DEFENSES, PrivacyConfig, trainer_class
 from hf_privacy.errors import InputError, one_line
-from hf_privacy.recipe.config import checked, unknown_key
+from hf_privacy.recipe.config import checked
 
 Config = TypeVar("Config", bound=PrivacyConfig)
 

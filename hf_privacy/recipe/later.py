@@ -7,9 +7,10 @@ from dataclasses import fields
 import numpy as np
 import torch
 
+from hf_privacy.arguments import unknown_key
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.audit_signals import adversarial_inputs
-from hf_privacy.recipe.config import Recipe, unknown_key
+from hf_privacy.recipe.config import Recipe
 from hf_privacy.recipe.experiment import Experiment
 from hf_privacy.recipe.forget_rows import request_of, requested_rows, unlearning_rows
 from hf_privacy.recipe.unlearning import check_unlearning

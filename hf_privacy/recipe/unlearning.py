@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from hf_privacy.arguments import unknown_key
 from hf_privacy.defenses import PrivacyConfig
 from hf_privacy.defenses.base.config import own_arguments
 from hf_privacy.errors import InputError
 from hf_privacy.models import load_saved_model
 from hf_privacy.outside import is_outside
-from hf_privacy.recipe.config import Recipe, unknown_key
+from hf_privacy.recipe.config import Recipe
 from hf_privacy.recipe.config_arguments import config_from
 from hf_privacy.recipe.experiment import Experiment, training_arguments
 from hf_privacy.recipe.forget_rows import UnlearningRows

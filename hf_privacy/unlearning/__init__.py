@@ -27,31 +27,25 @@ METHODS = method_exports({**UNLEARNERS, "": _BASE})
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        **METHODS,
-        **{
-            name: f"hf_privacy.unlearning.{module}:{name}"
-            for module, names in {
-                "base.evaluation": ("UnlearningEvaluation", "evaluate_unlearning"),
-                "base.paired_data": ("PairedBatchSampler", "PairedDataset"),
-                "base.relearning": ("Relearning", "mean_loss", "relearning_steps"),
-                "base.stop_rule": ("HeldoutLossStopCallback",),
-                "remi.shadows": ("ShadowFeatures", "shadow_features_of_models", "shadow_features_of_store"),
-                "requests.log": ("LOG_NAME", "RequestLog", "utc_now"),
-                "requests.queue": ("QueuedRequest", "read_queue"),
-                "spd_gan.acceptance": ("PerturbedSetAcceptance", "accept_perturbed_set"),
-                "spd_gan.config": ("SPDGANConfig",),
-                "spd_gan.networks": ("SPDGenerator",),
-                "spd_gan.spd_gan": ("perturbed_forget_set", "train_spd_gan"),
-                "spd_gan.unlearning_degree": (
-                    "PerturbedTraining",
-                    "UnlearningDegree",
-                    "measure_unlearning_degree",
-                    "train_with_perturbed_set",
-                ),
-            }.items()
-            for name in names
-        },
+        "base.evaluation": ("UnlearningEvaluation", "evaluate_unlearning"),
+        "base.paired_data": ("PairedBatchSampler", "PairedDataset"),
+        "base.relearning": ("Relearning", "mean_loss", "relearning_steps"),
+        "base.stop_rule": ("HeldoutLossStopCallback",),
+        "remi.shadows": ("ShadowFeatures", "shadow_features_of_models", "shadow_features_of_store"),
+        "requests.log": ("LOG_NAME", "RequestLog", "utc_now"),
+        "requests.queue": ("QueuedRequest", "read_queue"),
+        "spd_gan.acceptance": ("PerturbedSetAcceptance", "accept_perturbed_set"),
+        "spd_gan.config": ("SPDGANConfig",),
+        "spd_gan.networks": ("SPDGenerator",),
+        "spd_gan.spd_gan": ("perturbed_forget_set", "train_spd_gan"),
+        "spd_gan.unlearning_degree": (
+            "PerturbedTraining",
+            "UnlearningDegree",
+            "measure_unlearning_degree",
+            "train_with_perturbed_set",
+        ),
     },
+    METHODS,
 )
 __all__ += ["UNLEARNERS", "unlearner_class"]
 

@@ -24,12 +24,13 @@ from noise import measure_noise
 from page import write_page
 from privacy import measure_privacy
 
+from hf_privacy.arguments import unknown_key
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.auditing import versions
 from hf_privacy.comparison.experiments import Experiments
 from hf_privacy.errors import InputError
 from hf_privacy.recipe import Recipe, read_yaml
-from hf_privacy.recipe.config import set_dotted, unknown_key
+from hf_privacy.recipe.config import set_dotted
 from hf_privacy.reports import refuse_leaks
 
 
