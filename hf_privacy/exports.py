@@ -77,7 +77,8 @@ def method_class(name: str, table: Mapping[str, str], *, argument: str, base: st
     if not is_outside(name):
         if name not in table:
             raise unknown_key(name, sorted(table), argument)
-        return load_outside(table[name], argument=argument)
+        module, _, trainer = table[name].partition(":")
+        return getattr(import_module(module), trainer)
     found, kind = load_outside(name, argument=argument), load_outside(base, argument=argument)
     if not (isinstance(found, type) and issubclass(found, kind)):
         raise InputError(f"{argument} is {name!r}, which is no {kind.__name__}: pass a class made of it")

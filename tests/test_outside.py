@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 
+import hf_privacy
 from hf_privacy.defenses import PrivacyTrainer, trainer_class
 from hf_privacy.errors import InputError
 from hf_privacy.outside import is_outside, load_outside, source_sha256
@@ -86,3 +89,9 @@ def test_names_and_tables_are_read_without_torch_and_a_star_gives_all():
         "assert hf_privacy.RelaxLossTrainer is RelaxLossTrainer"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_name_a_room_exports_is_there():
+    rooms = [module.name for module in pkgutil.iter_modules(hf_privacy.__path__, "hf_privacy.") if module.ispkg]
+    for room in map(importlib.import_module, rooms):
+        assert [name for name in getattr(room, "__all__", []) if not hasattr(room, name)] == []
