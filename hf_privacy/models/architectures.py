@@ -84,7 +84,7 @@ def task_of(config: PreTrainedConfig) -> str:
     raise InputError(f"the architecture {config.model_type!r} has no classifier for images, text or tables")
 
 
-def has_model(config: PreTrainedConfig, task: str) -> bool:
+def has_model(config: PreTrainedConfig | None, task: str) -> bool:
     """Whether `config`'s architecture has a model for `task`."""
     kind = MODELS_OF[task]
     # A table's own model is registered with the sequence classifiers, and reads no text.

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 from hf_privacy.errors import InputError
-from hf_privacy.tasks.classification import Classification
 from hf_privacy.tasks.image import ImageClassification
 from hf_privacy.tasks.tabular import TabularClassification
 from hf_privacy.tasks.task import Prepared, Task
@@ -45,7 +44,7 @@ def task_named(name: str) -> Task:
 def task_of(model: Any) -> Task:
     """The task of a model, told by its configuration; wrapped models and adapters too.
 
-    A module that transformers does not know is taken for a classifier: it returns "logits" of shape [B, C].
+    A module that transformers does not know is taken for a classifier of "features".
 
     Examples
     --------
@@ -57,4 +56,4 @@ def task_of(model: Any) -> Task:
     from hf_privacy.models.architectures import has_model
 
     config = getattr(bare_model(model), "config", None)
-    return next((task for name, task in TASKS.items() if has_model(config, name)), Classification())
+    return next((task for name, task in TASKS.items() if has_model(config, name)), TASKS[TabularClassification.name])

@@ -6,27 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hf_privacy.errors import InputError
+from hf_privacy.tasks.task import Batch, Task
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from hf_privacy.tasks.task import Batch
 
-
-class Classification:
-    """A `hf_privacy.tasks.Task` whose examples have one class each.
+class Classification(Task):
+    """A task whose examples have one class each.
 
     Examples
     --------
     >>> import torch
+    >>> from hf_privacy.tasks import task_named
     >>> outputs, batch = {"logits": torch.tensor([[2.0, 0.0], [0.0, 0.0]])}, {"labels": torch.tensor([0, 1])}
-    >>> Classification().example_losses(outputs, batch)
+    >>> task_named("text-classification").example_losses(outputs, batch)
     tensor([0.1269, 0.6931])
     """
 
-    name = "classification"
-    column = input_space = "features"
     most_columns: int | None = 1
     columns_hint = ""
     processor: str | None = None
@@ -55,7 +53,8 @@ class Classification:
         Examples
         --------
         >>> import numpy as np
-        >>> Classification().utility({"correct": np.array([1.0, 0.0])})
+        >>> from hf_privacy.tasks import task_named
+        >>> task_named("image-classification").utility({"correct": np.array([1.0, 0.0])})
         {'accuracy': 0.5}
         """
         return {"accuracy": float(signals["correct"].mean())}

@@ -18,6 +18,7 @@ class TabularClassification(Classification):
     """Rows of "features"; a column of lists, or several of single numbers."""
 
     name = "tabular-classification"
+    column = input_space = "features"
     most_columns = None
     columns_hint = ", or several of single numbers"
 
