@@ -39,6 +39,7 @@ quality: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_no_circles.py
 
 style: $(INSTALLED)
 	$(BIN)/ruff check --fix .

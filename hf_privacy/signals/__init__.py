@@ -24,7 +24,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "store": ("SignalStore",),
     },
     {
-        "SIGNAL_NAMES": "hf_privacy.tasks.class_signals:SIGNAL_NAMES",
+        "SIGNAL_NAMES": "hf_privacy.tasks.classification:SIGNAL_NAMES",
         "evaluation_mode": "hf_privacy.models.modes:evaluation_mode",
         "position_limit": "hf_privacy.models.padding:position_limit",
         "signals_from_logits": "hf_privacy.tasks.class_signals:signals_from_logits",

@@ -7,9 +7,6 @@ from torch.nn.functional import logsigmoid
 
 from hf_privacy.arguments import check_instance
 from hf_privacy.errors import InputError
-from hf_privacy.tasks.classification import Classification
-
-SIGNAL_NAMES = Classification.signal_names
 
 
 def signals_from_logits(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+SIGNAL_NAMES = ("phi", "loss", "probability", "margin", "entropy", "modified_entropy", "correct")
+
 
 class Classification(Task):
     """A task whose examples have one class each.
@@ -30,7 +32,7 @@ class Classification(Task):
     processor: str | None = None
     augmentations: tuple[str, ...] = ()
     queries: tuple[str, ...] = ("identity",)
-    signal_names = ("phi", "loss", "probability", "margin", "entropy", "modified_entropy", "correct")
+    signal_names = SIGNAL_NAMES
 
     def example_losses(self, outputs: Any, batch: Batch, *, label_smoothing: float = 0.0) -> torch.Tensor:
         """Cross-entropy of each example [B]; `label_smoothing` is the share of a label that all classes divide."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from models import be_quiet, trained, with_references
+from plan import Plan
 
 from hf_privacy import attacks
 from hf_privacy.defenses import CurvatureCallback, read_training_dynamics
@@ -31,9 +32,6 @@ from hf_privacy.recipe import Experiment, Recipe, RunFolder, curvature_settings
 from hf_privacy.references import ReferenceRun
 from hf_privacy.signals import Curvature, compute_signals
 from hf_privacy.statistics import summarize
-
-if TYPE_CHECKING:
-    from links import Plan
 
 # How the truth is read off a reference model: Feldman and Zhang's own, and the same with less noise.
 FORMS = ("correct", "probability")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from models import trained, with_references
+from plan import Plan
 
 from hf_privacy.memorization import (
     agresti_caffo,
@@ -19,9 +20,6 @@ from hf_privacy.memorization.dynamics import SMALLEST_CURVATURE
 from hf_privacy.models import load_saved_model
 from hf_privacy.recipe import Recipe, RunFolder
 from hf_privacy.signals import Curvature, compute_curvature
-
-if TYPE_CHECKING:
-    from links import Plan
 
 # ε = ∞ twice: DP-SGD that clips and adds no noise, and the base recipe's own training.
 CLIPPED, PLAIN = "clipping only", "no DP-SGD"
