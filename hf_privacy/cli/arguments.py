@@ -14,6 +14,7 @@ from hf_privacy.arguments import unknown_key
 from hf_privacy.defenses import DEFENSES
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.config import Recipe
+from hf_privacy.tasks import TASKS
 from hf_privacy.unlearning import UNLEARNERS
 
 # Command: what its --help says, and whether it reads a recipe.
@@ -40,6 +41,7 @@ RECIPE_HELP = f"""\
 A recipe is a YAML file with the sections model, data, training, audit and push; see recipes/ for examples.
 Every key can be set on the command line, which wins over the file:
   --training.learning_rate 1e-3   --data.name_or_path path/to/train.parquet   --output_dir runs/mine
+Its task is one of {", ".join(TASKS)}.
 {_listed("Its defense is one of these", DEFENSES)}
 """
 

@@ -162,7 +162,9 @@ def test_a_recipe_refuses_more_columns_than_an_example_of_its_task_has(case):
         Recipe.from_dict({"task": case.task.name, "data": {"input_column": columns}})
 
 
-def test_a_module_that_transformers_does_not_know_is_a_classifier():
+def test_a_module_that_transformers_does_not_know_is_a_classifier_of_features():
     outputs, batch = {"logits": torch.eye(2)}, {"labels": torch.tensor([0, 0])}
-    losses = task_of(torch.nn.Linear(2, 2)).example_losses(outputs, batch)
+    task = task_of(torch.nn.Linear(2, 2))
+    assert task.column == "features"
+    losses = task.example_losses(outputs, batch)
     torch.testing.assert_close(losses, F.cross_entropy(torch.eye(2), batch["labels"], reduction="none"))
