@@ -30,16 +30,17 @@ _LONGEST_HEADER = 100_000_000  # the safetensors library takes no longer one
 _VOCABULARIES = frozenset({"tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "added_tokens.json"})
 
 
-def _json_strings(value: Any) -> Iterator[str]:
+def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every scalar inside dictionaries and lists, their keys too, each with where it stands."""
     if isinstance(value, dict):
         for key, item in value.items():
-            yield key
-            yield from _json_strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _json_strings(item)
-    elif isinstance(value, str):
-        yield value
+            yield f"a key of {name}", str(key)
+            yield from leaves(item, f"{name}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from leaves(item, f"{name}[{index}]")
+    else:
+        yield name, value
 
 
 def _own_places(folder: Path | None) -> list[str]:
@@ -134,7 +135,7 @@ def _decoded(name: str, text: str, folder: Path) -> Iterator[str]:
     """What escapes stand for, in JSON and HTML."""
     if name.endswith((".json", ".safetensors")):
         try:
-            yield from _json_strings(json.loads(text))
+            yield from (leaf for _, leaf in leaves(json.loads(text)) if isinstance(leaf, str))
         except ValueError as error:
             raise InputError(f"{folder / name} is not JSON ({error}): repair or remove it before pushing") from error
     elif name.endswith(".html"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +14,7 @@ from jsonschema.exceptions import best_match
 
 from hf_privacy.errors import InputError
 from hf_privacy.hub.evidence import disagreements
+from hf_privacy.hub.leaks import leaves
 
 REPORT_NAME = "privacy_report.json"
 SCHEMA_VERSION = "0.2"
@@ -40,14 +40,6 @@ def _refuse(path: str, reason: str) -> NoReturn:
     raise InputError(f"the privacy report is not valid at {path}: {reason}; run `hf-privacy audit` to write a new one")
 
 
-def _check_numbers(value: Any, path: str) -> None:
-    """A NaN passes every bound of the schema, because each comparison with it is false."""
-    if isinstance(value, float) and not math.isfinite(value):
-        _refuse(path, f"{value} is not a finite number")
-    for inner, where in _inside(value, path):
-        _check_numbers(inner, where)
-
-
 def _check_intervals(value: Any, path: str) -> None:
     """Every estimate lies in its interval, wherever in the report it stands."""
     for name, low, high in _INTERVALS if isinstance(value, dict) else ():
@@ -57,15 +49,9 @@ def _check_intervals(value: Any, path: str) -> None:
                 _refuse(path, f"{name}, {low} and {high} are given together or not at all")
             if None not in ends and not ends[0] - _ROUNDING <= ends[1] <= ends[2] + _ROUNDING:
                 _refuse(path, f"{name} is {ends[1]} but its interval is [{ends[0]}, {ends[2]}]")
-    for inner, where in _inside(value, path):
-        _check_intervals(inner, where)
-
-
-def _inside(value: Any, path: str) -> Iterator[tuple[Any, str]]:
-    if isinstance(value, dict):
-        yield from ((inner, f"{path}.{key}") for key, inner in value.items())
-    elif isinstance(value, (list, tuple)):
-        yield from ((inner, f"{path}[{index}]") for index, inner in enumerate(value))
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    for key, inner in inside:
+        _check_intervals(inner, f"{path}.{key}" if isinstance(key, str) else f"{path}[{key}]")
 
 
 def validate_report(report: dict[str, Any]) -> None:
@@ -100,7 +86,10 @@ def validate_report(report: dict[str, Any]) -> None:
             f"the privacy report is of version {version[:20]!r}, made by another version of hf_privacy, and this one "
             f"reads {SCHEMA_VERSION!r}, whose figures differ: audit again with `hf-privacy audit`"
         )
-    _check_numbers(report, "$")
+    # A NaN passes every bound of the schema, because each comparison with it is false.
+    for path, number in leaves(report, "$"):
+        if isinstance(number, float) and not math.isfinite(number):
+            _refuse(path, f"{number} is not a finite number")
     error = best_match(_validator().iter_errors(report))
     if error is not None:
         message = error.message if len(error.message) <= 300 else f"{error.message[:297]}..."

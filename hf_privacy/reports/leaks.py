@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
 from hf_privacy.errors import InputError
-from hf_privacy.hub.leaks import find_machine_path
+from hf_privacy.hub.leaks import find_machine_path, leaves
 from hf_privacy.hub.secrets import find_secret
 
 _SYSTEM_FOLDERS = "home|root|tmp|Users|mnt|var|etc|opt|srv|usr|private|scratch|workspace"
@@ -47,7 +46,9 @@ def refuse_leaks(value: Any, *, name: str) -> None:
     ...
     hf_privacy.errors.InputError: training.output_dir holds the absolute path '/home/ada/run': publish a name instead
     """
-    for field, text in _strings(value, name):
+    for field, text in leaves(value, name):
+        if not isinstance(text, str):
+            continue
         found = find_secret(text.encode("utf-8", "surrogatepass"))
         if found:
             raise InputError(f"{field} holds {found}: take it out, and revoke it if it was ever published")
@@ -109,15 +110,3 @@ def public_name(value: str, *, pinned: bool = False) -> str:
 def _last_part(path: str) -> str:
     cut = PureWindowsPath(path) if "\\" in path else PurePosixPath(path)
     return cut.name or "local"
-
-
-def _strings(value: Any, name: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield name, value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield f"a key of {name}", str(key)
-            yield from _strings(inner, f"{name}.{key}")
-    elif isinstance(value, (list, tuple)):
-        for position, inner in enumerate(value):
-            yield from _strings(inner, f"{name}[{position}]")

@@ -11,23 +11,13 @@ ROBUST_METRIC = "robust_accuracy"
 HELD_OUT_SPLIT, ATTACKED_SPLIT = "held-out (non-members)", "members and non-members"
 
 
-def result(
-    dataset: dict[str, Any],
-    metric: str,
-    title: str,
-    estimate: tuple[float, float, float],
-    *,
-    split: str,
-    before: dict[str, Any] | None = None,
-    after: dict[str, Any] | None = None,
-) -> EvalResult:
-    """Give an estimate with its interval, rounded to four digits, among what else is said of it."""
-    value, low, high = (round(figure, 4) for figure in estimate)
+def result(dataset: dict[str, Any], split: str, metric: str, title: str, value: float, **arguments: Any) -> EvalResult:
+    """Give an estimate among what else is said of it, in that order; the value, low and high with four digits."""
     return EvalResult(
         **dataset,
         dataset_split=split,
         metric_type=metric,
         metric_name=title,
-        metric_value=value,
-        metric_args={**(before or {}), "low": low, "high": high, **(after or {})},
+        metric_value=round(value, 4),
+        metric_args={n: round(a, 4) if n in ("low", "high") else a for n, a in arguments.items()},
     )

@@ -121,32 +121,14 @@ def results(report: Report, dataset: dict[str, Any], adversary: dict[str, Any]) 
         if (attack["name"], inputs) == (strongest["attack"], strongest["inputs"]):
             before["strongest"] = True
         title = attack["title"] + (" on adversarial inputs" if inputs == ADVERSARIAL else "")
-        area = attack["auc"], attack["auc_low"], attack["auc_high"]
-        figures = [(AUC_METRIC, f"{title}: AUC", area, None)]
-        figures += [
-            (
-                TPR_METRIC,
-                f"{title}: TPR at {100 * entry['fpr']:g} % FPR",
-                (entry["tpr"], entry["low"], entry["high"]),
-                entry["fpr"],
-            )
-            for entry in attack["tpr_at_fpr"]
-            if entry["tpr"] is not None
-        ]
-        for metric, name, estimate, fpr in figures:
-            p_value = p_value_of(test, fpr)
-            found.append(
-                result(
-                    dataset,
-                    metric,
-                    name,
-                    estimate,
-                    split=ATTACKED_SPLIT,
-                    before=before if fpr is None else {**before, "fpr": fpr},
-                    after={
-                        "confidence": attack["confidence"],
-                        "corrected_p_value": None if p_value is None else float(f"{p_value:.2g}"),
-                    },
-                )
-            )
+        figures = [(AUC_METRIC, "AUC", {}, [attack[key] for key in ("auc", "auc_low", "auc_high")])]
+        for entry in attack["tpr_at_fpr"]:
+            if entry["tpr"] is not None:
+                name, at = f"TPR at {100 * entry['fpr']:g} % FPR", {"fpr": entry["fpr"]}
+                figures.append((TPR_METRIC, name, at, [entry[key] for key in ("tpr", "low", "high")]))
+        for metric, name, at, (value, low, high) in figures:
+            p_value = p_value_of(test, at.get("fpr"))
+            about = {**before, **at, "low": low, "high": high, "confidence": attack["confidence"]}
+            about["corrected_p_value"] = None if p_value is None else float(f"{p_value:.2g}")
+            found.append(result(dataset, ATTACKED_SPLIT, metric, f"{title}: {name}", value, **about))
     return found

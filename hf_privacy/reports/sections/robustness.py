@@ -116,19 +116,9 @@ def results(report: Report, dataset: dict[str, Any]) -> list[EvalResult]:
         adversary = adversary_words(report)
         if entry["name"] != "pgd":
             del adversary["n_steps"]
-        found.append(
-            result(
-                dataset,
-                ROBUST_METRIC,
-                f"Robust accuracy ({entry['title']}, {size})",
-                (entry["value"], entry["low"], entry["high"]),
-                split=HELD_OUT_SPLIT,
-                before={
-                    "attack": entry["name"],
-                    **adversary,
-                    "space": robustness["space"],
-                    "n_examples": entry["n_examples"],
-                },
-            )
-        )
+        title = f"Robust accuracy ({entry['title']}, {size})"
+        adversary |= {"space": robustness["space"], "n_examples": entry["n_examples"]}
+        ends = {"low": entry["low"], "high": entry["high"]}
+        about = {"attack": entry["name"], **adversary, **ends}
+        found.append(result(dataset, HELD_OUT_SPLIT, ROBUST_METRIC, title, entry["value"], **about))
     return found

@@ -29,6 +29,6 @@ def shown(report: Report) -> dict[str, Any]:
 
 def results(report: Report, dataset: dict[str, Any]) -> list[EvalResult]:
     """Give the accuracy on held-out examples as the Hub lists results."""
-    accuracy = report.utility["nonmember_accuracy"]
-    ends = accuracy["value"], accuracy["low"], accuracy["high"]
-    return [result(dataset, "accuracy", "Accuracy on held-out examples", ends, split=HELD_OUT_SPLIT)]
+    found = report.utility["nonmember_accuracy"]
+    title = "Accuracy on held-out examples"
+    return [result(dataset, HELD_OUT_SPLIT, "accuracy", title, found["value"], low=found["low"], high=found["high"])]
