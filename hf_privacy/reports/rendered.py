@@ -7,7 +7,7 @@ import json
 from hf_privacy.hub import REPORT_NAME
 from hf_privacy.reports.page import render_page
 from hf_privacy.reports.report import Report
-from hf_privacy.reports.sections import attack_plots, budgets, memorization_plot
+from hf_privacy.reports.sections import SECTIONS
 from hf_privacy.reports.sections.attack_plots import ROC_FILE, SCORES_FILE
 from hf_privacy.reports.sections.budgets import BUDGETS_FILE
 from hf_privacy.reports.sections.memorization_plot import MEMORIZATION_FILE
@@ -23,7 +23,7 @@ def rendered(report: Report) -> dict[str, bytes]:
     The JSON file is last: who finds it finds all.
     """
     content = json.dumps(report.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    plots = {**attack_plots.plots(report), **budgets.plots(report), **memorization_plot.plots(report)}
+    plots = {n: png for section in SECTIONS if hasattr(section, "plots") for n, png in section.plots(report).items()}
     page = render_page(
         report,
         roc_png=plots[ROC_FILE],

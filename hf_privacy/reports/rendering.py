@@ -11,25 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hf_privacy.reports.explain import what_it_does_not_mean, what_it_means
 from hf_privacy.reports.report import Report
-from hf_privacy.reports.sections import (
-    attacks,
-    evidence,
-    leakage_share,
-    memorization,
-    memorization_plot,
-    outside,
-    robustness,
-    slices,
-    targets,
-    unlearning,
-    utility,
-)
+from hf_privacy.reports.sections import SECTIONS
 from hf_privacy.reports.words import percent, rate
-
-_SHOWN = (
-    attacks, evidence, targets, utility, unlearning, memorization, memorization_plot, robustness, leakage_share,
-    slices, outside,
-)  # fmt: skip
 
 
 def render(template: str, report: Report | None, **values: Any) -> str:
@@ -47,8 +30,8 @@ def render(template: str, report: Report | None, **values: Any) -> str:
     if report is not None:
         shown |= {"headline": report.headline(), "meaning": what_it_means(report)}
         shown |= {"no_meaning": what_it_does_not_mean(report)}
-        for section in _SHOWN:
-            shown |= section.shown(report)
+        for section in SECTIONS:
+            shown |= section.shown(report) if hasattr(section, "shown") else {}
     return _environment().get_template(template).render(**shown, **values)
 
 

@@ -8,5 +8,33 @@
 ``plots(report)``         its plots as PNG, by file name
 ``results(report, …)``    its entries of the card's ``model-index``
 
-The renderers beside this folder say in which order they stand.
+`SECTIONS` names them all. In which order they stand in table, page and card, these say.
 """
+
+from __future__ import annotations
+
+from hf_privacy.reports.sections import (
+    attack_plots,
+    attacks,
+    blind_baseline,
+    budgets,
+    canaries,
+    curves,
+    defense,
+    evidence,
+    identity,
+    leakage_share,
+    memorization,
+    memorization_plot,
+    outside,
+    robustness,
+    slices,
+    targets,
+    unlearning,
+    utility,
+)  # fmt: skip
+
+SECTIONS = (
+    identity, attacks, defense, evidence, curves, attack_plots, targets, budgets, blind_baseline, canaries, slices,
+    utility, memorization, memorization_plot, robustness, leakage_share, unlearning, outside,
+)  # fmt: skip
