@@ -9,7 +9,6 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from killed import KillAt, KilledError
 from torch.nn import functional as F
 
 from hf_privacy.errors import InputError
@@ -100,31 +99,6 @@ def test_the_stop_rule_stops_at_the_loss_of_unseen_examples(trained, sets, make_
     looks = [entry for entry in ruled.state.log_history if "forget_loss" in entry]
     assert looks[-1]["forget_loss"] >= looks[-1]["heldout_loss"]
     assert all(look["forget_loss"] < look["heldout_loss"] for look in looks[:-1])
-
-
-def test_a_killed_run_resumes_bit_for_bit(trained, sets, make_args, tmp_path):
-    import copy
-
-    shared = {
-        "num_train_epochs": 6,
-        "per_device_train_batch_size": 10,
-        "learning_rate": 0.02,
-        "save_strategy": "steps",
-        "save_steps": 4,
-    }
-
-    def trainer(folder, callbacks=()):
-        args = make_args(UnlearningConfig, output_dir=str(tmp_path / folder), **shared)
-        return Difference(copy.deepcopy(trained), args, **sets, callbacks=list(callbacks))
-
-    whole = trainer("whole")
-    whole.unlearn()
-    killed = trainer("killed", [KillAt(7)])
-    with pytest.raises(KilledError):
-        killed.unlearn()
-    resumed = trainer("killed")
-    resumed.unlearn(resume_from_checkpoint=True)
-    assert torch.equal(weights(resumed.model), weights(whole.model))
 
 
 def test_accumulated_halves_give_the_step_of_the_whole_batch(trained, sets, make_args):

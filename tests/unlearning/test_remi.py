@@ -234,11 +234,6 @@ def test_shadows_are_asked_for_where_they_are_needed_and_only_there(trained, set
         ReMITrainer(trained, make_args(ReMIConfig, approximator="inference"), **sets, shadow_features=table)
 
 
-def test_a_held_out_set_is_needed(trained, sets, make_args):
-    with pytest.raises(InputError, match="heldout_dataset is missing: ReMITrainer"):
-        ReMITrainer(trained, make_args(ReMIConfig), **{**sets, "heldout_dataset": None})
-
-
 def test_a_store_has_no_posteriors(digits, tmp_path):
     store = SignalStore.create(tmp_path / "store", store_metadata(2))
     with pytest.raises(InputError, match="posteriors"):
