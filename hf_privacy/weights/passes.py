@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from hf_privacy.errors import InputError
+from hf_privacy.models.modes import evaluation_mode
 from hf_privacy.progress import progress
 from hf_privacy.tasks import task_of
 
@@ -36,19 +37,15 @@ def prepared(model: nn.Module, parameters: Iterable[nn.Parameter], *, training: 
 
     Buffers that a forward pass in training mode changes, such as running means, are put back too.
     """
-    modes = [(module, module.training) for module in model.modules()]
     needed = [(parameter, parameter.requires_grad) for parameter in parameters]
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()] if training else []
     try:
-        model.train(training)
         for parameter, _ in needed:
             parameter.requires_grad_(True)
-        with torch.enable_grad():
+        with evaluation_mode(model), torch.enable_grad():
+            model.train(training)
             yield
     finally:
-        # Set one by one: train() on a parent would undo the children's own modes.
-        for module, mode in modes:
-            module.training = mode
         for parameter, requires_grad in needed:
             parameter.requires_grad_(requires_grad)
         with torch.no_grad():
