@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_privacy.memorization.tables import Table, check_tables, count_examples, paired_rows, refuse_one_sided
+from hf_privacy.memorization.tables import Table, refuse_one_sided, side_sums
 
 
 def feldman_zhang(correct: Table, reference_membership: Table) -> NDArray[np.float64]:
@@ -43,14 +43,6 @@ def feldman_zhang(correct: Table, reference_membership: Table) -> NDArray[np.flo
     >>> feldman_zhang(correct, membership)
     array([1., 0.])
     """
-    correct, reference_membership = check_tables(correct, reference_membership)
-    n_examples = count_examples(reference_membership[0])
-    in_sum, out_sum = np.zeros(n_examples), np.zeros(n_examples)
-    n_in = np.zeros(n_examples, dtype=np.int64)
-    for row, inside in paired_rows(correct, reference_membership):
-        in_part = row * inside
-        in_sum += in_part
-        out_sum += row - in_part
-        n_in += inside
+    n_in, ((in_sum, out_sum),) = side_sums(correct, reference_membership)
     refuse_one_sided(n_in, len(correct))
     return in_sum / n_in - out_sum / (len(correct) - n_in)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hf_privacy.arguments import LARGEST_SEED, check_number, check_seed, check_whole
 from hf_privacy.errors import InputError
-from hf_privacy.memorization.tables import Table, check_tables, count_examples, paired_rows, refuse_single
+from hf_privacy.memorization.tables import Table, check_tables, count_examples, refuse_single, side_sums
 
 # Values of one block of examples × reference models.
 _BLOCK_VALUES = 1_000_000
@@ -73,12 +73,7 @@ def reliability(
     generator = np.random.default_rng(check_seed(seed, at_most=LARGEST_SEED))
     correct, reference_membership = check_tables(correct, reference_membership)
     n_references, n_examples = len(correct), count_examples(reference_membership[0])
-    n_in = np.zeros(n_examples, dtype=np.int64)
-    in_sum, out_sum = np.zeros(n_examples), np.zeros(n_examples)
-    for row, inside in paired_rows(correct, reference_membership):
-        n_in += inside
-        in_sum += row * inside
-        out_sum += row * ~inside
+    n_in, ((in_sum, out_sum),) = side_sums(correct, reference_membership)
     refuse_single(n_in, n_references, "splitting them into halves")
     if n_examples < 3:
         raise InputError(f"correct has {n_examples} examples: a correlation over examples needs at least 3")

@@ -5,14 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_privacy.memorization.tables import (
-    Table,
-    check_tables,
-    count_examples,
-    paired_rows,
-    refuse_one_sided,
-    refuse_single,
-)
+from hf_privacy.memorization.tables import Table, refuse_one_sided, refuse_single, side_sums
 
 
 def memorization_standard_error(correct: Table, reference_membership: Table) -> NDArray[np.float64]:
@@ -49,10 +42,11 @@ def memorization_standard_error(correct: Table, reference_membership: Table) -> 
     >>> memorization_standard_error(correct, membership).round(3)
     array([0.   , 0.707])
     """
-    n_in, n_out, sums, squares = _side_sums(correct, reference_membership)
+    n_in, (sums, squares) = side_sums(correct, reference_membership, powers=2)
+    refuse_one_sided(n_in, len(correct))
     refuse_single(n_in, len(correct), "a standard error")
     variance = np.zeros(len(n_in))
-    for count, total, square in zip((n_in, n_out), sums, squares, strict=True):
+    for count, total, square in zip((n_in, len(correct) - n_in), sums, squares, strict=True):
         # Values lie in [0, 1], so little cancels; what rounding leaves below zero is none.
         variance += np.maximum(square - total * total / count, 0.0) / (count * (count - 1))
     return np.sqrt(variance)
@@ -94,28 +88,11 @@ def agresti_caffo(correct: Table, reference_membership: Table) -> tuple[NDArray[
     >>> centre, standard_error.round(3)
     (array([0.5, 0. ]), array([0.306, 0.306]))
     """
-    n_in, n_out, sums, squares = _side_sums(correct, reference_membership)
+    n_in, (sums, squares) = side_sums(correct, reference_membership, powers=2)
+    refuse_one_sided(n_in, len(correct))
     means, variance = [], np.zeros(len(n_in))
-    for count, total, square in zip((n_in, n_out), sums, squares, strict=True):
+    for count, total, square in zip((n_in, len(correct) - n_in), sums, squares, strict=True):
         mean = (total + 1) / (count + 2)
         variance += ((square + 1) / (count + 2) - mean * mean) / (count + 2)
         means.append(mean)
     return means[0] - means[1], np.sqrt(variance)
-
-
-def _side_sums(
-    correct: Table, reference_membership: Table
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Numbers of IN and OUT models per example, and [IN, OUT] sums and sums of squares, each [2, N]."""
-    correct, reference_membership = check_tables(correct, reference_membership)
-    n_examples = count_examples(reference_membership[0])
-    n_in = np.zeros(n_examples, dtype=np.int64)
-    sums, squares = np.zeros((2, n_examples)), np.zeros((2, n_examples))
-    for row, inside in paired_rows(correct, reference_membership):
-        n_in += inside
-        for side, chosen in enumerate((inside, ~inside)):
-            part = row * chosen
-            sums[side] += part
-            squares[side] += part * part
-    refuse_one_sided(n_in, len(correct))
-    return n_in, len(correct) - n_in, sums, squares

@@ -36,6 +36,41 @@ def paired_rows(
         yield unit_row("correct", values, n_examples), membership_row(membership, n_examples)
 
 
+def side_sums(
+    correct: Table, reference_membership: Table, *, powers: int = 1
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """On how many models each example is IN, and sums of its correctness over the IN and over the OUT models.
+
+    Returns
+    -------
+    n_in : int64[N]
+    sums : float64[powers, 2, N]
+        Of the values, of their squares, … up to so many powers; IN first.
+
+    Raises
+    ------
+    InputError
+        As `paired_rows`.
+
+    Examples
+    --------
+    >>> n_in, ((in_sum, out_sum),) = side_sums([[1, 0], [1, 1]], [[True, False], [True, False]])
+    >>> n_in, in_sum, out_sum
+    (array([2, 0]), array([2., 0.]), array([0., 1.]))
+    """
+    n_examples = count_examples(check_tables(correct, reference_membership)[1][0])
+    n_in, sums = np.zeros(n_examples, dtype=np.int64), np.zeros((powers, 2, n_examples))
+    for row, inside in paired_rows(correct, reference_membership):
+        n_in += inside
+        for side, chosen in enumerate((inside, ~inside)):
+            part = row * chosen
+            sums[0, side] += part
+            for power in range(1, powers):
+                part = part * row
+                sums[power, side] += part
+    return n_in, sums
+
+
 def check_tables(
     correct: Table, reference_membership: Table, *, name: str = "correct"
 ) -> tuple[list[ArrayLike], list[ArrayLike]]:
