@@ -33,45 +33,23 @@ FIELDS = {
 
 @dataclass(frozen=True)
 class MemorizationRow:
-    """The figures of one group of examples.
+    """The figures of one group of examples."""
 
-    Attributes
-    ----------
-    label : str
-        "all examples", or the group's range of memorization.
-    n_members, n_nonmembers : int or None
-        As the membership attacks count them; None where no such attack was made in this group.
-    accuracies : dict of (str, str) to dict
-        By the name of the adversarial attack and the set: ``value``, ``low``, ``high``, ``n_examples``.
-    rates : dict of str to (float, float, float)
-        By the name of the membership attack: TPR with its interval, at one threshold for all groups.
-    """
-
-    label: str
-    n_members: int | None
+    label: str  # "all examples", or the group's range of memorization
+    n_members: int | None  # as the membership attacks count them; None where none was made in this group
     n_nonmembers: int | None
-    accuracies: dict[tuple[str, str], dict[str, Any]]
-    rates: dict[str, tuple[float, float, float]]
+    accuracies: dict[tuple[str, str], dict[str, Any]]  # by the adversarial attack's name and the set
+    rates: dict[str, tuple[float, float, float]]  # by the membership attack's name: TPR with its interval
 
 
 @dataclass(frozen=True)
 class MemorizationTable:
-    """The columns and rows of the table.
+    """The columns and rows of the table."""
 
-    Attributes
-    ----------
-    accuracies, attacks : list of (str, str)
-        Name and title of each accuracy ("clean", "PGD-20", …) and of each membership attack.
-    fpr : float
-        False-positive rate of the TPRs.
-    rows : list of MemorizationRow
-        All examples first, then the groups from the least memorized up.
-    """
-
-    accuracies: list[tuple[str, str]]
-    attacks: list[tuple[str, str]]
-    fpr: float
-    rows: list[MemorizationRow]
+    accuracies: list[tuple[str, str]]  # name and title: "clean", "PGD-20", …
+    attacks: list[tuple[str, str]]  # name and title of each membership attack
+    fpr: float  # of the TPRs, at one threshold for all groups
+    rows: list[MemorizationRow]  # all examples first, then the groups from the least memorized up
 
     @property
     def groups(self) -> list[MemorizationRow]:
@@ -90,32 +68,21 @@ def memorization_table(report: Report) -> MemorizationTable | None:
     fpr = next((entry["fpr"] for entry in bins if "fpr" in entry), _FPR)
     names = dict.fromkeys(entry["name"] for entry in robustness["accuracies"])
     titles = {entry["name"]: entry["title"] for entry in robustness["accuracies"]}
-    everyone = {
+    overall = {
         attack["name"]: (entry["tpr"], entry["low"], entry["high"])
         for attack in report.attacks
         if attack["name"] in attacks and (entry := tpr_at(attack, fpr=fpr))
     }
-    rows = [
-        MemorizationRow(
-            "all examples",
-            report.attacks[0]["n_members"],
-            report.attacks[0]["n_nonmembers"],
-            {(entry["name"], entry["set"]): entry for entry in robustness["accuracies"]},
-            everyone,
-        )
-    ]
+    everyone = report.attacks[0]["n_members"], report.attacks[0]["n_nonmembers"]
+    rows = [MemorizationRow("all examples", *everyone, _by_name_and_set(robustness["accuracies"]), overall)]
     for low, high in sorted({_range(entry) for entry in [*bins, *robust_bins]}):
         inside = [entry for entry in bins if _range(entry) == (low, high)]
+        counts = (inside[0]["n_members"], inside[0]["n_nonmembers"]) if inside else (None, None)
+        label = memorization_range({"memorization_from": low, "memorization_to": high})
+        accuracies = _by_name_and_set([entry for entry in robust_bins if _range(entry) == (low, high)])
         resolved = [entry for entry in inside if "tpr" in entry]
-        rows.append(
-            MemorizationRow(
-                memorization_range({"memorization_from": low, "memorization_to": high}),
-                inside[0]["n_members"] if inside else None,
-                inside[0]["n_nonmembers"] if inside else None,
-                {(entry["name"], entry["set"]): entry for entry in robust_bins if _range(entry) == (low, high)},
-                {entry["attack"]: (entry["tpr"], entry["tpr_low"], entry["tpr_high"]) for entry in resolved},
-            )
-        )
+        rates = {entry["attack"]: (entry["tpr"], entry["tpr_low"], entry["tpr_high"]) for entry in resolved}
+        rows.append(MemorizationRow(label, *counts, accuracies, rates))
     return MemorizationTable(
         accuracies=[(name, titles[name]) for name in names],
         attacks=[(name, short_title(name, report.attacks)) for name in attacks],
@@ -196,6 +163,10 @@ def memorization_range(entry: dict[str, Any]) -> str:
     """
     low, high = _range(entry)
     return f"below {high:g}" if low == -1 else f"{low:g} to {high:g}"
+
+
+def _by_name_and_set(entries: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(entry["name"], entry["set"]): entry for entry in entries}
 
 
 def _range(entry: dict[str, Any]) -> tuple[float, float]:
