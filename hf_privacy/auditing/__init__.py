@@ -9,12 +9,15 @@ from hf_privacy.auditing.examinations.unlearning.judge import judge_unlearning
 from hf_privacy.auditing.examinations.unlearning.section import Outcome, unlearning_section
 from hf_privacy.auditing.examinations.unlearning.serve import unlearn_queue, unlearn_request
 from hf_privacy.auditing.recipe_run import audit_target, check_split, check_target, provenance, train_target
+from hf_privacy.auditing.table import AttackScores, SignalTable
 from hf_privacy.auditing.targets import mean_interval
 
 __all__ = [
+    "AttackScores",
     "CanaryResult",
     "Outcome",
     "Provenance",
+    "SignalTable",
     "UnlearnedFolder",
     "audit",
     "audit_target",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hf_privacy.attack_table import ATTACKS
 from hf_privacy.auditing.evidence import evidence_of
 from hf_privacy.auditing.examinations.membership.budgets import over_budgets
 from hf_privacy.auditing.examinations.memorization import leakage_at_top, memorization_slices
@@ -16,6 +17,7 @@ from hf_privacy.auditing.scores import attack_scores
 from hf_privacy.auditing.table import AttackScores, SignalTable
 from hf_privacy.auditing.targets import further_targets, leave_one_out_table, over_targets
 from hf_privacy.hub.evidence import ADVERSARIAL, CLEAN, by_strength
+from hf_privacy.outside import is_outside
 from hf_privacy.recipe import AuditSettings
 from hf_privacy.signals import ADVERSARIAL_QUERY
 from hf_privacy.statistics import summarize
@@ -102,7 +104,8 @@ def attack_all(
         runs = [(table, scores)] + [(other, _all_scores(other, options)) for other in others]
         targets = over_targets(runs, **figures)
         if options.budgets:
-            budgets = over_budgets([table, *others], options.budgets, gamma=options.gamma, **figures)
+            own = list(filter(is_outside, options.extra_attacks))
+            budgets = over_budgets([table, *others], options.budgets, gamma=options.gamma, own=own, **figures)
     confidence = options.confidence
     bins = share = None
     if table.n_references:
@@ -129,9 +132,10 @@ def attack_all(
 def _all_scores(
     table: SignalTable, options: AuditSettings, base: Mapping[str, np.ndarray] | None = None
 ) -> list[AttackScores]:
-    """Every attack the table's signals allow."""
+    """Every attack the table's signals allow, and the user's own."""
     table = table if base is None else replace(table, base=base)
-    return attack_scores(table, lira_variance=options.lira_variance, gamma=options.gamma)
+    names = [*ATTACKS, *filter(is_outside, options.extra_attacks)]
+    return attack_scores(table, names, lira_variance=options.lira_variance, gamma=options.gamma)
 
 
 def adversarial_attacks(table: SignalTable, options: AuditSettings) -> list[tuple[AttackScores, dict[str, Any]]]:

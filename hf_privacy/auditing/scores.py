@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hf_privacy import attacks
-from hf_privacy.attack_table import ATTACKS
+from hf_privacy.attack_table import ATTACKS, Attack
 from hf_privacy.auditing.extras import quantile_regression
 from hf_privacy.auditing.table import AttackScores, SignalTable
 from hf_privacy.errors import InputError
+from hf_privacy.outside import is_outside, load_outside, source_sha256
 
 # Offline RMIA's a where two references leave none to tune it on; the paper's value for CIFAR-10.
 UNTUNED_RMIA_A = 0.3
@@ -33,6 +34,9 @@ class _Made(NamedTuple):
     variant: str = ""
 
 
+_Score = Callable[[SignalTable, _Settings], "_Made | np.ndarray"]
+
+
 def attack_scores(
     table: SignalTable,
     names: Iterable[str] = tuple(ATTACKS),
@@ -51,7 +55,8 @@ def attack_scores(
     ----------
     table : SignalTable
     names : iterable of str
-        Of `hf_privacy.attack_table.ATTACKS`; by default all.
+        Of `hf_privacy.attack_table.ATTACKS`, by default all; or ``module:name`` of a function of one's own, see
+        `hf_privacy.auditing.SignalTable`.
     lira_variance : str
         Of `hf_privacy.attacks.lira`, or "auto": pooled, and global for fewer than 4 references, since two of them
         leave an example one value a side.
@@ -63,15 +68,27 @@ def attack_scores(
     settings = _Settings(lira_variance, gamma, seed)
     results = []
     for name in names:
-        attack = ATTACKS[name]
+        attack, score = (_outside_attack if is_outside(name) else _our_attack)(name)
         if all(map(table.has, attack.needs)):
-            made = _SCORES[name](table, settings)
+            made = score(table, settings)
             made = made if isinstance(made, _Made) else _Made(made)
             title = f"{attack.title} ({made.variant})" if made.variant else attack.title
             n_references = table.n_references if "references" in attack.needs else 0
             scores = _checked(name, made.scores, table)
             results.append(AttackScores(name, title, scores, n_references, made.parameters or {}))
     return results
+
+
+def _our_attack(name: str) -> tuple[Attack, _Score]:
+    return ATTACKS[name], _SCORES[name]
+
+
+def _outside_attack(name: str) -> tuple[Attack, _Score]:
+    """A function of one's own, and what it says of itself."""
+    function = load_outside(name, argument="extra_attacks")
+    needs = ("references",) if getattr(function, "needs_references", False) else ()
+    attack = Attack(getattr(function, "title", name), axis="score", paper="", needs=needs)
+    return attack, lambda table, _: _Made(function(table), {"source_sha256": source_sha256(function)})
 
 
 def _checked(name: str, scores: Any, table: SignalTable) -> np.ndarray:
@@ -180,7 +197,7 @@ def _base_calibration(table: SignalTable, settings: _Settings) -> np.ndarray:
     return attacks.base_calibration(-table.pool("loss"), -table.base["loss"].mean(axis=0)[: table.n_pool])
 
 
-_SCORES: dict[str, Callable[[SignalTable, _Settings], _Made | np.ndarray]] = {
+_SCORES: dict[str, _Score] = {
     "loss": lambda table, _: attacks.loss(table.pool("loss")),
     "confidence": lambda table, _: attacks.confidence(table.pool("probability")),
     "entropy": lambda table, _: attacks.entropy(table.pool("entropy")),

@@ -18,7 +18,7 @@ class AttackScores:
     Attributes
     ----------
     name : str
-        Key in the report.
+        Key in the report: of `hf_privacy.attack_table.ATTACKS`, or ``module:name`` of one's own.
     title : str
         The attack in words, with its variant.
     scores : float64 array of shape [N]
@@ -59,6 +59,28 @@ class SignalTable:
         Signals of the checkpoint the target was fine-tuned from, where that has the same classes.
     extras : dict of str to array, optional
         What further passes over the target gave, see `hf_privacy.auditing.extras`.
+
+    Notes
+    -----
+    An attack of one's own is a function of this table that gives float64 [N], higher for likelier members, and does
+    not look at ``membership``. ``extra_attacks`` names it by ``module:name``; then it has its row wherever ours have.
+    Two attributes are read where they are there: ``title``, its words in the report, and ``needs_references``, True
+    where it reads the reference models. The signals are "phi" (log odds of the true class), "loss" [nats],
+    "probability" (of the true class), "margin", "entropy" and "modified_entropy" [nats], and "correct" (0 or 1).
+
+    Examples
+    --------
+    How much better the target knows an example than the average reference does:
+
+    >>> def gain(table):
+    ...     return table.reference_pool("loss").mean(axis=0) - table.pool("loss")
+    >>> gain.title, gain.needs_references = "Gain over the references", True
+    >>> table = SignalTable(target={"phi": np.zeros((1, 2)), "loss": np.array([[0.5, 2.0]])},
+    ...                     membership=np.array([True, False]),
+    ...                     references={"loss": np.array([[[1.0, 2.0], [2.0, 1.0]]])},
+    ...                     reference_membership=np.array([[True, False], [False, True]]))
+    >>> gain(table)
+    array([ 1. , -0.5])
     """
 
     target: Mapping[str, np.ndarray]

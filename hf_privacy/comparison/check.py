@@ -12,6 +12,7 @@ from hf_privacy.comparison.experiments import Experiments
 from hf_privacy.comparison.plan import Cell, Comparison
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
+from hf_privacy.outside import is_outside
 from hf_privacy.recipe import AuditSettings, training_arguments
 from hf_privacy.references import ReferenceRun, audit_references, require_cloneable
 from hf_privacy.signals.store import METADATA_FILE
@@ -27,7 +28,7 @@ def check_comparison(comparison: Comparison, experiments: Experiments) -> None:
         folder or store that another comparison made; the sentence names the defence. Nothing is written.
     """
     for attack in comparison.attacks:
-        if attack not in ATTACKS:
+        if attack not in ATTACKS and not is_outside(attack):
             raise unknown_key(attack, sorted(ATTACKS), "attacks")
     for name in comparison.defenses:
         try:

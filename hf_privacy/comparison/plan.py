@@ -99,7 +99,8 @@ class Comparison:
     overrides : dict
         Sections and keys of the recipe for all defences.
     attacks : list of str
-        Names of attacks, as in the reports, that get columns; `EXTRA_ATTACKS` are made because they are named here.
+        Names of attacks, as in the reports, that get columns; `EXTRA_ATTACKS` and functions of your own
+        (``module:name``) are made because they are named here.
     fpr : float
         The false positive rate of the table's TPR; one of ``audit.fprs``.
     workers : int, optional
@@ -264,7 +265,7 @@ class Comparison:
         values = _merged(self.recipe, self.overrides)
         values = _merged(values, {"model": entry.model, "training": {**entry.training, "seed": seed}})
         audit = dict(values.get("audit") or {})
-        extras = [attack for attack in self.attacks if attack in EXTRA_ATTACKS]
+        extras = [attack for attack in self.attacks if attack in EXTRA_ATTACKS or is_outside(attack)]
         audit["extra_attacks"] = list(dict.fromkeys([*(audit.get("extra_attacks") or []), *extras, *adaptive]))
         # Several targets, and budgets over them, belong to a single audit: several seeds take their place.
         audit |= {"targets": self._n_targets() if self.by_targets else 1, "budgets": []}

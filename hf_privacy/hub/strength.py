@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from hf_privacy.errors import InputError
 from hf_privacy.hub.gate import DEPTHS
 from hf_privacy.hub.schema import load_report_dict
+from hf_privacy.outside import is_outside
 
 # Sections that only more work gives a report.
 _SECTIONS = ("targets", "robustness", "canaries", "unlearning")
@@ -112,7 +113,8 @@ def refuse_weaker(
     strength
         Of the new report.
     attacks
-        The attacks to compare, where `strength` does not name all that will be made; by default all.
+        The attacks to compare beside the user's own, where `strength` does not name all that will be made; by default
+        all.
 
     Raises
     ------
@@ -121,7 +123,8 @@ def refuse_weaker(
     """
     there = _strength_there(folder, weights)
     if there is not None and attacks is not None:
-        there = there._replace(attacks=there.attacks & set(attacks))
+        asked_for = {name for name in there.attacks if name in set(attacks) or is_outside(name)}
+        there = there._replace(attacks=frozenset(asked_for))
     lost = [] if there is None else strength.lacks(there)
     if lost:
         raise InputError(

@@ -16,6 +16,7 @@ from hf_privacy.arguments import (
 )
 from hf_privacy.attack_table import EXTRA_ATTACKS
 from hf_privacy.errors import InputError
+from hf_privacy.outside import is_outside, load_outside
 from hf_privacy.recipe.robustness_settings import RobustnessSettings
 from hf_privacy.tasks import task_named
 
@@ -55,7 +56,7 @@ class AuditSettings:
     extra_attacks : list of str
         Attacks that ask the model more: "quantile_regression" (on its features), "label_only" (augmented queries),
         "boundary_distance" (slow; needs the extra ``robust``). References serve as targets of these only where their
-        weights are kept.
+        weights are kept. Also functions of your own, each by ``module:name``: see `hf_privacy.auditing.SignalTable`.
     budgets : list of int
         Numbers of references, even and at most ``references``: every attack is made again with that many, as a mean
         over the targets.
@@ -139,8 +140,13 @@ class AuditSettings:
                 "example one value a side; raise references or pass 'global'"
             )
         for name in self.extra_attacks:
-            if name not in EXTRA_ATTACKS:
-                raise InputError(f"extra_attacks holds {name!r}: pass any of {', '.join(EXTRA_ATTACKS)}")
+            if isinstance(name, str) and is_outside(name):
+                self._check_outside_attack(name)
+            elif name not in EXTRA_ATTACKS:
+                raise InputError(
+                    f"extra_attacks holds {name!r}: pass any of {', '.join(EXTRA_ATTACKS)}, or a function of your own "
+                    "(my_package.module:my_attack)"
+                )
         self._check_budgets()
         self._check_canaries()
         if self.robustness is not None:
@@ -179,6 +185,16 @@ class AuditSettings:
             RobustnessSettings.from_dict(self.robustness).check_task(task)
         if set(self.queries) - set(task_named(task).queries):
             raise InputError(f"queries is {self.queries} and the task is {task}: only images are flipped")
+
+    def _check_outside_attack(self, name: str) -> None:
+        attack = load_outside(name, argument="extra_attacks")
+        if not callable(attack):
+            raise InputError(f"extra_attacks holds {name!r}, which is no function: pass one that takes a SignalTable")
+        title = getattr(attack, "title", name)
+        if not isinstance(title, str) or not 0 < len(title) <= 200:
+            raise InputError(f"the title of attack {name!r} is {seen(title)}: pass a few words")
+        if getattr(attack, "needs_references", False) and self.depth != "full":
+            raise InputError(f"extra_attacks holds {name!r}, which needs reference models: use depth 'full'")
 
     def _check_budgets(self) -> None:
         for budget in self.budgets:

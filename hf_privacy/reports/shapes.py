@@ -10,7 +10,8 @@ Shape = dict[str, Any]
 SHAPES: dict[str, Shape] = {
     "text": {"type": "string", "minLength": 1, "maxLength": 1000},
     "optional_text": {"type": ["string", "null"], "maxLength": 1000},
-    "name": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"},
+    # Ours, or module:name of a user's own.
+    "name": {"type": "string", "pattern": r"^([a-z][a-z0-9_]{0,63}|[\w.]{1,200}:\w{1,200})$"},
     "boolean": {"type": "boolean"},
     "count": {"type": "integer", "minimum": 0},
     "positive_count": {"type": "integer", "minimum": 1},

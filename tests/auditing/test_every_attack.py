@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +17,7 @@ from hf_privacy.auditing.scores import UNTUNED_RMIA_A, attack_scores
 from hf_privacy.auditing.table import SignalTable
 from hf_privacy.auditing.targets import leave_one_out_table
 from hf_privacy.errors import InputError
+from hf_privacy.recipe import AuditSettings
 from hf_privacy.statistics import auc
 
 WITH_REFERENCES = [name for name in ATTACKS if name not in WITHOUT_REFERENCES]
@@ -250,3 +253,94 @@ def test_the_fewest_nonmembers_that_pass_the_check_are_enough_in_every_fold(plan
         check_calibration(0, 24)
     for seed in range(3):
         assert np.isfinite(only(of_examples(table, kept), "quantile_regression", seed=seed)).all()
+
+
+OWN_ATTACKS = """
+import numpy as np
+
+
+def gain(table):
+    return table.reference_pool("loss").mean(axis=0) - table.pool("loss")
+
+
+gain.title, gain.needs_references = "Gain over the references", True
+
+
+def short(table):
+    return table.pool("loss")[1:]
+
+
+def endless(table):
+    return np.where(np.arange(table.n_pool) < 3, np.inf, 0.0)
+
+
+def words(table):
+    return ["member"] * table.n_pool
+
+
+def loss(table):
+    return [-value for value in table.pool("loss")]
+
+
+def blank(table):
+    return table.pool("loss")
+
+
+blank.title = ""
+number = 3
+"""
+
+
+@pytest.fixture
+def own_attacks(tmp_path, monkeypatch):
+    (tmp_path / "own_attacks.py").write_text(OWN_ATTACKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path / "own_attacks.py"
+    sys.modules.pop("own_attacks", None)
+
+
+def test_an_attack_of_ones_own_is_made_like_ours(own_attacks, table, made):
+    gain, loss = attack_scores(table, ["own_attacks:gain", "own_attacks:loss"])
+    assert (gain.name, gain.title, gain.n_references) == ("own_attacks:gain", "Gain over the references", 8)
+    assert gain.parameters == {"source_sha256": hashlib.sha256(own_attacks.read_bytes()).hexdigest()}
+    assert auc(gain.scores, table.membership) > 0.6
+    assert (loss.title, loss.n_references) == ("own_attacks:loss", 0)
+    np.testing.assert_array_equal(loss.scores, made["loss"].scores)
+    assert attack_scores(SignalTable(table.target, table.membership), ["own_attacks:gain"]) == []
+
+
+def test_attacks_of_ones_own_are_made_at_every_budget(own_attacks, table):
+    table = replace(table, extras={})
+    tables, own = [table, leave_one_out_table(table, 0)], ["own_attacks:gain", "own_attacks:loss"]
+    budgets = over_budgets(tables, [2, 4], fprs=(0.1,), confidence=0.95, own=own)
+    named = [(entry["n_references"], entry["name"]) for entry in budgets["attacks"] if ":" in entry["name"]]
+    assert named == [(0, "own_attacks:loss"), (2, "own_attacks:gain"), (4, "own_attacks:gain")]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("short", r"'own_attacks:short' gives scores of shape \(599,\): return one for each of the 600 examples"),
+        ("endless", "'own_attacks:endless' gives 3 NaN or infinite scores"),
+        ("words", "'own_attacks:words' gives no numbers"),
+    ],
+)
+def test_scores_of_ones_own_that_are_none_are_refused_by_name(own_attacks, table, name, message):
+    with pytest.raises(InputError, match=message):
+        attack_scores(table, [f"own_attacks:{name}"])
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "message"),
+    [
+        ("own_attacks:gain", "quick", "'own_attacks:gain', which needs reference models: use depth 'full'"),
+        ("own_attacks:number", "full", "'own_attacks:number', which is no function"),
+        ("own_attacks:blank", "full", "the title of attack 'own_attacks:blank' is ''"),
+        ("own_attacks:nothing", "full", "module 'own_attacks' has no 'nothing'"),
+        ("nowhere:gain", "full", "there is no module 'nowhere'"),
+    ],
+)
+def test_names_of_no_attack_are_refused_before_anything_is_trained(own_attacks, name, depth, message):
+    with pytest.raises(InputError, match=message):
+        AuditSettings(depth=depth, extra_attacks=[name]).check()
+    AuditSettings(extra_attacks=["own_attacks:gain", "label_only"]).check()

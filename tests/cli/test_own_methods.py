@@ -1,7 +1,8 @@
-"""A defence of one's own module goes where ours go: train, an audit by two processes, compare, and the report."""
+"""A defence, an unlearner and an attack of one's own module go where ours go: commands, two processes, the report."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -65,6 +66,14 @@ class SunkTrainer(UnlearningTrainer):
 
     def unlearning_loss(self, model, forget, retain):
         return self.args.depth * self.logits_of(model, forget).square().mean()
+
+
+def gain(table):
+    """How much better the target knows an example than the average reference does."""
+    return table.reference_pool("loss").mean(axis=0) - table.pool("loss")
+
+
+gain.title, gain.needs_references = "Gain over the references", True
 '''
 
 
@@ -80,7 +89,9 @@ def own(tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.slow
 def test_a_defence_of_ones_own_is_trained_audited_by_two_processes_and_reported(own, write_recipe, monkeypatch):
-    config = write_recipe(own, defense="own_methods:SquaredTrainer", training={"weight": 0.3, "num_train_epochs": 4})
+    training = {"weight": 0.3, "num_train_epochs": 4}
+    audit = {"extra_attacks": ["own_methods:gain"]}
+    config = write_recipe(own, defense="own_methods:SquaredTrainer", training=training, audit=audit)
     assert main(["train", "--config", config]) == 0
     seen = own / "seen"
     seen.mkdir()
@@ -88,9 +99,18 @@ def test_a_defence_of_ones_own_is_trained_audited_by_two_processes_and_reported(
     assert main(["audit", "--config", config, "--audit.workers", "2"]) == 0
     assert len(list(seen.iterdir())) == 2
     assert str(os.getpid()) in {path.name for path in seen.iterdir()}
-    defense = load_report_dict(own / "run")["defense"]
+    report = load_report_dict(own / "run")
+    defense = report["defense"]
     assert defense == {"name": "SquaredTrainer", "parameters": {"weight": 0.3}, "paper": None}
     assert "SquaredTrainer" in (own / "run" / "README.md").read_text()
+    (attack,) = (attack for attack in report["attacks"] if attack["name"] == "own_methods:gain")
+    assert attack["title"] == "Gain over the references"
+    assert attack["n_references"] == report["references"]["n_models"]
+    assert attack["parameters"] == {"source_sha256": hashlib.sha256((own / "own_methods.py").read_bytes()).hexdigest()}
+    assert "own_methods:gain" in {entry["attack"] for entry in report["evidence"]["attacks"]}
+    assert "own_methods:gain" in report["curves"]
+    page = next((own / "run").glob("*.html")).read_text()
+    assert "Gain over the references" in page
 
 
 def test_a_folder_of_an_own_defence_whose_source_has_changed_is_refused(own, write_recipe, cli):
@@ -108,6 +128,7 @@ def test_a_folder_of_an_own_defence_whose_source_has_changed_is_refused(own, wri
     [
         ({"defense": "own_methods:Nobody"}, "module 'own_methods' has no 'Nobody'"),
         ({"training": {"wieght": 0.3}}, "unknown key 'wieght' in section 'training': did you mean 'weight'?"),
+        ({"audit": {"extra_attacks": ["own_methods:gian"]}}, "module 'own_methods' has no 'gian'"),
         ({"training": {"weight": "much"}}, "section 'training' key 'weight' is 'much': pass float"),
     ],
 )
@@ -164,7 +185,7 @@ def test_a_comparison_sets_it_beside_ours(own, write_recipe):
         "overrides": {"audit": {"references": 2, "fprs": [0.1]}},
         "workers": 1,
         "fpr": 0.1,
-        "attacks": ["rmia"],
+        "attacks": ["rmia", "own_methods:gain"],
         "defenses": {
             "none": {},
             "squared": {"defense": "own_methods:SquaredTrainer", "training": {"weight": 0.3}},
@@ -173,6 +194,8 @@ def test_a_comparison_sets_it_beside_ours(own, write_recipe):
     (own / "comparison.yaml").write_text(yaml.safe_dump(comparison, sort_keys=False))
     assert main(["compare", "--config", str(own / "comparison.yaml")]) == 0
     rows = json.loads((own / "out" / "comparison.json").read_text())["rows"]
+    assert all(row["attacks"]["own_methods:gain"]["title"] == "Gain over the references" for row in rows)
+    assert "Gain over the references AUC" in (own / "out" / "comparison.md").read_text()
     assert [(row["name"], row["defense"]) for row in rows] == [
         ("none", "none"),
         ("squared", "SquaredTrainer"),

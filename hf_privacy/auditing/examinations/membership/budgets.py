@@ -21,6 +21,7 @@ def over_budgets(
     fprs: tuple[float, ...],
     confidence: float,
     gamma: float = 1.0,
+    own: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Every attack with the first K of the references, for each K, as means over the attacked models.
 
@@ -35,6 +36,8 @@ def over_budgets(
         As in `hf_privacy.auditing.targets.over_targets`.
     gamma : float
         RMIA's.
+    own : sequence of str
+        Attacks of the user's own, each by ``module:name``.
 
     Returns
     -------
@@ -42,8 +45,11 @@ def over_budgets(
         The report's ``budgets``: "n_targets", "confidence", and "attacks", a list of figures with "n_references", 0
         for attacks that use none. LiRA is there under every variance that the budget allows.
     """
-    quick_runs = [(table, attack_scores(table, WITHOUT_REFERENCES)) for table in tables]
-    others = [name for name in ATTACKS if name not in (*WITHOUT_REFERENCES, *_LIRA)]
+    quick_runs = [
+        (table, [score for score in attack_scores(table, [*WITHOUT_REFERENCES, *own]) if not score.n_references])
+        for table in tables
+    ]
+    others = [name for name in [*ATTACKS, *own] if name not in (*WITHOUT_REFERENCES, *_LIRA)]
     figures = [{"n_references": 0, **entry} for entry in mean_figures(quick_runs, fprs=fprs, confidence=confidence)]
     for budget in sorted(set(budgets)):
         runs = []
@@ -56,7 +62,8 @@ def over_budgets(
                 for variance in variances
                 for score in attack_scores(smaller, _LIRA, lira_variance=variance)
             ]
-            runs.append((smaller, scores + attack_scores(smaller, others, gamma=gamma)))
+            scores += [score for score in attack_scores(smaller, others, gamma=gamma) if score.n_references]
+            runs.append((smaller, scores))
         figures += [
             {"n_references": budget, **entry} for entry in mean_figures(runs, fprs=fprs, confidence=confidence)
         ]
