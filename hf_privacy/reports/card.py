@@ -128,15 +128,9 @@ def read_card(path: Path) -> str:
 def card_text(existing: str, report: Report | None, card_data: CardData, *, anew: bool) -> str:
     """Give the card that takes the place of an existing one, as `write_card` does.
 
-    Parameters
-    ----------
-    existing : str
-        The card's text, empty where there is none.
-    report, card_data
-        As for :func:`render_card`.
-    anew : bool
-        Write a card of ours anew from ``card_data``. Otherwise it keeps its text, such as the hyper-parameters and
-        the description that it was written with, and what stands between our markers and the metadata are made anew.
+    With ``anew`` a card of ours is written from ``card_data``. Otherwise it keeps its text, such as the
+    hyper-parameters and the description that it was written with, and what stands between our markers and the metadata
+    are made anew.
     """
     newline = "\r\n" if "\r\n" in existing else "\n"
     plain = existing.replace("\r\n", "\n")

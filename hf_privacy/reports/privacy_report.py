@@ -60,18 +60,7 @@ class PrivacyReport(Report):
         return written
 
     def rendered(self) -> dict[str, bytes]:
-        """Make plots, page and JSON, in the order in which they are to be written.
-
-        Returns
-        -------
-        dict of str to bytes
-            By file name; ``privacy_report.json`` last.
-
-        Raises
-        ------
-        InputError
-            When the report breaks the schema or holds a path or a token.
-        """
+        """Make plots, page and JSON by file name, in the order in which they are to be written; see `save`."""
         return rendered(self)
 
     @classmethod

@@ -16,16 +16,7 @@ from hf_privacy.reports.words import percent, rate
 
 
 def render(template: str, report: Report | None, **values: Any) -> str:
-    """Fill a template in with the report, what its sections show of it, and further values.
-
-    Parameters
-    ----------
-    template : str
-        A file of ``templates/``; in one that ends in ``.html.jinja`` every value is escaped.
-    report : Report or None
-        None of a model that was not audited.
-    **values
-    """
+    """Fill a file of ``templates/`` in with a report (None: not audited), what its sections show, and more values."""
     shown: dict[str, Any] = {"report": report}
     if report is not None:
         shown |= {"headline": report.headline(), "meaning": what_it_means(report)}
