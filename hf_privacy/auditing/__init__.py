@@ -6,8 +6,9 @@ from hf_privacy.auditing.examinations.canaries.result import CanaryResult
 from hf_privacy.auditing.examinations.canaries.run import canary_audit
 from hf_privacy.auditing.examinations.unlearning.folder import UnlearnedFolder
 from hf_privacy.auditing.examinations.unlearning.judge import judge_unlearning
+from hf_privacy.auditing.examinations.unlearning.queue import unlearn_queue
 from hf_privacy.auditing.examinations.unlearning.section import Outcome, unlearning_section
-from hf_privacy.auditing.examinations.unlearning.serve import unlearn_queue, unlearn_request
+from hf_privacy.auditing.examinations.unlearning.serve import unlearn_request
 from hf_privacy.auditing.recipe_run import audit_target, check_split, check_target, provenance, train_target
 from hf_privacy.auditing.table import AttackScores, SignalTable
 from hf_privacy.auditing.targets import mean_interval

@@ -11,6 +11,7 @@ import datasets
 import numpy as np
 import pytest
 
+from hf_privacy.auditing.examinations.unlearning import queue as queue_module
 from hf_privacy.auditing.examinations.unlearning import serve as unlearn_module
 from hf_privacy.auditing.examinations.unlearning.folder import UnlearnedFolder
 from hf_privacy.cli import main
@@ -190,8 +191,8 @@ def test_the_cost_of_a_queue_is_that_of_all_its_requests_and_of_the_shadow_model
 def test_a_killed_queue_resumes_without_serving_twice(moment, cli, run, members, queue, served, monkeypatch):
     requests = [{"request_id": f"r{n}", "rows": [int(members[n])]} for n in range(3)]
     arguments = ["unlearn", "--folder", str(run), *METHOD, *QUICK, "--queue", queue(*requests)]
-    place = "_trained" if moment == "while it unlearns" else "_log"
-    original, calls = getattr(unlearn_module, place), []
+    module, place = (unlearn_module, "_trained") if moment == "while it unlearns" else (queue_module, "_log")
+    original, calls = getattr(module, place), []
 
     def killed_at_the_second(*arguments):
         calls.append(1)
@@ -200,7 +201,7 @@ def test_a_killed_queue_resumes_without_serving_twice(moment, cli, run, members,
         return original(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(unlearn_module, place, killed_at_the_second)
+        patch.setattr(module, place, killed_at_the_second)
         assert cli(*arguments)[0] == 130
     base = run / "unlearned" / "gradient_ascent-queue"
     assert len(RequestLog(base).entries()) == 1

@@ -67,12 +67,13 @@ class UnlearningEvaluation:
         >>> [(figure["name"], figure["value"]) for figure in figures]
         [('UA', 1.0), ('RA', 1.0), ('TA', 0.0), ('MIA', 1.0)]
         """
-        return [
-            {"name": "UA", **_rate(self.forget["correct"] == 0, confidence)},
-            {"name": "RA", **_rate(self.retain["correct"] == 1, confidence)},
-            {"name": "TA", **_rate(self.test["correct"] == 1, confidence)},
-            {"name": "MIA", **self._efficacy(confidence)},
-        ]
+        hits = {
+            "UA": self.forget["correct"] == 0,
+            "RA": self.retain["correct"] == 1,
+            "TA": self.test["correct"] == 1,
+        }
+        rates = [{"name": name, **share_of(hit, confidence), "n_examples": len(hit)} for name, hit in hits.items()]
+        return [*rates, {"name": "MIA", **self._efficacy(confidence)}]
 
     def values(self) -> dict[str, float]:
         """The figures alone, by name, as `hf_privacy.forgetting.unlearning_gap` takes them."""
@@ -145,7 +146,7 @@ def evaluate_unlearning(
     )
 
 
-def _rate(hits: np.ndarray, confidence: float) -> dict[str, Any]:
-    n_hits, n_examples = int(hits.sum()), len(hits)
-    low, high = clopper_pearson(n_hits, n_examples, confidence=confidence)
-    return {"value": n_hits / n_examples, "low": low, "high": high, "n_examples": n_examples}
+def share_of(hits: np.ndarray, confidence: float) -> dict[str, float]:
+    """The share of examples that are hit, with its exact interval: "value", "low" and "high"."""
+    low, high = clopper_pearson(int(hits.sum()), len(hits), confidence=confidence)
+    return {"value": int(hits.sum()) / len(hits), "low": low, "high": high}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from hf_privacy.auditing.audit import audit
-from hf_privacy.auditing.examinations.unlearning.folder import UnlearnedFolder
+from hf_privacy.auditing.examinations.unlearning.folder import UnlearnedFolder, folder_name
 from hf_privacy.auditing.examinations.unlearning.section import Outcome, unlearning_section
 from hf_privacy.auditing.recipe_run import provenance
 from hf_privacy.defenses import trainer_class
@@ -94,24 +95,28 @@ def judge_unlearning(
             f"the weights in {str(unlearned.path)!r} are not those that were unlearned there: delete it, and unlearn "
             "again"
         )
-    original, model = _on_device(load_saved_model(run.path)), _on_device(load_saved_model(unlearned.path))
-    before, after = (_evaluated(experiment, one, rows) for one in (original, model))
-    retrained: ReferenceRun | None = None
+    batch_size = experiment.recipe.audit.batch_size
+    original, model = (_on_device(load_saved_model(path)) for path in (run.path, unlearned.path))
+    before, after = (
+        evaluate_unlearning(one, experiment.dataset, rows.split, test=rows.test, batch_size=batch_size)
+        for one in (original, model)
+    )
     evaluations: list[UnlearningEvaluation] = []
     seconds: list[float] = []
+    kept: Iterable[torch.nn.Module | None] = ()
     if section.retrains:
-        retrained = _retrained(experiment, run, rows)
         say(f"judging by {section.retrains} models retrained on {len(rows.split.retain):,} examples")
-        retrained.train(
-            batch_size=experiment.recipe.audit.batch_size,
-            keep_weights=True,
-            workers=worker_pool,
-            show_progress=show_progress,
-        )
-        evaluations = retrained_evaluations(retrained.store, _labels(experiment, rows))
+        retrained = _retrained(experiment, run, rows)
+        retrained.train(batch_size=batch_size, keep_weights=True, workers=worker_pool, show_progress=show_progress)
+        judged = np.concatenate([rows.split.forget, rows.split.retain, rows.test])
+        evaluations = retrained_evaluations(retrained.store, experiment.dataset.column("labels").numpy()[judged])
         seconds = retrained_seconds(retrained.store)
         save_retrained_figures(retrained.store, evaluations)
-    relearn = _Relearner(experiment, rows, target_loss=float(before.forget["loss"].mean()))
+        kept = map(retrained.kept_model, range(retrained.plan.n_models))
+    relearned: list[Relearning] = []
+    if section.relearning_steps:
+        loss = float(before.forget["loss"].mean())
+        relearned = [_relearned(experiment, rows, one, loss) for one in chain([model], kept) if one is not None]
     outcome = Outcome(
         rows=rows,
         method=record["method"],
@@ -120,8 +125,8 @@ def judge_unlearning(
         timing=record["timing"],
         retrained=evaluations,
         retrain_seconds=seconds,
-        relearning=relearn(model) if section.relearning_steps else None,
-        retrained_relearning=[] if retrained is None or not section.relearning_steps else relearn.all_of(retrained),
+        relearning=relearned[0] if relearned else None,
+        retrained_relearning=relearned[1:],
         relearning_cap=section.relearning_steps,
         after_edit=record["after_edit"],
         u_lira=_u_lira(experiment, run, rows) if section.u_lira else None,
@@ -134,26 +139,15 @@ def judge_unlearning(
     return found, _audited(experiment, unlearned, rows, found, show_progress=show_progress)
 
 
-class _Relearner:
-    """Counts the steps in which a model learns the forget set again, with the recipe's optimizer."""
-
-    def __init__(self, experiment: Experiment, rows: UnlearningRows, *, target_loss: float) -> None:
-        self.experiment = experiment
-        self.forget = experiment.training_view(rows.split.forget)
-        self.target_loss = target_loss
-
-    def __call__(self, model: torch.nn.Module) -> Relearning:
-        return relearning_steps(
-            trainable_again(self.experiment, model),
-            self.forget,
-            args=relearning_arguments(self.experiment.recipe, self.experiment.recipe.output_dir),
-            target_loss=self.target_loss,
-            max_steps=self.experiment.recipe.unlearning.relearning_steps,
-        )
-
-    def all_of(self, run: ReferenceRun) -> list[Relearning]:
-        models = (run.kept_model(number) for number in range(run.plan.n_models))
-        return [self(_on_device(model)) for model in models if model is not None]
+def _relearned(experiment: Experiment, rows: UnlearningRows, model: torch.nn.Module, target_loss: float) -> Relearning:
+    """The steps in which a model learns the forget set again, with the recipe's optimizer."""
+    return relearning_steps(
+        trainable_again(experiment, _on_device(model)),
+        experiment.training_view(rows.split.forget),
+        args=relearning_arguments(experiment.recipe, experiment.recipe.output_dir),
+        target_loss=target_loss,
+        max_steps=experiment.recipe.unlearning.relearning_steps,
+    )
 
 
 def _retrained(experiment: Experiment, run: RunFolder, rows: UnlearningRows) -> ReferenceRun:
@@ -193,7 +187,7 @@ def _u_lira(experiment: Experiment, run: RunFolder, rows: UnlearningRows) -> dic
     phi = unlearned_references(
         references,
         np.searchsorted(split.pool, rows.split.forget),
-        run.private / "unlearned_references" / f"{method.replace(':', '.')}-{rows.digest()[:16]}",
+        run.private / "unlearned_references" / f"{folder_name(method)}-{rows.digest()[:16]}",
         make_unlearner=make_unlearner,
         description={"method": method, "training": training, **({"sources": sources} if sources else {})},
         batch_size=recipe.audit.batch_size,
@@ -240,16 +234,6 @@ def _caveat(defense: str, section: dict[str, Any]) -> str:
     if trainer_class(defense).is_private:
         text += " It was trained with differential privacy, which unlearning without noise does not keep."
     return text
-
-
-def _evaluated(experiment: Experiment, model: torch.nn.Module, rows: UnlearningRows) -> UnlearningEvaluation:
-    size = experiment.recipe.audit.batch_size
-    return evaluate_unlearning(model, experiment.dataset, rows.split, test=rows.test, batch_size=size)
-
-
-def _labels(experiment: Experiment, rows: UnlearningRows) -> np.ndarray:
-    labels = experiment.dataset.column("labels").numpy()
-    return labels[np.concatenate([rows.split.forget, rows.split.retain, rows.test])]
 
 
 def _on_device(model: torch.nn.Module) -> torch.nn.Module:

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from hf_privacy.auditing.groups import FEWEST
-from hf_privacy.forgetting import FIGURES, unlearning_gap
+from hf_privacy.forgetting import unlearning_gap
 from hf_privacy.recipe import UnlearningRows
-from hf_privacy.statistics import clopper_pearson, t_interval
+from hf_privacy.statistics import t_interval
 from hf_privacy.unlearning import Relearning, UnlearningEvaluation
+from hf_privacy.unlearning.base.evaluation import share_of
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+U_LIRA = ("auc", "auc_low", "auc_high", "tpr_at_fpr", "n_pairs", "n_examples")
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,24 +95,17 @@ def unlearning_section(outcome: Outcome) -> dict[str, Any]:
         "retain_harm": _retain_harm(outcome),
         "forget_loss": _forget_loss(outcome),
         "relearning": _relearning(outcome),
-        "u_lira": None if outcome.u_lira is None else _u_lira(outcome.u_lira),
+        "u_lira": None if outcome.u_lira is None else {name: outcome.u_lira[name] for name in U_LIRA},
         "cost": _cost(outcome),
     }
 
 
 def _figures(outcome: Outcome) -> dict[str, Any]:
-    stages: dict[str, Any] = {
-        "before": outcome.before.figures(confidence=outcome.confidence),
-        "after": outcome.after.figures(confidence=outcome.confidence),
-        "retrained": None,
-    }
-    if outcome.retrained:
-        per_model = [model.figures(confidence=outcome.confidence) for model in outcome.retrained]
-        stages["retrained"] = [
-            _over_models([figures[place] for figures in per_model], outcome.confidence)
-            for place in range(len(FIGURES))
-        ]
-    return stages
+    before, after, *retrained = (
+        model.figures(confidence=outcome.confidence) for model in (outcome.before, outcome.after, *outcome.retrained)
+    )
+    over_models = [_over_models(figures, outcome.confidence) for figures in zip(*retrained, strict=True)]
+    return {"before": before, "after": after, "retrained": over_models or None}
 
 
 def _over_models(figures: Sequence[Mapping[str, Any]], confidence: float) -> dict[str, Any]:
@@ -119,13 +114,7 @@ def _over_models(figures: Sequence[Mapping[str, Any]], confidence: float) -> dic
         return dict(figures[0])
     values = np.array([figure["value"] for figure in figures])
     low, high = t_interval(values, within=(0.0, 1.0), confidence=confidence)
-    return {
-        "name": figures[0]["name"],
-        "value": float(values.mean()),
-        "low": low,
-        "high": high,
-        "n_examples": figures[0]["n_examples"],
-    }
+    return {**figures[0], "value": float(values.mean()), "low": low, "high": high}
 
 
 def _gap(outcome: Outcome) -> dict[str, Any] | None:
@@ -148,17 +137,11 @@ def _gap(outcome: Outcome) -> dict[str, Any] | None:
 def _retain_harm(outcome: Outcome) -> dict[str, Any]:
     before, after = (model.retain["correct"] == 1 for model in (outcome.before, outcome.after))
     return {
-        "newly_wrong": _share(before & ~after, outcome.confidence),
-        "newly_right": _share(~before & after, outcome.confidence),
+        "newly_wrong": share_of(before & ~after, outcome.confidence),
+        "newly_right": share_of(~before & after, outcome.confidence),
         "mean_loss_before": float(outcome.before.retain["loss"].mean()),
         "mean_loss_after": float(outcome.after.retain["loss"].mean()),
     }
-
-
-def _share(hits: np.ndarray, confidence: float) -> dict[str, Any]:
-    count = int(hits.sum())
-    low, high = clopper_pearson(count, len(hits), confidence=confidence)
-    return {"value": count / len(hits), "low": low, "high": high}
 
 
 def _forget_loss(outcome: Outcome) -> dict[str, Any] | None:
@@ -191,11 +174,6 @@ def _relearning(outcome: Outcome) -> dict[str, Any] | None:
         "retrained_steps": float(np.mean([one.steps for one in others])) if others else None,
         "retrained_regained": sum(one.regained for one in others) if others else None,
     }
-
-
-def _u_lira(summary: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("auc", "auc_low", "auc_high", "tpr_at_fpr", "n_pairs", "n_examples")
-    return {name: summary[name] for name in names}
 
 
 def _cost(outcome: Outcome) -> dict[str, Any]:
