@@ -134,11 +134,12 @@ def _named(
     if isinstance(names, str) or not all(isinstance(text, str) and text for text in texts):
         raise InputError(f"label_names is {names!r}: pass a text for each class; yes, no, on and off need quotes")
     if len(set(texts)) != len(texts):
-        raise InputError(f"label_names holds {_first_repeat(texts)!r} twice: give each class a name of its own")
+        twice = next(text for position, text in enumerate(texts) if text in texts[:position])
+        raise InputError(f"label_names holds {twice!r} twice: give each class a name of its own")
     shown = {str(value): number for number, value in enumerate(values)}
     if isinstance(names, Mapping):
         keys = [str(key) for key, _ in given]
-        if all(isinstance(value, int) for value in values) and all(_is_number(key) for key in keys):
+        if all(isinstance(value, int) for value in values) and all(key.removeprefix("-").isdecimal() for key in keys):
             sequence = sorted(range(len(keys)), key=lambda position: int(keys[position]))
             keys, texts = [keys[position] for position in sequence], [texts[position] for position in sequence]
         order: list[int | None] = [shown.get(key) for key in keys]
@@ -157,11 +158,3 @@ def _named(
             f"is given for {', '.join(map(repr, missing[:3]))}"
         )
     return order, texts
-
-
-def _is_number(text: str) -> bool:
-    return text.removeprefix("-").isdecimal()
-
-
-def _first_repeat(texts: list[str]) -> str:
-    return next(text for position, text in enumerate(texts) if text in texts[:position])
