@@ -23,6 +23,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "processing": ("encode_features", "encode_images", "encode_text"),
         "repeats": ("RepeatReport", "drop_repeats", "find_repeats"),
         "splits": ("MembershipSplit", "make_split"),
-        "tensors": ("TensorDataset", "collate_batch"),
+        "tensors": ("TensorDataset", "collate_batch", "tensors_digest"),
     },
 )

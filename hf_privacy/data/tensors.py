@@ -5,6 +5,7 @@ With images decoded and transformed once, an epoch of a small model is spent on 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -128,6 +129,13 @@ class TensorDataset(Dataset):
         mine, theirs = (np.arange(len(view)) if view._rows is None else view._rows for view in (self, other))
         return len(np.intersect1d(mine, theirs))
 
+    def digest(self) -> str:
+        """SHA-256 of the tensors themselves: another processor, image size or length is other data."""
+        # In blocks: of a subset, each is a copy.
+        blocks = [self.subset(np.arange(start, min(start + 4096, len(self)))) for start in range(0, len(self), 4096)]
+        parts = [tensors_digest({name: block.column(name) for name in self.column_names}) for block in blocks]
+        return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
     def with_tensors(self, tensors: Mapping[str, torch.Tensor]) -> TensorDataset:
         """A dataset of other tensors of the same names, trimmed as this one is and without augmentation.
 
@@ -176,6 +184,21 @@ class TensorDataset(Dataset):
 def _take(tensor: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
     """A copy of these rows. NumPy copies on one thread; torch's own would wait for threads that busy cores delay."""
     return torch.from_numpy(tensor.numpy()[rows])
+
+
+def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of names, shapes, types and bits, such as of a model's ``state_dict()``.
+
+    Examples
+    --------
+    >>> tensors_digest({"a": torch.zeros(2)}) == tensors_digest({"a": torch.zeros(2, dtype=torch.int32)})
+    False
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def collate_batch(batch: Batch | Sequence[Batch]) -> Batch:

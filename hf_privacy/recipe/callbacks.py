@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from hf_privacy.arguments import unknown_key
@@ -48,8 +48,12 @@ def _rewinding(
     if settings is None:
         return []
     from hf_privacy.defenses import CriticalWeightRewindCallback
+    from hf_privacy.defenses.critical_weights.settings import CriticalWeightSettings
 
-    _check_names(settings, CriticalWeightRewindCallback)
+    known = [field.name for field in fields(CriticalWeightSettings)]
+    for key in settings:
+        if key not in known:
+            raise unknown_key(str(key), known, "section 'critical_weight_rewind'")
     population = dataset.subset(split.population) if len(split.population) else None
     callback = CriticalWeightRewindCallback(**settings, reference_dataset=population)
     if callback.settings.needs_reference and population is None:
@@ -58,10 +62,3 @@ def _rewinding(
             "aside, or rank them by another score"
         )
     return [callback]
-
-
-def _check_names(settings: dict[str, Any], callback: type) -> None:
-    known = [name for name in inspect.signature(callback).parameters if name != "reference_dataset"]
-    for key in settings:
-        if key not in known:
-            raise unknown_key(str(key), known, "section 'critical_weight_rewind'")

@@ -15,7 +15,7 @@ from peft import PeftModel
 from transformers import ImageProcessingMixin, PrinterCallback, TrainerCallback, set_seed
 from transformers.trainer_callback import ProgressCallback
 
-from hf_privacy.data import TensorDataset
+from hf_privacy.data import TensorDataset, tensors_digest
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.observers.epoch_collector import EpochCollector
 from hf_privacy.errors import InputError
@@ -119,7 +119,8 @@ def recipe_hash(trainer: PrivacyTrainer, plan: ReferencePlan, *, dataset_fingerp
         "arguments": arguments,
         "callbacks": [_name_of(callback) for callback in _shaping_callbacks(trainer)],
         "model": _configuration(model),
-        "initial_weights": _weights_hash(model),
+        "initial_weights": tensors_digest(model.state_dict()),
+        "trainable": sorted(name for name, parameter in model.named_parameters() if parameter.requires_grad),
         "processor": _processor(processor),
         "libraries": _libraries(model),
         "augmentation": _name_of(trainer.train_dataset.augmentation),
@@ -163,16 +164,6 @@ def _libraries(model: torch.nn.Module) -> dict[str, str]:
     """Versions of the libraries that this model is of and others are not."""
     used = {"peft": isinstance(model, PeftModel), "timm": model.config.model_type == "timm_wrapper"}
     return {name: minor_version(name) for name, is_used in used.items() if is_used}
-
-
-def _weights_hash(model: torch.nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    trainable = sorted(name for name, parameter in model.named_parameters() if parameter.requires_grad)
-    digest.update("|".join(trainable).encode())
-    return digest.hexdigest()
 
 
 # What an image processor does to pixels: defences that move pixels act through it.

@@ -630,7 +630,7 @@ def test_the_package_gives_it_out():
         ({"pve_epochs": 0}, r"pve_epochs is 0"),
         ({"temperature": 0.0}, r"temperature is 0\.0"),
         ({"kinds": "linear"}, r"kinds is 'linear': pass a list"),
-        ({"kinds": ["dense"]}, r"kinds is \('dense',\)"),
+        ({"kinds": ["dense"]}, r"kinds is \['dense'\]"),
         ({"reference_dataset": [1]}, r"reference_dataset is list: pass a TensorDataset"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,9 +12,9 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
 from hf_privacy.atomic_file import write_atomically
-from hf_privacy.data import TensorDataset, collate_batch
+from hf_privacy.data import TensorDataset, collate_batch, tensors_digest
 from hf_privacy.defenses.critical_weights.checks import attributes_of_checkpoint, check_run
-from hf_privacy.defenses.critical_weights.files import INITIAL, MASK, RunFiles, initial_state_of, state_digest
+from hf_privacy.defenses.critical_weights.files import INITIAL, MASK, RunFiles, initial_state_of
 from hf_privacy.defenses.critical_weights.scores import ShuffledBatches, count_by_kind, score_weights
 from hf_privacy.defenses.critical_weights.settings import CriticalWeightSettings
 from hf_privacy.errors import InputError
@@ -55,10 +54,10 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
     reference_dataset : TensorDataset, optional
         Data the model is not trained on, in the columns of the training set: neither members, nor the audit's
         non-members. In a recipe, and for reference models: the population. Needed by the privacy-vulnerability score.
-    fraction, score, edit, train, num_train_epochs, scope, kinds, biases, entanglement, seed
-        See `CriticalWeightSettings`.
-    pve_weight, pve_epochs, pve_learning_rate, pve_start, temperature
-        Of the privacy-vulnerability score; likewise.
+    **settings
+        ``fraction``, ``score``, ``edit``, ``train``, ``num_train_epochs``, ``scope``, ``kinds``, ``biases``,
+        ``entanglement``, ``seed``, and of the privacy-vulnerability score ``pve_weight``, ``pve_epochs``,
+        ``pve_learning_rate``, ``pve_start``, ``temperature``: see `CriticalWeightSettings`.
 
     Attributes
     ----------
@@ -134,44 +133,15 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
         self,
         *,
         reference_dataset: TensorDataset | None = None,
-        fraction: float = 0.01,
-        score: str = "privacy_vulnerability",
-        edit: str = "rewind",
-        train: str = "rest",
-        num_train_epochs: float | None = None,
-        pve_weight: float = 0.5,
-        pve_epochs: int = 1,
-        pve_learning_rate: float = 0.01,
-        pve_start: str = "trained",
-        temperature: float = 1.0,
-        scope: str = "global",
-        kinds: Sequence[str] = ("conv", "linear", "attention", "norm"),
-        biases: bool = False,
-        entanglement: bool = True,
-        seed: int | None = None,
+        **settings: Any,
     ) -> None:
-        self.settings = CriticalWeightSettings(
-            fraction=fraction,
-            score=score,
-            edit=edit,
-            train=train,
-            num_train_epochs=num_train_epochs,
-            pve_weight=pve_weight,
-            pve_epochs=pve_epochs,
-            pve_learning_rate=pve_learning_rate,
-            pve_start=pve_start,
-            temperature=temperature,
-            scope=scope,
-            kinds=kinds if isinstance(kinds, str) else tuple(kinds),
-            biases=biases,
-            entanglement=entanglement,
-            seed=seed,
-        )
+        self.settings = CriticalWeightSettings(**settings)
         if reference_dataset is not None and not isinstance(reference_dataset, TensorDataset):
             raise InputError(f"reference_dataset is {type(reference_dataset).__name__}: pass a TensorDataset")
         self.reference_dataset = reference_dataset
         # Part of the recipe's hash, as every plain attribute of a callback is.
-        self.settings_sha256 = self.settings.sha256(reference=_digest(reference_dataset))
+        reference = None if reference_dataset is None else reference_dataset.digest()
+        self.settings_sha256 = self.settings.sha256(reference=reference)
         self._forget()
 
     def __deepcopy__(self, memo: dict) -> CriticalWeightRewindCallback:
@@ -259,7 +229,7 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
         files, step = RunFiles(args.output_dir), state.global_step
         if step == 0:
             self._initial = initial_state_of(model)
-            self._digests["initial_sha256"] = state_digest(self._initial)
+            self._digests["initial_sha256"] = tensors_digest(self._initial)
             if _writes_checkpoints(args) and state.is_world_process_zero:
                 files.save_initial(self._initial)
             return
@@ -372,10 +342,6 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
             for name, parameter in model.named_parameters()
             if parameter.requires_grad
         }
-
-
-def _digest(dataset: TensorDataset | None) -> str | None:
-    return None if dataset is None else state_digest({name: dataset.column(name) for name in dataset.column_names})
 
 
 def _writes_checkpoints(args) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from safetensors.torch import load, save
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from hf_privacy.atomic_file import write_atomically
+from hf_privacy.data import tensors_digest
 from hf_privacy.errors import InputError
 from hf_privacy.weights import load_mask, mask_digest, save_mask
 
@@ -38,16 +38,6 @@ def initial_state_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
         for name, tensor in model.state_dict().items()
         if name not in parameters or parameters[name].requires_grad
     }
-
-
-def state_digest(state: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 of names, shapes, types and bits."""
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        tensor = state[name]
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 class RunFiles:
@@ -97,7 +87,7 @@ class RunFiles:
         """
         with contextlib.suppress(OSError, SafetensorError):
             state = load((self._checkpoint(step) / FOLDER / INITIAL).read_bytes())
-            if state_digest(state) == sha256:
+            if tensors_digest(state) == sha256:
                 return state
         raise InputError(self._missing(step, INITIAL, "there is no initial state to rewind to"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -36,7 +35,7 @@ class ValidationStopCallback(TrainerCallback):
         self.patience = patience
         self.min_improvement = min_improvement
         # Part of the recipe's hash, as every plain attribute of a callback is.
-        self.validation_hash = _hash(validation_dataset)
+        self.validation_hash = validation_dataset.digest()
 
     def __deepcopy__(self, memo: dict) -> ValidationStopCallback:
         # Without state of its own; a copy for each reference model shares the rows.
@@ -70,14 +69,6 @@ def epochs_without_improvement(losses: list[float], min_improvement: float = 0.0
         else:
             count += 1
     return count
-
-
-def _hash(dataset: TensorDataset) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(dataset.column_names):
-        digest.update(name.encode())
-        digest.update(dataset.column(name).contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 class EarlyStoppingTrainer(PrivacyTrainer):

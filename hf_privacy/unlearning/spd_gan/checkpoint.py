@@ -14,8 +14,7 @@ from safetensors.torch import save
 
 from hf_privacy.adversarial import PixelSpace
 from hf_privacy.atomic_file import write_atomically
-from hf_privacy.data import TensorDataset
-from hf_privacy.defenses.critical_weights.files import state_digest
+from hf_privacy.data import TensorDataset, tensors_digest
 from hf_privacy.errors import InputError
 from hf_privacy.models.modes import bare_model
 from hf_privacy.unlearning.spd_gan.config import SPDGANConfig
@@ -60,9 +59,9 @@ def run_facts(
     return {
         "settings": {**settings, "c": c},
         "space": [space.mean, space.std],
-        "forget_dataset": state_digest({name: forget.column(name) for name in forget.column_names}),
-        "retain_dataset": state_digest({"pixel_values": retain.column("pixel_values")}),
-        "retain_classifier": state_digest(weights),
+        "forget_dataset": forget.digest(),
+        "retain_dataset": tensors_digest({"pixel_values": retain.column("pixel_values")}),
+        "retain_classifier": tensors_digest(weights),
     }
 
 
@@ -130,7 +129,7 @@ def load_checkpoint(folder: Path, state: GANState, facts: dict[str, Any]) -> Non
 
 
 def _digest(metadata: dict[str, str], tensors: dict[str, torch.Tensor]) -> str:
-    return hashlib.sha256(json.dumps([metadata, state_digest(tensors)], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([metadata, tensors_digest(tensors)], sort_keys=True).encode()).hexdigest()
 
 
 def _check_facts(path: Path, saved: dict[str, Any], facts: dict[str, Any]) -> None:
