@@ -1,7 +1,9 @@
 """The audit from end to end: signals, references, attacks, report."""
 
-from hf_privacy.auditing.assemble import Provenance, repeats_across, versions
+from hf_privacy.auditing.assemble import repeats_across, versions
 from hf_privacy.auditing.audit import audit
+from hf_privacy.auditing.case import AuditCase, Provenance
+from hf_privacy.auditing.examination import Examination
 from hf_privacy.auditing.examinations.canaries.result import CanaryResult
 from hf_privacy.auditing.examinations.canaries.run import canary_audit
 from hf_privacy.auditing.examinations.unlearning.folder import UnlearnedFolder
@@ -15,7 +17,9 @@ from hf_privacy.auditing.targets import mean_interval
 
 __all__ = [
     "AttackScores",
+    "AuditCase",
     "CanaryResult",
+    "Examination",
     "Outcome",
     "Provenance",
     "SignalTable",

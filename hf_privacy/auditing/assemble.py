@@ -1,10 +1,10 @@
-"""From scores to the privacy report."""
+"""From a case and its sections to the privacy report."""
 
 from __future__ import annotations
 
 import platform
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -13,88 +13,54 @@ from typing import Any
 import torch
 
 from hf_privacy import __version__
-from hf_privacy.auditing.attack import Findings
+from hf_privacy.auditing.case import AuditCase
 from hf_privacy.auditing.table import SignalTable
-from hf_privacy.data import MembershipSplit, RepeatReport
-from hf_privacy.defenses import PrivacyTrainer
+from hf_privacy.data import RepeatReport
 from hf_privacy.hub import weights_sha256
 from hf_privacy.models import describe_model
-from hf_privacy.recipe import AuditSettings
-from hf_privacy.references import ReferenceRun
-from hf_privacy.reports import PrivacyReport, curve_of, public_name
+from hf_privacy.reports import PrivacyReport, public_name
 from hf_privacy.statistics import clopper_pearson
 from hf_privacy.statistics.tpr import allowed_false_positives
 
 VERSIONED_PACKAGES = ("torch", "transformers", "datasets", "accelerate", "peft", "timm", "numpy", "scipy")
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """What report and card call the model and its data; local paths are cut to their last part.
+def assemble_report(case: AuditCase, sections: Mapping[str, Any]) -> PrivacyReport:
+    """Put the sections beside what was audited: identity, utility, cost and caveats; aggregates only.
 
-    Attributes
+    Parameters
     ----------
-    model_name, base_model, base_revision : str, optional
-    dataset_name : str
-    dataset_revision : str, optional
-    training_seconds : float, optional
-        What training the target took.
-    caveats : tuple of str
-        Sentences a reader of this particular audit must know.
+    case : AuditCase
+        Whose tables are made.
+    sections : dict of str to Any
+        Parts of the report by name, as the examinations gave them.
     """
-
-    model_name: str | None = None
-    base_model: str | None = None
-    base_revision: str | None = None
-    dataset_name: str = "local dataset"
-    dataset_revision: str | None = None
-    training_seconds: float | None = None
-    caveats: tuple[str, ...] = ()
-
-
-def assemble_report(
-    table: SignalTable,
-    findings: Findings,
-    *,
-    options: AuditSettings,
-    trainer: PrivacyTrainer | None,
-    model: torch.nn.Module,
-    folder: Path | None,
-    split: MembershipSplit,
-    repeats: RepeatReport | None,
-    run: ReferenceRun | None,
-    blind: dict[str, Any] | None,
-    robustness: dict[str, Any] | None,
-    provenance: Provenance,
-    cost: dict[str, float | None],
-) -> PrivacyReport:
-    """Put identity, figures, cost and caveats together; aggregates only."""
-    membership = table.membership
+    trainer, split, run, provenance = case.trainer, case.split, case.references, case.provenance
     revised = provenance.dataset_revision
-    exact, near = repeats_across(repeats)
+    exact, near = repeats_across(case.repeats)
     # A saved adapter is loaded for inference, with nothing trainable: the trainer's model knows better.
     described = describe_model(
-        trainer.model if trainer else model,
+        trainer.model if trainer else case.model,
         base_model=provenance.base_model,
         base_revision=provenance.base_revision,
     )
     base = described["base_model"]
-    return PrivacyReport(
-        created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        model={
+    parts = {
+        "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "model": {
             "name": public_name(provenance.model_name) if provenance.model_name else None,
             **described,
             "base_model": public_name(base, pinned=described["base_revision"] is not None) if base else None,
-            "weights_sha256": weights_hash(model, folder),
+            "weights_sha256": weights_hash(case.model, case.folder),
         },
-        dataset={
+        "dataset": {
             "name": public_name(provenance.dataset_name, pinned=revised is not None),
             "revision": revised,
             "fingerprint": split.dataset_fingerprint,
             "n_examples": split.n_examples,
-            "n_classes": int(model.config.num_labels),
+            "n_classes": int(case.model.config.num_labels),
         },
-        split={
+        "split": {
             "hash": split.hash,
             "n_members": len(split.members),
             "n_nonmembers": len(split.non_members),
@@ -103,32 +69,32 @@ def assemble_report(
             "exact_repeats": exact,
             "near_repeats": near,
         },
-        defense=_defense(trainer),
-        training={} if trainer is None else _without_nothing(trainer.hyperparameters()),
-        epsilon={"upper": _guarantee(trainer, folder), "lower": None},
-        depth=options.depth,
-        references=None
+        "defense": {"name": "unknown", "parameters": {}, "paper": None}
+        if trainer is None
+        else trainer.describe_defense(),
+        "training": {}
+        if trainer is None
+        else {name: value for name, value in trainer.hyperparameters().items() if value is not None},
+        "epsilon": {"upper": case.guarantee, "lower": None},
+        "depth": case.settings.depth,
+        "references": None
         if run is None
         else {
             "n_models": run.plan.n_models,
             "fraction": run.plan.fraction,
             "recipe_hash": run.store.metadata["recipe_hash"],
         },
-        attacks=findings.attacks,
-        evidence=findings.evidence,
-        curves={attack.name: curve_of(attack.scores, membership) for attack in findings.scores},
-        targets=findings.targets,
-        budgets=findings.budgets,
-        blind_baseline=blind,
-        class_slices=findings.class_slices,
-        memorization_bins=findings.memorization_bins,
-        leakage_share=findings.leakage_share,
-        robustness=robustness,
-        utility=_utility(table, options.confidence),
-        cost={"training_seconds": provenance.training_seconds, **cost},
-        versions=versions(),
-        caveats=[*provenance.caveats, *_caveats(table, options, split, repeats, blind)],
-    )
+        "utility": _utility(case.table, case.settings.confidence),
+        "cost": {
+            "training_seconds": provenance.training_seconds,
+            "signals_seconds": case.seconds["signals"],
+            "references_seconds": None if run is None else case.seconds["references"],
+            "attacks_seconds": case.seconds["attacks"],
+        },
+        "versions": versions(),
+        "caveats": [*case.caveats, *_caveats(case)],
+    }
+    return PrivacyReport(**{**parts, **sections})
 
 
 def repeats_across(repeats: RepeatReport | None) -> tuple[int | None, int | None]:
@@ -154,23 +120,6 @@ def weights_hash(model: torch.nn.Module, folder: Path | None) -> str:
         return weights_sha256(temporary)
 
 
-def _guarantee(trainer: PrivacyTrainer | None, folder: Path | None) -> dict[str, Any] | None:
-    """What the saved model itself spent; of a model in memory, what its trainer did."""
-    if trainer is None:
-        return None
-    return trainer.privacy_spent() if folder is None else trainer.privacy_spent_by(folder)
-
-
-def _defense(trainer: PrivacyTrainer | None) -> dict[str, Any]:
-    if trainer is None:
-        return {"name": "unknown", "parameters": {}, "paper": None}
-    return trainer.describe_defense()
-
-
-def _without_nothing(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def _utility(table: SignalTable, confidence: float) -> dict[str, Any]:
     """Accuracy and loss on members and non-members, on the unaugmented query."""
     correct = table.target["correct"][0][: table.n_pool]
@@ -183,20 +132,9 @@ def _utility(table: SignalTable, confidence: float) -> dict[str, Any]:
     return utility
 
 
-def _caveats(
-    table: SignalTable,
-    options: AuditSettings,
-    split: MembershipSplit,
-    repeats: RepeatReport | None,
-    blind: dict[str, Any] | None,
-) -> list[str]:
-    caveats = []
-    if blind is not None and blind["differs"]:
-        caveats.append(
-            "Members and non-members can be told apart without the model: a classifier that sees only the inputs "
-            f"reaches an AUC of {blind['auc']:.3f} [{blind['auc_low']:.3f}, {blind['auc_high']:.3f}]. The figures of "
-            "the attacks may hold that difference of the data; draw the split at random."
-        )
+def _caveats(case: AuditCase) -> list[str]:
+    """What depth, references, population and repeats leave unsaid."""
+    options, split, caveats = case.settings, case.split, []
     if options.depth == "quick":
         caveats.append(
             "Quick audit: no reference models. Attacks with references (LiRA, RMIA) usually find more; read these "
@@ -212,14 +150,14 @@ def _caveats(
             "No population was set aside: Attack-P and RMIA compare members and non-members alike with the target's "
             "non-members."
         )
-    unresolved = [fpr for fpr in options.fprs if allowed_false_positives(int((~table.membership).sum()), fpr) < 0]
+    unresolved = [fpr for fpr in options.fprs if allowed_false_positives(len(split.non_members), fpr) < 0]
     if unresolved:
         shown = ", ".join(f"{100 * fpr:g} %" for fpr in unresolved)
         caveats.append(
-            f"{int((~table.membership).sum()):,} non-members cannot resolve a false positive rate of {shown}; no "
+            f"{len(split.non_members):,} non-members cannot resolve a false positive rate of {shown}; no "
             "true positive rate is given there."
         )
-    exact, near = repeats_across(repeats)
+    exact, near = repeats_across(case.repeats)
     if exact is None:
         caveats.append("Repeats across the split were not looked for.")
     elif exact or near:

@@ -1,21 +1,15 @@
-"""Every attack of an audit: on the target, on its references as further targets, at each budget, in each group."""
+"""Every attack of an audit on one target: scores, summaries, and which of them is the strongest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from hf_privacy.attack_table import ATTACKS
 from hf_privacy.auditing.evidence import evidence_of
-from hf_privacy.auditing.examinations.membership.budgets import over_budgets
-from hf_privacy.auditing.examinations.memorization import leakage_at_top, memorization_slices
-from hf_privacy.auditing.groups import class_slices
 from hf_privacy.auditing.scores import attack_scores
 from hf_privacy.auditing.table import AttackScores, SignalTable
-from hf_privacy.auditing.targets import further_targets, leave_one_out_table, over_targets
 from hf_privacy.hub.evidence import ADVERSARIAL, CLEAN, by_strength
 from hf_privacy.outside import is_outside
 from hf_privacy.recipe import AuditSettings
@@ -27,7 +21,7 @@ ON_ADVERSARIAL_INPUTS = ("loss", "lira", "rmia")
 
 @dataclass(frozen=True)
 class Findings:
-    """What the attacks found, as the report's sections.
+    """What the attacks found.
 
     Attributes
     ----------
@@ -42,9 +36,6 @@ class Findings:
         what slices, shares and the private scores are of.
     adversarial : list of dict or None
         Summaries of the membership attacks on adversarial inputs.
-    targets, budgets : dict or None
-    class_slices, memorization_bins : list of dict or None
-    leakage_share : dict or None
     """
 
     attacks: list[dict[str, Any]]
@@ -52,88 +43,39 @@ class Findings:
     evidence: dict[str, Any]
     strongest: AttackScores
     adversarial: list[dict[str, Any]] | None
-    targets: dict[str, Any] | None
-    budgets: dict[str, Any] | None
-    class_slices: list[dict[str, Any]] | None
-    memorization_bins: list[dict[str, Any]] | None
-    leakage_share: dict[str, Any] | None
 
 
-def attack_all(
-    table: SignalTable,
-    base: Mapping[str, np.ndarray] | None,
-    options: AuditSettings,
-    *,
-    class_names: Sequence[str],
-    extras_of: Callable[[int], Mapping[str, np.ndarray]],
-    adversarial: SignalTable | None = None,
-) -> Findings:
+def attack_all(table: SignalTable, options: AuditSettings, *, adversarial: SignalTable | None = None) -> Findings:
     """Make every attack the settings ask for.
 
     Parameters
     ----------
     table : SignalTable
         The target's, with references at full depth.
-    base : dict of str to array, optional
-        Signals of the base checkpoint.
     options : AuditSettings
-    class_names : sequence of str
-        By label.
-    extras_of : callable
-        The extra signals of a reference by its number; empty where its weights were not kept.
     adversarial : SignalTable, optional
         The same target and references on adversarial inputs, where membership attacks are to be made there too.
     """
-    scores = _all_scores(table, options, base)
+    scores = all_scores(table, options)
     attacks = [summary_of(attack, table, options) for attack in scores]
-    by_name = {attack.name: attack for attack in scores}
     there = None if adversarial is None else adversarial_attacks(adversarial, options)
     made = [(CLEAN, score, summary) for score, summary in zip(scores, attacks, strict=True)]
     made += [(ADVERSARIAL, score, summary) for score, summary in there or []]
     evidence = evidence_of(made, table.membership, confidence=options.confidence)
     figures_of = [(inputs, summary) for inputs, _, summary in made]
     _, ordered = by_strength(figures_of, evidence["attacks"], level=evidence["level"])
-    strongest = by_name[next(summary["name"] for inputs, summary, _ in ordered if inputs == CLEAN)]
-    figures = {"fprs": tuple(options.fprs), "confidence": options.confidence}
-    targets = budgets = None
-    if options.targets > 1:
-        others = [
-            leave_one_out_table(table, model, extras=extras_of(model))
-            for model in further_targets(table.n_references, options.targets - 1)
-        ]
-        runs = [(table, scores)] + [(other, _all_scores(other, options)) for other in others]
-        targets = over_targets(runs, **figures)
-        if options.budgets:
-            own = list(filter(is_outside, options.extra_attacks))
-            budgets = over_budgets([table, *others], options.budgets, gamma=options.gamma, own=own, **figures)
-    confidence = options.confidence
-    bins = share = None
-    if table.n_references:
-        # The strongest first; then those that papers report, whichever they are here.
-        shown = {attack.name: attack for attack in (strongest, by_name["lira"], by_name["rmia"])}
-        bins = memorization_slices(table, list(shown.values()), confidence=confidence)
-        share = leakage_at_top(table, strongest, confidence=confidence)
+    strongest = next(summary["name"] for inputs, summary, _ in ordered if inputs == CLEAN)
     return Findings(
         attacks=attacks,
         scores=scores,
         evidence=evidence,
-        strongest=strongest,
+        strongest=next(attack for attack in scores if attack.name == strongest),
         adversarial=None if there is None else [summary for _, summary in there],
-        targets=targets,
-        budgets=budgets,
-        class_slices=class_slices(table, strongest, class_names, confidence=confidence)
-        if options.class_slices
-        else None,
-        memorization_bins=bins,
-        leakage_share=share,
     )
 
 
-def _all_scores(
-    table: SignalTable, options: AuditSettings, base: Mapping[str, np.ndarray] | None = None
-) -> list[AttackScores]:
+def all_scores(table: SignalTable, options: AuditSettings) -> list[AttackScores]:
     """Every attack the table's signals allow, and the user's own."""
-    table = table if base is None else replace(table, base=base)
     names = [*ATTACKS, *filter(is_outside, options.extra_attacks)]
     return attack_scores(table, names, lira_variance=options.lira_variance, gamma=options.gamma)
 

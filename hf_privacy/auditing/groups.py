@@ -1,33 +1,31 @@
-"""Where the leakage sits: in which groups of examples, such as the classes."""
+"""Groups of examples, and how much an attack finds in each: classes, and bins of memorization."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from hf_privacy.auditing.table import AttackScores, SignalTable
+from hf_privacy.memorization import BIN_EDGES, feldman_zhang
 from hf_privacy.statistics import summarize, tpr_at_fpr
 
 # A group with fewer members would say too much about each of them.
 FEWEST = 20
 FPR = 0.01
+# What `memorization_bin` numbers from 0 up.
+BIN_BOUNDS = (-1.0, *BIN_EDGES, 1.0)
 
 
-def class_slices(
-    table: SignalTable, attack: AttackScores, class_names: Sequence[str], *, confidence: float
-) -> list[dict[str, Any]]:
-    """Leakage of one attack for each class of at least 20 members and 20 non-members.
+def memorization_of(table: SignalTable) -> np.ndarray:
+    """Feldman and Zhang's score of each example of the pool, float64 [N], on the first clean query.
 
-    Returns
-    -------
-    list of dict
-        "class", "attack", and what `over_groups` gives.
+    It comes from the references alone, so the target's membership plays no part in it.
     """
-    assert table.labels is not None
-    groups = over_groups(table, attack, table.labels[: table.n_pool], confidence=confidence)
-    return [{"class": class_names[label], "attack": attack.name, **figures} for label, figures in groups.items()]
+    assert table.references is not None
+    assert table.reference_membership is not None
+    n = table.n_pool
+    return feldman_zhang(table.references["correct"][0][:, :n], table.reference_membership[:, :n])
 
 
 def over_groups(

@@ -28,6 +28,7 @@ from hf_privacy.models import (
     class_order,
     load_image_processor,
     load_saved_model,
+    names_of,
 )
 from hf_privacy.tasks import TASKS, Task, task_of
 
@@ -100,6 +101,29 @@ def to_tensors(
     processor = _processor(target, task)
     dataset = with_classes(dataset, label_column, classes)
     return task.encode(dataset, processor, columns=columns, label_column=label_column, model=model)
+
+
+def class_names_of(model: torch.nn.Module, trainer: PrivacyTrainer | None) -> list[str]:
+    """What the model calls its classes; an adapter's folder does not say, the trainer of its recipe does."""
+    names = names_of(model.config)
+    if trainer is not None and not are_named(names):
+        theirs = names_of(trainer.accelerator.unwrap_model(trainer.model).config)
+        names = theirs if len(theirs) == len(names) else names
+    return names
+
+
+def check_base_classes(base: torch.nn.Module, names: Sequence[str]) -> None:
+    """Refuse a base checkpoint that tells other classes apart than the target."""
+    if getattr(base, "config", None) is None:
+        return
+    theirs = names_of(base.config)
+    if len(theirs) != len(names) or (
+        are_named(theirs) and are_named(names) and class_order(theirs, names) != list(range(len(names)))
+    ):
+        raise InputError(
+            f"base_model has the classes {', '.join(theirs[:4])} and the target {', '.join(names[:4])}: pass the "
+            "checkpoint loaded with the target's names, hf_privacy.models.load_base_classifier(…, id2label=…)"
+        )
 
 
 def with_classes(dataset: datasets.Dataset, label_column: str, classes: Sequence[str]) -> datasets.Dataset:

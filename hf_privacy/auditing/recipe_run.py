@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hf_privacy.auditing.assemble import Provenance
 from hf_privacy.auditing.audit import audit
+from hf_privacy.auditing.case import Provenance
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.base.checkpoints import last_whole_checkpoint

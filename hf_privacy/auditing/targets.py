@@ -43,39 +43,6 @@ def further_targets(n_references: int, count: int) -> list[int]:
     return order[:count]
 
 
-def over_targets(
-    runs: Sequence[tuple[SignalTable, list[AttackScores]]], *, fprs: tuple[float, ...], confidence: float
-) -> dict[str, Any]:
-    """Mean and interval, over several attacked models of one recipe, of each figure.
-
-    Parameters
-    ----------
-    runs : sequence of (SignalTable, list of AttackScores)
-        The target's first, then those of `leave_one_out_table`; at least 2. Attacks that not every run has (base
-        calibration has no base for a reference) are left out.
-    fprs, confidence
-        As in `hf_privacy.statistics.summarize`; the interval over targets is Student's t.
-
-    Returns
-    -------
-    dict
-        The "targets" section of the report. Targets share their pool, and each other's signals as references, so the
-        interval speaks of training runs on this pool, not of other data.
-    """
-    member_accuracy, nonmember_accuracy = [], []
-    for table, _ in runs:
-        correct = table.target["correct"][0][: table.n_pool]
-        member_accuracy.append(float(correct[table.membership].mean()))
-        nonmember_accuracy.append(float(correct[~table.membership].mean()))
-    return {
-        "n_targets": len(runs),
-        "confidence": confidence,
-        "attacks": mean_figures(runs, fprs=fprs, confidence=confidence),
-        "member_accuracy": mean_interval(member_accuracy, confidence=confidence),
-        "nonmember_accuracy": mean_interval(nonmember_accuracy, confidence=confidence),
-    }
-
-
 def mean_figures(
     runs: Sequence[tuple[SignalTable, list[AttackScores]]], *, fprs: tuple[float, ...], confidence: float
 ) -> list[dict[str, Any]]:

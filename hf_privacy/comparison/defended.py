@@ -94,7 +94,7 @@ def audit_defended_outputs(comparison: Comparison, cell: Cell, experiment: Exper
         ),
         references_dir=comparison.defended_references_dir(cell.name),
         show_progress=False,
-        **{**asdict(outputs_only(cell.recipe.audit)), "canaries": 0, "canary_guesses": None},
+        **{**asdict(outputs_only(cell.recipe.audit)), "canaries": 0},
     )
 
 

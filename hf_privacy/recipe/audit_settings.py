@@ -17,12 +17,11 @@ from hf_privacy.arguments import (
 from hf_privacy.attack_table import EXTRA_ATTACKS
 from hf_privacy.errors import InputError
 from hf_privacy.outside import is_outside, load_outside
+from hf_privacy.recipe.canary_settings import CanarySettings
 from hf_privacy.recipe.robustness_settings import RobustnessSettings
 from hf_privacy.tasks import task_named
 
 LIRA_VARIANCES = ("auto", "pooled", "per_example", "shrunk", "global")
-CANARY_KINDS = ("mislabelled", "random")
-FEWEST_CANARIES = 10  # fewer show next to nothing, and their coins may all fall on one side
 MOST = 10_000_000  # of models, rows or vectors: more is a slip of the pen
 
 
@@ -71,15 +70,10 @@ class AuditSettings:
     curvature : int
         Above 0: the curvature of the loss in the inputs, with that many random vectors (10 is usual), and the attacks
         that read it; each costs about two gradient passes, for every query and model.
-    canaries : int
-        Above 0: a second model is trained with that many canaries, each put in by a fair coin, for a lower bound of ε;
-        see `hf_privacy.auditing.canary_audit`.
-    canary_kind : "mislabelled" or "random"
-        Real examples with a wrong label, or made-up ones.
-    canary_guesses : list of int, optional
-        Numbers of canaries guessed, even; by default a tenth, a quarter and a half.
-    delta : float, optional
-        δ of that bound; by default the accountant's, else 1 / (10 · number of members).
+    canaries : CanarySettings, dict or int
+        Canaries for a lower bound of ε, such as ``{"n": 64, "kind": "random"}``; a number alone is ``n``, and 0 none.
+    examinations : list of str
+        Examinations of your own, each by ``module:Name``: see `hf_privacy.auditing.Examination`.
     batch_size : int
         Of the passes that collect signals.
     workers : int, optional
@@ -113,13 +107,26 @@ class AuditSettings:
     class_slices: bool = True
     robustness: dict | None = None
     curvature: int = 0
-    canaries: int = 0
-    canary_kind: str = "mislabelled"
-    canary_guesses: list | None = None
-    delta: float | None = None
+    canaries: CanarySettings = field(default_factory=CanarySettings)
+    examinations: list = field(default_factory=list)
     batch_size: int = 512
     workers: int | None = None
     keep_weights: bool = False
+
+    def __post_init__(self) -> None:
+        """Take a mapping or a number for the section of canaries."""
+        self.canaries = CanarySettings.of(self.canaries)
+
+    @property
+    def sections(self) -> frozenset[str]:
+        """Of the parts of a report that are made on request alone, those that are asked for."""
+        asked = {"targets": self.targets > 1, "robustness": self.robustness, "canaries": self.canaries.n}
+        return frozenset(name for name, made in asked.items() if made)
+
+    @property
+    def attacks_adversarial_inputs(self) -> bool:
+        """Whether membership attacks are made on adversarial inputs too."""
+        return self.robustness is not None and RobustnessSettings.from_dict(self.robustness).membership
 
     def check(self) -> None:
         """Raise `InputError` for a setting that no audit can run with; needs neither data nor model."""
@@ -148,7 +155,14 @@ class AuditSettings:
                     "(my_package.module:my_attack)"
                 )
         self._check_budgets()
-        self._check_canaries()
+        self.canaries.check()
+        for name in self.examinations:
+            if not isinstance(name, str) or not is_outside(name):
+                raise InputError(
+                    f"examinations holds {seen(name)}: pass module:Name of one of your own; the package's are asked "
+                    "for by their settings"
+                )
+            load_outside(name, argument="examinations")
         if self.robustness is not None:
             RobustnessSettings.from_dict(self.robustness)
         check_whole("curvature", self.curvature, at_least=0, at_most=MOST)
@@ -211,19 +225,3 @@ class AuditSettings:
                 f"budgets hold {max(self.budgets)} with {self.references} references: at most {most}, since further "
                 "targets are references and leave out their pair"
             )
-
-    def _check_canaries(self) -> None:
-        if check_whole("canaries", self.canaries, at_most=MOST) and self.canaries < FEWEST_CANARIES:
-            raise InputError(
-                f"canaries is {self.canaries}: pass 0 for none, or at least {FEWEST_CANARIES}; a few hundred say more"
-            )
-        check_choice("canary_kind", self.canary_kind, CANARY_KINDS)
-        if self.canary_guesses == []:
-            raise InputError("canary_guesses is empty: leave it out for the default, or pass even numbers")
-        for count in self.canary_guesses or []:
-            if check_whole("an entry of canary_guesses", count) < 2 or count % 2 or count > self.canaries:
-                raise InputError(
-                    f"canary_guesses holds {count!r} for {self.canaries} canaries: pass even numbers from 2 to that"
-                )
-        if self.delta is not None:
-            check_number("delta", self.delta, 0.0, 1.0, low_open=True, high_open=True)

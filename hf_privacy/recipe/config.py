@@ -18,6 +18,7 @@ from hf_privacy.arguments import check_seed, unknown_key
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.errors import InputError, one_line
 from hf_privacy.recipe.audit_settings import AuditSettings
+from hf_privacy.recipe.canary_settings import CanarySettings
 from hf_privacy.recipe.unlearning_section import UnlearningSection
 from hf_privacy.tasks import TASKS, Task, task_named
 from hf_privacy.yaml_text import load_yaml
@@ -204,6 +205,8 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Build and check a recipe; an unknown key or a value of the wrong kind is an `InputError`."""
+        if isinstance(values, Mapping) and isinstance(values.get("audit"), Mapping):
+            values = {**values, "audit": CanarySettings.moved(values["audit"])}
         recipe = _build(cls, values, "the recipe")
         recipe.check()
         return recipe
@@ -217,7 +220,8 @@ class Recipe:
         """A new recipe with dotted keys replaced: ``{"training.learning_rate": "1e-3"}``; strings are read as YAML."""
         values = asdict(self)
         for key, value in overrides.items():
-            set_dotted(values, key, value)
+            is_number = key == "audit.canaries" and not isinstance(value, Mapping)  # what else the section says stays
+            set_dotted(values, "audit.canaries.n" if is_number else key, value)
         return Recipe.from_dict(values)
 
     def save(self, path: str | Path) -> None:

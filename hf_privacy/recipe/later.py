@@ -55,10 +55,10 @@ def check_later_stages(experiment: Experiment, model: torch.nn.Module) -> None:
     options = recipe.audit
     adversarial_inputs(options, model, experiment.processor, experiment.dataset)
     n_outside = len(experiment.dataset) - len(split.members)
-    if options.canary_kind == "mislabelled" and options.canaries > n_outside:
+    if options.canaries.kind == "mislabelled" and options.canaries.n > n_outside:
         raise InputError(
-            f"audit.canaries is {options.canaries:,} and {n_outside:,} rows lie outside the training set: ask for "
-            "fewer, or for audit.canary_kind 'random'"
+            f"audit.canaries is {options.canaries.n:,} and {n_outside:,} rows lie outside the training set: ask for "
+            "fewer, or for audit.canaries.kind 'random'"
         )
     if recipe.unlearning.method is not None and recipe.unlearning.request:
         forget = requested_rows(experiment, request_of(recipe.unlearning.request))

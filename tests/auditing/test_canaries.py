@@ -15,13 +15,14 @@ from transformers import TrainerCallback
 
 from hf_privacy import audit
 from hf_privacy.auditing import CanaryResult, canary_audit
-from hf_privacy.auditing.examinations.canaries import run as canaries
-from hf_privacy.auditing.examinations.canaries.run import default_guesses
+from hf_privacy.auditing.examinations.canaries import plan, twin
+from hf_privacy.auditing.examinations.canaries.plan import default_guesses
 from hf_privacy.data import MembershipSplit, TensorDataset, make_canaries
 from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
 from hf_privacy.errors import InputError
 from hf_privacy.models import load_model
 from hf_privacy.reports import card_data_of_folder, write_card
+from hf_privacy.signals import SignalStore
 from hf_privacy.statistics import epsilon_one_run, epsilon_one_run_fdp
 
 N_ROWS, N_CANARIES = 600, 160
@@ -114,7 +115,7 @@ class Untrained:
 def untrained(monkeypatch) -> list[Untrained]:
     """The twins of the test, none of which is trained."""
     monkeypatch.setattr(Untrained, "made", [])
-    monkeypatch.setattr(canaries, "reference_trainer", Untrained)
+    monkeypatch.setattr(twin, "reference_trainer", Untrained)
     return Untrained.made
 
 
@@ -134,7 +135,7 @@ def audited(make_trainer, digits, digits_split, tmp_path):
 
 
 def kept_coins(folder: Path) -> np.ndarray:
-    return canaries.SignalStore.open(folder / "private" / "canaries").membership()[0]
+    return SignalStore.open(folder / "private" / "canaries").membership()[0]
 
 
 # ---- what it finds ----
@@ -150,7 +151,7 @@ def test_a_recipe_that_memorizes_mislabelled_examples_is_bounded_away_from_zero(
 
 
 def test_a_twin_whose_canaries_were_left_out_gives_zero(make_trainer, digits, digits_split, tmp_path, monkeypatch):
-    monkeypatch.setattr(canaries, "_with_canaries", lambda trainer, members, inserted: members)
+    monkeypatch.setattr(twin, "_with_canaries", lambda trainer, members, inserted: members)
     result = canary_audit(
         make_trainer(), digits, digits_split, output_dir=tmp_path, n_canaries=N_CANARIES, coin_seed=1,
         show_progress=False,
@@ -161,7 +162,7 @@ def test_a_twin_whose_canaries_were_left_out_gives_zero(make_trainer, digits, di
 
 def test_the_bounds_are_those_of_the_statistics_on_the_kept_signals(memorized):
     folder, result = memorized
-    store = canaries.SignalStore.open(folder / "private" / "canaries")
+    store = SignalStore.open(folder / "private" / "canaries")
     coins, phi = store.membership()[0], store.read("phi")[0]
     settings = {"n_guesses": (16, 40, 80), "delta": 1 / 2000, "confidence": 0.95}
     assert result.n_guesses == settings["n_guesses"] == default_guesses(N_CANARIES)
@@ -178,9 +179,9 @@ def test_the_stated_bound_is_always_that_of_one_method_and_not_the_larger(memori
 
 def test_by_loss_higher_still_means_likelier_inserted(memorized, make_trainer, digits, digits_split, tmp_path):
     folder, by_phi = memorized
-    kept = canaries.SignalStore.open(folder / "private" / "canaries")
+    kept = SignalStore.open(folder / "private" / "canaries")
     metadata = {**kept.metadata, "score": "loss"}
-    store = canaries.SignalStore.create(tmp_path / "private" / "canaries", metadata)
+    store = SignalStore.create(tmp_path / "private" / "canaries", metadata)
     signals = {name: kept.read(name, query=None)[0] for name in ("phi", "loss")}
     store.write(0, signals, kept.membership()[0], info=kept.info(0))
     by_loss = canary_audit(
@@ -234,7 +235,7 @@ def test_inserted_canaries_are_augmented_as_the_members_are():
     pixels = torch.arange(16.0).reshape(4, 1, 2, 2)
     images = TensorDataset({"pixel_values": pixels, "labels": torch.arange(4)})
     trainer = SimpleNamespace(train_dataset=images.with_augmentation(lambda batch: -batch))
-    together = canaries._with_canaries(trainer, images.subset([0, 1]), images.subset([3]))
+    together = twin._with_canaries(trainer, images.subset([0, 1]), images.subset([3]))
     assert together.__getitems__([0, 1, 2])["pixel_values"].equal(-pixels[[0, 1, 3]])
     assert together.column("labels").tolist() == [0, 1, 3]
 
@@ -294,15 +295,15 @@ def test_a_killed_run_goes_on_with_the_same_coins_from_its_checkpoint(
     expected = canary_audit(trainer, digits, digits_split, output_dir=whole, coin_seed=11, **settings)
 
     monkeypatch.setattr(KilledOnce, "kills", 0)
-    monkeypatch.setattr(canaries.secrets, "randbits", lambda bits: 11)
+    monkeypatch.setattr(twin.secrets, "randbits", lambda bits: 11)
     with pytest.raises(KeyboardInterrupt):
         canary_audit(trainer, digits, digits_split, output_dir=killed, **settings)
     assert list((killed / "private" / "canaries" / "model").glob("checkpoint-*"))
-    monkeypatch.setattr(canaries.secrets, "randbits", lambda bits: 12)  # not asked for again
+    monkeypatch.setattr(twin.secrets, "randbits", lambda bits: 12)  # not asked for again
     resumed = canary_audit(trainer, digits, digits_split, output_dir=killed, **settings)
 
     assert (resumed.n_inserted, resumed.auc) == (expected.n_inserted, expected.auc)
-    stores = [canaries.SignalStore.open(folder / "private" / "canaries") for folder in (whole, killed)]
+    stores = [SignalStore.open(folder / "private" / "canaries") for folder in (whole, killed)]
     np.testing.assert_allclose(stores[1].read("phi"), stores[0].read("phi"), rtol=1e-5, atol=1e-5)
     assert not (killed / "private" / "canaries" / "model").exists()
 
@@ -476,8 +477,8 @@ def test_coins_that_all_fall_on_one_side_are_refused_and_not_kept(audited, untra
         def random(self, n):
             return np.zeros(n)
 
-    monkeypatch.setattr(canaries.np.random, "default_rng", lambda seed: OneSided())
-    monkeypatch.setattr(canaries, "make_canaries", lambda dataset, n, **settings: dataset.subset(np.arange(n)))
+    monkeypatch.setattr(twin.np.random, "default_rng", lambda seed: OneSided())
+    monkeypatch.setattr(plan, "make_canaries", lambda dataset, n, **settings: dataset.subset(np.arange(n)))
     with pytest.raises(InputError, match="all 10 coins fell on one side"):
         audited(n_canaries=10)
     assert not list(tmp_path.rglob("seed.json"))

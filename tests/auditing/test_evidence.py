@@ -13,7 +13,7 @@ from hf_privacy.recipe import AuditSettings
 
 def evidence(table, **settings):
     options = AuditSettings(depth="full" if table.n_references else "quick", **settings)
-    return attack_all(table, None, options, class_names=["cat", "dog"], extras_of=lambda number: {})
+    return attack_all(table, options)
 
 
 @pytest.mark.parametrize("with_population", [True, False])
@@ -22,7 +22,7 @@ def test_without_leakage_the_best_of_all_attacks_is_seldom_called_better_than_gu
     claims = naive = 0
     for seed in range(60):
         table = planted_table(effect=0.0, seed=seed, n_references=0, with_population=with_population)
-        found = evidence(table, class_slices=False)
+        found = evidence(table)
         claims += found.evidence["strongest"]["p_value"] <= found.evidence["level"]
         naive += any(
             attack["auc_low"] > 0.5 or any(e["tpr"] and e["conditional_low"] > e["fpr"] for e in attack["tpr_at_fpr"])
@@ -32,11 +32,10 @@ def test_without_leakage_the_best_of_all_attacks_is_seldom_called_better_than_gu
     assert naive > claims
 
 
-def test_leakage_is_claimed_and_the_sections_are_of_the_strongest(planted_table):
+def test_leakage_is_claimed_and_the_strongest_named(planted_table):
     found = evidence(planted_table(effect=2.0))
     assert found.evidence["strongest"]["p_value"] == pytest.approx(1 / 2001)
     assert found.evidence["strongest"]["attack"] == found.strongest.name
-    assert {entry["attack"] for entry in found.class_slices} == {found.strongest.name}
     assert [test["attack"] for test in found.evidence["attacks"]] == [attack["name"] for attack in found.attacks]
     made = [("clean", attack) for attack in found.attacks]
     assert strongest_of(made, found.evidence["attacks"], level=0.025) == found.evidence["strongest"]
@@ -47,7 +46,7 @@ def test_leakage_is_claimed_and_the_sections_are_of_the_strongest(planted_table)
 @pytest.mark.parametrize(("confidence", "level"), [(0.5, 0.025), (0.95, 0.025), (0.99, 0.005), (0.99999, 0.001)])
 def test_the_level_is_what_the_confidence_leaves_at_one_end_and_never_more(planted_table, confidence, level):
     table = planted_table(n_references=0)
-    made = evidence(table, class_slices=False)
+    made = evidence(table)
     pairs = list(zip(made.scores, made.attacks, strict=True))
     found = evidence_of([("clean", *pair) for pair in pairs], table.membership, confidence=confidence)
     assert found["level"] == level

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from hf_privacy.auditing.attack import attack_all
-from hf_privacy.auditing.examinations.memorization import leakage_at_top, memorization_of, memorization_slices
+from hf_privacy.auditing.examinations.memorization import Memorization, leakage_at_top, memorization_slices
+from hf_privacy.auditing.groups import memorization_of
 from hf_privacy.auditing.table import AttackScores
 from hf_privacy.memorization import feldman_zhang
 from hf_privacy.recipe import AuditSettings
@@ -23,11 +26,6 @@ def table(planted_table):
 @pytest.fixture(scope="module")
 def attack(table):
     return AttackScores("lira", "LiRA", table.target["phi"][0, : table.n_pool])
-
-
-def findings(table, **settings):
-    options = AuditSettings(references=table.n_references, **settings)
-    return attack_all(table, None, options, class_names=["cat", "dog"], extras_of=lambda number: {})
 
 
 def test_scores_are_feldman_and_zhangs_of_the_references_alone(table):
@@ -58,11 +56,14 @@ def test_an_example_that_is_right_only_after_training_is_in_the_top_bin(planted_
 
 
 def test_the_strongest_attack_lira_and_rmia_have_bins_whichever_is_strongest(table):
-    found = findings(table)
-    names = list(dict.fromkeys(row["attack"] for row in found.memorization_bins))
+    settings = AuditSettings(references=table.n_references)
+    found = attack_all(table, settings)
+    case = SimpleNamespace(table=table, findings=found, settings=settings, timed=lambda name: nullcontext())
+    bins = Memorization().run(case)["memorization_bins"]
+    names = list(dict.fromkeys(row["attack"] for row in bins))
     assert names[0] == found.strongest.name
     assert set(names) == {found.strongest.name, "lira", "rmia"}
-    counts = {name: sum(row["attack"] == name for row in found.memorization_bins) for name in names}
+    counts = {name: sum(row["attack"] == name for row in bins) for name in names}
     assert len(set(counts.values())) == 1  # every attack has the same bins
 
 

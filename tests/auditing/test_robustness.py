@@ -15,9 +15,8 @@ from hf_privacy import InputError, audit
 from hf_privacy.adversarial import PGD, AdversarialInputs, FeatureSpace, PixelSpace
 from hf_privacy.adversarial.autoattack import AutoAttack
 from hf_privacy.auditing.attack import attack_all
-from hf_privacy.auditing.collect import spread
-from hf_privacy.auditing.examinations.memorization import BIN_BOUNDS, memorization_of
-from hf_privacy.auditing.examinations.robustness import AttackedModel, Outcomes, robustness_section
+from hf_privacy.auditing.examinations.robustness import AttackedModel, Outcomes, robustness_section, spread
+from hf_privacy.auditing.groups import BIN_BOUNDS, memorization_of
 from hf_privacy.auditing.targets import leave_one_out_table, mean_interval
 from hf_privacy.data import (
     MembershipSplit,
@@ -106,10 +105,7 @@ def test_bins_agree_with_a_count_by_hand_and_small_ones_are_left_out(target):
 
 
 def test_membership_attacks_read_the_adversarial_signals_alone_and_count_among_all(target):
-    found = attack_all(
-        target.clean, None, OPTIONS, class_names=["cat", "dog"], extras_of=lambda number: {},
-        adversarial=target.adversarial,
-    )  # fmt: skip
+    found = attack_all(target.clean, OPTIONS, adversarial=target.adversarial)
     attacks = found.adversarial
     assert [(test["attack"], test["inputs"]) for test in found.evidence["attacks"][-3:]] == [
         (attack["name"], "adversarial") for attack in attacks
@@ -158,7 +154,7 @@ def test_of_rows_sorted_by_class_every_class_is_attacked():
 def _no_drawing():
     """Plots are what takes longest, and no matter of these tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hf_privacy.reports.report.png_bytes", lambda figure: b"")
+        patch.setattr("matplotlib.figure.Figure.savefig", lambda *arguments, **settings: None)
         yield
 
 
@@ -286,7 +282,7 @@ def test_pixels_are_attacked_in_pixel_units_and_autoattack_is_stronger(digits, t
     pytest.importorskip("pyautoattack")
     trainer, encoded, split = digits
     attack = AutoAttack(PixelSpace((0.5,), (0.5,)), 0.1, attacks=("apgd-ce",))
-    monkeypatch.setattr("hf_privacy.auditing.collect.auto_attack", lambda settings, space: attack)
+    monkeypatch.setattr("hf_privacy.auditing.examinations.robustness.auto_attack", lambda settings, space: attack)
     robustness = {"epsilon": 0.1, "n_steps": 3, "autoattack": True, "max_examples": 40}
     trainer.save_model(_internal_call=True)
     reports = [
@@ -310,7 +306,7 @@ def test_kept_weights_let_further_targets_have_autoattack(digits, tmp_path, monk
     pytest.importorskip("pyautoattack")
     trainer, encoded, split = digits
     attack = AutoAttack(PixelSpace((0.5,), (0.5,)), 0.1, attacks=("apgd-ce",))
-    monkeypatch.setattr("hf_privacy.auditing.collect.auto_attack", lambda settings, space: attack)
+    monkeypatch.setattr("hf_privacy.auditing.examinations.robustness.auto_attack", lambda settings, space: attack)
     robustness = {"epsilon": 0.1, "n_steps": 2, "autoattack": True, "max_examples": 20, "membership": False}
     settings = {"references": 6, "targets": 2, "robustness": robustness, "show_progress": False}
     found = []

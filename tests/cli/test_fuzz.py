@@ -310,7 +310,7 @@ def tried(number: int, what: str, words: list[str], surely: bool, capsys) -> tup
 
 def test_bad_settings_of_later_stages_are_one_sentence(bases, tmp_path, monkeypatch, capsys):
     import hf_privacy.auditing
-    import hf_privacy.auditing.examinations.canaries.run
+    import hf_privacy.auditing.examinations.canaries.plan
     from hf_privacy.references.collect import ReferenceRun
 
     recipe = copy.deepcopy(bases["unlearning"])
@@ -323,7 +323,7 @@ def test_bad_settings_of_later_stages_are_one_sentence(bases, tmp_path, monkeypa
 
     monkeypatch.setattr(ReferenceRun, "train", stop)
     monkeypatch.setattr(hf_privacy.auditing, "unlearn_request", stop)
-    monkeypatch.setattr(hf_privacy.auditing.examinations.canaries.run, "_train_once", stop)
+    monkeypatch.setattr(hf_privacy.auditing.examinations.canaries.plan, "train_twin", stop)
     resolved = whole(recipe)
     keys = [path for path in places(resolved) if path[0] in ("audit", "unlearning", "push")]
     results = []

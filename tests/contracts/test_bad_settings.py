@@ -19,6 +19,7 @@ from hf_privacy.defenses.base.config_checks import _plain_fields
 from hf_privacy.defenses.critical_weights.settings import CriticalWeightSettings
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.audit_settings import AuditSettings
+from hf_privacy.recipe.canary_settings import CanarySettings
 from hf_privacy.recipe.robustness_settings import RobustnessSettings
 from hf_privacy.recipe.unlearning_section import UnlearningSection
 from hf_privacy.signals.curvature import Curvature
@@ -44,6 +45,12 @@ CONFIGS = [
 
 def checked_audit(**settings: Any) -> AuditSettings:
     made = AuditSettings(**settings)
+    made.check()
+    return made
+
+
+def checked_canaries(**settings: Any) -> CanarySettings:
+    made = CanarySettings(**settings)
     made.check()
     return made
 
@@ -92,12 +99,11 @@ SETTINGS: list[tuple[Callable[..., Any], dict[str, Any]]] = [
             "blind_baseline": True,
             "class_slices": True,
             "curvature": 0,
-            "canaries": 0,
-            "canary_kind": "random",
             "batch_size": 8,
             "keep_weights": False,
         },
     ),
+    (checked_canaries, {"n": 20, "kind": "random", "delta": 1e-5}),
     (
         lambda **settings: RobustnessSettings.from_dict(settings),
         {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hf_privacy import attacks
 from hf_privacy.data import TensorDataset
@@ -10,8 +10,34 @@ from hf_privacy.data.splits import MembershipSplit
 from hf_privacy.signals import flatten_inputs
 from hf_privacy.statistics import auc, auc_interval
 
+if TYPE_CHECKING:
+    from hf_privacy.auditing.case import AuditCase
+
 # Of each side: what `hf_privacy.attacks.blind_baseline` needs for its folds.
 _FEWEST = 30
+
+
+class BlindBaseline:
+    """The examination of the split itself."""
+
+    name = "blind_baseline"
+
+    def check(self, case: AuditCase) -> None:
+        """Any split can be tried."""
+
+    def run(self, case: AuditCase) -> dict[str, Any] | None:
+        """The report's ``blind_baseline``, and a caveat where the split can be told apart."""
+        if not case.settings.blind_baseline:
+            return None
+        with case.timed("signals"):
+            found = blind_baseline(case.data, case.split, confidence=case.settings.confidence)
+        if found is not None and found["differs"]:
+            case.caveats.append(
+                "Members and non-members can be told apart without the model: a classifier that sees only the inputs "
+                f"reaches an AUC of {found['auc']:.3f} [{found['auc_low']:.3f}, {found['auc_high']:.3f}]. The figures "
+                "of the attacks may hold that difference of the data; draw the split at random."
+            )
+        return {"blind_baseline": found}
 
 
 def blind_baseline(

@@ -4,31 +4,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from hf_privacy.auditing.groups import FEWEST, FPR, over_groups
+from hf_privacy.auditing.groups import BIN_BOUNDS, FEWEST, FPR, memorization_of, over_groups
 from hf_privacy.auditing.table import AttackScores, SignalTable
-from hf_privacy.memorization import BIN_EDGES, feldman_zhang, leakage_share, memorization_bin
+from hf_privacy.memorization import leakage_share, memorization_bin
 from hf_privacy.statistics import clopper_pearson
 from hf_privacy.statistics.tpr import allowed_false_positives
 
-# What `memorization_bin` numbers from 0 up.
-BIN_BOUNDS = (-1.0, *BIN_EDGES, 1.0)
+if TYPE_CHECKING:
+    from hf_privacy.auditing.case import AuditCase
+
 # Shares of the members, most memorized first.
 TOPS = (0.01, 0.05)
 
 
-def memorization_of(table: SignalTable) -> np.ndarray:
-    """Feldman and Zhang's score of each example of the pool, float64 [N], on the first clean query.
+class Memorization:
+    """The examination; it needs references."""
 
-    It comes from the references alone, so the target's membership plays no part in it.
-    """
-    assert table.references is not None
-    assert table.reference_membership is not None
-    n = table.n_pool
-    return feldman_zhang(table.references["correct"][0][:, :n], table.reference_membership[:, :n])
+    name = "memorization"
+
+    def check(self, case: AuditCase) -> None:
+        """Nothing can be wrong that the attacks would not refuse."""
+
+    def run(self, case: AuditCase) -> dict[str, Any] | None:
+        """The report's ``memorization_bins`` and ``leakage_share``."""
+        table, strongest, confidence = case.table, case.findings.strongest, case.settings.confidence
+        if not table.n_references:
+            return None
+        by_name = {attack.name: attack for attack in case.findings.scores}
+        with case.timed("attacks"):
+            # The strongest first; then those that papers report, whichever they are here.
+            shown = {attack.name: attack for attack in (strongest, by_name["lira"], by_name["rmia"])}
+            return {
+                "memorization_bins": memorization_slices(table, list(shown.values()), confidence=confidence),
+                "leakage_share": leakage_at_top(table, strongest, confidence=confidence),
+            }
 
 
 def memorization_slices(

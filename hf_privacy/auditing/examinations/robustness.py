@@ -4,18 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from hf_privacy.adversarial import AdversarialInputs
-from hf_privacy.auditing.examinations.memorization import BIN_BOUNDS, memorization_of
-from hf_privacy.auditing.groups import FEWEST
+from hf_privacy.auditing.groups import BIN_BOUNDS, FEWEST, memorization_of
 from hf_privacy.auditing.table import SignalTable
-from hf_privacy.auditing.targets import mean_interval
+from hf_privacy.auditing.targets import further_targets, leave_one_out_table, mean_interval
 from hf_privacy.memorization import memorization_bin
-from hf_privacy.recipe import AuditSettings
+from hf_privacy.recipe import AuditSettings, RobustnessSettings, auto_attack
+from hf_privacy.signals import adversarial_correct
 from hf_privacy.statistics import clopper_pearson
+
+if TYPE_CHECKING:
+    from hf_privacy.auditing.case import AuditCase
+
+
+class Robustness:
+    """The examination of the target, and of further targets, each attacked through itself."""
+
+    name = "robustness"
+
+    def check(self, case: AuditCase) -> None:
+        """Refuse an attack that cannot be made on these inputs."""
+        _ = case.attack
+
+    def run(self, case: AuditCase) -> dict[str, Any] | None:
+        """The report's ``robustness``."""
+        if case.attack is None:
+            return None
+        models = attacked_models(case)
+        section = robustness_section(
+            models,
+            attack=case.attack,
+            options=case.settings,
+            seconds=case.seconds["adversarial"],
+            membership_attacks=case.findings.adversarial,
+        )
+        return {"robustness": section}
 
 
 @dataclass(frozen=True)
@@ -66,6 +94,56 @@ class AttackedModel:
         if self.autoattack is not None:
             found["autoattack", "nonmembers"] = self.autoattack
         return found
+
+
+def attacked_models(case: AuditCase) -> list[AttackedModel]:
+    """The target, and as many references as the settings have further targets, each attacked by the others.
+
+    AutoAttack is made on the target and, where all their weights were kept, on the further targets.
+    """
+    clean, adversarial, run = case.table, case.adversarial_table, case.references
+    assert adversarial is not None
+    models = [AttackedModel(clean, adversarial, _autoattack(case, case.model, clean.membership))]
+    if run is None or case.settings.targets < 2:
+        return models
+    device = next(case.model.parameters()).device
+    for number in further_targets(clean.n_references, case.settings.targets - 1):
+        other = leave_one_out_table(clean, number)
+        kept = run.kept_model(number) if models[0].autoattack is not None else None
+        found = None if kept is None else _autoattack(case, kept.to(device), other.membership)
+        models.append(AttackedModel(other, leave_one_out_table(adversarial, number), found))
+    return models
+
+
+def _autoattack(case: AuditCase, model: torch.nn.Module, membership: np.ndarray) -> Outcomes | None:
+    assert case.attack is not None
+    settings = RobustnessSettings.from_dict(case.settings.robustness or {})
+    attack = auto_attack(settings, case.attack.space)
+    if attack is None:
+        return None
+    positions = spread(np.flatnonzero(~membership), settings.max_examples)
+    with case.timed("adversarial"):
+        correct = adversarial_correct(
+            model,
+            case.evaluated.subset(positions),
+            attack=attack,
+            batch_size=case.settings.batch_size,
+            progress=case.show_progress,
+        )
+    return Outcomes(positions, correct)
+
+
+def spread(positions: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the positions, evenly spaced: of rows sorted by class the first are of one class.
+
+    Examples
+    --------
+    >>> spread(np.arange(10), 5)
+    array([0, 2, 4, 6, 8])
+    """
+    if len(positions) <= most:
+        return positions
+    return positions[np.arange(most) * len(positions) // most]
 
 
 def robustness_section(

@@ -87,15 +87,8 @@ def one_audit(*, n_pool: int, seed: int, effect: float = 0.0, **setting: Any) ->
     setting = {"adversarial": False, "curvature": False, **setting}
     clean, *more = tables(n_pool=n_pool, seed=seed, effect=effect, **setting)
     depth = "full" if setting["n_references"] else "quick"
-    options = AuditSettings(depth=depth, references=setting["n_references"] or 2, class_slices=False)
-    found = attack_all(
-        clean,
-        None,
-        options,
-        class_names=["0", "1"],
-        extras_of=lambda number: {},
-        adversarial=more[0] if more else None,
-    )
+    options = AuditSettings(depth=depth, references=setting["n_references"] or 2)
+    found = attack_all(clean, options, adversarial=more[0] if more else None)
     tests = found.evidence["attacks"]
     smallest = min(p for test in tests for p in (test["auc"], *(entry["p_value"] for entry in test["tpr"])))
     return {

@@ -1,11 +1,9 @@
-"""What a canary audit found, and how it enters the report."""
+"""What a canary audit found."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-
-from hf_privacy.reports import PrivacyReport
 
 METHOD = "one-run audit with canaries"
 
@@ -75,14 +73,7 @@ class CanaryResult:
             f"{upper['delta']:.3g}; the accountant or the implementation is wrong."
         )
 
-
-def add_canaries(report: PrivacyReport, result: CanaryResult) -> None:
-    """Put a canary audit into a report: ``epsilon.lower``, ``canaries``, and a caveat where they break a guarantee."""
-    report.epsilon = {**report.epsilon, "lower": result.epsilon_lower}
-    names = (
-        "n_canaries", "n_inserted", "n_guesses", "kind", "score", "auc", "auc_low", "auc_high", "one_run",
-        "one_run_fdp", "delta", "confidence", "seconds",
-    )  # fmt: skip
-    report.canaries = {name: getattr(result, name) for name in names}
-    if result.contradiction is not None:
-        report.caveats = [result.contradiction, *report.caveats]
+    @property
+    def section(self) -> dict[str, Any]:
+        """The report's ``canaries``."""
+        return {name: value for name, value in vars(self).items() if name != "epsilon_upper"}

@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import secrets
-import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from transformers import TrainerCallback
-
-from hf_privacy.atomic_file import write_atomically
+from hf_privacy.auditing.examinations.canaries.plan import CanaryPlan, plan_canaries
 from hf_privacy.auditing.examinations.canaries.result import CanaryResult
-from hf_privacy.data import MembershipSplit, TensorDataset, make_canaries
+from hf_privacy.data import MembershipSplit, TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
-from hf_privacy.defenses.base.checkpoints import last_whole_checkpoint
 from hf_privacy.errors import InputError
-from hf_privacy.progress import progress
-from hf_privacy.recipe.audit_settings import FEWEST_CANARIES
-from hf_privacy.references import (
-    ReferencePlan,
-    recipe_hash,
-    reference_trainer,
-    require_cloneable,
-)
-from hf_privacy.signals import SignalStore, compute_signals
-from hf_privacy.statistics import auc, auc_interval, epsilon_one_run, epsilon_one_run_fdp
 
-SCORES = {"phi": 1.0, "loss": -1.0}  # signal, and the sign that makes higher mean likelier inserted
-_SEED_FILE = "seed.json"
+if TYPE_CHECKING:
+    from hf_privacy.auditing.case import AuditCase
+
+
+class Canaries:
+    """The examination that trains a second model of the recipe."""
+
+    name = "canaries"
+
+    def __init__(self) -> None:
+        """With nothing planned."""
+        self._plan: CanaryPlan | None = None
+
+    def check(self, case: AuditCase) -> None:
+        """Refuse a recipe without a trainer, canaries that cannot be made, and a folder with those of others."""
+        settings = case.settings
+        if not settings.canaries.n:
+            return
+        if case.trainer is None:
+            raise InputError(
+                "an audit of a saved model with canaries needs trainer: a PrivacyTrainer with the recipe the model "
+                "was trained with, since a second model is trained with the canaries"
+            )
+        self._plan = plan_canaries(
+            case.trainer,
+            case.data,
+            case.split,
+            output_dir=case.output_dir,
+            n_canaries=settings.canaries.n,
+            n_guesses=settings.canaries.guesses,
+            delta=settings.canaries.delta,
+            confidence=settings.confidence,
+            kind=settings.canaries.kind,
+            queries=settings.queries,
+            seed=settings.reference_seed,
+        )
+
+    def run(self, case: AuditCase) -> dict[str, Any] | None:
+        """The report's ``canaries`` and ``epsilon``, and a caveat where they break a guarantee."""
+        if self._plan is None:
+            return None
+        found = self._plan.result(batch_size=case.settings.batch_size, show_progress=case.show_progress)
+        if found.contradiction is not None:
+            case.caveats.insert(0, found.contradiction)
+        return {"canaries": found.section, "epsilon": {"upper": case.guarantee, "lower": found.epsilon_lower}}
 
 
 def canary_audit(
@@ -112,189 +135,18 @@ def canary_audit(
     Algorithm 1. Mahloujifar, Melis and Chaudhuri, "Auditing f-differential privacy in one run", ICML 2025 (arXiv
     2410.22235).
     """
-    guesses = _checked_guesses(n_canaries, n_guesses)
-    if score not in SCORES:
-        raise InputError(f"score is {score!r}: pass 'phi' or 'loss'")
-    guarantee = trainer.privacy_spent()
-    if delta is None:
-        delta = 1 / (10 * len(split.members)) if guarantee is None else guarantee["delta"]
-    for name, value in (("delta", delta), ("confidence", confidence)):
-        if not 0 < value < 1:
-            raise InputError(f"{name} is {value}: pass a number in (0, 1)")
-    require_cloneable(trainer)
-    canaries = make_canaries(
+    plan = plan_canaries(
+        trainer,
         dataset,
-        n=n_canaries,
-        members=split.members,
-        n_classes=int(trainer.model.config.num_labels),
+        split,
+        output_dir=output_dir,
+        n_canaries=n_canaries,
+        n_guesses=n_guesses,
+        delta=delta,
+        confidence=confidence,
+        score=score,
         kind=kind,
-        tokenizer=trainer.processing_class,
+        queries=queries,
         seed=seed,
     )
-    metadata = {
-        "recipe_hash": recipe_hash(
-            trainer,
-            ReferencePlan(membership=split.membership[None], fraction=0.5, seed=0),
-            dataset_fingerprint=split.dataset_fingerprint,
-            pool_hash=split.hash,
-        ),
-        "dataset_fingerprint": split.dataset_fingerprint,
-        "split_hash": split.hash,
-        "example_ids_digest": _digest(canaries),
-        "n_models": 1,
-        "n_examples": n_canaries,
-        "queries": list(queries),
-        "signals": list(SCORES),
-        "n_guesses": list(guesses),
-        "score": score,
-        "kind": kind,
-    }
-    store = _open_store(Path(output_dir) / "private" / "canaries", metadata)
-    _train_once(trainer, dataset, split, canaries, store, coin_seed, batch_size, show_progress)
-
-    coins = store.membership()[0]
-    scores = SCORES[score] * store.read(score)[0]
-    info = store.info(0)
-    low, high = auc_interval(scores, coins, confidence=confidence)
-    bounds = {"n_guesses": guesses, "delta": delta, "confidence": confidence}
-    return CanaryResult(
-        one_run=epsilon_one_run(scores, coins, **bounds),
-        one_run_fdp=epsilon_one_run_fdp(scores, coins, **bounds),
-        delta=float(delta),
-        confidence=float(confidence),
-        n_canaries=n_canaries,
-        n_inserted=int(coins.sum()),
-        n_guesses=guesses,
-        kind=kind,
-        score=score,
-        auc=auc(scores, coins),
-        auc_low=low,
-        auc_high=high,
-        epsilon_upper=info["epsilon_upper"],
-        seconds=info["seconds"],
-    )
-
-
-def default_guesses(n_canaries: int) -> tuple[int, ...]:
-    """A tenth, a quarter and a half of the canaries, each rounded down to an even number of at least 2.
-
-    Few guesses show most where few canaries are recognised for sure, many where nearly all are.
-
-    Examples
-    --------
-    >>> default_guesses(1000), default_guesses(10)
-    ((100, 250, 500), (2, 4))
-    """
-    return tuple(sorted({max(2, 2 * (n_canaries // part)) for part in (20, 8, 4)}))
-
-
-def _checked_guesses(n_canaries: int, n_guesses: int | Sequence[int] | None) -> tuple[int, ...]:
-    if n_canaries < FEWEST_CANARIES:
-        raise InputError(f"n_canaries is {n_canaries}: pass at least {FEWEST_CANARIES}; a few hundred say more")
-    if n_guesses is None:
-        return default_guesses(n_canaries)
-    guesses = list(n_guesses) if np.ndim(n_guesses) else [n_guesses]
-    whole = all(isinstance(count, (int, np.integer)) and not isinstance(count, bool) for count in guesses)
-    if not guesses or not whole or any(count < 2 or count % 2 or count > n_canaries for count in guesses):
-        raise InputError(
-            f"n_guesses is {n_guesses!r} for {n_canaries} canaries: pass even numbers from 2 to {n_canaries}"
-        )
-    return tuple(sorted({int(count) for count in guesses}))
-
-
-def _open_store(folder: Path, metadata: dict[str, Any]) -> SignalStore:
-    """The twin's store; one of other settings is refused, since its guesses were fixed for those."""
-    if (folder / "metadata.json").is_file():
-        kept = SignalStore.open(folder).metadata
-        different = sorted(name for name, value in metadata.items() if kept.get(name) != value)
-        if different:
-            raise InputError(
-                f"output_dir holds a canary audit of other settings (different: {', '.join(different)}): delete its "
-                "folder private/canaries to draw new coins and train again, or use another output_dir"
-            )
-    return SignalStore.create(folder, metadata)
-
-
-def _train_once(
-    trainer: PrivacyTrainer,
-    dataset: TensorDataset,
-    split: MembershipSplit,
-    canaries: TensorDataset,
-    store: SignalStore,
-    coin_seed: int | None,
-    batch_size: int,
-    show_progress: bool,
-) -> None:
-    """Fill the store, unless it is; a killed run goes on, with the same coins, from its last checkpoint."""
-    folder = store.folder / "model"
-    while not store.has(0):
-        with store.claim(0) as claimed:
-            if not claimed:  # another process is at it
-                time.sleep(0.2)
-                continue
-            started = time.perf_counter()
-            for_coins, for_twin = np.random.SeedSequence(_private_seed(store.folder, coin_seed)).spawn(2)
-            coins = np.random.default_rng(for_coins).random(len(canaries)) < 0.5
-            if coins.all() or not coins.any():
-                (store.folder / _SEED_FILE).unlink()
-                raise InputError(f"all {len(canaries)} coins fell on one side: run again, or with more canaries")
-            twin = reference_trainer(
-                trainer,
-                _with_canaries(trainer, dataset.subset(split.members), canaries.subset(np.flatnonzero(coins))),
-                seed=int(for_twin.generate_state(1)[0]) % 2**31,
-                output_dir=folder,
-            )
-            twin.add_callback(_Progress(enabled=show_progress))
-            twin.train(resume_from_checkpoint=last_whole_checkpoint(folder))
-            model = twin.accelerator.unwrap_model(twin.model)
-            signals = compute_signals(model, canaries, batch_size=batch_size, queries=store.queries)
-            info = {"seconds": time.perf_counter() - started, "epsilon_upper": twin.privacy_spent()}
-            store.write(0, {name: signals[name] for name in SCORES}, coins, info=info)
-    shutil.rmtree(folder, ignore_errors=True)  # checkpoints, also those that a kill after the last write left
-
-
-def _private_seed(folder: Path, coin_seed: int | None) -> int:
-    """The seed in the folder, or a new one put there before anything is drawn from it."""
-    file = folder / _SEED_FILE
-    if file.is_file():
-        kept = int(json.loads(file.read_text(encoding="utf-8"))["seed"])
-        if coin_seed not in (None, kept):
-            raise InputError("coin_seed is another than the one kept in private/canaries: leave it out to go on")
-        return kept
-    seed = secrets.randbits(128) if coin_seed is None else coin_seed
-    write_atomically(file, json.dumps({"seed": str(seed)}).encode(), mode=0o600)
-    return seed
-
-
-def _with_canaries(trainer: PrivacyTrainer, members: TensorDataset, inserted: TensorDataset) -> TensorDataset:
-    """Members and inserted canaries as one training set, augmented as the target's is."""
-    together = members.with_tensors(
-        {name: torch.cat([members.column(name), inserted.column(name)]) for name in members.column_names}
-    )
-    augmentation = trainer.train_dataset.augmentation
-    return together if augmentation is None else together.with_augmentation(augmentation)
-
-
-def _digest(dataset: TensorDataset) -> str:
-    """Of the canaries themselves: other data, another processor or another seed makes others."""
-    digest = hashlib.sha256()
-    for name in sorted(dataset.column_names):
-        tensor = dataset.column(name)
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.contiguous().numpy())
-    return digest.hexdigest()
-
-
-class _Progress(TrainerCallback):
-    """The twin's steps on standard error."""
-
-    def __init__(self, *, enabled: bool) -> None:
-        self._enabled = enabled
-
-    def on_train_begin(self, args, state, control, **kwargs) -> None:
-        steps = range(state.global_step, state.max_steps)
-        self._steps = progress(steps, description="model with canaries, steps", enabled=self._enabled)
-        next(self._steps, None)
-
-    def on_step_end(self, args, state, control, **kwargs) -> None:
-        next(self._steps, None)
+    return plan.result(batch_size=batch_size, coin_seed=coin_seed, show_progress=show_progress)

@@ -207,7 +207,7 @@ def _audited(
     recipe, split = experiment.recipe, rows.remaining(experiment.split)
     settings = asdict(recipe.audit)
     defaults = asdict(AuditSettings())
-    for name in ("extra_attacks", "budgets", "robustness", "curvature", "canaries", "canary_guesses", "targets"):
+    for name in ("extra_attacks", "budgets", "robustness", "curvature", "canaries", "targets"):
         settings[name] = defaults[name]
     report = audit(
         unlearned.path,

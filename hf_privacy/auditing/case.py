@@ -1,0 +1,337 @@
+"""One audit's case: what is audited, and everything the examinations read, each made once and on first need."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+
+from hf_privacy.adversarial import AdversarialInputs
+from hf_privacy.auditing.attack import Findings, attack_all
+from hf_privacy.auditing.extras import extra_signals
+from hf_privacy.auditing.inputs import (
+    Target,
+    check_base_classes,
+    class_names_of,
+    input_column_of,
+    processor_of,
+    resolve_model,
+    to_tensors,
+)
+from hf_privacy.auditing.table import SignalTable
+from hf_privacy.data import MembershipSplit, RepeatReport, TensorDataset, find_repeats
+from hf_privacy.defenses import PrivacyTrainer
+from hf_privacy.errors import InputError
+from hf_privacy.models.modes import placed_on
+from hf_privacy.recipe import AuditSettings, adversarial_inputs, curvature_settings
+from hf_privacy.references import ReferenceRun, audit_references
+from hf_privacy.signals import ADVERSARIAL_QUERY, check_fit, compute_signals
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What report and card call the model and its data; local paths are cut to their last part.
+
+    Attributes
+    ----------
+    model_name, base_model, base_revision : str, optional
+    dataset_name : str
+    dataset_revision : str, optional
+    training_seconds : float, optional
+        What training the target took.
+    caveats : tuple of str
+        Sentences a reader of this particular audit must know.
+    """
+
+    model_name: str | None = None
+    base_model: str | None = None
+    base_revision: str | None = None
+    dataset_name: str = "local dataset"
+    dataset_revision: str | None = None
+    training_seconds: float | None = None
+    caveats: tuple[str, ...] = ()
+
+
+@dataclass(kw_only=True, eq=False)
+class AuditCase:
+    """What an examination is given; the attributes are those of `hf_privacy.audit`'s arguments, and what follows.
+
+    Attributes
+    ----------
+    target : PrivacyTrainer, torch.nn.Module or path
+    dataset : TensorDataset or datasets.Dataset
+    split : MembershipSplit
+    settings : AuditSettings
+    output_dir, references_dir : Path
+    recipe_trainer : PrivacyTrainer, optional
+        The argument ``trainer``; see the property `trainer`.
+    base_model, input_column, label_column, known_repeats, provenance, worker_pool, show_progress
+    seconds : dict of str to float
+        Of "signals", "adversarial", "references" and "attacks"; see `timed`.
+    caveats : list of str
+        Of the report: an examination adds what a reader must know.
+
+    Properties, each made on first need: `model`, `folder`, `trainer`, `guarantee`, `repeats`, `classes`, `data` (all
+    rows as tensors), `evaluated` (the pool, then the population), `attack`, `references`, `table`,
+    `adversarial_table` and `findings`. An examination's ``check`` may read those up to `references`,
+    none of which trains anything.
+    """
+
+    target: Target
+    dataset: TensorDataset | datasets.Dataset
+    split: MembershipSplit
+    settings: AuditSettings
+    output_dir: Path
+    references_dir: Path
+    recipe_trainer: PrivacyTrainer | None = None
+    base_model: torch.nn.Module | None = None
+    input_column: str | Sequence[str] | None = None
+    label_column: str = "label"
+    known_repeats: RepeatReport | None = None
+    provenance: Provenance = field(default_factory=Provenance)
+    worker_pool: AbstractContextManager | None = None
+    show_progress: bool = True
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float), init=False)
+    caveats: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The reader's caveats begin with those of the provenance."""
+        self.caveats = list(self.provenance.caveats)
+
+    def check(self) -> None:
+        """Refuse model, data and split that do not go together, before anything is trained.
+
+        Raises
+        ------
+        InputError
+        """
+        if self.trainer is not None and self.folder is not None:
+            _ = self.guarantee  # a ledger that is missing or none is found before any training
+        if isinstance(self.dataset, datasets.Dataset):
+            self.split.check(self.dataset)
+            _ = self.repeats
+        _ = self.data
+        if self.base_model is not None:
+            check_base_classes(self.base_model, self.classes)
+        for asked in (self.model, self.base_model):
+            if asked is not None:
+                check_fit(asked, self.data)
+        if len(self.data) != self.split.n_examples:
+            raise InputError(
+                f"the split is of a dataset with {self.split.n_examples:,} rows and dataset has {len(self.data):,}: "
+                "pass the dataset the split was drawn from"
+            )
+        if isinstance(self.target, PrivacyTrainer) and len(self.target.train_dataset) < len(self.split.members):
+            raise InputError(
+                f"the trainer was trained on {len(self.target.train_dataset):,} examples and the split has "
+                f"{len(self.split.members):,} members: pass a split whose members are all among them"
+            )
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Count what the block takes to ``seconds[name]``."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - started
+
+    # ---- before any training ----
+
+    @cached_property
+    def _resolved(self) -> tuple[torch.nn.Module, Path | None]:
+        return resolve_model(self.target, self.recipe_trainer)
+
+    @property
+    def model(self) -> torch.nn.Module:
+        """The target in memory."""
+        return self._resolved[0]
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the target is saved, if it came as a folder."""
+        return self._resolved[1]
+
+    @property
+    def trainer(self) -> PrivacyTrainer | None:
+        """The trainer of the target's recipe: the target itself, or the one it came with."""
+        return self.target if isinstance(self.target, PrivacyTrainer) else self.recipe_trainer
+
+    @cached_property
+    def guarantee(self) -> dict[str, Any] | None:
+        """What the saved model itself spent; of a model in memory, what its trainer did."""
+        if self.trainer is None:
+            return None
+        return self.trainer.privacy_spent() if self.folder is None else self.trainer.privacy_spent_by(self.folder)
+
+    @cached_property
+    def repeats(self) -> RepeatReport | None:
+        """Repeats across the split; None where tensors alone are there to look at."""
+        if self.known_repeats is not None or not isinstance(self.dataset, datasets.Dataset):
+            return self.known_repeats
+        column = self.input_column or input_column_of(self.dataset, self.label_column)
+        return find_repeats(self.dataset, split=self.split, column=column)
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """What the model calls its classes, by label."""
+        return class_names_of(self.model, self.trainer)
+
+    @cached_property
+    def data(self) -> TensorDataset:
+        """Every row that the split counts, as the model takes it."""
+        return to_tensors(
+            self.dataset,
+            self.target,
+            self.model,
+            input_column=self.input_column,
+            label_column=self.label_column,
+            classes=self.classes,
+        )
+
+    @cached_property
+    def evaluated(self) -> TensorDataset:
+        """The pool, then the population: the columns of the tables."""
+        return self.data.subset(np.concatenate([self.split.pool, self.split.population]))
+
+    @cached_property
+    def attack(self) -> AdversarialInputs | None:
+        """The attack on inputs that the settings ask for, the same for target and references."""
+        return adversarial_inputs(
+            self.settings,
+            self.model if self.trainer is None else self.trainer.model,
+            processor_of(self.target, self.trainer) if "pixel_values" in self.data.column_names else None,
+            self.data,
+        )
+
+    @cached_property
+    def references(self) -> ReferenceRun | None:
+        """The plan of a full audit's references and the store they go to; they are trained for `table`.
+
+        Raises
+        ------
+        InputError
+            For a saved model without the trainer of its recipe, or as `hf_privacy.references.reference_run`.
+        """
+        if self.settings.depth != "full":
+            return None
+        if self.trainer is None:
+            raise InputError(
+                "a full audit of a saved model needs trainer: a PrivacyTrainer with the recipe the model was trained "
+                "with, so that reference models mirror it; or use depth='quick'"
+            )
+        return audit_references(
+            self.trainer,
+            self.data,
+            self.split,
+            self.references_dir,
+            options=self.settings,
+            adversarial=self.attack,
+        )
+
+    # ---- what is measured ----
+
+    @property
+    def table(self) -> SignalTable:
+        """The target's signals on the clean queries, and at full depth those of its references, trained by now."""
+        return self._tables[0]
+
+    @property
+    def adversarial_table(self) -> SignalTable | None:
+        """The same on the adversarial query, every model attacked through itself; None where it is not asked for."""
+        return self._tables[1]
+
+    @cached_property
+    def _tables(self) -> tuple[SignalTable, SignalTable | None]:
+        """The target's passes first, then the references and what the store holds of them."""
+        settings = {"batch_size": self.settings.batch_size, "progress": self.show_progress}
+        with self.timed("signals"):
+            target = compute_signals(
+                self.model,
+                self.evaluated,
+                queries=self.settings.queries,
+                curvature=curvature_settings(self.settings),
+                **settings,
+            )
+            clean = SignalTable(
+                target=target,
+                base=self._base_signals(),
+                membership=self.split.membership,
+                labels=self.evaluated.column("labels").numpy(),
+                extras=self._extras(self.model, progress=self.show_progress),
+            )
+        adversarial = None
+        if self.attack is not None:
+            with self.timed("adversarial"):
+                target = compute_signals(
+                    self.model, self.evaluated, queries=(ADVERSARIAL_QUERY,), adversarial=self.attack, **settings
+                )
+            adversarial = SignalTable(target=target, membership=clean.membership, labels=clean.labels)
+        if self.references is None:
+            return clean, adversarial
+        self.references.train(
+            batch_size=self.settings.batch_size,
+            keep_weights=self.settings.keep_weights,
+            workers=self.worker_pool,
+            show_progress=self.show_progress,
+        )
+        infos = [self.references.store.info(number) for number in range(self.references.plan.n_models)]
+        self.seconds["references"] += sum(info["training_seconds"] + info["signal_seconds"] for info in infos)
+        clean = with_references(clean, self.references, queries=self.settings.queries)
+        if adversarial is not None:
+            adversarial = with_references(adversarial, self.references, queries=[ADVERSARIAL_QUERY])
+        return clean, adversarial
+
+    def _base_signals(self) -> dict[str, np.ndarray] | None:
+        """Signals of the checkpoint before fine-tuning, where there is one."""
+        if self.base_model is None:
+            return None
+        with placed_on(self.base_model, next(self.model.parameters()).device):
+            return compute_signals(
+                self.base_model, self.evaluated, batch_size=self.settings.batch_size, queries=self.settings.queries
+            )
+
+    @cached_property
+    def findings(self) -> Findings:
+        """What every attack found on the tables."""
+        clean, adversarial = self._tables
+        with self.timed("attacks"):
+            there = adversarial if self.settings.attacks_adversarial_inputs else None
+            return attack_all(clean, self.settings, adversarial=there)
+
+    def extras_of(self, number: int) -> dict[str, np.ndarray]:
+        """The extra signals of a reference by its number; empty where its weights were not kept."""
+        if self.references is None or not self.settings.extra_attacks:
+            return {}
+        kept = self.references.kept_model(number)
+        return {} if kept is None else self._extras(kept.to(next(self.model.parameters()).device), progress=False)
+
+    def _extras(self, model: torch.nn.Module, *, progress: bool) -> dict[str, np.ndarray]:
+        return extra_signals(
+            model,
+            self.evaluated,
+            attacks=self.settings.extra_attacks,
+            batch_size=self.settings.batch_size,
+            progress=progress,
+        )
+
+
+def with_references(table: SignalTable, run: ReferenceRun, *, queries: Sequence[str]) -> SignalTable:
+    """The table with what the store holds of the references, on the named queries alone.
+
+    A store holds the adversarial query beside the clean ones; a table is of either.
+    """
+    return replace(
+        table,
+        references={name: np.stack([run.store.read(name, query=query) for query in queries]) for name in table.target},
+        reference_membership=run.store.membership(),
+    )

@@ -1,0 +1,192 @@
+"""What a canary audit is made of, checked and fixed before its model is trained."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hf_privacy.auditing.examinations.canaries.result import CanaryResult
+from hf_privacy.auditing.examinations.canaries.twin import SCORES, train_twin
+from hf_privacy.data import MembershipSplit, TensorDataset, make_canaries
+from hf_privacy.defenses import PrivacyTrainer
+from hf_privacy.errors import InputError
+from hf_privacy.recipe.canary_settings import FEWEST_CANARIES
+from hf_privacy.references import ReferencePlan, recipe_hash, require_cloneable
+from hf_privacy.signals import SignalStore
+from hf_privacy.statistics import auc, auc_interval, epsilon_one_run, epsilon_one_run_fdp
+
+
+@dataclass(frozen=True)
+class CanaryPlan:
+    """Canaries, guesses and the store of one canary audit.
+
+    Attributes
+    ----------
+    trainer : PrivacyTrainer
+        Whose recipe the twin follows.
+    members, canaries : TensorDataset
+    store : SignalStore
+        Of the twin; its metadata name the audit's settings.
+    guesses : tuple of int
+    delta, confidence : float
+    """
+
+    trainer: PrivacyTrainer
+    members: TensorDataset
+    canaries: TensorDataset
+    store: SignalStore
+    guesses: tuple[int, ...]
+    delta: float
+    confidence: float
+
+    def result(self, *, batch_size: int, coin_seed: int | None = None, show_progress: bool = True) -> CanaryResult:
+        """Train the twin, unless it is, and bound ε; see `canary_audit`."""
+        store, kind, score = self.store, self.store.metadata["kind"], self.store.metadata["score"]
+        train_twin(
+            self.trainer,
+            self.members,
+            self.canaries,
+            store,
+            coin_seed=coin_seed,
+            batch_size=batch_size,
+            show_progress=show_progress,
+        )
+        coins = store.membership()[0]
+        scores = SCORES[score] * store.read(score)[0]
+        info = store.info(0)
+        low, high = auc_interval(scores, coins, confidence=self.confidence)
+        bounds = {"n_guesses": self.guesses, "delta": self.delta, "confidence": self.confidence}
+        return CanaryResult(
+            one_run=epsilon_one_run(scores, coins, **bounds),
+            one_run_fdp=epsilon_one_run_fdp(scores, coins, **bounds),
+            delta=float(self.delta),
+            confidence=float(self.confidence),
+            n_canaries=len(self.canaries),
+            n_inserted=int(coins.sum()),
+            n_guesses=self.guesses,
+            kind=kind,
+            score=score,
+            auc=auc(scores, coins),
+            auc_low=low,
+            auc_high=high,
+            epsilon_upper=info["epsilon_upper"],
+            seconds=info["seconds"],
+        )
+
+
+def plan_canaries(
+    trainer: PrivacyTrainer,
+    dataset: TensorDataset,
+    split: MembershipSplit,
+    *,
+    output_dir: str | Path,
+    n_canaries: int,
+    n_guesses: int | Sequence[int] | None = None,
+    delta: float | None = None,
+    confidence: float = 0.95,
+    score: str = "phi",
+    kind: str = "mislabelled",
+    queries: Sequence[str] = ("identity",),
+    seed: int = 0,
+) -> CanaryPlan:
+    """Check the arguments of `canary_audit`, make the canaries and open the store.
+
+    Raises
+    ------
+    InputError
+        As `canary_audit`.
+    """
+    guesses = _checked_guesses(n_canaries, n_guesses)
+    if score not in SCORES:
+        raise InputError(f"score is {score!r}: pass 'phi' or 'loss'")
+    guarantee = trainer.privacy_spent()
+    if delta is None:
+        delta = 1 / (10 * len(split.members)) if guarantee is None else guarantee["delta"]
+    for name, value in (("delta", delta), ("confidence", confidence)):
+        if not 0 < value < 1:
+            raise InputError(f"{name} is {value}: pass a number in (0, 1)")
+    require_cloneable(trainer)
+    canaries = make_canaries(
+        dataset,
+        n=n_canaries,
+        members=split.members,
+        n_classes=int(trainer.model.config.num_labels),
+        kind=kind,
+        tokenizer=trainer.processing_class,
+        seed=seed,
+    )
+    metadata = {
+        "recipe_hash": recipe_hash(
+            trainer,
+            ReferencePlan(membership=split.membership[None], fraction=0.5, seed=0),
+            dataset_fingerprint=split.dataset_fingerprint,
+            pool_hash=split.hash,
+        ),
+        "dataset_fingerprint": split.dataset_fingerprint,
+        "split_hash": split.hash,
+        "example_ids_digest": _digest(canaries),
+        "n_models": 1,
+        "n_examples": n_canaries,
+        "queries": list(queries),
+        "signals": list(SCORES),
+        "n_guesses": list(guesses),
+        "score": score,
+        "kind": kind,
+    }
+    store = _open_store(Path(output_dir) / "private" / "canaries", metadata)
+    return CanaryPlan(trainer, dataset.subset(split.members), canaries, store, guesses, delta, confidence)
+
+
+def default_guesses(n_canaries: int) -> tuple[int, ...]:
+    """A tenth, a quarter and a half of the canaries, each rounded down to an even number of at least 2.
+
+    Few guesses show most where few canaries are recognised for sure, many where nearly all are.
+
+    Examples
+    --------
+    >>> default_guesses(1000), default_guesses(10)
+    ((100, 250, 500), (2, 4))
+    """
+    return tuple(sorted({max(2, 2 * (n_canaries // part)) for part in (20, 8, 4)}))
+
+
+def _checked_guesses(n_canaries: int, n_guesses: int | Sequence[int] | None) -> tuple[int, ...]:
+    if n_canaries < FEWEST_CANARIES:
+        raise InputError(f"n_canaries is {n_canaries}: pass at least {FEWEST_CANARIES}; a few hundred say more")
+    if n_guesses is None:
+        return default_guesses(n_canaries)
+    guesses = list(n_guesses) if np.ndim(n_guesses) else [n_guesses]
+    whole = all(isinstance(count, (int, np.integer)) and not isinstance(count, bool) for count in guesses)
+    if not guesses or not whole or any(count < 2 or count % 2 or count > n_canaries for count in guesses):
+        raise InputError(
+            f"n_guesses is {n_guesses!r} for {n_canaries} canaries: pass even numbers from 2 to {n_canaries}"
+        )
+    return tuple(sorted({int(count) for count in guesses}))
+
+
+def _open_store(folder: Path, metadata: dict[str, Any]) -> SignalStore:
+    """The twin's store; one of other settings is refused, since its guesses were fixed for those."""
+    if (folder / "metadata.json").is_file():
+        kept = SignalStore.open(folder).metadata
+        different = sorted(name for name, value in metadata.items() if kept.get(name) != value)
+        if different:
+            raise InputError(
+                f"output_dir holds a canary audit of other settings (different: {', '.join(different)}): delete its "
+                "folder private/canaries to draw new coins and train again, or use another output_dir"
+            )
+    return SignalStore.create(folder, metadata)
+
+
+def _digest(dataset: TensorDataset) -> str:
+    """Of the canaries themselves: other data, another processor or another seed makes others."""
+    digest = hashlib.sha256()
+    for name in sorted(dataset.column_names):
+        tensor = dataset.column(name)
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.contiguous().numpy())
+    return digest.hexdigest()

@@ -1,0 +1,112 @@
+"""Who was in the training set: what every attack finds, on several targets, at several budgets and in each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hf_privacy.auditing.attack import all_scores
+from hf_privacy.auditing.examinations.membership.budgets import over_budgets
+from hf_privacy.auditing.examinations.membership.vulnerability import save_vulnerability
+from hf_privacy.auditing.extras import check_calibration
+from hf_privacy.auditing.groups import over_groups
+from hf_privacy.auditing.table import AttackScores, SignalTable
+from hf_privacy.auditing.targets import further_targets, leave_one_out_table, mean_figures, mean_interval
+from hf_privacy.outside import is_outside
+from hf_privacy.reports import curve_of
+
+if TYPE_CHECKING:
+    from hf_privacy.auditing.case import AuditCase
+
+
+class Membership:
+    """The examination that every report has."""
+
+    name = "membership"
+
+    def check(self, case: AuditCase) -> None:
+        """Refuse references that cannot be made, and a population that an attack cannot be fitted on."""
+        if "quantile_regression" in case.settings.extra_attacks:
+            check_calibration(len(case.split.population), len(case.split.non_members))
+        _ = case.references
+
+    def run(self, case: AuditCase) -> dict[str, Any]:
+        """The report's ``attacks``, ``evidence``, ``curves``, ``targets``, ``budgets`` and ``class_slices``.
+
+        How exposed each example is goes to the run's private folder.
+        """
+        table, found, settings = case.table, case.findings, case.settings
+        figures = {"fprs": tuple(settings.fprs), "confidence": settings.confidence}
+        targets = budgets = slices = None
+        with case.timed("attacks"):
+            if settings.targets > 1:
+                others = [
+                    leave_one_out_table(table, model, extras=case.extras_of(model))
+                    for model in further_targets(table.n_references, settings.targets - 1)
+                ]
+                runs = [(table, found.scores)] + [(other, all_scores(other, settings)) for other in others]
+                targets = over_targets(runs, **figures)
+                if settings.budgets:
+                    own = list(filter(is_outside, settings.extra_attacks))
+                    budgets = over_budgets(
+                        [table, *others], settings.budgets, gamma=settings.gamma, own=own, **figures
+                    )
+            if settings.class_slices:
+                slices = class_slices(table, found.strongest, case.classes, confidence=settings.confidence)
+        save_vulnerability(case.output_dir / "private", case.split, found)
+        return {
+            "attacks": found.attacks,
+            "evidence": found.evidence,
+            "curves": {attack.name: curve_of(attack.scores, table.membership) for attack in found.scores},
+            "targets": targets,
+            "budgets": budgets,
+            "class_slices": slices,
+        }
+
+
+def class_slices(
+    table: SignalTable, attack: AttackScores, class_names: Sequence[str], *, confidence: float
+) -> list[dict[str, Any]]:
+    """Leakage of one attack for each class of at least 20 members and 20 non-members.
+
+    Returns
+    -------
+    list of dict
+        "class", "attack", and what `over_groups` gives.
+    """
+    assert table.labels is not None
+    groups = over_groups(table, attack, table.labels[: table.n_pool], confidence=confidence)
+    return [{"class": class_names[label], "attack": attack.name, **figures} for label, figures in groups.items()]
+
+
+def over_targets(
+    runs: Sequence[tuple[SignalTable, list[AttackScores]]], *, fprs: tuple[float, ...], confidence: float
+) -> dict[str, Any]:
+    """Mean and interval, over several attacked models of one recipe, of each figure.
+
+    Parameters
+    ----------
+    runs : sequence of (SignalTable, list of AttackScores)
+        The target's first, then those of `leave_one_out_table`; at least 2. Attacks that not every run has (base
+        calibration has no base for a reference) are left out.
+    fprs, confidence
+        As in `hf_privacy.statistics.summarize`; the interval over targets is Student's t.
+
+    Returns
+    -------
+    dict
+        The "targets" section of the report. Targets share their pool, and each other's signals as references, so the
+        interval speaks of training runs on this pool, not of other data.
+    """
+    member_accuracy, nonmember_accuracy = [], []
+    for table, _ in runs:
+        correct = table.target["correct"][0][: table.n_pool]
+        member_accuracy.append(float(correct[table.membership].mean()))
+        nonmember_accuracy.append(float(correct[~table.membership].mean()))
+    return {
+        "n_targets": len(runs),
+        "confidence": confidence,
+        "attacks": mean_figures(runs, fprs=fprs, confidence=confidence),
+        "member_accuracy": mean_interval(member_accuracy, confidence=confidence),
+        "nonmember_accuracy": mean_interval(nonmember_accuracy, confidence=confidence),
+    }
