@@ -51,6 +51,16 @@ def test_no_circle_in_the_package():
     refuse_circles(imports_of(sorted((ROOT / "hf_privacy").rglob("*.py")), ROOT))
 
 
+@pytest.mark.parametrize("room", ["defenses", "reports", "unlearning"])
+def test_no_circle_among_the_folders_of_a_room(room):
+    """So that a folder of a method imports the base, and the base no method."""
+    graph: dict[str, set[str]] = {}
+    for module, names in imports_of(sorted((ROOT / "hf_privacy" / room).rglob("*.py")), ROOT).items():
+        part, *others = (".".join(name.split(".")[:3]) for name in (module, *names))
+        graph.setdefault(part, set()).update(set(others) - {part})
+    refuse_circles(graph)
+
+
 @pytest.mark.parametrize("folder", SCRIPTS, ids=lambda folder: str(folder.relative_to(ROOT / "recipes")))
 def test_no_circle_in_a_folder_of_recipes(folder):
     refuse_circles(imports_of(sorted(folder.glob("*.py")), folder))

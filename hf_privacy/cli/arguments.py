@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from hf_privacy.arguments import unknown_key
+from hf_privacy.attack_table import EXTRA_ATTACKS
 from hf_privacy.defenses import DEFENSES
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.config import Recipe
@@ -33,8 +34,8 @@ COMMANDS = {
 CURVATURE_VECTORS = "10"  # as in the paper
 
 
-def _listed(what: str, names: Iterable[str]) -> str:
-    return textwrap.fill(f"{what}: {', '.join(names)}, or a class of your own (my_package.module:Name).", 110)
+def _listed(what: str, names: Iterable[str], own: str = "class") -> str:
+    return textwrap.fill(f"{what}: {', '.join(names)}, or a {own} of your own (my_package.module:Name).", 110)
 
 
 RECIPE_HELP = f"""\
@@ -63,7 +64,11 @@ output_dir; see recipes/defenses/ for examples. Every key can be set on the comm
 {_listed("A defence is one of these by its name, unless its key defense says which it is", DEFENSES)}
 """
 
-_EPILOGS = {"compare": COMPARISON_HELP, "unlearn": UNLEARNING_HELP}
+AUDIT_HELP = f"""\
+{RECIPE_HELP}{_listed("audit.extra_attacks are any of these", EXTRA_ATTACKS, "function")}
+"""
+
+_EPILOGS = {"audit": AUDIT_HELP, "compare": COMPARISON_HELP, "unlearn": UNLEARNING_HELP}
 
 
 @dataclass

@@ -34,11 +34,6 @@ def test_a_tied_loss_counts_as_not_above():
     assert attacks.attack_r([1.0], [[1.0], [2.0]], [[False], [False]])[0] == 0.5
 
 
-def test_peer_error_inverted_sign_members_score_higher():
-    loss, target_membership, references, membership = draw(n_references=32)
-    assert auc(attacks.attack_r(loss, references, membership), target_membership) > 0.65
-
-
 def test_it_takes_out_how_hard_an_example_is():
     loss, target_membership, references, membership = draw(n_references=32, n_examples=2000)
     scores = attacks.attack_r(loss, references, membership)
@@ -61,24 +56,11 @@ def test_in_reference_models_are_not_read_for_the_share():
     )
 
 
-def test_order_of_references_and_batch_do_not_matter():
-    loss, _, references, membership = draw()
-    scores = attacks.attack_r(loss, references, membership)
-    np.testing.assert_array_equal(attacks.attack_r(loss, references[::-1], membership[::-1]), scores)
-    part = np.random.default_rng(0).permutation(len(loss))[:50]
-    np.testing.assert_array_equal(attacks.attack_r(loss[part], references[:, part], membership[:, part]), scores[part])
-
-
 def test_rows_kept_apart_are_taken_as_they_are():
     loss, _, references, membership = draw()
     np.testing.assert_array_equal(
         attacks.attack_r(loss, list(references), list(membership)), attacks.attack_r(loss, references, membership)
     )
-
-
-def test_constant_losses_have_an_auc_of_one_half():
-    scores = attacks.attack_r(np.ones(10), np.ones((3, 10)), np.zeros((3, 10), bool))
-    assert auc(scores, np.arange(10) < 5) == 0.5
 
 
 @pytest.mark.parametrize(

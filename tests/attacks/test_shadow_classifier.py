@@ -100,14 +100,6 @@ def test_rows_kept_apart_are_taken_as_they_are():
     )
 
 
-def test_order_of_examples_and_of_references_does_not_matter():
-    signals, _, references, membership = draw()
-    scores = attacks.shadow_classifier(signals, references, membership)
-    order = np.random.default_rng(0).permutation(300)
-    other = attacks.shadow_classifier(signals[order], references[::-1, order], membership[::-1, order])
-    np.testing.assert_allclose(other, scores[order], atol=1e-3)  # the solver stops within its tolerance
-
-
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_the_score_of_an_example_does_not_depend_on_the_targets_signals_of_others(classifier):
     signals, _, references, membership = draw()
@@ -148,14 +140,6 @@ def test_constant_signals_have_an_auc_of_one_half(classifier):
     _, truth, _, membership = draw(n_examples=50)
     scores = attacks.shadow_classifier(np.ones((50, 2)), np.ones((4, 50, 2)), membership, classifier=classifier)
     assert auc(scores, truth) == 0.5
-
-
-def test_null_behaviour_without_leakage_the_auc_is_one_half():
-    areas = []
-    for seed in range(60):
-        signals, truth, references, membership = draw(seed, n_examples=200, shift=0.0)
-        areas.append(auc(attacks.shadow_classifier(signals, references, membership), truth))
-    assert np.mean(areas) == pytest.approx(0.5, abs=3.5 * np.std(areas) / np.sqrt(60))
 
 
 GOOD = {

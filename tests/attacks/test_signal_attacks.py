@@ -26,15 +26,6 @@ def test_modified_entropy_is_its_value_with_its_sign_turned():
     np.testing.assert_array_equal(attacks.modified_entropy([0.0, 0.5, 3.0]), [0.0, -0.5, -3.0])
 
 
-def test_peer_error_inverted_sign_lower_losses_score_higher():
-    # Privacy Meter and LeakPro score LOSS and Attack-P the wrong way round: an AUC below one half.
-    losses, membership, generator = draw()
-    population = generator.exponential(1.0, 400)
-    assert auc(attacks.loss(losses), membership) > 0.6
-    assert auc(attacks.modified_entropy(losses), membership) > 0.6
-    assert auc(attacks.attack_p(losses, population), membership) > 0.6
-
-
 def test_attack_p_is_the_share_of_population_losses_strictly_above():
     generator = np.random.default_rng(1)
     losses, population = generator.exponential(size=50).round(1), generator.exponential(size=30).round(1)
@@ -54,12 +45,6 @@ def test_attack_p_on_a_population_of_the_nonmembers_themselves_does_not_favour_m
     assert np.mean(areas) == pytest.approx(0.5, abs=3 * 0.12 / np.sqrt(400))
 
 
-def test_attack_p_does_not_depend_on_the_order_of_the_population():
-    losses, _, generator = draw()
-    population = generator.exponential(1.0, 400)
-    np.testing.assert_array_equal(attacks.attack_p(losses, population), attacks.attack_p(losses, population[::-1]))
-
-
 def test_attack_p_false_positive_rate_is_one_minus_the_score():
     generator = np.random.default_rng(2)
     scores = attacks.attack_p(generator.exponential(size=20_000), generator.exponential(size=20_000))
@@ -74,18 +59,6 @@ def test_base_calibration_takes_out_what_the_base_model_knew():
     tuned = easiness + membership + generator.normal(0, 0.5, 500)
     assert auc(tuned, membership) < 0.65
     assert auc(attacks.base_calibration(tuned, easiness), membership) > 0.85
-
-
-def test_null_behaviour_scores_of_random_membership_have_an_auc_of_one_half():
-    generator = np.random.default_rng(4)
-    areas = []
-    for _ in range(50):
-        losses, population = generator.exponential(size=400), generator.exponential(size=300)
-        membership = generator.permutation(400) < 200
-        scores = [attacks.loss(losses), attacks.attack_p(losses, population)]
-        scores.append(attacks.base_calibration(-losses, -generator.exponential(size=400)))
-        areas.append([auc(score, membership) for score in scores])
-    np.testing.assert_allclose(np.mean(areas, axis=0), 0.5, atol=0.02)  # one area has a spread of 0.029
 
 
 @pytest.mark.parametrize("function", [attacks.loss, attacks.modified_entropy, lambda x: attacks.attack_p(x, [1.0])])
