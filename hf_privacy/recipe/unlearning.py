@@ -67,12 +67,18 @@ def unlearning_arguments(recipe: Recipe, output_dir: str | Path) -> UnlearningCo
     Raises
     ------
     InputError
-        For an unknown key, a value of the wrong kind or out of its range, or one that the report may not show.
+        For a method that is not for the recipe's task, an unknown key, a value of the wrong kind or out of its range,
+        or one that the report may not show.
     """
-    config_class = unlearner_class(str(recipe.unlearning.method)).config_class
+    method = str(recipe.unlearning.method)
+    kind = unlearner_class(method)
+    if recipe.task not in kind.tasks:
+        raise InputError(
+            f"unlearning.method {method!r} is for {', '.join(kind.tasks)}: task {recipe.task!r} needs another"
+        )
     defaults = {"learning_rate": 0.1 * training_arguments(recipe, output_dir).learning_rate, **_shared(recipe)}
     section = "unlearning.training"
-    args = config_from({**defaults, **recipe.unlearning.training}, config_class, output_dir, section=section)
+    args = config_from({**defaults, **recipe.unlearning.training}, kind.config_class, output_dir, section=section)
     refuse_leaks(own_arguments(args, base=UnlearningConfig), name=section)
     return args
 

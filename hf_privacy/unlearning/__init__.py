@@ -29,8 +29,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "base.evaluation": ("UnlearningEvaluation", "evaluate_unlearning"),
         "base.paired_data": ("PairedBatchSampler", "PairedDataset"),
-        "base.relearning": ("Relearning", "mean_loss", "relearning_steps"),
-        "base.stop_rule": ("HeldoutLossStopCallback",),
+        "base.relearning": ("Relearning", "relearning_steps"),
+        "base.stop_rule": ("HeldoutLossStopCallback", "mean_loss"),
         "remi.shadows": ("ShadowFeatures", "shadow_features_of_models", "shadow_features_of_store"),
         "requests.log": ("LOG_NAME", "RequestLog", "utc_now"),
         "requests.queue": ("QueuedRequest", "read_queue"),

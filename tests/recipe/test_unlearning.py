@@ -98,6 +98,12 @@ def test_a_section_that_cannot_run_is_refused_without_data(section, message, mak
         check_unlearning(make(**section))
 
 
+def test_a_method_for_other_tasks_is_refused(make, monkeypatch):
+    monkeypatch.setattr(unlearner_class("ssd"), "tasks", ("image-classification",))
+    with pytest.raises(InputError, match="'ssd' is for image-classification: task 'tabular-classification' needs"):
+        check_unlearning(make(method="ssd"))
+
+
 @pytest.mark.parametrize(
     ("section", "message"),
     [

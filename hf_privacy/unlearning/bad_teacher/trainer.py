@@ -50,10 +50,8 @@ class BadTeacherTrainer(UnlearningTrainer):
         generator = torch.Generator().manual_seed(self.args.seed)
         reinitialise(self.incompetent, everything, generator=generator)
 
-    def unlearning_loss(self, model: torch.nn.Module, forget: Batch | None, retain: Batch | None) -> torch.Tensor:
+    def unlearning_loss(self, model: torch.nn.Module, forget: Batch, retain: Batch) -> torch.Tensor:
         """The sum of both divergences."""
-        assert forget is not None
-        assert retain is not None
         losses = []
         for batch, teacher in ((forget, self.incompetent), (retain, self.competent)):
             with torch.no_grad():

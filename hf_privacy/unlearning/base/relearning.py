@@ -13,7 +13,7 @@ from transformers.trainer_callback import ProgressCallback
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
 from hf_privacy.errors import InputError
-from hf_privacy.signals import compute_signals
+from hf_privacy.unlearning.base.stop_rule import mean_loss
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,6 @@ class _UntilRegained(TrainerCallback):
     def on_step_end(self, args, state, control, model=None, **kwargs) -> None:
         if mean_loss(model, self.dataset) <= self.target_loss:
             self.regained = control.should_training_stop = True
-
-
-def mean_loss(model: torch.nn.Module, dataset: TensorDataset) -> float:
-    """Mean cross-entropy of a model on a dataset, in evaluation mode."""
-    return float(compute_signals(model, dataset)["loss"].mean())
 
 
 def relearning_steps(

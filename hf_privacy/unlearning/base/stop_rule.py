@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
 
@@ -35,7 +36,7 @@ class HeldoutLossStopCallback(TrainerCallback):
             control.should_training_stop = True
 
 
-def mean_loss(model, dataset: TensorDataset, world_size: int = 1) -> float:
-    """Mean cross-entropy in evaluation mode; one process decides for all, whose buffers may differ."""
+def mean_loss(model: torch.nn.Module, dataset: TensorDataset, world_size: int = 1) -> float:
+    """Mean loss of a model on a dataset, in evaluation mode; one process decides for all, whose buffers may differ."""
     loss = [float(compute_signals(model, dataset)["loss"].mean())]
     return broadcast_object_list(loss)[0] if world_size > 1 else loss[0]

@@ -91,8 +91,6 @@ class UnlearningTrainer(PrivacyTrainer):
         if heldout_dataset is None and (self.needs_heldout or args.stop_rule == "heldout_loss"):
             reason = "stop_rule 'heldout_loss'" if args.stop_rule == "heldout_loss" else type(self).__name__
             raise InputError(f"heldout_dataset is missing: {reason} compares with examples never trained on")
-        assert forget_dataset is not None
-        assert retain_dataset is not None
         if model is not None:
             _check_output_dir(model, args.output_dir)
         anchor = args.anchor or self.anchor
@@ -159,7 +157,7 @@ class UnlearningTrainer(PrivacyTrainer):
     def edit(self) -> None:
         """Change the weights once, before the epochs."""
 
-    def unlearning_loss(self, model: torch.nn.Module, forget: Batch | None, retain: Batch | None) -> torch.Tensor:
+    def unlearning_loss(self, model: torch.nn.Module, forget: Batch, retain: Batch) -> torch.Tensor:
         """The loss to minimise on one pair of batches.
 
         Parameters

@@ -38,7 +38,6 @@ class FineTuneTrainer(UnlearningTrainer):
     }
     search_space: ClassVar[dict[str, list[Any]]] = {"learning_rate": [0.001, 0.01, 0.1]}
 
-    def unlearning_loss(self, model: torch.nn.Module, forget: Batch | None, retain: Batch | None) -> torch.Tensor:
+    def unlearning_loss(self, model: torch.nn.Module, forget: Batch, retain: Batch) -> torch.Tensor:
         """Cross-entropy on the retain batch."""
-        assert retain is not None
         return self.mean_loss(model, retain)

@@ -40,7 +40,6 @@ class GradientAscentTrainer(UnlearningTrainer):
     }
     search_space: ClassVar[dict[str, list[Any]]] = {"learning_rate": [1e-5, 1e-4, 1e-3]}
 
-    def unlearning_loss(self, model: torch.nn.Module, forget: Batch | None, retain: Batch | None) -> torch.Tensor:
+    def unlearning_loss(self, model: torch.nn.Module, forget: Batch, retain: Batch) -> torch.Tensor:
         """Minus the cross-entropy on the forget batch."""
-        assert forget is not None
         return -self.mean_loss(model, forget)

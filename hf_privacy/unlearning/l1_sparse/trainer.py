@@ -39,9 +39,8 @@ class L1SparseTrainer(UnlearningTrainer):
 
     args: L1SparseConfig
 
-    def unlearning_loss(self, model: torch.nn.Module, forget: Batch | None, retain: Batch | None) -> torch.Tensor:
+    def unlearning_loss(self, model: torch.nn.Module, forget: Batch, retain: Batch) -> torch.Tensor:
         """Cross-entropy on the retain batch with the penalty of this step."""
-        assert retain is not None
         weight = self.args.gamma * (1 - self.state.global_step / max(self.state.max_steps, 1))
         norm = sum(parameter.abs().sum() for parameter in model.parameters() if parameter.requires_grad)
         return self.mean_loss(model, retain) + weight * norm

@@ -44,10 +44,8 @@ class NegGradPlusTrainer(UnlearningTrainer):
 
     args: NegGradPlusConfig
 
-    def unlearning_loss(self, model: torch.nn.Module, forget: Batch | None, retain: Batch | None) -> torch.Tensor:
+    def unlearning_loss(self, model: torch.nn.Module, forget: Batch, retain: Batch) -> torch.Tensor:
         """The weighted difference of the two cross-entropies."""
-        assert forget is not None
-        assert retain is not None
         kept = self.mean_loss(model, retain)
         forgotten = self.mean_loss(model, forget)
         return self.args.beta * kept - (1 - self.args.beta) * forgotten

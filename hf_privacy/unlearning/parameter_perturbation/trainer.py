@@ -84,9 +84,8 @@ class ParameterPerturbationTrainer(UnlearningTrainer):
         else:
             zero(model, self.mask)
 
-    def unlearning_loss(self, model: torch.nn.Module, forget: Batch | None, retain: Batch | None) -> torch.Tensor:
+    def unlearning_loss(self, model: torch.nn.Module, forget: Batch, retain: Batch) -> torch.Tensor:
         """Repair: cross-entropy on the retain batch."""
-        assert retain is not None
         return self.mean_loss(model, retain)
 
     def _generator(self, draw: int) -> torch.Generator:

@@ -69,9 +69,7 @@ class RandomLabelsTrainer(UnlearningTrainer):
         classes = torch.cat([part.column("labels") for part in parts]).unique()
         self.train_dataset.forget = with_wrong_labels(self.forget_dataset, classes, seed=self._data_seed)
 
-    def unlearning_loss(self, model: torch.nn.Module, forget: Batch | None, retain: Batch | None) -> torch.Tensor:
+    def unlearning_loss(self, model: torch.nn.Module, forget: Batch, retain: Batch) -> torch.Tensor:
         """Cross-entropy on the retain batch, and on the forget batch with its wrong labels."""
-        assert forget is not None
-        assert retain is not None
         kept = self.mean_loss(model, retain)
         return kept + self.mean_loss(model, forget)

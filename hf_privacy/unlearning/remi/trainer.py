@@ -146,10 +146,8 @@ class ReMITrainer(UnlearningTrainer):
         features = dataset_features(model, dataset, features=self.args.features or [])
         return self.membership_approximator(features.to(self.args.device)).cpu()
 
-    def unlearning_loss(self, model: torch.nn.Module, forget: Batch | None, retain: Batch | None) -> torch.Tensor:
+    def unlearning_loss(self, model: torch.nn.Module, forget: Batch, retain: Batch) -> torch.Tensor:
         """The three parts on one pair of batches, and a batch of held-out examples."""
-        assert forget is not None
-        assert retain is not None
         loss = self.mean_loss(model, retain)
         judged = self._judged(model, forget)
         loss = loss + self.args.alpha * F.binary_cross_entropy_with_logits(judged, torch.zeros_like(judged))
@@ -173,7 +171,6 @@ class ReMITrainer(UnlearningTrainer):
 
     def _heldout_batch(self, size: int) -> Batch:
         """Held-out examples drawn for this step: the same on a resumed run."""
-        assert self.heldout_dataset is not None
         step = (self.args.seed * 1_000_003 + self.state.global_step) * 1_009 + self.args.process_index
         rows = np.random.default_rng(step).choice(len(self.heldout_dataset), size=max(size, 2))
         return self._prepare_inputs(self.heldout_dataset.__getitems__(rows))
@@ -183,7 +180,6 @@ class ReMITrainer(UnlearningTrainer):
         if self.shadow_features is not None:
             features = self.shadow_features.features
             return features, self.shadow_features.membership, features.shape[1]
-        assert self.heldout_dataset is not None
         model = self.accelerator.unwrap_model(self.model)
         # Activations last: the selection is among them alone.
         names = self.args.features = sorted(self.args.features or [], key=lambda name: name == "activations")

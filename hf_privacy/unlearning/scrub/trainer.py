@@ -53,10 +53,8 @@ class SCRUBTrainer(UnlearningTrainer):
             self.args.forget_share * self.state.max_steps
         )
 
-    def unlearning_loss(self, model: torch.nn.Module, forget: Batch | None, retain: Batch | None) -> torch.Tensor:
+    def unlearning_loss(self, model: torch.nn.Module, forget: Batch, retain: Batch) -> torch.Tensor:
         """The loss of a max-step, or of a min-step."""
-        assert forget is not None
-        assert retain is not None
         batch = forget if self.is_max_step else retain
         with torch.no_grad():
             taught = self.logits_of(self.teacher, batch)
