@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import pprint
+import ast
 from importlib import import_module
 from pathlib import Path
-from typing import Any
-
-import evaluate
 
 from hf_privacy.errors import InputError
 from hf_privacy.metrics.checked_inputs import CheckedInputs
-from hf_privacy.metrics.info import title_and_summary
+from hf_privacy.metrics.info import info_texts, module_source, title_and_summary
 
 _CARD = """\
 ---
@@ -68,9 +65,7 @@ from hf_privacy.metrics.space import Space
 
 space = Space(
     __file__,
-    example={{
-{arguments}
-    }},
+    example={example},
 )
 
 if __name__ == "__main__":
@@ -88,7 +83,7 @@ gradio>=5.0
 def space_files(folder: Path) -> dict[str, bytes]:
     """The files of a module's Space by name: those of its folder, and beside them what is rendered from the module.
 
-    The module is loaded for it, where something is to be rendered: a file of the folder stands for it. Caches are no
+    The module is read for it, not run. A file of the folder stands for the one that would be rendered; caches are no
     part of a Space.
 
     Parameters
@@ -99,7 +94,7 @@ def space_files(folder: Path) -> dict[str, bytes]:
     Raises
     ------
     InputError
-        As `hf_privacy.metrics.info.title_and_summary`; also for a module of another kind, without an example.
+        As `hf_privacy.metrics.info.title_and_summary`; also for a module whose class has no example.
 
     Examples
     --------
@@ -114,26 +109,31 @@ def space_files(folder: Path) -> dict[str, bytes]:
     if {"README.md", "app.py", "requirements.txt"} <= own.keys():
         return own
     title, summary = title_and_summary(folder)
-    module: Any = evaluate.load(str(folder), keep_in_memory=True)
-    if not isinstance(module, CheckedInputs) or not hasattr(module, "example"):
+    source = module_source(folder)
+    tree = ast.parse(source)
+    given = {
+        line.targets[0].id: line.value
+        for kind in tree.body
+        if isinstance(kind, ast.ClassDef)
+        for line in kind.body
+        if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name)
+    }
+    example = given.get("example")
+    if not isinstance(example, ast.Dict):
         raise InputError(
-            f"the module {folder.name} has no example to show: make its class of hf_privacy.metrics.CheckedInputs and "
-            "give it one, or put README.md, app.py and requirements.txt beside it"
+            f"the module {folder.name} has no example to show: give its class one (example = {{...}}), or put "
+            "README.md, app.py and requirements.txt beside it"
         )
-    texts = vars(module.info) | {"name": folder.name, "title": title, "summary": summary, "topic": module.topic}
+    topic = ast.literal_eval(given["topic"]) if "topic" in given else CheckedInputs.topic
+    # As they are written: a list by a comprehension stays one. In the card they stand one level further out.
+    arguments = [
+        f"    {ast.literal_eval(name)}={ast.get_source_segment(source, value)},".replace("\n    ", "\n")
+        for name, value in zip(example.keys, example.values, strict=True)
+    ]
+    texts = info_texts(ast.get_docstring(tree)) | {"name": folder.name, "title": title, "summary": summary}
     rendered = {
-        "README.md": _CARD.format(**texts, arguments=_arguments(module.example, "    {}=")).encode(),
-        "app.py": _APP.format(arguments=_arguments(module.example, '        "{}": ')).encode(),
+        "README.md": _CARD.format(**texts, topic=topic, arguments="\n".join(arguments)).encode(),
+        "app.py": _APP.format(example=ast.get_source_segment(source, example)).encode(),
         "requirements.txt": _REQUIREMENTS.format(version=import_module("hf_privacy").__version__).encode(),
     }
     return dict(sorted((rendered | own).items()))
-
-
-def _arguments(example: dict[str, Any], start: str) -> str:
-    """One argument a line, and more where its value is long."""
-    lines = []
-    for name, value in example.items():
-        before = start.format(name)
-        literal = pprint.pformat(value, width=118 - len(before), compact=True)
-        lines.append(before + literal.replace("\n", "\n" + " " * len(before)) + ",")
-    return "\n".join(lines)

@@ -60,18 +60,36 @@ def metric_info(docstring: str, *, tables: Collection[str] = ()) -> evaluate.Met
     import datasets  # only here: the names of the modules are read without them
     import evaluate
 
+    number = datasets.Value("float64")  # in float32, scores that differ would tie and the ROC curve with them
+    features = {name: datasets.List(number) if name in tables else number for name in ("predictions", "references")}
+    return evaluate.MetricInfo(**info_texts(docstring), features=datasets.Features(features))
+
+
+def info_texts(docstring: str) -> dict[str, str]:
+    """``description``, ``inputs_description`` and ``citation`` of a module, from its docstring."""
     for name, text in _SHARED.items():
         docstring = docstring.replace(name, text)
     before, heading, sections = docstring.partition("## Inputs\n")
     inputs, _, citation = sections.partition("\n## Citation\n")
-    number = datasets.Value("float64")  # in float32, scores that differ would tie and the ROC curve with them
-    features = {name: datasets.List(number) if name in tables else number for name in ("predictions", "references")}
-    return evaluate.MetricInfo(
-        description=before.partition("\n\n")[2].strip(),
-        inputs_description=(heading + inputs).strip(),
-        citation=citation.strip().removeprefix("```bibtex").removesuffix("```").strip(),
-        features=datasets.Features(features),
-    )
+    return {
+        "description": before.partition("\n\n")[2].strip(),
+        "inputs_description": (heading + inputs).strip(),
+        "citation": citation.strip().removeprefix("```bibtex").removesuffix("```").strip(),
+    }
+
+
+def module_source(folder: Path) -> str:
+    """The text of the module of a folder.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no module of its own name.
+    """
+    file = folder / f"{folder.name}.py"
+    if not file.is_file():
+        raise InputError(f"{folder} holds no {file.name}: pass a folder with a module of its name")
+    return file.read_text(encoding="utf-8")
 
 
 def title_and_summary(folder: Path) -> tuple[str, str]:
@@ -87,11 +105,10 @@ def title_and_summary(folder: Path) -> tuple[str, str]:
     >>> title_and_summary(Path(__file__).parent / "unlearning_degree")[0]
     'Unlearning Degree'
     """
-    file = folder / f"{folder.name}.py"
-    if not file.is_file():
-        raise InputError(f"{folder} holds no {file.name}: pass a folder with a module of its name")
-    first = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition("\n\n")[0]
+    first = (ast.get_docstring(ast.parse(module_source(folder))) or "").partition("\n\n")[0]
     title, colon, summary = " ".join(first.split()).partition(": ")
     if not colon:
-        raise InputError(f"the docstring of {file.name} starts with no title: start it with 'Title: one sentence.'")
+        raise InputError(
+            f"the docstring of {folder.name}.py starts with no title: start it with 'Title: one sentence.'"
+        )
     return title, summary[0].upper() + summary[1:]

@@ -100,6 +100,7 @@ def test_a_module_is_rendered_to_a_space(name, metrics, space_folder):
     assert "```bibtex\n@" in text
     assert not re.search(r"\{\w+_\w+\}", text)  # what modules share stands there, not its name
     info = metrics[name].info
+    assert all(part in text for part in (info.description, info.inputs_description, info.citation))
     assert all(len(part) > 60 for part in (info.description, info.inputs_description, info.citation))
 
 
