@@ -1,4 +1,4 @@
-"""A defence, an unlearner and an attack of one's own module go where ours go: commands, two processes, the report."""
+"""A defence, an unlearner, an attack and an examination of one's own go where ours go: commands, workers, the report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from hf_privacy import PrivacyConfig, PrivacyTrainer, UnlearningConfig, UnlearningTrainer
+from hf_privacy import InputError, PrivacyConfig, PrivacyTrainer, UnlearningConfig, UnlearningTrainer
 
 
 @dataclass
@@ -74,6 +74,21 @@ def gain(table):
 
 
 gain.title, gain.needs_references = "Gain over the references", True
+
+
+class Loudest:
+    """The accuracy on the members with the highest loss."""
+
+    name = "loudest_members"
+
+    def check(self, case):
+        if len(case.split.members) < 10:
+            raise InputError("loudest_members needs 10 members")
+
+    def run(self, case):
+        members = case.table.membership
+        loudest = case.table.pool("loss")[members] > case.table.pool("loss").mean()
+        return {"accuracy": float(case.table.pool("correct")[members][loudest].mean()), "n": int(loudest.sum())}
 '''
 
 
@@ -90,7 +105,7 @@ def own(tmp_path, monkeypatch) -> Path:
 @pytest.mark.slow
 def test_a_defence_of_ones_own_is_trained_audited_by_two_processes_and_reported(own, write_recipe, monkeypatch):
     training = {"weight": 0.3, "num_train_epochs": 4}
-    audit = {"extra_attacks": ["own_methods:gain"]}
+    audit = {"extra_attacks": ["own_methods:gain"], "examinations": ["own_methods:Loudest"]}
     config = write_recipe(own, defense="own_methods:SquaredTrainer", training=training, audit=audit)
     assert main(["train", "--config", config]) == 0
     seen = own / "seen"
@@ -109,8 +124,13 @@ def test_a_defence_of_ones_own_is_trained_audited_by_two_processes_and_reported(
     assert attack["parameters"] == {"source_sha256": hashlib.sha256((own / "own_methods.py").read_bytes()).hexdigest()}
     assert "own_methods:gain" in {entry["attack"] for entry in report["evidence"]["attacks"]}
     assert "own_methods:gain" in report["curves"]
-    page = next((own / "run").glob("*.html")).read_text()
-    assert "Gain over the references" in page
+    found = report["outside"]["loudest_members"]
+    assert 0 <= found["accuracy"] <= 1
+    assert 0 < found["n"] < report["split"]["n_members"]
+    page, card = next((own / "run").glob("*.html")).read_text(), (own / "run" / "README.md").read_text()
+    for text in (page, card):
+        assert "Gain over the references" in text
+        assert "loudest_members" in text
 
 
 def test_a_folder_of_an_own_defence_whose_source_has_changed_is_refused(own, write_recipe, cli):
