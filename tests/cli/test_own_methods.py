@@ -1,4 +1,4 @@
-"""A defence, an unlearner, an attack and an examination of one's own go where ours go: commands, workers, the report."""
+"""A defence, an unlearner, an attack and an examination of one's own go where ours go: workers and report too."""
 
 from __future__ import annotations
 
