@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +128,7 @@ def plan_canaries(
         ),
         "dataset_fingerprint": split.dataset_fingerprint,
         "split_hash": split.hash,
-        "example_ids_digest": _digest(canaries),
+        "example_ids_digest": canaries.digest(),
         "n_models": 1,
         "n_examples": n_canaries,
         "queries": list(queries),
@@ -180,13 +179,3 @@ def _open_store(folder: Path, metadata: dict[str, Any]) -> SignalStore:
                 "folder private/canaries to draw new coins and train again, or use another output_dir"
             )
     return SignalStore.create(folder, metadata)
-
-
-def _digest(dataset: TensorDataset) -> str:
-    """Of the canaries themselves: other data, another processor or another seed makes others."""
-    digest = hashlib.sha256()
-    for name in sorted(dataset.column_names):
-        tensor = dataset.column(name)
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.contiguous().numpy())
-    return digest.hexdigest()
