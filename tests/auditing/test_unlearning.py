@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from hf_privacy.auditing import Outcome, unlearning_section
+from hf_privacy.auditing.examinations.unlearning.examination import Unlearning
 from hf_privacy.auditing.examinations.unlearning.folder import UnlearnedFolder
 from hf_privacy.data import ForgetSplit
 from hf_privacy.errors import InputError
+from hf_privacy.hub import weights_sha256
 from hf_privacy.recipe import UnlearningRows
 from hf_privacy.unlearning import Relearning, UnlearningEvaluation
 
@@ -104,6 +108,20 @@ def test_the_section_holds_no_row_number_and_no_list_as_long_as_the_forget_set()
     found = unlearning_section(outcome(retrained=[model(20)], retrain_seconds=[1.0]))
     json.dumps(found, allow_nan=False)
     assert max(len(values) for values in lists(found)) <= 5
+
+
+def test_the_section_is_that_of_the_weights_it_was_made_of(tmp_path):
+    folder = UnlearnedFolder(tmp_path / "scrub")
+    folder.partial.mkdir()
+    save_file({"weight": np.zeros(3)}, folder.partial / "model.safetensors")
+    folder.finish({"kind": "label", "n_requests": 1, "weights_after": weights_sha256(folder.partial)}, rows())
+    case = SimpleNamespace(folder=folder.path)
+    assert Unlearning().run(SimpleNamespace(folder=None)) is None
+    assert Unlearning().run(case) is None
+    folder.write_section({"n_retrained": 0})
+    assert Unlearning().run(case) == {"unlearning": {"n_retrained": 0}}
+    save_file({"weight": np.ones(3)}, folder.path / "model.safetensors")
+    assert Unlearning().run(case) is None
 
 
 def test_rows_that_are_not_those_that_were_forgotten_are_refused(tmp_path):

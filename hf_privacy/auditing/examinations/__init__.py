@@ -17,6 +17,7 @@ EXAMINATIONS: dict[str, str] = {
     "membership": "hf_privacy.auditing.examinations.membership.run:Membership",
     "memorization": "hf_privacy.auditing.examinations.memorization:Memorization",
     "robustness": "hf_privacy.auditing.examinations.robustness:Robustness",
+    "unlearning": "hf_privacy.auditing.examinations.unlearning.examination:Unlearning",
 }
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9 _.:-]{0,99}")  # as the report's schema has it
 

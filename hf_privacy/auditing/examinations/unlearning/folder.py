@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save
 from hf_privacy.atomic_file import claimed, write_atomically
 from hf_privacy.data import ForgetSplit
 from hf_privacy.errors import InputError
+from hf_privacy.hub import weights_sha256
 from hf_privacy.recipe import UnlearningRows
 from hf_privacy.recipe.folder import PRIVATE, RunFolder
 
@@ -116,6 +117,13 @@ class UnlearnedFolder:
     def write_section(self, section: dict[str, Any]) -> None:
         """Keep the report's section beside the record."""
         write_atomically(self.path / SECTION_FILE, _json(section))
+
+    def section(self) -> dict[str, Any] | None:
+        """The report's section; None where there is none, or the weights are others than it is of."""
+        file = self.path / SECTION_FILE
+        if not file.is_file() or weights_sha256(self.path) != self.record()["weights_after"]:
+            return None
+        return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _json(value: dict[str, Any]) -> bytes:

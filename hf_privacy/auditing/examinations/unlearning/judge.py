@@ -209,20 +209,17 @@ def _audited(
     defaults = asdict(AuditSettings())
     for name in ("extra_attacks", "budgets", "robustness", "curvature", "canaries", "targets"):
         settings[name] = defaults[name]
-    report = audit(
+    return audit(
         unlearned.path,
         experiment.dataset,
         split,
         output_dir=unlearned.path,
         repeats=None if experiment.repeats is None else experiment.repeats.across(split),
         provenance=replace(provenance(recipe), caveats=(_caveat(recipe.defense, section),)),
-        replace_report=True,  # the same quick audit each time, whose section is added below
+        replace_report=True,  # the same quick audit each time
         show_progress=show_progress,
         **{**settings, "depth": "quick"},
     )
-    report.unlearning = section
-    report.save(unlearned.path, replace_report=True)
-    return report
 
 
 def _caveat(defense: str, section: dict[str, Any]) -> str:
