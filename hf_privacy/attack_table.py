@@ -22,8 +22,6 @@ class Attack(NamedTuple):
     needs : tuple of str
         What of a table of signals it needs beyond the target's own signals: "references", "labels", "base" (signals of
         the checkpoint before fine-tuning), "curvature", or an extra signal.
-    setting : str, optional
-        Of `hf_privacy.recipe.AuditSettings`, which asks for it; without one it is made wherever it can be.
     short : str, optional
         For the head of a column; by default the title.
     """
@@ -32,13 +30,14 @@ class Attack(NamedTuple):
     axis: str
     paper: str
     needs: tuple[str, ...] = ()
-    setting: str | None = None
     short: str | None = None
 
 
 _ML_LEAKS, _CALIBRATION, _LIRA = "arXiv 1806.01246", "arXiv 2111.08440", "arXiv 2112.03570"
 _ENHANCED, _RMIA, _SYSTEMATIC = "arXiv 2111.09679", "arXiv 2312.03262", "arXiv 2003.10595"
 _LABEL_ONLY, _CURVATURE = "arXiv 2007.14321", "arXiv 2407.02747"
+
+_WITH = ("references",)
 
 ATTACKS = {
     "loss": Attack("LOSS", "log p(true class) [nats]", "arXiv 1709.01604"),
@@ -47,70 +46,32 @@ ATTACKS = {
     "modified_entropy": Attack("Modified entropy", "minus modified entropy [nats]", _SYSTEMATIC),
     "attack_p": Attack("Attack-P", "share of population losses above the example's", _ENHANCED),
     "base_calibration": Attack(
-        "LOSS calibrated by the base checkpoint", "gain over the base checkpoint", _CALIBRATION, ("base",)
-    ),
-    "curvature": Attack("Input curvature", "minus log curvature", _CURVATURE, ("curvature",), "curvature"),
+        "LOSS calibrated by the base checkpoint", "gain over the base checkpoint", _CALIBRATION, ("base",)),
+    "curvature": Attack("Input curvature", "minus log curvature", _CURVATURE, ("curvature",)),
     "quantile_regression": Attack(
-        "Quantile regression",
-        "standing among predicted quantiles",
-        "arXiv 2307.03694",
-        ("features",),
-        "extra_attacks",
-    ),
-    "label_only": Attack(
-        "Label-only",
-        "share of augmented queries classified right",
-        _LABEL_ONLY,
-        ("augmented_correct",),
-        "extra_attacks",
-        short="Label-only",
-    ),
-    "boundary_distance": Attack(
-        "Distance to the decision boundary (DeepFool)",
-        "distance to the decision boundary",
-        _LABEL_ONLY,
-        ("boundary_distance",),
-        "extra_attacks",
-    ),
-    "lira": Attack("LiRA", "log-likelihood ratio [nats]", _LIRA, ("references",), short="LiRA"),
-    "lira_offline": Attack(
-        "LiRA", "evidence against non-membership", _LIRA, ("references",), short="LiRA offline"
-    ),
-    "rmia": Attack("RMIA", "share of population examples dominated", _RMIA, ("references",), short="RMIA"),
-    "rmia_offline": Attack(
-        "RMIA", "share of population examples dominated", _RMIA, ("references",), short="RMIA offline"
-    ),
-    "attack_r": Attack("Attack-R", "share of OUT references with a higher loss", _ENHANCED, ("references",)),
-    "base": Attack("BASE", "log-ratio to the references' mean [nats]", "arXiv 2505.24089", ("references",)),
+        "Quantile regression", "standing among predicted quantiles", "arXiv 2307.03694", ("features",)),
+    "label_only": Attack("Label-only", "share of augmented queries classified right", _LABEL_ONLY,
+                         ("augmented_correct",), "Label-only"),
+    "boundary_distance": Attack("Distance to the decision boundary (DeepFool)", "distance to the decision boundary",
+                                _LABEL_ONLY, ("boundary_distance",)),
+    "lira": Attack("LiRA", "log-likelihood ratio [nats]", _LIRA, _WITH, "LiRA"),
+    "lira_offline": Attack("LiRA", "evidence against non-membership", _LIRA, _WITH, "LiRA offline"),
+    "rmia": Attack("RMIA", "share of population examples dominated", _RMIA, _WITH, "RMIA"),
+    "rmia_offline": Attack("RMIA", "share of population examples dominated", _RMIA, _WITH, "RMIA offline"),
+    "attack_r": Attack("Attack-R", "share of OUT references with a higher loss", _ENHANCED, _WITH),
+    "base": Attack("BASE", "log-ratio to the references' mean [nats]", "arXiv 2505.24089", _WITH),
     "shadow_classifier": Attack(
-        "Shadow-trained classifier",
-        "log-odds of the shadow-trained classifier",
-        "arXiv 1610.05820",
-        ("references",),
-    ),
+        "Shadow-trained classifier", "log-odds of the shadow-trained classifier", "arXiv 1610.05820", _WITH),
     "modified_entropy_per_class": Attack(
-        "Modified entropy (thresholds per class)",
-        "entropy under the class's threshold [nats]",
-        _SYSTEMATIC,
-        ("references", "labels"),
-    ),
+        "Modified entropy (thresholds per class)", "entropy under the class's threshold [nats]", _SYSTEMATIC,
+        ("references", "labels")),
     "curvature_online": Attack(
-        "Curvature (likelihood ratio)",
-        "log-likelihood ratio of log curvature [nats]",
-        _CURVATURE,
-        ("curvature", "references"),
-        "curvature",
-        short="Curvature",
-    ),
+        "Curvature (likelihood ratio)", "log-likelihood ratio of log curvature [nats]", _CURVATURE,
+        ("references", "curvature"), "Curvature"),
     "curvature_nll": Attack(
-        "Curvature (NLL)",
-        "NLL of log curvature, OUT less IN [nats]",
-        _CURVATURE,
-        ("curvature", "references"),
-        "curvature",
-        short="Curvature NLL",
-    ),
+        "Curvature (NLL)", "NLL of log curvature, OUT less IN [nats]", _CURVATURE, ("references", "curvature"),
+        "Curvature NLL"),
 }  # fmt: skip
 
-EXTRA_ATTACKS = tuple(name for name, attack in ATTACKS.items() if attack.setting == "extra_attacks")
+EXTRA_ATTACKS = ("quantile_regression", "label_only", "boundary_distance")  # what ``extra_attacks`` asks for
 WITHOUT_REFERENCES = tuple(name for name, attack in ATTACKS.items() if "references" not in attack.needs)

@@ -42,15 +42,15 @@ def audit(
 ) -> PrivacyReport:
     """Attack a trained model with the examples it was and was not trained on, and write the privacy report.
 
-    Two depths. ``depth="quick"`` needs the model alone: LOSS, confidence, entropy, modified entropy, Attack-P and,
-    when ``base_model`` is given, calibration by the checkpoint it was fine-tuned from. ``depth="full"`` also trains
-    reference models with the target's own recipe and runs LiRA and RMIA, online and offline, BASE, Attack-R, a
-    shadow-trained classifier and modified entropy with thresholds per class. References are kept as signals in
-    ``output_dir/private/references``: what is there is not trained again, and a store of another recipe is refused.
-    Either depth takes ``extra_attacks``, and tries first to tell the split without the model. With ``canaries`` a
-    second model of the recipe is trained, for a lower bound of ε (see `canary_audit`). With ``robustness`` target and
-    references are attacked each through itself, for accuracy under attack and membership attacks on the adversarial
-    inputs; with ``curvature`` the attacks that read the curvature of the loss are made too.
+    Two depths. ``depth="quick"`` needs the model alone, and makes the attacks of `hf_privacy.attack_table.ATTACKS`
+    that need no references; calibration by the checkpoint it was fine-tuned from where ``base_model`` is given.
+    ``depth="full"`` also trains reference models with the target's own recipe and makes the others: LiRA and RMIA,
+    online and offline, and so on. References are kept as signals in ``output_dir/private/references``: what is
+    there is not trained again, and a store of another recipe is refused. Either depth takes ``extra_attacks``, and
+    tries first to tell the split without the model. With ``canaries`` a second model of the recipe is trained, for
+    a lower bound of ε (see `canary_audit`). With ``robustness`` target and references are attacked each through
+    itself, for accuracy under attack and membership attacks on the adversarial inputs; with ``curvature`` the
+    attacks that read the curvature of the loss are made too.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ def attack_scores(
     """
     settings = _Settings(lira_variance, gamma, seed)
     results = []
-    for name in names:
+    for name in dict.fromkeys(names):
         attack, score = (_outside_attack if is_outside(name) else _our_attack)(name)
         if all(map(table.has, attack.needs)):
             made = score(table, settings)

@@ -93,9 +93,9 @@ def areas(table: SignalTable, names=tuple(ATTACKS), **settings) -> dict[str, flo
     return {attack.name: auc(attack.scores, table.membership) for attack in attack_scores(table, names, **settings)}
 
 
-def test_the_table_is_in_the_order_of_a_report_and_says_what_asks_for_what(made):
+def test_the_table_is_in_the_order_of_a_report(made):
     assert list(made) == list(ATTACKS)
-    assert EXTRA_ATTACKS == ("quantile_regression", "label_only", "boundary_distance")
+    assert set(EXTRA_ATTACKS) < set(WITHOUT_REFERENCES)
     titles = [attack.title for attack in made.values()]
     assert len(set(titles)) == len(titles)
 

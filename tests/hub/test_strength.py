@@ -86,3 +86,15 @@ def test_a_report_of_other_weights_and_one_that_cannot_be_read_do_not_count(make
     refuse_weaker(folder, "f" * 64, strength)
     (folder / "privacy_report.json").write_text("{broken")
     refuse_weaker(folder, report["model"]["weights_sha256"], strength)
+
+
+def test_an_attack_of_ones_own_is_not_lost_unseen(make_folder, made_up_evidence):
+    folder = make_folder()
+    report = json.loads((folder / "privacy_report.json").read_text())
+    report["attacks"].append({**report["attacks"][0], "name": "my_attacks:gain"})
+    report["evidence"] = made_up_evidence(report)
+    (folder / "privacy_report.json").write_text(json.dumps(report))
+    weights, strength = report["model"]["weights_sha256"], Strength.of(report)
+    refuse_weaker(folder, weights, strength, attacks=["label_only"])
+    with pytest.raises(InputError, match="no attack my_attacks:gain"):
+        refuse_weaker(folder, weights, strength._replace(attacks=frozenset()), attacks=["label_only"])
