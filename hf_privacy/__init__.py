@@ -24,6 +24,7 @@ _ROOMS = (
     "reports",
     "signals",
     "statistics",
+    "tasks",
     "weights",
 )
 
