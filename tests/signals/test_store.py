@@ -275,11 +275,16 @@ def test_a_kill_at_any_moment_leaves_a_whole_file_and_leftovers_are_cleared(tmp_
         tmp_path / "store", metadata(n_examples=n_examples, queries=["identity"], signals=["phi"])
     )
     store.write(0, {"phi": np.zeros((1, n_examples))}, np.zeros(n_examples, dtype=bool))
-    leftovers = 0
-    for attempt in range(6):
+    leftovers, attempt = 0, 0
+    while attempt < 6 or (leftovers == 0 and attempt < 40):
         writer = run_python(WRITER, str(store.folder), stdout=subprocess.PIPE)
         writer.stdout.readline()
-        time.sleep(0.003 + 0.007 * attempt)
+        time.sleep(0.003 + 0.007 * (attempt % 6))
+        # How long a write takes is the disk's: where no moment of the clock fell into one, wait for one to begin.
+        deadline = time.monotonic() + 10
+        while attempt >= 6 and time.monotonic() < deadline and not any(store.folder.glob(".*.tmp")):
+            pass
+        attempt += 1
         writer.send_signal(signal.SIGKILL)
         writer.wait()
         writer.stdout.close()
