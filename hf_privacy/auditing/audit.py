@@ -116,7 +116,7 @@ def audit(
     )
     examinations = examinations_of(case.settings.examinations)
     if not replace_report:
-        refuse_weaker_audit(case)
+        refuse_weaker_audit(case, examinations)
     case.check()
     for examination in examinations:
         examination.check(case)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hf_privacy.attack_table import EXTRA_ATTACKS
 from hf_privacy.auditing.assemble import weights_hash
 from hf_privacy.auditing.case import AuditCase
+from hf_privacy.auditing.examination import Examination
+from hf_privacy.auditing.examinations import EXAMINATIONS
 from hf_privacy.hub import REPORT_NAME
 from hf_privacy.hub.strength import Strength, refuse_weaker
 
@@ -12,7 +16,7 @@ from hf_privacy.hub.strength import Strength, refuse_weaker
 _ON_REQUEST = (*EXTRA_ATTACKS, "curvature")
 
 
-def refuse_weaker_audit(case: AuditCase) -> None:
+def refuse_weaker_audit(case: AuditCase, examinations: Iterable[Examination]) -> None:
     """Refuse, before any training, settings whose report would say less of the same weights than the one there.
 
     Raises
@@ -29,6 +33,6 @@ def refuse_weaker_audit(case: AuditCase) -> None:
         confidence=settings.confidence,
         fprs=frozenset(settings.fprs),
         attacks=frozenset({*settings.extra_attacks, *(["curvature"] if settings.curvature else [])}),
-        sections=settings.sections,
+        sections=settings.sections | {made.name for made in examinations if made.name not in EXAMINATIONS},
     )
     refuse_weaker(case.output_dir, weights_hash(case.model, case.folder), planned, attacks=_ON_REQUEST)

@@ -31,7 +31,8 @@ class Strength(NamedTuple):
     attacks
         Names of the attacks.
     sections
-        Which of the optional sections there are: targets, robustness, canaries, unlearning.
+        Which of the optional sections there are: targets, robustness, canaries, unlearning, and those of a user's own
+        examinations by their names.
     """
 
     depth: str
@@ -59,7 +60,9 @@ class Strength(NamedTuple):
             confidence=min(attack["confidence"] for attack in attacks),
             fprs=frozenset(entry["fpr"] for attack in attacks for entry in attack["tpr_at_fpr"]),
             attacks=frozenset(attack["name"] for attack in attacks),
-            sections=frozenset(name for name in _SECTIONS if report.get(name) is not None),
+            sections=frozenset(
+                {name for name in _SECTIONS if report.get(name) is not None} | {*(report.get("outside") or ())}
+            ),
         )
 
     def lacks(self, other: Strength) -> list[str]:

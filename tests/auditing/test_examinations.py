@@ -109,6 +109,9 @@ def test_an_examination_of_a_tests_own_is_a_section_of_the_report(trained, datas
     assert "Seen by an examination from outside." in report.caveats
     assert "members right" in report.table()
     assert PrivacyReport.load(tmp_path).outside == report.outside
+    with pytest.raises(InputError, match="this one has no section members right: audit as deeply"):
+        audit(trained, dataset, split, output_dir=tmp_path, **settings)
+    audit(trained, dataset, split, output_dir=tmp_path, examinations=[OWN], **settings)
     without = audit(trained, dataset, split, output_dir=tmp_path / "without", **settings)
     assert without.attacks == report.attacks
     assert "outside" not in json.loads((tmp_path / "without" / "privacy_report.json").read_text())

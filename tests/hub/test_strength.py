@@ -32,6 +32,18 @@ def test_lacking_is_an_order(one, two, three):
         assert one == two
 
 
+def test_a_users_own_examination_is_not_lost_unseen(make_folder):
+    folder, report = make_folder(), None
+    report = json.loads((folder / "privacy_report.json").read_text())
+    report["outside"] = {"mine": {"accuracy": 0.5}}
+    (folder / "privacy_report.json").write_text(json.dumps(report))
+    weights, strength = report["model"]["weights_sha256"], Strength.of(report)
+    assert "mine" in strength.sections
+    refuse_weaker(folder, weights, strength)
+    with pytest.raises(InputError, match="this one has no section mine: audit as deeply"):
+        refuse_weaker(folder, weights, strength._replace(sections=strength.sections - {"mine"}))
+
+
 def weaker(report, how, made_up_evidence):
     report = json.loads(json.dumps(report))
     if how == "quick":
