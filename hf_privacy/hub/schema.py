@@ -23,6 +23,7 @@ _INTERVALS = (
     ("auc", "auc_low", "auc_high"),
     ("tpr", "low", "high"),
     ("tpr", "conditional_low", "conditional_high"),
+    ("tpr", "tpr_low", "tpr_high"),
     ("share", "low", "high"),
 )
 _FREE = ("defense", "training", "outside")

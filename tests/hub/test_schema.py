@@ -113,6 +113,9 @@ def test_one_memorization_bin_may_hold_several_attacks_but_none_twice(report):
     report["memorization_bins"] = [entry, {**entry, "auc": 0.55}]
     with pytest.raises(InputError, match=r"memorization_bins\[1\]: it is listed twice"):
         validate_report(report)
+    report["memorization_bins"] = [{**entry, "fpr": 0.01, "tpr": 0.5, "tpr_low": 0.1, "tpr_high": 0.2}]
+    with pytest.raises(InputError, match=r"memorization_bins\[0\]: tpr is 0.5 but its interval is \[0.1, 0.2\]"):
+        validate_report(report)
     report["memorization_bins"] = [{**entry, "attack": "rmia"}]
     with pytest.raises(InputError, match="no attack is named 'rmia'"):
         validate_report(report)
