@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.errors import InputError
-from hf_privacy.outside import is_outside, load_outside, source_sha256
+from hf_privacy.outside import is_outside, load_outside, own_sources
 from hf_privacy.recipe.config import Recipe
 from hf_privacy.recipe.shaping import shaping_arguments
 
@@ -43,7 +43,7 @@ class RunFolder:
 
     @property
     def source_file(self) -> Path:
-        """SHA-256 of the source file of a defence from outside, as it was when training began."""
+        """SHA-256 of the source files of a defence from outside, as they were when training began."""
         return self.private / "defense.sha256"
 
     @property
@@ -134,4 +134,4 @@ class RunFolder:
 
 
 def _source_of(recipe: Recipe) -> str:
-    return source_sha256(load_outside(recipe.defense, argument="defense"))
+    return "\n".join(own_sources(load_outside(recipe.defense, argument="defense")))

@@ -124,3 +124,16 @@ def test_who_was_a_member_lies_in_the_private_folder_alone(folder, make_recipe):
     folder.start(make_recipe())
     folder.finish(MembershipSplit([0], [1], [], n_examples=2, dataset_fingerprint="d"), {})
     assert {path.name for path in folder.path.iterdir()} == {"private"}
+
+
+def test_a_change_in_a_class_that_an_own_defence_is_made_of_is_seen_too(folder, make_recipe, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    parent = "from hf_privacy import PrivacyTrainer\n\n\nclass Parent(PrivacyTrainer):\n    pass\n"
+    (tmp_path / "parent_of_mine.py").write_text(parent)
+    (tmp_path / "made_of_it.py").write_text("from parent_of_mine import Parent\n\n\nclass Mine(Parent):\n    pass\n")
+    recipe = make_recipe(defense="made_of_it:Mine")
+    folder.start(recipe)
+    folder.check(recipe)
+    (tmp_path / "parent_of_mine.py").write_text(f"{parent}# another loss\n")
+    with pytest.raises(InputError, match="holds a run of made_of_it:Mine as it was before its source file changed"):
+        folder.check(recipe)
