@@ -8,7 +8,8 @@ so that they are the CPU's to the bit.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
@@ -153,3 +154,14 @@ def second_device(*, training: bool = False) -> Iterator[torch.device]:
             yield DEVICE
     finally:
         torch.__future__.set_swap_module_params_on_conversion(before)
+
+
+def assert_trains_alike(start: torch.nn.Module, trained: Callable[[torch.nn.Module], dict[str, torch.Tensor]]) -> None:
+    """From one start ``trained`` gives the same tensors, by their names in it, on both devices, and moves some."""
+    here = trained(copy.deepcopy(start))
+    with second_device(training=True) as device:
+        there = trained(copy.deepcopy(start).to(device))
+    before = start.state_dict()
+    assert any(not torch.equal(values, before[key]) for key, values in here.items())
+    for key, values in here.items():
+        torch.testing.assert_close(there[key], values)

@@ -9,6 +9,7 @@ from dataclasses import fields
 import pytest
 import torch
 from killed import KillAt, KilledError
+from second_device import assert_trains_alike
 from tiny_models import tiny_data, tiny_lora_model, tiny_model
 
 import hf_privacy
@@ -124,7 +125,7 @@ def test_a_run_is_a_function_of_its_seed_killed_or_not(name, make_trainer, model
 
 
 @pytest.mark.parametrize("name", UNLEARNERS)
-def test_it_does_not_depend_on_where_the_model_lies(name, make_trainer, model_of, second_device):
+def test_it_does_not_depend_on_where_the_model_lies(name, make_trainer, model_of):
     start, settings = model_of("tabular"), {"max_grad_norm": 0.0, "optim": "adamw_torch"}
 
     def unlearned(model):
@@ -132,12 +133,7 @@ def test_it_does_not_depend_on_where_the_model_lies(name, make_trainer, model_of
         trainer.unlearn()
         return state(trainer.model)
 
-    here = unlearned(copy.deepcopy(start))
-    with second_device(training=True) as device:
-        there = unlearned(copy.deepcopy(start).to(device))
-    assert differ(here, state(start))
-    for key, values in here.items():
-        torch.testing.assert_close(there[key], values)
+    assert_trains_alike(start, unlearned)
 
 
 # ---- what it refuses ----
