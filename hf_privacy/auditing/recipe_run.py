@@ -10,7 +10,6 @@ from typing import Any
 
 from hf_privacy.auditing.audit import audit
 from hf_privacy.auditing.case import Provenance
-from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.base.checkpoints import last_whole_checkpoint
 from hf_privacy.errors import InputError
@@ -36,8 +35,8 @@ def train_target(experiment: Experiment, trainer: PrivacyTrainer, folder: RunFol
     Returns
     -------
     dict
-        The training record: ``training_seconds``, ``member_accuracy``, ``nonmember_accuracy`` and the hashes of split
-        and weights.
+        The training record: ``training_seconds``, the task's utility on both sides (``member_accuracy``,
+        ``nonmember_accuracy``) and the hashes of split and weights.
     """
     if trainer.is_world_process_zero():
         folder.start(experiment.recipe)
@@ -46,8 +45,10 @@ def train_target(experiment: Experiment, trainer: PrivacyTrainer, folder: RunFol
     trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder.path))
     record: dict[str, Any] = {"training_seconds": time.perf_counter() - started}
     split = experiment.split
-    for name, rows in (("member_accuracy", split.members), ("nonmember_accuracy", split.non_members)):
-        record[name] = _accuracy(trainer, experiment.dataset.subset(rows))
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    for name, rows in (("member", split.members), ("nonmember", split.non_members)):
+        signals = compute_signals(model, experiment.dataset.subset(rows), accelerator=trainer.accelerator)
+        record |= {f"{name}_{worth}": value for worth, value in trainer.task.utility(signals).items()}
     trainer.save_model(_internal_call=True)
     if trainer.is_world_process_zero():
         trainer.create_model_card()
@@ -136,8 +137,3 @@ def provenance(recipe: Recipe, *, training_seconds: float | None = None, caveats
         training_seconds=training_seconds,
         caveats=caveats,
     )
-
-
-def _accuracy(trainer: PrivacyTrainer, dataset: TensorDataset) -> float:
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    return float(compute_signals(model, dataset, accelerator=trainer.accelerator)["correct"].mean())

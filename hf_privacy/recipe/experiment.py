@@ -80,10 +80,12 @@ class Experiment:
 
 def training_arguments(recipe: Recipe, output_dir: str | Path) -> PrivacyConfig:
     """The recipe's training section as the defence's config; an unknown key is an `InputError`."""
-    tasks = trainer_class(recipe.defense).tasks
-    if recipe.task not in tasks:
-        raise InputError(f"defense {recipe.defense!r} is for {', '.join(tasks)}: task {recipe.task!r} needs another")
-    args = config_from(recipe.training, trainer_class(recipe.defense).config_class, output_dir, section="training")
+    kind = trainer_class(recipe.defense)
+    if recipe.task not in kind.tasks:
+        raise InputError(
+            f"defense {recipe.defense!r} is for {', '.join(kind.tasks)}: task {recipe.task!r} needs another"
+        )
+    args = config_from(recipe.training, kind.config_class, output_dir, section="training")
     if args.num_train_epochs <= 0 and args.max_steps <= 0:
         raise InputError(f"training.num_train_epochs is {args.num_train_epochs}: pass a number above 0")
     return args

@@ -8,6 +8,7 @@ from typing import Any
 
 from hf_privacy.auditing.examination import Examination
 from hf_privacy.errors import InputError
+from hf_privacy.exports import located
 from hf_privacy.outside import load_outside
 
 # In the order in which they are checked and made: the one place where each is named outside its own module.
@@ -35,7 +36,7 @@ def examinations_of(outside: Sequence[str]) -> list[Examination]:
     InputError
         For a name behind which there is no such class, or two of one name.
     """
-    ours = [load_outside(target, argument="examinations")() for target in EXAMINATIONS.values()]
+    ours = [located(place)() for place in EXAMINATIONS.values()]
     theirs: list[Examination] = []
     for target in outside:
         examination = _made(load_outside(target, argument="examinations"), target)

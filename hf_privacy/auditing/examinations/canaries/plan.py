@@ -46,15 +46,7 @@ class CanaryPlan:
     def result(self, *, batch_size: int, coin_seed: int | None = None, show_progress: bool = True) -> CanaryResult:
         """Train the twin, unless it is, and bound ε; see `canary_audit`."""
         store, kind, score = self.store, self.store.metadata["kind"], self.store.metadata["score"]
-        train_twin(
-            self.trainer,
-            self.members,
-            self.canaries,
-            store,
-            coin_seed=coin_seed,
-            batch_size=batch_size,
-            show_progress=show_progress,
-        )
+        train_twin(self, coin_seed=coin_seed, batch_size=batch_size, show_progress=show_progress)
         coins = store.membership()[0]
         scores = SCORES[score] * store.read(score)[0]
         info = store.info(0)

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,23 +20,18 @@ from hf_privacy.defenses.base.checkpoints import last_whole_checkpoint
 from hf_privacy.errors import InputError
 from hf_privacy.progress import progress
 from hf_privacy.references import reference_trainer
-from hf_privacy.signals import SignalStore, compute_signals
+from hf_privacy.signals import compute_signals
+
+if TYPE_CHECKING:
+    from hf_privacy.auditing.examinations.canaries.plan import CanaryPlan
 
 SCORES = {"phi": 1.0, "loss": -1.0}  # signal, and the sign that makes higher mean likelier inserted
 _SEED_FILE = "seed.json"
 
 
-def train_twin(
-    trainer: PrivacyTrainer,
-    members: TensorDataset,
-    canaries: TensorDataset,
-    store: SignalStore,
-    *,
-    coin_seed: int | None,
-    batch_size: int,
-    show_progress: bool,
-) -> None:
-    """Fill the store, unless it is; a killed run goes on, with the same coins, from its last checkpoint."""
+def train_twin(plan: CanaryPlan, *, coin_seed: int | None, batch_size: int, show_progress: bool) -> None:
+    """Fill the plan's store, unless it is; a killed run goes on, with the same coins, from its last checkpoint."""
+    store, canaries = plan.store, plan.canaries
     folder = store.folder / "model"
     while not store.has(0):
         with store.claim(0) as claimed:
@@ -49,8 +45,8 @@ def train_twin(
                 (store.folder / _SEED_FILE).unlink()
                 raise InputError(f"all {len(canaries)} coins fell on one side: run again, or with more canaries")
             twin = reference_trainer(
-                trainer,
-                _with_canaries(trainer, members, canaries.subset(np.flatnonzero(coins))),
+                plan.trainer,
+                _with_canaries(plan.trainer, plan.members, canaries.subset(np.flatnonzero(coins))),
                 seed=int(for_twin.generate_state(1)[0]) % 2**31,
                 output_dir=folder,
             )
