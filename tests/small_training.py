@@ -16,6 +16,13 @@ QUIET = {
     "lr_scheduler_type": "constant",
 }
 
+# The model section of a recipe: a network that sees 8 × 8 grey pixels.
+RESNET = {
+    "name_or_path": "resnet",
+    "from_scratch": True,
+    "kwargs": {"num_channels": 1, "embedding_size": 4, "hidden_sizes": [4], "depths": [1], "layer_type": "basic"},
+}
+
 
 def noisy_digits() -> TensorDataset:
     """500 real digits as 64 features, a fifth of the labels drawn at random."""

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from small_training import RESNET
 
 import hf_privacy.auditing
 from hf_privacy import InputError, audit
@@ -122,17 +123,7 @@ def test_an_examination_of_a_tests_own_is_named_in_a_recipe(tmp_path):
         {
             "task": "image-classification",
             "output_dir": str(tmp_path / "run"),
-            "model": {
-                "name_or_path": "resnet",
-                "from_scratch": True,
-                "kwargs": {
-                    "num_channels": 1,
-                    "embedding_size": 4,
-                    "hidden_sizes": [4],
-                    "depths": [1],
-                    "layer_type": "basic",
-                },
-            },
+            "model": RESNET,
             "data": {"image_size": 8, "max_examples": 120, "near_repeats": False},
             "training": {"max_steps": 2, "save_strategy": "no", "report_to": "none", "use_cpu": True},
             "audit": {"depth": "quick", "blind_baseline": False, "examinations": [OWN]},

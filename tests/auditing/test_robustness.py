@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from small_training import RESNET
 from transformers import BertConfig, BertForSequenceClassification
 
 from hf_privacy import InputError, audit
@@ -255,7 +256,7 @@ def digits(tmp_path_factory):
     """A small network trained on digits, its data and split."""
     rows = load_digits_dataset().select(range(160))
     split = make_split(rows, stratify=False)
-    sizes = {"num_channels": 1, "embedding_size": 4, "hidden_sizes": [4], "depths": [1], "layer_type": "basic"}
+    sizes = RESNET["kwargs"]
 
     def resnet():
         return load_model("resnet", task="image-classification", num_labels=10, from_scratch=True, model_kwargs=sizes)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from local_hub import READ_TOKEN, WRITE_TOKEN, running_hub
+from small_training import RESNET
 
 from hf_privacy.cli import main
 from hf_privacy.hub import load_report_dict, weights_sha256
@@ -37,17 +38,7 @@ def audited_digits(tmp_path_factory) -> Path:
         "task": "image-classification",
         "name": "tiny-digits",
         "output_dir": str(folder / "run"),
-        "model": {
-            "name_or_path": "resnet",
-            "from_scratch": True,
-            "kwargs": {
-                "num_channels": 1,
-                "embedding_size": 4,
-                "hidden_sizes": [4],
-                "depths": [1],
-                "layer_type": "basic",
-            },
-        },
+        "model": RESNET,
         "data": {"name_or_path": "digits", "max_examples": 100, "near_repeats": False},
         "training": {"num_train_epochs": 2, "per_device_train_batch_size": 25, "use_cpu": True},
         "audit": {"depth": "quick"},

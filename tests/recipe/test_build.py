@@ -11,22 +11,12 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.numpy import load_file, save_file
+from small_training import RESNET
 
 from hf_privacy.data import MembershipSplit, RandomFlipCrop, dataset_fingerprint, make_split, random_flip
 from hf_privacy.errors import InputError
 from hf_privacy.recipe import Recipe, prepare, training_arguments
 
-RESNET = {
-    "name_or_path": "resnet",
-    "from_scratch": True,
-    "kwargs": {
-        "num_channels": 1,
-        "embedding_size": 4,
-        "hidden_sizes": [4],
-        "depths": [1],
-        "layer_type": "basic",
-    },
-}
 VIT = {
     "img_size": 8,
     "patch_size": 4,

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from small_training import RESNET
 from transformers import TrainerCallback, ViTImageProcessor
 
 from hf_privacy.data import RandomFlipCrop, TensorDataset, random_flip
@@ -67,7 +68,7 @@ def image_data(n_rows: int = 30) -> TensorDataset:
 
 
 def image_init() -> torch.nn.Module:
-    sizes = {"num_channels": 1, "embedding_size": 4, "hidden_sizes": [4], "depths": [1], "layer_type": "basic"}
+    sizes = RESNET["kwargs"]
     return load_model(
         "resnet", task="image-classification", num_labels=3, from_scratch=True, model_kwargs=sizes, seed=0
     )

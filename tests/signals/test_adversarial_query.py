@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from small_training import RESNET
 from transformers import BertConfig, BertForSequenceClassification
 
 from hf_privacy.adversarial import PGD, AdversarialInputs, EmbeddingSpace, FeatureSpace, PixelSpace
@@ -38,7 +39,7 @@ def dataset() -> TensorDataset:
 
 def images(n_examples: int = 6) -> tuple[torch.nn.Module, TensorDataset]:
     """An untrained ResNet of smooth activations and images of pixels in 0..1, normalised by 0.5 and 0.25."""
-    sizes = {"num_channels": 1, "embedding_size": 4, "hidden_sizes": [4], "depths": [1], "layer_type": "basic"}
+    sizes = RESNET["kwargs"]
     model = load_model(
         "resnet",
         task="image-classification",

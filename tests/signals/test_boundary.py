@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from small_training import RESNET
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
@@ -155,7 +156,7 @@ def test_no_gradient_mode_or_flag_is_left_behind(foolbox, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_images_under_a_convolutional_model(foolbox, method):
-    size = {"num_channels": 1, "embedding_size": 4, "hidden_sizes": [4], "depths": [1], "layer_type": "basic"}
+    size = RESNET["kwargs"]
     model = load_model(
         "resnet", task="image-classification", num_labels=3, from_scratch=True, model_kwargs=size, seed=0
     ).eval()

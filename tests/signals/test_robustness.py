@@ -10,6 +10,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from small_training import RESNET
 
 from hf_privacy.adversarial import PGD, AdversarialInputs, AutoAttack, FeatureSpace, PixelSpace
 from hf_privacy.data import TensorDataset
@@ -150,7 +151,7 @@ def test_autoattack_finds_no_more_robust_examples_than_pgd():
     from transformers import ResNetConfig, ResNetForImageClassification
 
     torch.manual_seed(0)
-    sizes = {"num_channels": 1, "embedding_size": 4, "hidden_sizes": [4], "depths": [1], "layer_type": "basic"}
+    sizes = RESNET["kwargs"]
     model = ResNetForImageClassification(ResNetConfig(**sizes, num_labels=4))
     pixels = torch.rand(12, 1, 8, 8)
     labels = model.eval()(pixel_values=pixels).logits.argmax(dim=1)

@@ -9,6 +9,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from small_training import RESNET
 from torch.nn import functional as F
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
@@ -24,7 +25,7 @@ N = 8
 
 
 def images(folder: Path) -> tuple[datasets.Dataset, dict, dict]:
-    sizes = {"num_channels": 1, "embedding_size": 4, "hidden_sizes": [4], "depths": [1], "layer_type": "basic"}
+    sizes = RESNET["kwargs"]
     rows = load_digits_dataset().select(range(N))
     return rows, {"input_columns": ["image"]}, {"name_or_path": "resnet", "from_scratch": True, "kwargs": sizes}
 
