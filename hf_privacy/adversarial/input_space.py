@@ -252,7 +252,7 @@ def input_space(model: Any, processor: Any = None, *, inputs: Inputs | None = No
             f"model is a {type(bare).__name__}: pass a transformers model, or build PixelSpace, FeatureSpace or "
             "EmbeddingSpace yourself"
         )
-    name = task_named(task_of(bare.config)).input_space
+    name = task_named(task_of(bare)).input_space
     space: InputSpace
     if name == FeatureSpace.name:
         space = FeatureSpace()

@@ -4,6 +4,7 @@ Importing this room lets transformers' Auto classes open tabular models too.
 """
 
 from hf_privacy.models.architectures import TASKS
+from hf_privacy.models.base import base_of
 from hf_privacy.models.checkpoint_classes import are_named, class_order, names_of
 from hf_privacy.models.describe import describe_model
 from hf_privacy.models.loading import (
@@ -28,6 +29,7 @@ __all__ = [
     "are_named",
     "attach_lora",
     "bare_model",
+    "base_of",
     "class_order",
     "describe_model",
     "evaluation_mode",

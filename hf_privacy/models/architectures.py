@@ -9,12 +9,15 @@ from typing import Any, NamedTuple
 
 import timm
 from huggingface_hub.errors import StrictDataclassError
-from peft import TaskType
+from peft import PeftModel, TaskType
+from torch import nn
 from transformers import (
     CONFIG_MAPPING,
+    MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     AutoConfig,
+    AutoModelForCausalLM,
     AutoModelForImageClassification,
     AutoModelForSequenceClassification,
     PreTrainedConfig,
@@ -32,6 +35,7 @@ class ModelsOfTask(NamedTuple):
     auto_class: type
     configs: Container[type]  # of the architectures that have such a model
     peft_type: TaskType | None = None  # None for what reads no text
+    has_classes: bool = True
 
 
 MODELS_OF = {
@@ -40,6 +44,9 @@ MODELS_OF = {
         AutoModelForSequenceClassification, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, TaskType.SEQ_CLS
     ),
     "tabular-classification": ModelsOfTask(AutoModelForSequenceClassification, (TabularMLPConfig,)),
+    "causal-lm": ModelsOfTask(
+        AutoModelForCausalLM, MODEL_FOR_CAUSAL_LM_MAPPING, TaskType.CAUSAL_LM, has_classes=False
+    ),
 }
 TASKS = tuple(MODELS_OF)
 
@@ -65,23 +72,63 @@ def auto_class_for(task: str) -> type:
     return MODELS_OF[task].auto_class
 
 
-def task_of(config: PreTrainedConfig) -> str:
-    """The task a configuration's classification model is for.
+def find_task(target: nn.Module | PreTrainedConfig) -> str | None:
+    """The task of a model, by its class, or of a saved configuration, by the class it names.
+
+    GPT-2, Llama and their like have a classifier and a language model of one configuration. Where no class says which
+    it is, it is the first task that the architecture has a model for.
+
+    Parameters
+    ----------
+    target : torch.nn.Module or PreTrainedConfig
+        A model may be a PEFT adapter on its base.
+
+    Returns
+    -------
+    str or None
+        None for what is neither, and for an architecture without a model for any task.
+
+    Examples
+    --------
+    >>> from transformers import GPT2Config
+    >>> find_task(GPT2Config(architectures=["GPT2LMHeadModel"])), find_task(GPT2Config())
+    ('causal-lm', 'text-classification')
+    """
+    if isinstance(target, PreTrainedConfig):
+        config, named = target, set(target.architectures or ())
+    else:
+        model = target.get_base_model() if isinstance(target, PeftModel) else target
+        config, named = getattr(model, "config", None), {kind.__name__ for kind in type(model).__mro__}
+    tasks = [task for task in TASKS if has_model(config, task)]
+    return next((task for task in tasks if named & _class_names(config, task)), tasks[0] if tasks else None)
+
+
+def task_of(target: nn.Module | PreTrainedConfig) -> str:
+    """What `find_task` finds.
 
     Raises
     ------
     InputError
-        When the architecture has no classification model for images, text or tables.
+        When the architecture has no classifier for images, text or tables and is no language model.
 
     Examples
     --------
     >>> task_of(TimmWrapperConfig(architecture="resnet18"))
     'image-classification'
     """
-    for task in TASKS:
-        if has_model(config, task):
-            return task
-    raise InputError(f"the architecture {config.model_type!r} has no classifier for images, text or tables")
+    task = find_task(target)
+    if task is None:
+        config = target if isinstance(target, PreTrainedConfig) else target.config
+        raise InputError(
+            f"the architecture {config.model_type!r} has no classifier for images, text or tables and is no causal "
+            "language model"
+        )
+    return task
+
+
+def _class_names(config: PreTrainedConfig, task: str) -> set[str]:
+    kinds = MODELS_OF[task].auto_class._model_mapping[type(config)]
+    return {kind.__name__ for kind in (kinds if isinstance(kinds, (tuple, list)) else (kinds,))}
 
 
 def has_model(config: PreTrainedConfig | None, task: str) -> bool:
@@ -97,7 +144,7 @@ def reads_text(task: str) -> bool:
 
 
 def check_task(config: PreTrainedConfig, task: str) -> None:
-    """Raise InputError unless `config`'s architecture has a classifier for `task`."""
+    """Raise InputError unless `config`'s architecture has a model for `task`."""
     if not has_model(config, task):
         raise InputError(f"the architecture {config.model_type!r} has no {task} model: pass another model or task")
 

@@ -25,10 +25,12 @@ from transformers.utils import logging
 from hf_privacy.errors import InputError
 from hf_privacy.models.architectures import (
     BUILD_ERRORS,
+    MODELS_OF,
     auto_class_for,
     build_untrained,
     check_fields,
     check_task,
+    has_model,
     is_folder,
     one_line,
     reads_text,
@@ -48,7 +50,7 @@ def load_model(
     name_or_path: str | Path,
     *,
     task: str,
-    num_labels: int,
+    num_labels: int | None = None,
     id2label: Mapping[int, str] | Sequence[str] | None = None,
     from_scratch: bool = False,
     model_kwargs: Mapping[str, Any] | None = None,
@@ -57,7 +59,7 @@ def load_model(
     seed: int | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> PreTrainedModel | PeftModel:
-    """A classifier to train: pretrained with a fitting head, untrained, or with a LoRA adapter.
+    """A model to train: pretrained (a classifier with a fitting head), untrained, or with a LoRA adapter.
 
     Weights are read from safetensors only, in float32; code from the Hub is never run. The model's own `push_to_hub`
     refuses (:func:`hf_privacy.models.allow_unguarded_push`).
@@ -71,7 +73,7 @@ def load_model(
     task : str
         One of `hf_privacy.tasks.TASKS`.
     num_labels : int
-        Number of classes, ≥ 2. A checkpoint with another number gets a fresh head.
+        Of a classifier, and only there: number of classes, ≥ 2. A checkpoint with another number gets a fresh head.
     id2label : mapping or sequence of str, optional
         Class names. A checkpoint of the same names in another order has its head put into this one; one of other
         names gets a fresh head; where either has no names ("LABEL_0", "0") the order is taken to be the same. The
@@ -83,7 +85,8 @@ def load_model(
     revision : str, optional
         Branch, tag or commit on the Hub.
     lora : mapping, optional
-        Fields of ``peft.LoraConfig``: freeze the model and train an adapter and the head.
+        Fields of ``peft.LoraConfig``: freeze the model and train an adapter, and a classifier's head. A language
+        model has all linear layers but its head adapted, unless ``target_modules`` says otherwise.
     seed : int, optional
         Makes every random weight the same each time; the caller's random state is left as it was.
     tokenizer : PreTrainedTokenizerBase, optional
@@ -121,7 +124,7 @@ def load_model(
     config = _config(name, from_scratch=from_scratch, model_kwargs=kwargs, revision=revision)
     check_task(config, task)
     theirs = names_of(config)
-    set_labels(config, num_labels=num_labels, id2label=id2label)
+    _set_classes(config, task=task, num_labels=num_labels, id2label=id2label)
     if tokenizer is None and reads_text(task) and not from_scratch:
         tokenizer = tokenizer_beside(name, revision=revision)
     if from_scratch:
@@ -201,7 +204,7 @@ def load_image_processor(name_or_path: str | Path, *, revision: str | None = Non
 
 
 def load_saved_model(folder: str | Path) -> PreTrainedModel | PeftModel:
-    """A trained classifier from the folder ``save_pretrained`` wrote: a full model, or a PEFT adapter on its base.
+    """A trained model from the folder ``save_pretrained`` wrote: a full model, or a PEFT adapter on its base.
 
     Parameters
     ----------
@@ -231,6 +234,17 @@ def load_saved_model(folder: str | Path) -> PreTrainedModel | PeftModel:
     if fresh:
         raise InputError(f"the weights in {Path(folder).name} lack {', '.join(fresh[:3])}: save it with its head")
     return guard_push(model).eval()
+
+
+def _set_classes(
+    config: PreTrainedConfig, *, task: str, num_labels: int | None, id2label: Mapping[int, str] | Sequence[str] | None
+) -> None:
+    if MODELS_OF[task].has_classes:
+        if num_labels is None:
+            raise InputError(f"num_labels is missing: a {task} model needs the number of its classes")
+        set_labels(config, num_labels=num_labels, id2label=id2label)
+    elif num_labels is not None or id2label is not None:
+        raise InputError(f"num_labels or id2label is given: a {task} model has no classes, so leave them out")
 
 
 def _config(name: str, *, from_scratch: bool, model_kwargs: dict[str, Any], revision: str | None) -> PreTrainedConfig:
@@ -289,7 +303,7 @@ def _pretrained(
         raise InputError(f"the weights of {name} are damaged ({one_line(error)}): get them again") from None
     except BUILD_ERRORS as error:
         raise InputError(f"the model {name} cannot be built: {one_line(error)}") from error
-    heads = tuple(f"{head}." for head in head_modules(model))
+    heads = tuple(f"{head}." for head in (head_modules(model) if MODELS_OF[task].has_classes else ()))
     wrong_size = sorted(key for key, *_ in loaded["mismatched_keys"])
     for key in wrong_size:
         if not key.startswith(heads):
@@ -298,6 +312,8 @@ def _pretrained(
     body = [key for key, _ in model.named_parameters() if not key.startswith(heads)]
     if body and set(body) <= set(fresh):
         raise InputError(f"none of the weights of {name} belong to {type(model).__name__}: pass another checkpoint")
+    if fresh and not MODELS_OF[task].has_classes:
+        raise InputError(f"the weights of {name} lack {', '.join(fresh[:3])}: pass a checkpoint with all of them")
     # After building: a pretrained model keeps the positions it was trained with, or the tokenizer is refused.
     align_padding(model, tokenizer)
     return model, fresh
@@ -340,8 +356,8 @@ def _saved_adapter(folder: Path) -> PeftModel:
     except SafetensorError as error:
         raise InputError(f"{ADAPTER_WEIGHTS} in {folder.name} is damaged ({one_line(error)}): save it again") from None
     config = _config(base, from_scratch=False, model_kwargs={}, revision=adapter.revision)
-    task = task_of(config)
-    num_labels = _adapter_num_labels(config, shapes, task=task)
+    task = _adapter_task(adapter, config)
+    num_labels = _adapter_num_labels(config, shapes, task=task) if MODELS_OF[task].has_classes else None
     if num_labels is not None:
         # The adapter's own head is in the order of its dataset, which the base's names do not tell.
         set_labels(config, num_labels=num_labels, id2label=[f"LABEL_{number}" for number in range(num_labels)])
@@ -356,6 +372,14 @@ def _saved_adapter(folder: Path) -> PeftModel:
             "adapter with these modules in modules_to_save"
         )
     return PeftModel.from_pretrained(model, str(folder))
+
+
+def _adapter_task(adapter: PeftConfig, base: PreTrainedConfig) -> str:
+    """What the adapter says it is for; one that does not say is for what its base is."""
+    for task, kind in MODELS_OF.items():
+        if kind.peft_type is not None and kind.peft_type == adapter.task_type and has_model(base, task):
+            return task
+    return task_of(base)
 
 
 def _adapter_num_labels(config: PreTrainedConfig, shapes: Mapping[str, Sequence[int]], *, task: str) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from hf_privacy.errors import InputError, one_line
 from hf_privacy.models.architectures import MODELS_OF
@@ -25,7 +26,8 @@ def attach_lora(
 
     Beside the adapter three kinds of modules are trained and saved in full: the classification head, every layer the
     checkpoint had no weights for (a reload would draw other random ones), and normalisation layers with running
-    statistics (training moves the statistics though the layer is frozen).
+    statistics (training moves the statistics though the layer is frozen). A language model's head stays as it is, and
+    every other linear layer is adapted unless ``target_modules`` says which are.
 
     Parameters
     ----------
@@ -34,7 +36,7 @@ def attach_lora(
     lora : mapping
         Fields of ``peft.LoraConfig``: ``r``, ``lora_alpha``, ``lora_dropout``, ``target_modules``, …
     task : str
-        The model's task; text gets peft's sequence-classification wrapper.
+        The model's task; text gets peft's wrapper for it.
     fresh_parameters : iterable of str
         Names of the parameters that were not in the base's checkpoint.
     revision : str, optional
@@ -50,16 +52,20 @@ def attach_lora(
     if reserved:
         raise InputError(f"lora has {', '.join(reserved)}: leave it out, it follows from the model and the task")
     own = settings.pop("modules_to_save", None) or []
-    modules = {*own, *head_modules(model), *_modules_of(fresh_parameters), *_modules_with_statistics(model)}
+    heads = head_modules(model) if MODELS_OF[task].has_classes else []
+    modules = {*own, *heads, *_modules_of(fresh_parameters), *_modules_with_statistics(model)}
     unknown = [
         name for name in own if not any(f".{module}".endswith(f".{name}") for module, _ in model.named_modules())
     ]
     if unknown:
         raise InputError(f"lora has modules_to_save {unknown}: the model has no such modules")
+    if not MODELS_OF[task].has_classes:
+        settings.setdefault("target_modules", "all-linear")
+    settings.setdefault("fan_in_fan_out", any(isinstance(module, Conv1D) for module in model.modules()))  # GPT-2
     try:
         config = LoraConfig(
             task_type=MODELS_OF[task].peft_type,
-            modules_to_save=sorted(_outermost(modules)),
+            modules_to_save=sorted(_outermost(modules)) or None,
             **settings,
         )
         adapted = get_peft_model(model, config, revision=revision)

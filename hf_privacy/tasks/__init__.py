@@ -42,7 +42,7 @@ def task_named(name: str) -> Task:
 
 
 def task_of(model: Any) -> Task:
-    """The task of a model, told by its configuration; wrapped models and adapters too.
+    """The task of a model, told by its class; wrapped models and adapters too.
 
     A module that transformers does not know is taken for a classifier of "features".
 
@@ -53,7 +53,6 @@ def task_of(model: Any) -> Task:
     'tabular-classification'
     """
     from hf_privacy.models import bare_model
-    from hf_privacy.models.architectures import has_model
+    from hf_privacy.models.architectures import find_task
 
-    config = getattr(bare_model(model), "config", None)
-    return next((task for name, task in TASKS.items() if has_model(config, name)), TASKS[TabularClassification.name])
+    return TASKS[find_task(bare_model(model)) or TabularClassification.name]
