@@ -266,7 +266,7 @@ class AuditCase:
                 target=target,
                 base=self._base_signals(),
                 membership=self.split.membership,
-                labels=self.evaluated.column("labels").numpy(),
+                labels=self.evaluated.row_classes,
                 extras=self._extras(self.model, progress=self.show_progress),
             )
         adversarial = None

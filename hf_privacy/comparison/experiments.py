@@ -31,6 +31,6 @@ class Experiments:
         shared, seed = self._prepared[key], recipe.data.member_seed
         if seed is None or shared.recipe == recipe:
             return replace(shared, recipe=recipe)
-        split = redraw_members(shared.split, shared.dataset.column("labels").numpy(), seed=seed)
+        split = redraw_members(shared.split, shared.dataset.row_classes, seed=seed)
         repeats = None if shared.repeats is None else shared.repeats.across(split)
         return replace(shared, recipe=recipe, split=split, repeats=repeats)

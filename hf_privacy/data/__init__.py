@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "example_generators": ("example_seed",),
         "fingerprint": ("content_hashes", "dataset_fingerprint", "example_ids"),
         "forget": ("ForgetRequest", "ForgetSplit", "make_forget_split"),
+        "groups": ("group_numbers", "whole_groups"),
         "image_processors": ("image_processor_for",),
         "label_noise": ("noisy_labels", "with_label_noise"),
         "loading": ("load_dataset_from",),

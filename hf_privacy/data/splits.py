@@ -1,4 +1,4 @@
-"""Who is a member: a seeded, stratified split of a dataset that knows which dataset it belongs to."""
+"""Who is a member: a seeded split of a dataset, by class or by whole groups, that knows which dataset it is of."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from hf_privacy.arguments import LARGEST_SEED, check_number, check_seed, check_switch
-from hf_privacy.arrays import row_numbers
+from hf_privacy.arrays import row_numbers, whole_array
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.data.columns import label_values, require_column, require_rows
+from hf_privacy.data.drawing import drawn_parts
 from hf_privacy.data.fingerprint import dataset_fingerprint as fingerprint_of
+from hf_privacy.data.groups import class_of_groups, group_numbers
 from hf_privacy.errors import InputError
 
 _FORMAT = "hf_privacy membership split 1"
 _PARTS = ("members", "non_members", "population")
+_PAIRS = (("members", "non_members"), ("members", "population"), ("non_members", "population"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +49,16 @@ class MembershipSplit:
         Whether each class is spread in the same proportions.
     label_column : str or None
         Column it was stratified by.
+    groups : int64[n_examples] or None
+        The number of each row's group, read-only; no group has rows in two parts. None where the unit is a row.
+    unit : str or None
+        The column that the groups are the values of; None where the unit is a row.
 
     Raises
     ------
     InputError
-        Members or non-members empty; row numbers repeated, out of range, not integers, or in two parts.
+        Members or non-members empty; row numbers repeated, out of range, not integers, or in two parts; a group with
+        rows in two parts; groups without a unit, or of another number of rows.
 
     Examples
     --------
@@ -67,13 +75,15 @@ class MembershipSplit:
     seed: int | None = None
     stratified: bool = False
     label_column: str | None = None
+    groups: np.ndarray | None = None
+    unit: str | None = None
 
     def __post_init__(self) -> None:
         for name in _PARTS:
             rows = _row_numbers(getattr(self, name), name, self.n_examples)
             rows.flags.writeable = False
             object.__setattr__(self, name, rows)
-        for one, other in (("members", "non_members"), ("members", "population"), ("non_members", "population")):
+        for one, other in _PAIRS:
             shared = np.intersect1d(getattr(self, one), getattr(self, other)).size
             if shared:
                 raise InputError(
@@ -84,18 +94,52 @@ class MembershipSplit:
                 raise InputError(
                     f"the split has no {name.replace('_', '-')}: an audit compares both, so give each at least one row"
                 )
+        self._check_groups()
+
+    def _check_groups(self) -> None:
+        if (self.groups is None) != (self.unit is None):
+            raise InputError("groups and unit go together: pass the rows' group numbers and the column they are of")
+        if self.groups is None:
+            return
+        groups = whole_array("groups", self.groups).copy()
+        if groups.shape != (self.n_examples,):
+            raise InputError(f"groups has shape {groups.shape}: pass the group of each of {self.n_examples:,} rows")
+        groups.flags.writeable = False
+        object.__setattr__(self, "groups", groups)
+        for one, other in _PAIRS:
+            shared = np.intersect1d(groups[getattr(self, one)], groups[getattr(self, other)]).size
+            if shared:
+                raise InputError(
+                    f"{shared} of the groups by {self.unit!r} have rows in {one} and in {other}: give each group to "
+                    "one part only, or draw the split with group_column"
+                )
+
+    @property
+    def pool_groups(self) -> np.ndarray | None:
+        """The group of each row of `pool`, int64[M + N]; None where the unit is a row."""
+        return None if self.groups is None else self.groups[self.pool]
+
+    @property
+    def n_groups(self) -> dict[str, int] | None:
+        """How many groups the "members", "non_members" and "population" are of; None where the unit is a row."""
+        if self.groups is None:
+            return None
+        return {name: len(np.unique(self.groups[getattr(self, name)])) for name in _PARTS}
 
     @property
     def hash(self) -> str:
-        """SHA-256 (64 hexadecimal digits) over the dataset's fingerprint and the three parts.
+        """SHA-256 (64 hexadecimal digits) over the dataset's fingerprint, the three parts and the groups.
 
-        How the parts were drawn does not enter: equal parts of the same dataset have the same hash.
+        How the parts were drawn does not enter: equal parts of the same dataset, by the same groups, have the same
+        hash.
         """
         digest = hashlib.sha256(f"{_FORMAT}\n{self.dataset_fingerprint}\n{self.n_examples}\n".encode())
         for name in _PARTS:
             rows = getattr(self, name)
             digest.update(f"{name} {rows.size}\n".encode())
             digest.update(rows.astype("<i8").tobytes())
+        if self.groups is not None:
+            digest.update(f"groups {self.unit}\n".encode() + self.groups.astype("<i8").tobytes())
         return digest.hexdigest()
 
     @property
@@ -140,9 +184,11 @@ class MembershipSplit:
             "seed": self.seed,
             "stratified": self.stratified,
             "label_column": self.label_column,
+            "unit": self.unit,
         }
         metadata = {"format": _FORMAT, "hash": self.hash, "facts": json.dumps(facts)}
-        content = save({name: getattr(self, name) for name in _PARTS}, metadata=metadata)
+        tensors = {name: getattr(self, name) for name in _PARTS}
+        content = save(tensors if self.groups is None else {**tensors, "groups": self.groups}, metadata=metadata)
         write_atomically(path, content, mode=0o600)
         return path
 
@@ -163,7 +209,7 @@ class MembershipSplit:
                 parts = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
         except SafetensorError as error:
             raise InputError(f"{path} is no safetensors file: pass the file MembershipSplit.save wrote") from error
-        if metadata.get("format") != _FORMAT or set(parts) != set(_PARTS):
+        if metadata.get("format") != _FORMAT or set(parts) - {"groups"} != set(_PARTS):
             raise InputError(f"{path} holds no membership split: pass the file MembershipSplit.save wrote")
         split = cls(**parts, **json.loads(metadata["facts"]))
         if split.hash != metadata["hash"]:
@@ -181,6 +227,7 @@ def make_split(
     population: Sequence[int] | np.ndarray | None = None,
     label_column: str = "label",
     stratify: bool = True,
+    group_column: str | None = None,
     seed: int = 0,
     fingerprint: str | None = None,
 ) -> MembershipSplit:
@@ -189,6 +236,9 @@ def make_split(
     Drawn: the population takes round(population_fraction · rows), the members round(member_fraction · the rest), the
     non-members what remains. Stratified, each class follows the same fractions to within one row and the totals stay
     exact (largest remainders, ties by the seed).
+
+    By groups, whole groups are drawn and the fractions are shares of the **groups**, each as likely as any other
+    whatever its size; of unequal ones the rows follow the fractions only roughly.
 
     Parameters
     ----------
@@ -201,6 +251,9 @@ def make_split(
         no members are non-members.
     label_column, stratify : str, bool
         Spread the classes of this column evenly; it is not read with ``stratify=False`` or explicit row numbers.
+        With groups, those of each class: every group must be of one.
+    group_column : str, optional
+        Whose row it is (author, user, document): a group is never on both sides. At least 4 groups.
     seed : int
         The same seed and labels give the same split on every machine.
     fingerprint : str, optional
@@ -209,8 +262,9 @@ def make_split(
     Raises
     ------
     InputError
-        A fraction outside its range, an unknown column, explicit row numbers together with fractions, or parts that
-        `MembershipSplit` refuses (overlapping, repeated, out of range, empty).
+        A fraction outside its range, an unknown column, explicit row numbers together with fractions, groups that are
+        missing, too few or, with ``stratify``, of several classes, or parts that `MembershipSplit` refuses
+        (overlapping, repeated, out of range, empty, a group on both sides).
 
     Examples
     --------
@@ -220,6 +274,7 @@ def make_split(
     (5, 5, 2)
     """
     require_rows(dataset)
+    groups = None if group_column is None else group_numbers(dataset, group_column)
     explicit = members is not None or non_members is not None or population is not None
     if explicit:
         if members is None:
@@ -237,7 +292,17 @@ def make_split(
             require_column(dataset, label_column, argument="label_column")
             values = label_values(dataset, label_column, or_else=", or pass stratify=False")
             classes = np.unique(values, return_inverse=True)[1]
-        drawn = _drawn_parts(classes, member_fraction, population_fraction, seed)
+        if groups is not None:
+            of_groups = class_of_groups(groups, classes)
+            if of_groups is None:
+                raise InputError(
+                    f"group_column is {group_column!r} and a group has rows of several classes: whole groups cannot "
+                    f"be spread by {label_column!r} too, so pass stratify=False (data.stratify: false)"
+                )
+            classes = of_groups
+        drawn = drawn_parts(classes, member_fraction, population_fraction, seed)
+        if groups is not None:
+            drawn = _rows_of(groups, drawn)
     return MembershipSplit(
         *drawn,
         n_examples=len(dataset),
@@ -245,6 +310,8 @@ def make_split(
         seed=None if explicit else seed,
         stratified=stratify,
         label_column=label_column if stratify else None,
+        groups=groups,
+        unit=group_column,
     )
 
 
@@ -256,37 +323,9 @@ def _explicit_parts(n_examples: int, members, non_members, population) -> tuple[
     return member_rows, _row_numbers(non_members, "non_members", n_examples), population_rows
 
 
-def _drawn_parts(
-    classes: np.ndarray, member_fraction: float, population_fraction: float, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    generator = np.random.default_rng(seed)
-    order = np.argsort(generator.random(classes.size), kind="stable")
-    sizes = np.bincount(classes)
-    n_population = round(population_fraction * classes.size)
-    n_members = round(member_fraction * (classes.size - n_population))
-    of_population = _shares(n_population, sizes, generator)
-    of_members = _shares(n_members, sizes - of_population, generator)
-
-    # place of each row among the rows of its class, in the shuffled order
-    shuffled = classes[order]
-    by_class = np.argsort(shuffled, kind="stable")
-    place = np.empty(classes.size, dtype=np.int64)
-    place[by_class] = np.arange(classes.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    in_population = place < of_population[shuffled]
-    in_members = ~in_population & (place < (of_population + of_members)[shuffled])
-    return order[in_members], order[~in_population & ~in_members], order[in_population]
-
-
-def _shares(total: int, sizes: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """`total` spread over classes of these sizes in proportion, by largest remainders; ties fall at random."""
-    if total == 0:
-        return np.zeros_like(sizes)
-    quotas = total * sizes / sizes.sum()
-    shares = np.floor(quotas + 1e-9).astype(np.int64)
-    remainders = np.round(quotas - shares, 9)
-    first = np.lexsort((generator.random(sizes.size), -remainders))[: total - shares.sum()]
-    shares[first] += 1
-    return shares
+def _rows_of(groups: np.ndarray, parts: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    members, non_members, population = (np.flatnonzero(np.isin(groups, part)) for part in parts)
+    return members, non_members, population
 
 
 def _row_numbers(rows: Sequence[int] | np.ndarray, name: str, n_examples: int) -> np.ndarray:

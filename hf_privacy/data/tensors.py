@@ -74,6 +74,21 @@ class TensorDataset(Dataset):
         """What `with_augmentation` was given; None without."""
         return self._augmentation
 
+    @property
+    def row_classes(self) -> np.ndarray | None:
+        """The class of each row, int64[N]; None where "labels" are none or a sequence of tokens.
+
+        Examples
+        --------
+        >>> TensorDataset({"labels": torch.tensor([1, 0])}).row_classes
+        array([1, 0])
+        >>> TensorDataset({"labels": torch.tensor([[5, 7]])}).row_classes is None
+        True
+        """
+        if "labels" not in self._tensors or self._tensors["labels"].ndim != 1:
+            return None
+        return self.column("labels").numpy()
+
     def column(self, name: str) -> torch.Tensor:
         """The whole tensor of that name, in the rows of this view, untrimmed and unaugmented."""
         if name not in self._tensors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -15,12 +16,15 @@ from hf_privacy.data import (
     dataset_fingerprint,
     drop_repeats,
     find_repeats,
+    group_numbers,
     load_dataset_from,
     make_split,
     number_classes,
     redraw_members,
+    whole_groups,
     with_label_noise,
 )
+from hf_privacy.data.columns import label_values
 from hf_privacy.defenses import trainer_class
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.config import DataSection, Recipe
@@ -63,7 +67,7 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
     classes = class_names(rows, data.label_column)
     check_labels(rows, data.label_column, len(classes))
     columns = [*data.input_columns, data.label_column]
-    chosen = _chosen_rows(rows.select_columns(columns), data)
+    chosen = _chosen_rows(rows, data)
     source, mislabelled = with_label_noise(
         rows if chosen is None else rows.select(chosen),
         label_column=data.label_column,
@@ -72,7 +76,7 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
     )
     rows = source.select_columns(columns)
     fingerprint = dataset_fingerprint(rows)
-    split = _split(rows, data, fingerprint)
+    split = _split(source, data, fingerprint)
     if trainer_class(recipe.defense).needs_validation and not len(split.population):
         raise InputError(
             f"data.population_fraction is 0: {recipe.defense} validates on the population, so set one aside"
@@ -82,7 +86,7 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
     )
     check_fit(model, dataset)
     if data.member_seed is not None:
-        split = redraw_members(split, dataset.column("labels").numpy(), seed=data.member_seed)
+        split = redraw_members(split, dataset.row_classes, seed=data.member_seed)
     repeats = (
         find_repeats(
             rows, split=split, column=data.input_columns, label_column=data.label_column, near=data.near_repeats
@@ -106,6 +110,11 @@ def _chosen_rows(rows: datasets.Dataset, data: DataSection) -> np.ndarray | None
         rows = rows.select(kept)
     if data.max_examples is None or data.max_examples >= len(rows):
         return kept
+    if data.group_column is not None:
+        classes = label_values(rows, data.label_column) if data.stratify else None
+        groups = group_numbers(rows, data.group_column)
+        chosen = whole_groups(groups, max_rows=data.max_examples, classes=classes, seed=data.split_seed)
+        return chosen if kept is None else kept[chosen]
     if data.max_examples < 2:
         raise InputError(f"data.max_examples is {data.max_examples}: pass at least 2")
     chosen = make_split(
@@ -123,13 +132,16 @@ def _split(rows: datasets.Dataset, data: DataSection, fingerprint: str) -> Membe
     if data.split_file is not None:
         split = MembershipSplit.load(data.split_file)
         split.check(fingerprint)
-        return split
+        if data.group_column is None:
+            return split
+        return replace(split, groups=group_numbers(rows, data.group_column), unit=data.group_column)
     return make_split(
         rows,
         member_fraction=data.member_fraction,
         population_fraction=data.population_fraction,
         label_column=data.label_column,
         stratify=data.stratify,
+        group_column=data.group_column,
         seed=data.split_seed,
         fingerprint=fingerprint,
     )

@@ -55,6 +55,8 @@ class DataSection:
     ``repeats`` says what to do about exact repeats: "report" them or "drop" all but the first. ``member_seed`` draws
     the members anew among the split's members and non-members; the population, and with it the pool, stays.
     ``input_column`` is one column; for texts also two (sentence pairs), for tables also several of single numbers.
+    ``group_column`` says whose row it is (author, user, document): whole groups are drawn, ``member_fraction`` is one
+    of the groups, ``max_examples`` takes whole ones, and the audit's intervals and tests are by group.
     ``label_names`` names the classes or gives them their order (see `hf_privacy.data.number_classes`).
     Texts are cut at ``max_length`` tokens, or at what model and tokenizer take where that is less.
     ``label_noise`` turns that share of the labels, of all rows before the split, to a wrong class at random
@@ -69,6 +71,7 @@ class DataSection:
     input_column: str | list = "image"
     label_column: str = "label"
     label_names: list | dict | None = None
+    group_column: str | None = None
     max_examples: int | None = None
     member_fraction: float = 0.5
     population_fraction: float = 0.0

@@ -51,6 +51,8 @@ class UnlearningRows:
             population,
             n_examples=split.n_examples,
             dataset_fingerprint=split.dataset_fingerprint,
+            groups=split.groups,
+            unit=split.unit,
         )
 
 
@@ -82,7 +84,7 @@ def requested_rows(experiment: Experiment, request: ForgetRequest) -> np.ndarray
         request = ForgetRequest(label=experiment.classes.index(str(request.label)))
     elif isinstance(request.label, str):
         raise InputError(f"label is {request.label!r}: the dataset has no class of that name; pass one of its classes")
-    labels = experiment.dataset.column("labels").numpy()
+    labels = experiment.dataset.row_classes
     return request.select(rows, experiment.split.members, label_column=data.label_column, labels=labels)
 
 
@@ -140,7 +142,10 @@ def _heldout(wanted: str | list | None, split: MembershipSplit, *, seed: int) ->
             "unlearning.heldout is 'population' and the split has none: set data.population_fraction before training, "
             "or leave heldout out, which takes half of the non-members"
         )
-    if len(split.non_members) < 2:
-        raise InputError("the split has one non-member: an unlearner and its judge need at least one each")
-    order = np.random.default_rng(seed).permutation(split.non_members)
-    return np.sort(order[: len(order) // 2])
+    rows = split.non_members
+    units = rows if split.groups is None else split.groups[rows]
+    if len(np.unique(units)) < 2:
+        what = "one non-member" if split.groups is None else f"one group by {split.unit!r} of non-members"
+        raise InputError(f"the split has {what}: an unlearner and its judge need at least one each")
+    order = np.random.default_rng(seed).permutation(np.unique(units))
+    return rows[np.isin(units, order[: len(order) // 2])]

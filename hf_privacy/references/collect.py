@@ -200,8 +200,14 @@ def reference_run(
             f"queries is {list(queries)}: leave 'adversarial' out, it comes with the argument adversarial"
         )
     pool_hash = hashlib.sha256(split.pool.tobytes() + b"|" + split.population.tobytes()).hexdigest()
-    labels = dataset.column("labels")[split.pool].numpy()
-    plan = plan_references(labels, n_models=n_models, fraction=fraction, seed=seed)
+    classes = dataset.row_classes
+    plan = plan_references(
+        None if classes is None else classes[split.pool],
+        n_models=n_models,
+        fraction=fraction,
+        seed=seed,
+        groups=np.arange(len(split.pool)) if split.groups is None else split.pool_groups,
+    )
     rows = np.concatenate([split.pool, split.population])
     metadata = {
         "recipe_hash": recipe_hash(trainer, plan, dataset_fingerprint=split.dataset_fingerprint, pool_hash=pool_hash),

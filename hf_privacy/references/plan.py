@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hf_privacy.arguments import LARGEST_SEED, check_number, check_seed, check_switch, check_whole
-from hf_privacy.arrays import label_array
+from hf_privacy.arrays import label_array, whole_array
+from hf_privacy.data.groups import class_of_groups
 from hf_privacy.errors import InputError
 
 
@@ -49,7 +50,13 @@ class ReferencePlan:
 
 
 def plan_references(
-    labels: np.ndarray, *, n_models: int, fraction: float = 0.5, seed: int = 0, stratify: bool = True
+    labels: np.ndarray | None,
+    *,
+    n_models: int,
+    fraction: float = 0.5,
+    seed: int = 0,
+    stratify: bool = True,
+    groups: np.ndarray | None = None,
 ) -> ReferencePlan:
     """Draw the training sets of the reference models.
 
@@ -61,17 +68,23 @@ def plan_references(
 
     With another fraction each example is IN for ``fraction * n_models`` models, rounded up or down at random.
 
+    Of groups, whole ones are IN or OUT, as in the target's training set, and the halves are halves of the groups.
+
     Parameters
     ----------
-    labels : int array of shape [N]
-        Class of each example of the pool, for the stratified draw.
+    labels : int array of shape [N], or None
+        Class of each example of the pool, for the stratified draw; None where examples have no class, and then
+        ``groups`` say how many they are (``np.arange(N)`` where each is its own).
     n_models : int
         K, at least 2.
     fraction : float
         Share of the pool in each training set, in (0, 1); each example must be IN and OUT at least once.
     seed : int
     stratify : bool
-        Keep the classes' shares in every training set (up to one example a class); for ``fraction`` one half.
+        Keep the classes' shares in every training set (up to one example, or group, a class); for ``fraction`` one
+        half, and groups that are of one class each.
+    groups : int array of shape [N], optional
+        Group of each example of the pool.
 
     Returns
     -------
@@ -80,7 +93,8 @@ def plan_references(
     Raises
     ------
     InputError
-        If fewer than two models are asked for, or examples would be IN (or OUT) for none.
+        If fewer than two models are asked for, examples would be IN (or OUT) for none, or labels and groups are both
+        missing or of different lengths.
 
     References
     ----------
@@ -92,22 +106,31 @@ def plan_references(
     >>> plan.membership.sum(axis=0)
     array([2, 2, 2, 2])
     """
-    labels = label_array("labels", labels)
+    if labels is None and groups is None:
+        raise InputError("labels and groups are both None: pass one of them for each example of the pool")
+    labels = np.zeros(len(groups), dtype=np.int64) if labels is None else label_array("labels", labels)
     if labels.ndim != 1:
         raise InputError(f"labels has shape {labels.shape}: pass one class per example")
-    n_examples = len(labels)
+    groups = np.arange(len(labels)) if groups is None else whole_array("groups", groups)
+    if groups.shape != labels.shape:
+        raise InputError(f"groups has shape {groups.shape} for {len(labels):,} examples: pass one group per example")
     n_models = check_whole("n_models", n_models, at_least=2)
     fraction = check_number("fraction", fraction, 0.0, 1.0, low_open=True, high_open=True)
     seed = check_seed(seed, at_most=LARGEST_SEED)
     stratify = check_switch("stratify", stratify)
-    if n_examples < 2:
-        raise InputError(f"the pool has {n_examples} examples: at least 2 are needed")
+    group = np.unique(groups, return_inverse=True)[1]
+    n_groups = int(group.max(initial=-1)) + 1
+    if n_groups < 2:
+        what = "examples" if n_groups == len(labels) else "groups"
+        raise InputError(f"the pool has {n_groups} {what}: at least 2 are needed")
     if fraction == 0.5:
-        membership = np.empty((n_models, n_examples), dtype=bool)
+        strata = class_of_groups(group, labels) if stratify else None
+        strata = np.zeros(n_groups, dtype=np.int64) if strata is None else strata
+        membership = np.empty((n_models, n_groups), dtype=bool)
         for first in range(0, n_models, 2):
             # Each pair has a seed of its own: a plan of more models begins with the plan of fewer.
             rng = np.random.default_rng([seed, first])
-            membership[first] = _random_half(labels if stratify else np.zeros_like(labels), rng)
+            membership[first] = _random_half(strata, rng)
             if first + 1 < n_models:
                 membership[first + 1] = ~membership[first]
     else:
@@ -119,15 +142,15 @@ def plan_references(
                 f"least {needed} models"
             )
         rng = np.random.default_rng([seed, n_models])
-        n_in = np.floor(fraction * n_models + rng.random(n_examples))
-        membership = rng.random((n_models, n_examples)).argsort(axis=0) < n_in
-    return ReferencePlan(membership=membership, fraction=fraction, seed=seed)
+        n_in = np.floor(fraction * n_models + rng.random(n_groups))
+        membership = rng.random((n_models, n_groups)).argsort(axis=0) < n_in
+    return ReferencePlan(membership=membership[:, group], fraction=fraction, seed=seed)
 
 
-def _random_half(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Every second example in an order that is random within the classes: halves of the pool and of each class."""
-    shuffled = rng.permutation(len(labels))
-    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    half = np.zeros(len(labels), dtype=bool)
+def _random_half(strata: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Every second one in an order that is random within the strata: halves of the whole and of each stratum."""
+    shuffled = rng.permutation(len(strata))
+    by_class = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    half = np.zeros(len(strata), dtype=bool)
     half[by_class[rng.integers(2) :: 2]] = True
     return half

@@ -143,3 +143,47 @@ def test_a_plan_of_more_models_begins_with_the_plan_of_fewer():
 def test_a_pool_of_one_example_is_refused():
     with pytest.raises(InputError, match="the pool has 1 examples"):
         plan_references(np.array([0]), n_models=2)
+
+
+GROUPS = np.repeat(np.arange(12), [1, 5, 2, 9, 3, 3, 7, 4, 6, 2, 8, 10])
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0.25])
+def test_whole_groups_are_in_or_out(fraction):
+    for seed in range(10):
+        membership = plan_references(None, n_models=4, fraction=fraction, groups=GROUPS, seed=seed).membership
+        for group in range(12):
+            of_group = membership[:, group == GROUPS]
+            assert (of_group == of_group[:, :1]).all()
+        if fraction == 0.5:
+            per_model = [len(np.unique(GROUPS[row])) for row in membership]
+            assert per_model == [6] * 4
+
+
+def test_groups_of_one_class_are_halved_by_class_and_others_at_random():
+    of_one = GROUPS % 3
+    for seed in range(10):
+        row = plan_references(of_one, n_models=2, groups=GROUPS, seed=seed).membership[0]
+        assert np.bincount(np.unique(GROUPS[row]) % 3).tolist() == [2, 2, 2]
+    mixed = np.arange(len(GROUPS)) % 2
+    row = plan_references(mixed, n_models=2, groups=GROUPS).membership[0]
+    assert len(np.unique(GROUPS[row])) == 6
+
+
+def test_examples_that_are_groups_of_their_own_get_the_plan_without_groups():
+    plain = plan_references(LABELS, n_models=4, seed=3).membership
+    grouped = plan_references(LABELS, n_models=4, seed=3, groups=np.arange(len(LABELS))).membership
+    assert np.array_equal(plain, grouped)
+
+
+@pytest.mark.parametrize(
+    ("labels", "groups", "message"),
+    [
+        (None, None, "labels and groups are both None"),
+        (LABELS, np.arange(5), r"groups has shape \(5,\) for 101 examples"),
+        (None, np.zeros(9, dtype=int), "the pool has 1 groups: at least 2 are needed"),
+    ],
+)
+def test_groups_that_do_not_fit_are_refused(labels, groups, message):
+    with pytest.raises(InputError, match=message):
+        plan_references(labels, n_models=2, groups=groups)
