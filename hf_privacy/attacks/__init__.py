@@ -11,6 +11,14 @@ from hf_privacy.attacks.class_thresholds import class_thresholds
 from hf_privacy.attacks.confidence import confidence
 from hf_privacy.attacks.curvature import curvature
 from hf_privacy.attacks.entropy import entropy
+from hf_privacy.attacks.exposure import exposure_by_extrapolation, exposure_by_sampling, exposure_ceiling
+from hf_privacy.attacks.extraction import (
+    extraction,
+    extraction_curve,
+    greedy_extraction,
+    log_queries_needed,
+    repeats_of_rows,
+)
 from hf_privacy.attacks.label_only import label_only_augmented, label_only_distance
 from hf_privacy.attacks.lira import lira
 from hf_privacy.attacks.loss import loss
@@ -19,6 +27,7 @@ from hf_privacy.attacks.quantile_regression import quantile_regression
 from hf_privacy.attacks.rmia import rmia
 from hf_privacy.attacks.rmia_tuning import tune_rmia_a
 from hf_privacy.attacks.shadow_classifier import shadow_classifier
+from hf_privacy.attacks.text_overlap import containment, longest_common_run
 
 __all__ = [
     "attack_p",
@@ -28,14 +37,24 @@ __all__ = [
     "blind_baseline",
     "class_thresholds",
     "confidence",
+    "containment",
     "curvature",
     "entropy",
+    "exposure_by_extrapolation",
+    "exposure_by_sampling",
+    "exposure_ceiling",
+    "extraction",
+    "extraction_curve",
+    "greedy_extraction",
     "label_only_augmented",
     "label_only_distance",
     "lira",
+    "log_queries_needed",
+    "longest_common_run",
     "loss",
     "modified_entropy",
     "quantile_regression",
+    "repeats_of_rows",
     "rmia",
     "shadow_classifier",
     "tune_rmia_a",

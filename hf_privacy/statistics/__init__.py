@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hf_privacy.statistics.bootstrap import bootstrap_interval
 from hf_privacy.statistics.checks import check_scores
+from hf_privacy.statistics.differences import rate_difference
 from hf_privacy.statistics.epsilon import epsilon_clopper_pearson, epsilon_from_counts
 from hf_privacy.statistics.gdp import epsilon_gdp, gdp_delta, gdp_epsilon
 from hf_privacy.statistics.intervals import auc_interval, clopper_pearson
@@ -35,6 +36,7 @@ __all__ = [
     "gdp_epsilon",
     "membership_permutation_test",
     "one_run_p_value",
+    "rate_difference",
     "roc",
     "roc_counts",
     "summarize",

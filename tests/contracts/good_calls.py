@@ -37,6 +37,8 @@ _SPLIT = MembershipSplit(
     np.arange(0, 30), np.arange(30, 50), np.arange(50, _N), n_examples=_N, dataset_fingerprint="f"
 )
 _SEEDS = {"seed": 1}
+_OFFSETS = np.array([0, 20, 21, _N])
+_TOKENS = {"log_prob": -_LOSSES[0], "offsets": _OFFSETS}
 _BOUND = {"confidence": 0.9, "delta": 1e-3}
 _TWO = {"scores": _SCORES, "membership": _MEMBERSHIP}
 _EPSILON = {**_TWO, **_BOUND, **_SEEDS, "correction": "bonferroni", "n_thresholds": 4}
@@ -90,6 +92,10 @@ GOOD: list[Call] = [
     ),
     (statistics.t_interval, {"values": np.array([0.1, 0.2, 0.4]), "within": (0.0, 1.0), "confidence": 0.9}),
     (statistics.one_run_p_value, {"n_correct": 7, "n_guesses": 10, "n_canaries": 20, "epsilon": 0.5, "delta": 1e-4}),
+    (
+        statistics.rate_difference,
+        {"successes": 5, "trials": 10, "other_successes": 1, "other_trials": 20, "confidence": 0.9},
+    ),
     (statistics.roc, _TWO),
     (statistics.roc_counts, _TWO),
     (statistics.summarize, {**_TWO, "fprs": [0.1, 0.2], "confidence": 0.9}),
@@ -208,6 +214,19 @@ GOOD: list[Call] = [
             "leave_out": np.zeros((8, 8), dtype=bool),
         },
     ),
+    (
+        attacks.exposure_by_extrapolation,
+        {"loss": _LOSSES[0], "reference_loss": _LOSSES[1], "level": 1e-9, "n_simulated": 19, **_SEEDS},
+    ),
+    (attacks.exposure_by_sampling, {"loss": _LOSSES[0], "reference_loss": _LOSSES[1]}),
+    (attacks.exposure_ceiling, {"n_references": 10}),
+    (attacks.extraction, {**_TOKENS, "n": 10.0, "p": 0.5}),
+    (attacks.extraction_curve, {**_TOKENS, "n": [1.0, 10.0], "p": [0.5]}),
+    (attacks.greedy_extraction, {"greedy": _MEMBERSHIP, "offsets": _OFFSETS}),
+    (attacks.log_queries_needed, {**_TOKENS, "p": 0.5}),
+    (attacks.repeats_of_rows, {"tokens": _LABELS, "offsets": _OFFSETS}),
+    (attacks.longest_common_run, {"generated": [_LABELS, _GROUPS], "true": [_GROUPS, _LABELS]}),
+    (attacks.containment, {"generated": [_LABELS, _GROUPS], "true": [_GROUPS, _LABELS], "size": 3}),
     (memorization.agresti_caffo, {"correct": _CORRECT, **_REFERENCES}),
     (memorization.binned_means, {"x": _SCORES, "y": _TABLE[0], "n_bins": 5, "bins": "width", "min_examples": 2}),
     (

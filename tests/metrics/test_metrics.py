@@ -22,6 +22,8 @@ NAMES = [
     "base_calibration",
     "blind_baseline",
     "epsilon_lower_bound",
+    "exposure",
+    "extraction",
     "forgetting_quality",
     "forgetting_rate",
     "input_curvature",

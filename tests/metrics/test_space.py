@@ -79,7 +79,7 @@ def read_card(folder) -> tuple[dict, str]:
 
 def examples_seen(result) -> list[int]:
     """How many examples a module says it saw, of each kind."""
-    return [count for key, count in result.items() if key in ("n_members", "n_nonmembers", "n_examples")]
+    return [count for key, count in result.items() if key in ("n_members", "n_nonmembers", "n_examples", "n_canaries")]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -136,6 +136,8 @@ def test_code_of_the_card_runs(name, space_folder):
 
 # What a module gives besides an AUC, at its app's own example.
 FIGURES = {
+    "exposure": ("exposure", "exposure_median", "ceiling"),
+    "extraction": ("members", "leakage"),
     "forgetting_quality": ("forgetting_quality", "null", "matched"),
     "forgetting_rate": ("forgetting_rate", "retrained"),
     "klom": ("klom_mean", "null_mean", "matched_mean"),
