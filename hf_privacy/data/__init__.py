@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "groups": ("group_numbers", "whole_groups"),
         "image_processors": ("image_processor_for",),
         "label_noise": ("noisy_labels", "with_label_noise"),
+        "language": ("encode_language", "language_columns"),
         "loading": ("load_dataset_from",),
         "members": ("redraw_members",),
         "processing": ("encode_features", "encode_images", "encode_text"),

@@ -76,7 +76,7 @@ def encode_images(
         processed = _processed(processor, batch)
         if pixel_values is None:
             shape = (len(dataset), *processed.shape[1:])
-            _check_memory(shape, 4, max_gigabytes, "images")
+            check_memory(shape, 4, max_gigabytes, "images")
             pixel_values = torch.empty(shape)
         if processed.shape[1:] != pixel_values.shape[1:]:
             raise _different_shapes()
@@ -142,7 +142,7 @@ def encode_text(
         for name in tokens:
             encoded.setdefault(name, []).extend(tokens[name])
     longest = max(1, max(map(len, encoded["attention_mask"])))
-    _check_memory((len(dataset), longest), 8 * len(encoded), max_gigabytes, "texts")
+    check_memory((len(dataset), longest), 8 * len(encoded), max_gigabytes, "texts")
     padding = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
     side = tokenizer.padding_side if padding_side is None else padding_side
     tensors = {name: _padded(rows, longest, padding.get(name, 0), side) for name, rows in encoded.items()}
@@ -210,7 +210,8 @@ def _different_shapes() -> InputError:
     )
 
 
-def _check_memory(shape: tuple[int, ...], item_bytes: int, max_gigabytes: float, what: str) -> None:
+def check_memory(shape: tuple[int, ...], item_bytes: int, max_gigabytes: float, what: str) -> None:
+    """Refuse a result of this shape, of so many bytes an item, that takes more than `max_gigabytes`."""
     gigabytes = math.prod(shape) * item_bytes / 1e9
     if gigabytes > max_gigabytes:
         raise InputError(

@@ -32,11 +32,15 @@ class TensorDataset(Dataset):
         For padded text with an "attention_mask": a batch is trimmed to its longest row on this side.
     sequence_columns : sequence of str
         The tensors [N, length] that are trimmed.
+    texts : sequence of str, optional
+        Of N rows of text, what is scored of each, as it was given.
+    truncated : bool[N], optional
+        Which rows were cut to fit.
 
     Raises
     ------
     InputError
-        No tensors, or tensors of different lengths.
+        No tensors, or tensors, texts or marks of different lengths.
 
     Examples
     --------
@@ -53,14 +57,20 @@ class TensorDataset(Dataset):
         *,
         padding_side: str | None = None,
         sequence_columns: Sequence[str] = (),
+        texts: Sequence[str] | None = None,
+        truncated: np.ndarray | None = None,
     ) -> None:
         lengths = {name: len(tensor) for name, tensor in tensors.items()}
+        beside = {"texts": texts, "truncated": truncated}
+        lengths |= {name: len(values) for name, values in beside.items() if values is not None}
         if len(set(lengths.values())) != 1:
             raise InputError(f"tensors has the lengths {lengths}: pass at least one tensor, all of one length")
         self._tensors = dict(tensors)
         self._padding_side = padding_side
         self._sequence_columns = tuple(sequence_columns)
         self._token_counts = tensors["attention_mask"].sum(dim=1).numpy() if padding_side else None
+        self._texts = None if texts is None else list(texts)
+        self._truncated = None if truncated is None else np.asarray(truncated, dtype=bool)
         self._rows: np.ndarray | None = None
         self._augmentation: Callable[[torch.Tensor], torch.Tensor] | None = None
 
@@ -68,6 +78,26 @@ class TensorDataset(Dataset):
     def column_names(self) -> list[str]:
         """Names of the tensors."""
         return list(self._tensors)
+
+    @property
+    def texts(self) -> list[str] | None:
+        """What is scored of each row of this view, as it was given; None for what is no text of a language model.
+
+        Examples
+        --------
+        >>> TensorDataset({"labels": torch.arange(3)}, texts=["a", "b", "c"]).subset([2, 0]).texts
+        ['c', 'a']
+        """
+        if self._texts is None or self._rows is None:
+            return self._texts
+        return [self._texts[row] for row in self._rows.tolist()]
+
+    @property
+    def truncated(self) -> int | None:
+        """How many rows of this view were cut to fit; None where nobody counted."""
+        if self._truncated is None:
+            return None
+        return int((self._truncated if self._rows is None else self._truncated[self._rows]).sum())
 
     @property
     def augmentation(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
@@ -145,14 +175,19 @@ class TensorDataset(Dataset):
         return len(np.intersect1d(mine, theirs))
 
     def digest(self) -> str:
-        """SHA-256 of the tensors themselves: another processor, image size or length is other data."""
+        """SHA-256 of the tensors themselves, and of the texts: another processor, size or length is other data."""
         # In blocks: of a subset, each is a copy.
         blocks = [self.subset(np.arange(start, min(start + 4096, len(self)))) for start in range(0, len(self), 4096)]
         parts = [tensors_digest({name: block.column(name) for name in self.column_names}) for block in blocks]
+        parts += [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in self.texts or ()]
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
-    def with_tensors(self, tensors: Mapping[str, torch.Tensor]) -> TensorDataset:
+    def with_tensors(
+        self, tensors: Mapping[str, torch.Tensor], *, texts: Sequence[str] | None = None
+    ) -> TensorDataset:
         """A dataset of other tensors of the same names, trimmed as this one is and without augmentation.
+
+        Its texts are the given ones: those of this dataset belong to its own rows.
 
         Raises
         ------
@@ -161,7 +196,9 @@ class TensorDataset(Dataset):
         """
         if set(tensors) != set(self._tensors):
             raise InputError(f"tensors has {', '.join(tensors)}: pass {', '.join(self._tensors)}, as in this dataset")
-        return TensorDataset(tensors, padding_side=self._padding_side, sequence_columns=self._sequence_columns)
+        return TensorDataset(
+            tensors, padding_side=self._padding_side, sequence_columns=self._sequence_columns, texts=texts
+        )
 
     def with_augmentation(self, augmentation: Callable[[torch.Tensor], torch.Tensor] | None) -> TensorDataset:
         """A view whose batches have `augmentation` applied to "pixel_values" [B, C, H, W]; None takes it away.

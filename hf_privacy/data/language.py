@@ -1,0 +1,287 @@
+"""Rows of text for a causal language model: from columns to tokens, and which of them are scored.
+
+A row is the unit that membership is said of: nothing is packed. Prompt and completion are tokenized apart and joined
+as token numbers, so that the border between them is the same in training, scoring and extraction, although a
+tokenizer given the joined text may merge letters across it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset, Value
+from transformers import PreTrainedTokenizerBase
+
+from hf_privacy.data.chats import TokenRow, answers, assistant_rows, completion_rows, conversations_of, spoken
+from hf_privacy.data.columns import check_columns, require_rows
+from hf_privacy.data.processing import check_memory
+from hf_privacy.data.tensors import TensorDataset
+from hf_privacy.errors import InputError
+from hf_privacy.progress import progress
+
+IGNORED = -100  # the label of a token that is not scored, as in transformers and torch
+_BATCH = 1000
+_UNBOUNDED = 10**6  # a tokenizer without a limit says 10³⁰
+_LONGEST_BLANK = 8  # tokens of white space behind the end-of-text token that a chat template writes
+_FORMATS = (("text",), ("prompt", "completion"), ("messages",))
+# What packing leaves in a dataset: where its documents begin, or the tokens alone.
+_PACKED = ("position_ids", "seq_lengths", "cu_seq_lens_q", "seq_idx")
+
+
+def language_columns(dataset: Dataset, columns: str | Sequence[str] | None = None) -> list[str]:
+    """Which columns hold the texts: those named, or found by the names that the ecosystem gives them.
+
+    Parameters
+    ----------
+    columns : str or sequence of str, optional
+        One column of texts or of messages, or two: prompt and completion.
+
+    Returns
+    -------
+    list of str
+        ``["text"]``, ``["prompt", "completion"]`` or ``["messages"]`` where nothing is named.
+
+    Raises
+    ------
+    InputError
+        Unknown columns, none of those names or more than one kind of them, or packed or tokenized data.
+
+    Examples
+    --------
+    >>> language_columns(Dataset.from_dict({"id": [1], "prompt": ["a"], "completion": ["b"]}))
+    ['prompt', 'completion']
+    """
+    require_rows(dataset)
+    there = set(dataset.column_names)
+    packed = [name for name in _PACKED if name in there]
+    if packed:
+        raise InputError(
+            f"the dataset has the column {packed[0]!r}, which packed rows have: pass the texts, one example a row, "
+            "since a row is the unit that membership is said of"
+        )
+    if columns is not None:
+        named = [columns] if isinstance(columns, str) else list(columns)
+        if len(named) not in (1, 2):
+            raise InputError(f"columns names {len(named)}: pass one of texts or messages, or prompt and completion")
+        check_columns(dataset, named)
+        return named
+    found = [list(names) for names in _FORMATS if there.issuperset(names)]
+    if len(found) == 1:
+        check_columns(dataset, found[0])
+        return found[0]
+    if not found and "input_ids" in there:
+        raise InputError("the dataset is tokenized already (input_ids): pass the texts, one example a row")
+    names = ", ".join(" + ".join(names) for names in found or _FORMATS)
+    seen = f"the dataset has the columns {', '.join(dataset.column_names)}"
+    raise InputError(f"{seen}, and {'more than one' if found else 'none'} of {names}: name the columns of the texts")
+
+
+def encode_language(
+    dataset: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    columns: str | Sequence[str] | None = None,
+    max_length: int | None = None,
+    max_gigabytes: float = 8.0,
+) -> TensorDataset:
+    """All rows tokenized, once: "input_ids", "attention_mask" and "labels", int64[N, L], padded on the right.
+
+    A label is the token itself where it is scored and −100 elsewhere; labels are not shifted. Scored are: of a column
+    of texts, every token; of a prompt and a completion, the whole completion; of messages, the assistant's turns; and
+    the end-of-text token, once, at the end of every row that is not cut. The first token of a row never is, since
+    nothing comes before it. A text gets the opening token that the tokenizer itself puts before one, once, also where
+    the text brings it along; for messages the chat template alone says what a row opens with.
+
+    Parameters
+    ----------
+    dataset : datasets.Dataset of N rows
+    tokenizer : PreTrainedTokenizerBase
+        With a pad token, which may be its end-of-text token.
+    columns : str or sequence of str, optional
+        One column of texts or of messages (lists of role and content), or two, prompt and completion, both of texts
+        or both of messages; found by their names otherwise (`language_columns`).
+    max_length : int, optional
+        Rows of more tokens are cut at their end; by default at the tokenizer's own limit, if it has one. How many
+        were is `TensorDataset.truncated`.
+    max_gigabytes : float
+        Largest result allowed.
+
+    Returns
+    -------
+    TensorDataset
+        With `TensorDataset.texts`, the scored text of each row as given: the text, the completion, or the contents of
+        the assistant's turns joined by newlines.
+
+    Raises
+    ------
+    InputError
+        Unknown columns, values that are missing or of another kind, empty texts or completions, no chat template,
+        packed rows, rows without a scored token (such as prompts of `max_length` tokens), a tokenizer without pad or
+        end-of-text token, or a result larger than `max_gigabytes`. Rows are counted, never shown.
+
+    Examples
+    --------
+    >>> from tokenizers import Tokenizer, models, pre_tokenizers
+    >>> from transformers import PreTrainedTokenizerFast
+    >>> words = Tokenizer(models.WordLevel({"</s>": 0, "Who": 1, "?": 2, "Me": 3}))
+    >>> words.pre_tokenizer = pre_tokenizers.Whitespace()
+    >>> tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="</s>", pad_token="</s>")
+    >>> rows = Dataset.from_dict({"question": ["Who?"], "answer": ["Me"]})
+    >>> encode_language(rows, tokenizer, columns=("question", "answer")).column("labels")
+    tensor([[-100, -100,    3,    0]])
+    """
+    names = language_columns(dataset, columns)
+    _check_tokenizer(tokenizer)
+    if max_length is None and tokenizer.model_max_length < _UNBOUNDED:
+        max_length = tokenizer.model_max_length
+    if max_length is not None and max_length < 2:
+        raise InputError(f"max_length is {max_length}: pass at least 2, since a row's first token is never scored")
+    values = [_column(dataset, name) for name in names]
+    texts = _scored_texts(names, values)
+    opening = _opening(tokenizer, texts[0])
+    rows: list[tuple[np.ndarray, np.ndarray]] = []
+    cut = np.zeros(len(dataset), dtype=bool)
+    packed = 0
+    for start in progress(range(0, len(dataset), _BATCH), description=f"tokenizing, {_BATCH} at a time"):
+        parts = [column[start : start + _BATCH] for column in values]
+        is_chat = isinstance(parts[0][0], list)
+        for ids, scored in _chat_rows(tokenizer, parts) if is_chat else _text_rows(tokenizer, parts):
+            _open(ids, scored, tokenizer.bos_token_id, [] if is_chat else opening)
+            _close(ids, scored, tokenizer)
+            packed += not is_chat and _holds_documents(ids, tokenizer)
+            cut[len(rows)] = max_length is not None and len(ids) > max_length
+            scored[0] = False
+            rows.append((np.array(ids[:max_length], np.int32), np.array(scored[:max_length], bool)))
+    if packed:
+        raise InputError(
+            f"{packed} rows hold the end-of-text token {tokenizer.eos_token!r} with more text behind it, as packed "
+            "rows do: pass one document a row, and conversations as messages"
+        )
+    _check_scored([scored for _, scored in rows], cut, max_length)
+    return _tensors(rows, cut, texts, tokenizer.pad_token_id, max_gigabytes)
+
+
+def _check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
+    if tokenizer.eos_token_id is None:
+        raise InputError("the tokenizer has no end-of-text token, which ends every row: set tokenizer.eos_token")
+    if tokenizer.pad_token_id is None:
+        raise InputError("the tokenizer has no pad token: set tokenizer.pad_token = tokenizer.eos_token")
+
+
+def _column(dataset: Dataset, name: str) -> list[Any]:
+    """All values of a column: texts, or conversations."""
+    feature = dataset.features[name]
+    values = list(dataset.with_format(None)[:][name])
+    if isinstance(feature, Value) and "string" in feature.dtype:
+        missing = sum(value is None for value in values)
+        if missing:
+            raise InputError(f"column {name!r} has {missing} rows without a text: drop them")
+        return values
+    if isinstance(feature, Value):
+        raise InputError(f"column {name!r} holds {feature.dtype} values: pass texts, or messages of role and content")
+    return conversations_of(values, name)
+
+
+def _scored_texts(names: Sequence[str], values: Sequence[list[Any]]) -> list[str]:
+    """What is scored of each row, as given."""
+    if len({isinstance(column[0], list) for column in values}) > 1:
+        raise InputError(
+            f"columns {names[0]!r} and {names[1]!r} are texts and messages: pass both as one or the other"
+        )
+    scored = values[-1]
+    if isinstance(scored[0], list):
+        scored = answers(scored) if len(values) == 1 else [spoken(completion) for completion in scored]
+    empty = sum(not text for text in scored)
+    if empty:
+        what = "completion" if len(values) == 2 else "text"
+        raise InputError(f"column {names[-1]!r} has {empty} rows with an empty {what}: drop them")
+    return scored
+
+
+def _token_ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    return tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
+
+
+def _text_rows(tokenizer: PreTrainedTokenizerBase, parts: Sequence[list[str]]) -> list[TokenRow]:
+    scored = _token_ids(tokenizer, parts[-1])
+    before = _token_ids(tokenizer, parts[0]) if len(parts) == 2 else [[] for _ in scored]
+    return [([*p, *c], [False] * len(p) + [True] * len(c)) for p, c in zip(before, scored, strict=True)]
+
+
+def _chat_rows(tokenizer: PreTrainedTokenizerBase, parts: Sequence[list[Any]]) -> list[TokenRow]:
+    return assistant_rows(tokenizer, parts[0]) if len(parts) == 1 else completion_rows(tokenizer, *parts)
+
+
+def _opening(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """What the tokenizer itself puts before a text."""
+    bare, whole = _token_ids(tokenizer, [text])[0], tokenizer(text, verbose=False)["input_ids"]
+    places = [place for place in range(len(whole)) if whole[place : place + len(bare)] == bare]
+    return whole[: places[0]] if places else []
+
+
+def _open(ids: list[int], scored: list[bool], bos: int | None, opening: list[int]) -> None:
+    """Let a row begin with what the tokenizer opens a text with, once, whoever else has put it there."""
+    while bos is not None and ids[:1] == [bos] and (bos in opening or ids[1:2] == [bos]):
+        del ids[0], scored[0]
+    ids[:0] = opening
+    scored[:0] = [False] * len(opening)
+
+
+def _close(ids: list[int], scored: list[bool], tokenizer: PreTrainedTokenizerBase) -> None:
+    """Let a row end with the end-of-text token, once, scored; white space that a template writes behind it goes."""
+    eos = tokenizer.eos_token_id
+    blank = next((n for n in range(1, min(_LONGEST_BLANK, len(ids) - 2) + 1) if ids[-n - 1] == eos), 0)
+    if blank and ids[-1] != eos and not str(tokenizer.decode(ids[-blank:])).strip():
+        del ids[-blank:], scored[-blank:]
+    while ids[-2:] == [eos, eos]:
+        del ids[-1], scored[-1]
+    if ids[-1:] != [eos]:
+        ids.append(eos)
+        scored.append(True)
+    scored[-1] = True
+
+
+def _holds_documents(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether an end-of-text token has a new document behind it, and not the next turn of a conversation."""
+    eos, bos = tokenizer.eos_token_id, tokenizer.bos_token_id
+    inside = [place for place in range(1, len(ids) - 1) if ids[place] == eos]
+    if not inside:
+        return False
+    marks = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special} - {bos, eos}
+    return any(not marks.intersection(ids[place + 1 : place + 3]) for place in inside)
+
+
+def _check_scored(scored: Sequence[np.ndarray], cut: np.ndarray, max_length: int | None) -> None:
+    empty = np.flatnonzero([not row.any() for row in scored])
+    if not len(empty):
+        return
+    long = int(cut[empty].sum())
+    numbers = ", ".join(map(str, empty[:5])) + (", …" if len(empty) > 5 else "")
+    why = f", {long} of them since what comes before it fills all {max_length} tokens" if long else ""
+    raise InputError(
+        f"{len(empty)} of {len(scored)} rows have no scored token{why}: drop them"
+        f"{' or raise max_length, up to what the model takes' if long else ''} (row {numbers})"
+    )
+
+
+def _tensors(
+    rows: Sequence[tuple[np.ndarray, np.ndarray]], cut: np.ndarray, texts: list[str], pad: int, max_gigabytes: float
+) -> TensorDataset:
+    shape = (len(rows), max(len(ids) for ids, _ in rows))
+    check_memory(shape, 3 * 8, max_gigabytes, "texts")
+    filling = {"input_ids": pad, "attention_mask": 0, "labels": IGNORED}
+    tensors = {name: np.full(shape, value, dtype=np.int64) for name, value in filling.items()}
+    for number, (ids, scored) in enumerate(rows):
+        tensors["input_ids"][number, : len(ids)] = ids
+        tensors["attention_mask"][number, : len(ids)] = 1
+        tensors["labels"][number, : len(ids)] = np.where(scored, ids, IGNORED)
+    return TensorDataset(
+        {name: torch.from_numpy(values) for name, values in tensors.items()},
+        padding_side="right",
+        sequence_columns=list(tensors),
+        texts=texts,
+        truncated=cut,
+    )
