@@ -18,10 +18,13 @@ from hf_privacy.models.lora import attach_lora, head_modules
 from hf_privacy.models.modes import bare_model, evaluation_mode, float32_logits, without_autocast
 from hf_privacy.models.padding import align_padding, padding_side_for, position_limit
 from hf_privacy.models.push_guard import allow_unguarded_push, guard_push
+from hf_privacy.models.scored_tokens import IGNORED, ScoredTokens, score_tokens, scored_positions
 from hf_privacy.models.tabular_mlp import TabularMLPConfig, TabularMLPForClassification
 
 __all__ = [
+    "IGNORED",
     "TASKS",
+    "ScoredTokens",
     "TabularMLPConfig",
     "TabularMLPForClassification",
     "align_padding",
@@ -44,5 +47,7 @@ __all__ = [
     "names_of",
     "padding_side_for",
     "position_limit",
+    "score_tokens",
+    "scored_positions",
     "without_autocast",
 ]

@@ -102,7 +102,7 @@ def compute_signals(
         rows = []
         for query in queries:
             views = _view(query, model, inputs, labels.to(device), adversarial)
-            signals = _signals(task, model, views, labels)
+            signals = _signals(task, model, views, labels.to(device))
             if curvature is not None:
                 signals |= curvature_signals(model, views, labels.to(device), curvature=curvature)
             rows.append(np.stack([signals[name] for name in names]))
@@ -160,8 +160,8 @@ def _view(
 def _signals(
     task: Task, model: torch.nn.Module, views: Mapping[str, torch.Tensor], labels: torch.Tensor
 ) -> dict[str, np.ndarray]:
-    logits = model(**views).logits.cpu()  # float64 does not exist on every accelerator
-    return {name: values.numpy() for name, values in task.signals({"logits": logits}, {"labels": labels}).items()}
+    batch = {**views, "labels": labels}
+    return {name: values.numpy() for name, values in task.signals(task.forward(model, batch), batch).items()}
 
 
 def _check(dataset: TensorDataset, queries: Sequence[str], adversarial: AdversarialInputs | None) -> None:

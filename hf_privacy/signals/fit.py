@@ -9,8 +9,9 @@ from torch import nn
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError, one_line
-from hf_privacy.models import bare_model, evaluation_mode, position_limit
-from hf_privacy.signals.invariance import check_batch_independence, extreme_rows
+from hf_privacy.models import IGNORED, bare_model, evaluation_mode, position_limit, scored_positions
+from hf_privacy.signals.invariance import answers, check_batch_independence, extreme_rows
+from hf_privacy.tasks import task_of
 
 # What the libraries raise for inputs of another size, or too many of them.
 _ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError, KeyError, AttributeError)
@@ -31,7 +32,7 @@ def check_fit(model: nn.Module, dataset: TensorDataset) -> None:
     Raises
     ------
     InputError
-        For labels or token ids that the model has no row for, texts longer than its position table, inputs of a shape
+        For labels or token ids that the model has no row for, rows without a scored token, texts longer than its position table, inputs of a shape
         it cannot take, logits that are not finite, and answers that move with the rest of the batch (see
         `check_batch_independence`).
 
@@ -65,16 +66,17 @@ def check_fit(model: nn.Module, dataset: TensorDataset) -> None:
         try:
             # One at a time: what two of them do to each other is the business of `check_batch_independence`.
             logits = torch.cat(
-                [bare(**{name: column[row : row + 1] for name, column in inputs.items()})["logits"] for row in (0, 1)]
+                [answers(bare, {name: column[row : row + 1] for name, column in inputs.items()}) for row in (0, 1)]
             )
         except _ERRORS as error:
             raise InputError(f"{_cannot_take(bare, inputs)}: {one_line(error)}") from error
-    n_classes = _n_classes(bare)
-    if logits.ndim != 2 or (n_classes is not None and logits.shape[1] != n_classes):
-        raise InputError(
-            f"{type(bare).__name__} answers {tuple(logits.shape)} for 2 rows: pass a model with one logit "
-            "for each class"
-        )
+    if task_of(bare).has_classes:
+        n_classes = _n_classes(bare)
+        if logits.ndim != 2 or (n_classes is not None and logits.shape[1] != n_classes):
+            raise InputError(
+                f"{type(bare).__name__} answers {tuple(logits.shape)} for 2 rows: pass a model with one logit "
+                "for each class"
+            )
     if not bool(torch.isfinite(logits).all()):
         raise InputError(
             f"{type(bare).__name__} answers with NaN or infinite logits before any training: its weights, or the "
@@ -85,9 +87,16 @@ def check_fit(model: nn.Module, dataset: TensorDataset) -> None:
 
 def _check_labels(model: nn.Module, dataset: TensorDataset) -> None:
     n_classes = _n_classes(model)
-    if "labels" not in dataset.column_names or n_classes is None:
+    if "labels" not in dataset.column_names:
         return
     labels = dataset.column("labels")
+    if not task_of(model).has_classes:
+        _check_token_labels(labels, dataset.column("input_ids"))
+        if not bool(dataset.column("attention_mask")[:, 0].all()):
+            raise InputError("the rows are padded on the left: a language model's are padded on the right")
+        return
+    if n_classes is None:
+        return
     if labels.is_floating_point() or labels.ndim != 1:
         raise InputError(
             f"labels have shape {tuple(labels.shape)} and type {str(labels.dtype)[6:]}: pass one whole number a row"
@@ -97,6 +106,20 @@ def _check_labels(model: nn.Module, dataset: TensorDataset) -> None:
             f"labels go from {int(labels.min())} to {int(labels.max())} and the model has {n_classes} classes (0 to "
             f"{n_classes - 1}): number them with hf_privacy.data.number_classes, or build the model with as many"
         )
+
+
+def _check_token_labels(labels: torch.Tensor, input_ids: torch.Tensor) -> None:
+    if labels.shape != input_ids.shape or labels.ndim != 2:
+        raise InputError(
+            f"labels have shape {tuple(labels.shape)} and input_ids {tuple(input_ids.shape)}: of a language model pass "
+            f"each row's own tokens, {IGNORED} where they are not scored (hf_privacy.data.encode_language)"
+        )
+    if bool(((labels != input_ids) & (labels != IGNORED)).any()):
+        raise InputError(
+            f"labels differ from input_ids where they are not {IGNORED}: pass each row's own tokens, not shifted; the "
+            "loss tells a token from those before it"
+        )
+    scored_positions(labels)  # refuses rows without one
 
 
 def _check_tokens(model: nn.Module, dataset: TensorDataset) -> None:

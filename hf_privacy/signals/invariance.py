@@ -84,7 +84,7 @@ def check_batch_independence(model: nn.Module, dataset: TensorDataset) -> None:
     Parameters
     ----------
     model : torch.nn.Module
-        Returns an output with ``logits`` of shape [batch, C].
+        Returns an output with ``logits`` of shape [batch, C], or [batch, length, V].
     dataset : TensorDataset
         What the model is to be trained on or asked about; without rows there is nothing to try.
 
@@ -112,14 +112,14 @@ def check_batch_independence(model: nn.Module, dataset: TensorDataset) -> None:
         with evaluation_mode(bare), without_autocast(bare), full_precision(device), torch.no_grad():
             what = "cannot be had alone"
             try:
-                alone = torch.cat([_logits(bare, _cut(pair, row, 0)) for row in (0, 1)])
+                alone = torch.cat([answers(bare, _cut(pair, row, 0)) for row in (0, 1)])
                 if not bool(alone.isfinite().all()):
                     return  # it has diverged, which is said where its signals are taken
                 what = "cannot be had beside another"
-                moved = float((_logits(bare, pair) - alone).abs().max())
+                moved = float((answers(bare, pair) - alone).abs().max())
                 longer = _cut(pair, 0, 1)
                 if any(longer[name].shape != values[:1].shape for name, values in pair.items()):
-                    moved = max(moved, float((_logits(bare, longer) - alone[:1]).abs().max()))
+                    moved = max(moved, float((answers(bare, longer) - alone[:1]).abs().max()))
             except torch.OutOfMemoryError:
                 raise
             except (ValueError, RuntimeError, IndexError, TypeError, AttributeError) as error:
@@ -133,9 +133,18 @@ def check_batch_independence(model: nn.Module, dataset: TensorDataset) -> None:
         raise InputError(_refusal(bare, pair, f"moves with what else is in the batch (by {share})"))
 
 
-def _logits(model: nn.Module, inputs: Inputs) -> torch.Tensor:
+def answers(model: nn.Module, inputs: Inputs) -> torch.Tensor:
+    """The logits of each row, float32 [B, C]; of a language model those after the row's last token.
+
+    These read all tokens before them, and the place of each.
+    """
     outputs = model(**inputs)
-    return (outputs["logits"] if isinstance(outputs, Mapping) else outputs.logits).float()
+    logits = (outputs["logits"] if isinstance(outputs, Mapping) else outputs.logits).float()
+    if logits.ndim != 3:
+        return logits
+    mask = inputs["attention_mask"]
+    last = (mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)).argmax(dim=1)
+    return logits[torch.arange(len(logits), device=logits.device), last]
 
 
 def _refusal(model: nn.Module, pair: Inputs, what: str) -> str:

@@ -10,17 +10,20 @@ from __future__ import annotations
 from typing import Any
 
 from hf_privacy.errors import InputError
+from hf_privacy.tasks.causal_lm import CausalLM
 from hf_privacy.tasks.image import ImageClassification
 from hf_privacy.tasks.tabular import TabularClassification
 from hf_privacy.tasks.task import Prepared, Task
 from hf_privacy.tasks.text import TextClassification
 
-__all__ = ["TASKS", "Prepared", "Task", "task_named", "task_of"]
+__all__ = ["CLASSIFICATION", "TASKS", "Prepared", "Task", "task_named", "task_of"]
 
 # By the Hub's name of the task.
 TASKS: dict[str, Task] = {
-    task.name: task for task in (ImageClassification(), TextClassification(), TabularClassification())
+    task.name: task for task in (ImageClassification(), TextClassification(), TabularClassification(), CausalLM())
 }
+# Of those whose examples have a class each.
+CLASSIFICATION = tuple(name for name, task in TASKS.items() if task.has_classes)
 
 
 def task_named(name: str) -> Task:

@@ -33,6 +33,11 @@ class Classification(Task):
     augmentations: tuple[str, ...] = ()
     queries: tuple[str, ...] = ("identity",)
     signal_names = SIGNAL_NAMES
+    has_classes = True
+
+    def forward(self, model: Any, batch: Batch) -> Any:
+        """The model's own output."""
+        return model(**{name: values for name, values in batch.items() if name != "labels"})
 
     def example_losses(self, outputs: Any, batch: Batch, *, label_smoothing: float = 0.0) -> torch.Tensor:
         """Cross-entropy of each example [B]; `label_smoothing` is the share of a label that all classes divide."""
@@ -43,11 +48,20 @@ class Classification(Task):
         logits = logits if logits.dtype == torch.float64 else logits.float()
         return F.cross_entropy(logits, batch["labels"], reduction="none", label_smoothing=label_smoothing)
 
+    def mean_loss(self, outputs: Any, batch: Batch, *, average: str, label_smoothing: float = 0.0) -> torch.Tensor:
+        """Mean over the examples; each is one of what there is to average over, however that is called."""
+        return self.example_losses(outputs, batch, label_smoothing=label_smoothing).mean()
+
+    def count(self, batch: Batch, *, average: str) -> int:
+        """Number of examples."""
+        return len(batch["labels"])
+
     def signals(self, outputs: Any, batch: Batch) -> dict[str, torch.Tensor]:
         """See `hf_privacy.signals.signals_from_logits`."""
         from hf_privacy.tasks.class_signals import signals_from_logits
 
-        return signals_from_logits(outputs["logits"], batch["labels"])
+        # On the CPU: float64 does not exist on every accelerator.
+        return signals_from_logits(outputs["logits"].cpu(), batch["labels"].cpu())
 
     def utility(self, signals: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Accuracy, in [0, 1].

@@ -36,6 +36,7 @@ class Task(Protocol):
     augmentations: tuple[str, ...]  # what a recipe may do to training batches
     queries: tuple[str, ...]  # views of an example that an audit may ask about
     signal_names: tuple[str, ...]
+    has_classes: bool  # whether an example has one label, of a fixed set
 
     def load_processor(self, name_or_path: Any, *, revision: str | None = None) -> Any:
         """The processor of a checkpoint; None where `processor` is."""
@@ -51,14 +52,23 @@ class Task(Protocol):
     def augmentation(self, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
         """One of `augmentations`."""
 
-    def example_losses(self, outputs: Any, batch: Batch, *, label_smoothing: float = 0.0) -> torch.Tensor:
-        """The loss of each example [B], in float32 at least, of outputs with "logits" and a batch with "labels".
+    def forward(self, model: Any, batch: Batch) -> Any:
+        """What the model says of a batch with "labels", which it does not get to see."""
 
-        Each depends on nothing but its own example; a model's own loss is their mean.
+    def example_losses(self, outputs: Any, batch: Batch, *, label_smoothing: float = 0.0) -> torch.Tensor:
+        """The loss of each example [B], in float32 at least, of outputs of `forward`, or any with "logits".
+
+        Each depends on nothing but its own example.
         """
 
+    def mean_loss(self, outputs: Any, batch: Batch, *, average: str, label_smoothing: float = 0.0) -> torch.Tensor:
+        """The mean loss of a batch: over its examples ("example"), or over the tokens they are made of ("token")."""
+
+    def count(self, batch: Batch, *, average: str) -> int:
+        """How many `mean_loss` is the mean of."""
+
     def signals(self, outputs: Any, batch: Batch) -> dict[str, torch.Tensor]:
-        """What attacks read of each example: float64 [B] by `signal_names`, without gradients."""
+        """What attacks read of each example: float64 [B] by `signal_names`, on the CPU, without gradients."""
 
     def utility(self, signals: Mapping[str, np.ndarray]) -> dict[str, float]:
         """What a model is worth to its user, by name, from its signals of examples."""

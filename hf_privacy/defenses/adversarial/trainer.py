@@ -13,6 +13,7 @@ from hf_privacy.defenses.adversarial.weight_perturbation import AdversarialWeigh
 from hf_privacy.defenses.base.config import PrivacyConfig
 from hf_privacy.defenses.base.trainer import PrivacyTrainer
 from hf_privacy.models import bare_model
+from hf_privacy.tasks import CLASSIFICATION
 
 
 class AdversarialTrainer(AdversarialMixin, PrivacyTrainer):
@@ -74,6 +75,7 @@ class AdversarialTrainer(AdversarialMixin, PrivacyTrainer):
 
     config_class: ClassVar[type[PrivacyConfig]] = AdversarialConfig
     defense_name: ClassVar[str] = "adversarial"
+    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
     # Both of the default objective; an instance has those of its own.
     paper: ClassVar[dict[str, str] | None] = PAPERS["pgd_at"]
     paper_defaults: ClassVar[dict[str, Any]] = PAPER_DEFAULTS["pgd_at"]

@@ -74,6 +74,13 @@ class PrivacyConfig(TrainingArguments):
     """
 
     momentum: float = field(default=0.9, metadata={"help": "Momentum of the plain SGD optimizer (optim='sgd')."})
+    loss_average: str | None = field(
+        default=None,
+        metadata={
+            "help": "The loss of a language model is the mean over all tokens of a step ('token', what Trainer does, "
+            "the undefended default) or of each row's own mean ('example')."
+        },
+    )
     hub_private_repo: bool | None = field(default=True, metadata={"help": "Create repositories private."})
     hub_strategy: str = field(default="end", metadata={"help": "Only 'end': every push carries a report."})
     hub_create_pr: bool = field(default=False, metadata={"help": "Push as a pull request."})
@@ -101,6 +108,8 @@ class PrivacyConfig(TrainingArguments):
     def __post_init__(self) -> None:
         self.check_hub_settings()
         check_fields(self)
+        if self.loss_average not in (None, "token", "example"):
+            raise InputError(f"loss_average is {self.loss_average!r}: pass 'token' or 'example'")
         if self.max_tpr_at_fpr is not None:
             self.max_tpr_at_fpr = _tpr_budget(self.max_tpr_at_fpr)
         GateSettings(**self.gate_settings())

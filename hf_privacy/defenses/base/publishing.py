@@ -52,6 +52,7 @@ class PublishingMixin:
             "num_train_epochs": args.num_train_epochs if args.max_steps <= 0 else None,
             "max_steps": args.max_steps if args.max_steps > 0 else None,
             "train_batch_size": args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
+            "loss_average": None if self.task.has_classes else self.loss_average,
             "label_smoothing_factor": args.label_smoothing_factor,
             "max_grad_norm": args.max_grad_norm,
             "mixed_precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "no",

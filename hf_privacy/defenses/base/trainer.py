@@ -21,6 +21,7 @@ from hf_privacy.defenses.base.publishing import PublishingMixin
 from hf_privacy.defenses.base.robust_evaluation import RobustEvaluationMixin
 from hf_privacy.defenses.base.saving import SavingMixin
 from hf_privacy.defenses.base.second_phase import SecondPhaseMixin
+from hf_privacy.defenses.base.token_evaluation import TokenEvaluationMixin
 from hf_privacy.defenses.base.weight_motion import WeightMotionCallback
 from hf_privacy.errors import InputError
 from hf_privacy.models import align_padding, without_autocast
@@ -39,14 +40,17 @@ class _EpochCallback(TrainerCallback):
             self.batch_sampler.set_epoch(int(state.epoch or 0))
 
 
-class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, PublishingMixin, Trainer):
+class PrivacyTrainer(
+    SecondPhaseMixin, TokenEvaluationMixin, RobustEvaluationMixin, SavingMixin, PublishingMixin, Trainer
+):
     """A `Trainer` whose model can be audited: the baseline without a defence, and the base of every defence.
 
     What it does beyond `transformers.Trainer`:
 
-    - the loss is computed here, by the model's task, as the mean over all examples of an optimizer step: the same
-      gradient for 8 × 1 and 2 × 4 (batch × accumulation), for one process and many, for every architecture (the stock
-      Trainer's gradient is 4 times too large at 4 accumulation steps for BERT and others, transformers#47688);
+    - the loss is computed here, by the model's task, as the mean over all examples of an optimizer step, or over all
+      their tokens (`loss_average`): the same gradient for 8 × 1 and 2 × 4 (batch × accumulation), for one process and
+      many, for every architecture (the stock Trainer's gradient is 4 times too large at 4 accumulation steps for BERT
+      and others, transformers#47688);
     - evaluation always uses the task's plain loss, whatever is trained on, and attacks too where
       ``args.eval_attack`` asks for it (`RobustEvaluationMixin`);
     - each example is drawn exactly once an epoch, on any number of processes (`MembershipBatchSampler`);
@@ -160,6 +164,12 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
             **kwargs,
         )
         self.task = task_of(self.model)
+        if self.task.name not in self.tasks:
+            raise InputError(
+                f"{type(self).__name__} is for {', '.join(self.tasks)} and the model for {self.task.name}: pass a "
+                "model of such a task"
+            )
+        self._check_loss_average()
         # Kept False so that no version of the Trainer hands the scaling to the model.
         self.model_accepts_loss_kwargs = False
         align_padding(self.model, self.processing_class)
@@ -167,6 +177,17 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
             check_fit(self.model, train_dataset)
         self.prepare_eval_attacks()
         self._check_metric()
+
+    def _check_loss_average(self) -> None:
+        """Refuse what the task or the defence has no mean over."""
+        if self.args.loss_average != "token":
+            return
+        if self.task.has_classes:
+            raise InputError("loss_average is 'token': an example of a classifier has one label; leave it out")
+        if type(self).training_loss is not PrivacyTrainer.training_loss or self.is_private:
+            raise InputError(
+                f"loss_average is 'token': {type(self).__name__} is defined on each example's loss; pass 'example'"
+            )
 
     def _check_metric(self) -> None:
         """Refuse now what the stock Trainer finds after an epoch: a metric to choose by that nobody computes."""
@@ -216,23 +237,32 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
         model : torch.nn.Module
             In training mode, possibly wrapped for distributed training.
         inputs : dict of tensor
-            A batch on the device, with "labels" of shape [B].
+            A batch on the device, with "labels" of shape [B], or [B, L] for rows of tokens.
 
         Returns
         -------
         loss : tensor, scalar
-            Mean over the B examples of the batch.
-        outputs : ModelOutput
-            With "logits" of shape [B, C].
+            Mean over the batch's examples, or over their tokens, see `loss_average`.
+        outputs : ModelOutput or ScoredTokens
+            With "logits" of shape [B, C]; of a causal language model, what the task's ``forward`` gives.
         """
         outputs = self.forward_without_labels(model, inputs)
-        losses = self.task.example_losses(outputs, inputs, label_smoothing=self.args.label_smoothing_factor)
-        return losses.mean(), outputs
+        smoothing = self.args.label_smoothing_factor
+        return self.task.mean_loss(outputs, inputs, average=self.loss_average, label_smoothing=smoothing), outputs
 
-    @staticmethod
-    def forward_without_labels(model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> Any:
+    def forward_without_labels(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> Any:
         """Run the model without the labels, so that it computes no loss of its own."""
-        return model(**{name: value for name, value in inputs.items() if name != "labels"})
+        return self.task.forward(model, inputs)
+
+    @property
+    def loss_average(self) -> str:
+        """What the loss of an optimizer step is the mean over: "example", or "token" of all its examples alike.
+
+        A defence is defined on examples. The undefended baseline of a language model weighs tokens, as `Trainer` does,
+        unless its arguments say otherwise.
+        """
+        plain = type(self).training_loss is PrivacyTrainer.training_loss and not self.is_private
+        return self.args.loss_average or ("example" if self.task.has_classes or not plain else "token")
 
     def compute_loss(
         self,
@@ -249,17 +279,19 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
         if model.training:
             loss, outputs = self.training_loss(model, inputs)
             if num_items_in_batch is not None:
-                share = inputs["labels"].shape[0] / num_items_in_batch
+                share = self.task.count(inputs, average=self.loss_average) / num_items_in_batch
                 # Undoes the two averages that follow: over accumulation steps and, in DDP, over processes.
                 loss = loss * (share * self.current_gradient_accumulation_steps * self.args.world_size)
         else:
             with without_autocast(model):  # as an audit of the saved model measures it
-                outputs = self.forward_without_labels(model, inputs)
-            loss = self.task.example_losses(outputs, inputs).mean()
+                # A metric of the user's own is given the model's output as it is.
+                wanted = return_outputs and self.compute_metrics is not None
+                outputs = _model_output(model, inputs) if wanted else self.forward_without_labels(model, inputs)
+            loss = self.evaluation_loss(outputs, inputs)
         return (loss, outputs) if return_outputs else loss
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list, int]:
-        """The batches of one optimizer step on this process, and the step's number of examples over all processes."""
+        """The batches of a step on this process, and how many the step's loss is the mean of, over all processes."""
         if self.state.global_step >= self.state.max_steps:
             return [], 0  # a finished run that is resumed within an epoch: the stock loop would take one step more
         # Random augmentation gets a generator state of the step's and the process's own: a resumed run draws what it
@@ -270,7 +302,7 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
         )
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         torch.set_rng_state(random_state)
-        count = sum(batch["labels"].shape[0] for batch in batches)
+        count = sum(self.task.count(batch, average=self.loss_average) for batch in batches)
         if self.args.world_size > 1:
             count = int(self.accelerator.gather(torch.tensor([count], device=device)).sum())
         return batches, count
@@ -377,3 +409,7 @@ class PrivacyTrainer(SecondPhaseMixin, RobustEvaluationMixin, SavingMixin, Publi
     def floating_point_ops(self, inputs: dict[str, torch.Tensor]) -> int:
         """Zero: counting parameters at every step costs more than a step of a small model takes."""
         return 0
+
+
+def _model_output(model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> Any:
+    return model(**{name: value for name, value in inputs.items() if name != "labels"})

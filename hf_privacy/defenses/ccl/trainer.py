@@ -9,6 +9,7 @@ import torch
 from hf_privacy.defenses.base.config import PrivacyConfig
 from hf_privacy.defenses.base.trainer import PrivacyTrainer
 from hf_privacy.defenses.ccl.config import CCLConfig
+from hf_privacy.tasks import CLASSIFICATION
 
 
 class CCLTrainer(PrivacyTrainer):
@@ -38,6 +39,7 @@ class CCLTrainer(PrivacyTrainer):
 
     config_class: ClassVar[type[PrivacyConfig]] = CCLConfig
     defense_name: ClassVar[str] = "ccl"
+    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
     paper: ClassVar[dict[str, str] | None] = {
         "title": "Mitigating Privacy Risk in Membership Inference by Convex-Concave Loss",
         "id": "arXiv:2402.05453",

@@ -10,6 +10,7 @@ from hf_privacy.defenses.base.config import PrivacyConfig
 from hf_privacy.defenses.base.entropy import entropy
 from hf_privacy.defenses.base.trainer import PrivacyTrainer
 from hf_privacy.defenses.confidence_penalty.config import ConfidencePenaltyConfig
+from hf_privacy.tasks import CLASSIFICATION
 
 
 class ConfidencePenaltyTrainer(PrivacyTrainer):
@@ -37,6 +38,7 @@ class ConfidencePenaltyTrainer(PrivacyTrainer):
 
     config_class: ClassVar[type[PrivacyConfig]] = ConfidencePenaltyConfig
     defense_name: ClassVar[str] = "confidence_penalty"
+    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
     paper: ClassVar[dict[str, str] | None] = {
         "title": "Regularizing Neural Networks by Penalizing Confident Output Distributions",
         "id": "arXiv:1701.06548",

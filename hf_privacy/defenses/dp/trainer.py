@@ -34,6 +34,7 @@ from hf_privacy.defenses.dp.poisson_sampler import PoissonBatchSampler
 from hf_privacy.defenses.dp.secret_stream import KEY_BYTES, SecretStream
 from hf_privacy.errors import InputError
 from hf_privacy.signals.invariance import extremes
+from hf_privacy.tasks import CLASSIFICATION
 
 
 class _BudgetCallback(TrainerCallback):
@@ -83,6 +84,7 @@ class DPTrainer(PrivacyTrainer):
 
     config_class: ClassVar[type[PrivacyConfig]] = DPConfig
     defense_name: ClassVar[str] = "dp"
+    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
     paper: ClassVar[dict[str, str] | None] = {
         "title": "Deep Learning with Differential Privacy",
         "id": "arXiv:1607.00133",

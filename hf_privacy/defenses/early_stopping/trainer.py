@@ -15,6 +15,7 @@ from hf_privacy.defenses.base.trainer import PrivacyTrainer
 from hf_privacy.defenses.early_stopping.config import EarlyStoppingConfig
 from hf_privacy.errors import InputError
 from hf_privacy.signals import compute_signals
+from hf_privacy.tasks import CLASSIFICATION
 
 
 class ValidationStopCallback(TrainerCallback):
@@ -103,6 +104,7 @@ class EarlyStoppingTrainer(PrivacyTrainer):
 
     config_class: ClassVar[type[PrivacyConfig]] = EarlyStoppingConfig
     defense_name: ClassVar[str] = "early_stopping"
+    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
     paper: ClassVar[dict[str, str] | None] = {
         "title": "Systematic Evaluation of Privacy Risks of Machine Learning Models",
         "id": "arXiv:2003.10595",

@@ -9,6 +9,7 @@ import torch
 from hf_privacy.defenses.base.config import PrivacyConfig
 from hf_privacy.defenses.base.trainer import PrivacyTrainer
 from hf_privacy.defenses.focal_loss.config import FocalLossConfig
+from hf_privacy.tasks import CLASSIFICATION
 
 
 class FocalLossTrainer(PrivacyTrainer):
@@ -37,6 +38,7 @@ class FocalLossTrainer(PrivacyTrainer):
 
     config_class: ClassVar[type[PrivacyConfig]] = FocalLossConfig
     defense_name: ClassVar[str] = "focal_loss"
+    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
     paper: ClassVar[dict[str, str] | None] = {
         "title": "Focal Loss for Dense Object Detection",
         "id": "arXiv:1708.02002",

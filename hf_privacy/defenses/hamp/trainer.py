@@ -16,6 +16,7 @@ from hf_privacy.defenses.base.trainer import PrivacyTrainer
 from hf_privacy.defenses.hamp.config import HAMPConfig
 from hf_privacy.defenses.hamp.outputs import defended_model
 from hf_privacy.errors import InputError
+from hf_privacy.tasks import CLASSIFICATION
 
 
 @lru_cache(maxsize=64)
@@ -106,6 +107,7 @@ class HAMPTrainer(PrivacyTrainer):
 
     config_class: ClassVar[type[PrivacyConfig]] = HAMPConfig
     defense_name: ClassVar[str] = "hamp"
+    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
     paper: ClassVar[dict[str, str] | None] = {
         "title": "Overconfidence is a Dangerous Thing: Mitigating Membership Inference Attacks by Enforcing Less "
         "Confident Prediction",

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from hf_privacy.defenses.base.config import PrivacyConfig
 from hf_privacy.defenses.base.trainer import PrivacyTrainer
 from hf_privacy.defenses.label_smoothing.config import LabelSmoothingConfig
+from hf_privacy.tasks import CLASSIFICATION
 
 
 class LabelSmoothingTrainer(PrivacyTrainer):
@@ -36,6 +37,7 @@ class LabelSmoothingTrainer(PrivacyTrainer):
 
     config_class: ClassVar[type[PrivacyConfig]] = LabelSmoothingConfig
     defense_name: ClassVar[str] = "label_smoothing"
+    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
     paper: ClassVar[dict[str, str] | None] = {
         "title": "Rethinking the Inception Architecture for Computer Vision",
         "id": "arXiv:1512.00567",

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from hf_privacy.defenses.base.config import PrivacyConfig
 from hf_privacy.defenses.base.trainer import PrivacyTrainer
 from hf_privacy.defenses.relax_loss.config import RelaxLossConfig
+from hf_privacy.tasks import CLASSIFICATION
 
 
 class RelaxLossTrainer(PrivacyTrainer):
@@ -59,6 +60,7 @@ class RelaxLossTrainer(PrivacyTrainer):
 
     config_class: ClassVar[type[PrivacyConfig]] = RelaxLossConfig
     defense_name: ClassVar[str] = "relax_loss"
+    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
     paper: ClassVar[dict[str, str] | None] = {
         "title": "RelaxLoss: Defending Membership Inference Attacks without Losing Utility",
         "id": "arXiv:2207.05801",

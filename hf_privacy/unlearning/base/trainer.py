@@ -21,6 +21,7 @@ from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
 from hf_privacy.defenses.base.config import own_arguments
 from hf_privacy.errors import InputError
 from hf_privacy.signals import SignalStore, check_fit, compute_signals
+from hf_privacy.tasks import CLASSIFICATION
 from hf_privacy.unlearning.base.config import UnlearningConfig
 from hf_privacy.unlearning.base.paired_data import PairedBatchSampler, PairedDataset
 from hf_privacy.unlearning.base.stop_rule import HeldoutLossStopCallback
@@ -67,6 +68,7 @@ class UnlearningTrainer(PrivacyTrainer):
 
     config_class: ClassVar[type[PrivacyConfig]] = UnlearningConfig
     unlearning_name: ClassVar[str] = ""
+    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
     # The sets whose batches `unlearning_loss` reads, and the one whose single pass is an epoch.
     uses: ClassVar[tuple[str, ...]] = ("forget", "retain")
     anchor: ClassVar[str] = "forget"

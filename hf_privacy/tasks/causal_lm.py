@@ -1,0 +1,148 @@
+"""Causal language models: an example is a row of tokens, some of which are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hf_privacy.errors import InputError
+from hf_privacy.tasks.task import Batch, Prepared, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from datasets import Dataset
+
+    from hf_privacy.data import TensorDataset
+    from hf_privacy.models import ScoredTokens
+
+# Of each example, made of its tokens' by `hf_privacy.signals.signals_of_tokens`.
+SIGNAL_NAMES = (
+    "phi", "loss", "probability", "loss_sum", "n_tokens", "mean_entropy", "correct", "min_k", "min_k_plus_plus",
+)  # fmt: skip
+INPUT_NAMES = ("input_ids", "attention_mask")
+
+
+class CausalLM(Task):
+    """Rows of text, of a prompt and its completion, or of a conversation, of which some tokens are scored.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hf_privacy.tasks import task_named
+    >>> outputs, batch = {"logits": torch.zeros(1, 3, 5)}, {"labels": torch.tensor([[-100, 2, 4]])}
+    >>> task_named("causal-lm").example_losses(outputs, batch)  # ln 5
+    tensor([1.6094])
+    """
+
+    name = "causal-lm"
+    column = "text"
+    most_columns: int | None = 1
+    columns_hint = ""
+    processor = "tokenizer"
+    input_space = "embeddings"
+    augmentations: tuple[str, ...] = ()
+    queries: tuple[str, ...] = ("identity",)
+    signal_names = SIGNAL_NAMES
+    has_classes = False
+
+    def load_processor(self, name_or_path: Any, *, revision: str | None = None) -> Any:
+        """See `hf_privacy.models.load_tokenizer`."""
+        from hf_privacy.models import load_tokenizer
+
+        return load_tokenizer(name_or_path, revision=revision)
+
+    def encode(
+        self,
+        rows: Dataset,
+        processor: Any,
+        *,
+        columns: Sequence[str],
+        label_column: str = "",
+        model: Any = None,
+        max_length: int | None = None,
+    ) -> TensorDataset:
+        """See `hf_privacy.data.encode_language`; cut where the model's positions end."""
+        raise NotImplementedError
+
+    def prepare(self, rows: Dataset, *, model: Any, data: Any, classes: Sequence[str]) -> Prepared:
+        """Rows are cut where model or tokenizer end, or at the recipe's ``max_length``."""
+        raise NotImplementedError
+
+    def augmentation(self, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+        """None here: only images are augmented."""
+        raise InputError(f"augmentation is {name!r} and the task is {self.name}: only images are augmented")
+
+    def forward(self, model: Any, batch: Batch) -> ScoredTokens:
+        """See `hf_privacy.models.score_tokens`; the model gets its own inputs alone."""
+        from hf_privacy.models import score_tokens
+
+        return score_tokens(model, {name: batch[name] for name in INPUT_NAMES if name in batch}, batch["labels"])
+
+    def token_losses(self, outputs: Any, batch: Batch, *, label_smoothing: float = 0.0) -> torch.Tensor:
+        """Negative log-likelihood of each scored token, in nats [n]; `label_smoothing` as in `example_losses`."""
+        from torch.nn import functional as F
+
+        def losses(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor]:
+            return (F.cross_entropy(logits, targets, reduction="none", label_smoothing=label_smoothing),)
+
+        return self._scored(outputs, batch).map(losses)[0]
+
+    def example_losses(self, outputs: Any, batch: Batch, *, label_smoothing: float = 0.0) -> torch.Tensor:
+        """Mean over a row's scored tokens, for each row [B]: whatever is in its batch, and however it is padded.
+
+        `label_smoothing` is the share of a token that the whole vocabulary divides.
+        """
+        scored = self._scored(outputs, batch)
+        losses = self.token_losses(scored, batch, label_smoothing=label_smoothing)
+        return scored.row_sums(losses) / scored.counts
+
+    def mean_loss(self, outputs: Any, batch: Batch, *, average: str, label_smoothing: float = 0.0) -> torch.Tensor:
+        """Mean over the batch's scored tokens ("token"), or over its rows of each row's own mean ("example")."""
+        make = self.token_losses if average == "token" else self.example_losses
+        return make(outputs, batch, label_smoothing=label_smoothing).mean()
+
+    def count(self, batch: Batch, *, average: str) -> int:
+        """How many scored tokens, or rows, `mean_loss` is the mean of."""
+        from hf_privacy.models import scored_positions
+
+        return int(scored_positions(batch["labels"])[2].sum()) if average == "token" else len(batch["labels"])
+
+    def signals(self, outputs: Any, batch: Batch) -> dict[str, torch.Tensor]:
+        """Of each row [B]; `hf_privacy.signals.token_signals` keeps what each token gives."""
+        import torch
+
+        from hf_privacy.tasks.token_values import example_values, token_values
+
+        scored = self._scored(outputs, batch)
+        log_prob, mean, variance, greedy = (values.cpu().numpy() for values in token_values(scored))
+        offsets = torch.cat([scored.counts.new_zeros(1), scored.counts.cumsum(0)]).cpu().numpy()
+        found = example_values(log_prob, mean, variance, greedy, offsets)
+        return {name: torch.from_numpy(values) for name, values in found.items()}
+
+    def utility(self, signals: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Loss in nats a token, its exponential, and the share of tokens that greedy decoding would give.
+
+        All are means over tokens, as a language model's are: a long row counts for more than a short one.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from hf_privacy.tasks import task_named
+        >>> signals = {"loss_sum": np.array([2.0, 0.0]), "n_tokens": np.array([1, 1]), "correct": np.array([0.0, 1.0])}
+        >>> task_named("causal-lm").utility(signals)
+        {'loss': 1.0, 'perplexity': 2.718281828459045, 'token_accuracy': 0.5}
+        """
+        import math
+
+        n_tokens = signals["n_tokens"].sum()
+        loss = float(signals["loss_sum"].sum() / n_tokens)
+        accuracy = float((signals["correct"] * signals["n_tokens"]).sum() / n_tokens)
+        return {"loss": loss, "perplexity": math.exp(min(loss, 700.0)), "token_accuracy": accuracy}
+
+    def _scored(self, outputs: Any, batch: Batch) -> ScoredTokens:
+        from hf_privacy.models import ScoredTokens
+
+        if isinstance(outputs, ScoredTokens):
+            return outputs
+        return ScoredTokens.of_logits(outputs["logits"], batch["labels"])
