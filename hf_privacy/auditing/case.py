@@ -14,6 +14,7 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
+from peft import PeftModel
 
 from hf_privacy.adversarial import AdversarialInputs
 from hf_privacy.auditing.attack import Findings, attack_all
@@ -28,13 +29,16 @@ from hf_privacy.auditing.inputs import (
     to_tensors,
 )
 from hf_privacy.auditing.table import SignalTable
+from hf_privacy.auditing.tokens import TokenTable
 from hf_privacy.data import MembershipSplit, RepeatReport, TensorDataset, find_repeats
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
+from hf_privacy.models import bare_model, base_of
 from hf_privacy.models.modes import placed_on
 from hf_privacy.recipe import AuditSettings, adversarial_inputs, curvature_settings
 from hf_privacy.references import ReferenceRun, audit_references
-from hf_privacy.signals import ADVERSARIAL_QUERY, check_fit, compute_signals
+from hf_privacy.signals import ADVERSARIAL_QUERY, TokenSignals, check_fit, compute_signals, signals_and_tokens
+from hf_privacy.tasks import Task, task_of
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ class AuditCase:
             self.split.check(self.dataset)
             _ = self.repeats
         _ = self.data
-        if self.base_model is not None:
+        if self.base_model is not None and self.task.has_classes:
             check_base_classes(self.base_model, self.classes)
         for asked in (self.model, self.base_model):
             if asked is not None:
@@ -182,9 +186,14 @@ class AuditCase:
         return find_repeats(self.dataset, split=self.split, column=column)
 
     @cached_property
+    def task(self) -> Task:
+        """What an example is, told by the model."""
+        return task_of(self.model)
+
+    @cached_property
     def classes(self) -> list[str]:
-        """What the model calls its classes, by label."""
-        return class_names_of(self.model, self.trainer)
+        """What the model calls its classes, by label; none of a task without classes."""
+        return class_names_of(self.model, self.trainer) if self.task.has_classes else []
 
     @cached_property
     def data(self) -> TensorDataset:
@@ -255,19 +264,23 @@ class AuditCase:
         """The target's passes first, then the references and what the store holds of them."""
         settings = {"batch_size": self.settings.batch_size, "progress": self.show_progress}
         with self.timed("signals"):
-            target = compute_signals(
+            target, tokens = signals_and_tokens(
                 self.model,
                 self.evaluated,
                 queries=self.settings.queries,
                 curvature=curvature_settings(self.settings),
                 **settings,
             )
+            base, base_tokens = self._base_signals()
             clean = SignalTable(
                 target=target,
-                base=self._base_signals(),
+                base=base,
                 membership=self.split.membership,
                 labels=self.evaluated.row_classes,
                 extras=self._extras(self.model, progress=self.show_progress),
+                tokens=None
+                if tokens is None
+                else TokenTable(tokens.offsets, tokens, base_tokens, texts=self.evaluated.texts),
             )
         adversarial = None
         if self.attack is not None:
@@ -291,14 +304,16 @@ class AuditCase:
             adversarial = with_references(adversarial, self.references, queries=[ADVERSARIAL_QUERY])
         return clean, adversarial
 
-    def _base_signals(self) -> dict[str, np.ndarray] | None:
-        """Signals of the checkpoint before fine-tuning, where there is one."""
-        if self.base_model is None:
-            return None
-        with placed_on(self.base_model, next(self.model.parameters()).device):
-            return compute_signals(
-                self.base_model, self.evaluated, batch_size=self.settings.batch_size, queries=self.settings.queries
-            )
+    def _base_signals(self) -> tuple[dict[str, np.ndarray] | None, TokenSignals | None]:
+        """Signals of the checkpoint before fine-tuning, where there is one: of a language model, its adapter off."""
+        passes = {"batch_size": self.settings.batch_size, "queries": self.settings.queries}
+        if self.base_model is not None:
+            with placed_on(self.base_model, next(self.model.parameters()).device):
+                return signals_and_tokens(self.base_model, self.evaluated, **passes)
+        if self.task.has_classes or not isinstance(bare_model(self.model), PeftModel):
+            return None, None
+        with base_of(self.model) as base:
+            return signals_and_tokens(base, self.evaluated, **passes)
 
     @cached_property
     def findings(self) -> Findings:
@@ -330,8 +345,13 @@ def with_references(table: SignalTable, run: ReferenceRun, *, queries: Sequence[
 
     A store holds the adversarial query beside the clean ones; a table is of either.
     """
+    tokens = table.tokens
+    if tokens is not None:
+        numbers = range(run.plan.n_models)
+        tokens = replace(tokens, reference_tokens=[run.store.tokens(number, tokens.offsets) for number in numbers])
     return replace(
         table,
+        tokens=tokens,
         references={name: np.stack([run.store.read(name, query=query) for query in queries]) for name in table.target},
         reference_membership=run.store.membership(),
     )

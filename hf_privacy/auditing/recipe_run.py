@@ -18,6 +18,7 @@ from hf_privacy.models import load_base_classifier
 from hf_privacy.recipe import Experiment, Recipe, RunFolder
 from hf_privacy.reports import PrivacyReport
 from hf_privacy.signals import compute_signals
+from hf_privacy.tasks import task_named
 
 
 def train_target(experiment: Experiment, trainer: PrivacyTrainer, folder: RunFolder) -> dict[str, Any]:
@@ -97,7 +98,12 @@ def audit_target(
     recipe = experiment.recipe
     check_split(experiment, folder)
     base = None
-    if not recipe.model.from_scratch:
+    if recipe.model.from_scratch:
+        pass
+    elif not task_named(recipe.task).has_classes:
+        # What training started from; of an adapter, the target itself with its adapter off.
+        base = None if recipe.model.lora else experiment.model_init()
+    else:
         base = load_base_classifier(
             recipe.model.name_or_path,
             task=recipe.task,

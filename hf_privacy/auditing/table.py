@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hf_privacy.auditing.tokens import TokenTable
 from hf_privacy.errors import InputError
 
 
@@ -59,6 +60,8 @@ class SignalTable:
         Signals of the checkpoint the target was fine-tuned from, where that has the same classes.
     extras : dict of str to array, optional
         What further passes over the target gave, see `hf_privacy.auditing.extras`.
+    tokens : TokenTable, optional
+        Of language models: what is said of each scored token.
 
     Notes
     -----
@@ -66,7 +69,8 @@ class SignalTable:
     not look at ``membership``. ``extra_attacks`` names it by ``module:name``; then it has its row wherever ours have.
     Two attributes are read where they are there: ``title``, its words in the report, and ``needs_references``, True
     where it reads the reference models. The signals are "phi" (log odds of the true class), "loss" [nats],
-    "probability" (of the true class), "margin", "entropy" and "modified_entropy" [nats], and "correct" (0 or 1).
+    "probability" (of the true class), "margin", "entropy" and "modified_entropy" [nats], and "correct" (0 or 1); of a
+    language model those of `hf_privacy.tasks.token_values.example_values`, and ``tokens``.
 
     Examples
     --------
@@ -90,10 +94,16 @@ class SignalTable:
     reference_membership: np.ndarray | None = None
     base: Mapping[str, np.ndarray] | None = None
     extras: Mapping[str, np.ndarray] = field(default_factory=dict)
+    tokens: TokenTable | None = None
 
     def has(self, need: str) -> bool:
         """Whether what an attack needs is there: "references", "labels", "base", or a signal of the target."""
-        there = {"references": self.n_references > 0, "labels": self.labels is not None, "base": self.base is not None}
+        there = {
+            "references": self.n_references > 0,
+            "labels": self.labels is not None,
+            "base": self.base is not None,
+            "tokens": self.tokens is not None,
+        }
         return there.get(need, need in self.target or need in self.extras)
 
     @property
@@ -150,6 +160,7 @@ class SignalTable:
             self,
             references={name: values[:, kept] for name, values in _there(self.references).items()},
             reference_membership=self.in_references[kept],
+            tokens=None if self.tokens is None else self.tokens.with_references(kept),
         )
 
 

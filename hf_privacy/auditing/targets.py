@@ -18,7 +18,7 @@ def leave_one_out_table(
 
     The model trained on the exact complement of its training set is left out too: with it, the number of IN models of
     an example would tell whether the attacked model holds it (see `hf_privacy.references.plan_references`).
-    ``extras`` are that model's own; those of the table are the target's.
+    ``extras`` are that model's own; those of the table are the target's. All start from the same checkpoint.
     """
     assert table.references is not None
     assert table.reference_membership is not None
@@ -34,6 +34,8 @@ def leave_one_out_table(
         references={name: values[:, kept] for name, values in table.references.items()},
         reference_membership=table.reference_membership[kept],
         extras=extras or {},
+        base=None if table.tokens is None else table.base,
+        tokens=None if table.tokens is None else table.tokens.with_target(model, kept),
     )
 
 

@@ -25,7 +25,7 @@ from hf_privacy.progress import progress
 from hf_privacy.references.clone import recipe_hash
 from hf_privacy.references.plan import ReferencePlan, plan_references
 from hf_privacy.references.train import model_folder, remove_checkpoints, train_references
-from hf_privacy.signals import ADVERSARIAL_QUERY, SIGNAL_NAMES, SignalStore, curvature_signal_names
+from hf_privacy.signals import ADVERSARIAL_QUERY, SignalStore, curvature_signal_names, scored_offsets
 
 if TYPE_CHECKING:
     from hf_privacy.adversarial import AdversarialInputs
@@ -218,8 +218,14 @@ def reference_run(
         "n_models": n_models,
         "n_examples": len(rows),
         "queries": [*queries, *([] if adversarial is None else [ADVERSARIAL_QUERY])],
-        "signals": [*SIGNAL_NAMES, *([] if curvature is None else curvature_signal_names(curvature.method))],
+        "signals": [
+            *trainer.task.signal_names,
+            *([] if curvature is None else curvature_signal_names(curvature.method)),
+        ],
     }
+    audit_dataset = dataset.subset(rows)
+    if not trainer.task.has_classes:
+        metadata["n_tokens"] = int(scored_offsets(audit_dataset)[-1])
     # Only where there are any: a store from before they existed says nothing of them, and is as good as ever.
     if adversarial is not None:
         metadata["adversarial"] = adversarial.describe()
@@ -230,7 +236,7 @@ def reference_run(
     if augmentation is not None:
         train_pool = train_pool.with_augmentation(augmentation)
     store = SignalStore.create(folder, metadata)
-    return ReferenceRun(trainer, train_pool, dataset.subset(rows), plan, store, adversarial, curvature)
+    return ReferenceRun(trainer, train_pool, audit_dataset, plan, store, adversarial, curvature)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from hf_privacy.hub import weights_sha256
 from hf_privacy.recipe.folder import PRIVATE
 from hf_privacy.references.clone import reference_trainer
 from hf_privacy.references.plan import ReferencePlan
-from hf_privacy.signals import SignalStore, compute_signals
+from hf_privacy.signals import SignalStore, signals_and_tokens
 
 if TYPE_CHECKING:
     from hf_privacy.adversarial import AdversarialInputs
@@ -100,7 +100,7 @@ def _train_one(
     clone = reference_trainer(trainer, train_pool.subset(plan.training_indices(number)), seed=seed, output_dir=folder)
     clone.train(resume_from_checkpoint=last_whole_checkpoint(folder))
     seconds = time.perf_counter() - started
-    signals = compute_signals(clone.model, audit_dataset, **passes)
+    signals, tokens = signals_and_tokens(clone.model, audit_dataset, **passes)
     membership = torch.zeros(len(audit_dataset), dtype=torch.bool).numpy()
     membership[: plan.n_examples] = plan.membership[number]
     info: dict[str, Any] = {"seed": seed}
@@ -116,6 +116,7 @@ def _train_one(
             "training_seconds": seconds,
             "signal_seconds": time.perf_counter() - started - seconds,
         },
+        tokens=tokens,
     )
     # Only now: until the signals are on disk, checkpoints are what a killed run resumes from.
     remove_checkpoints(store, number)

@@ -22,7 +22,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "queries": ("augmented_queries",),
         "robustness": ("adversarial_correct", "robust_accuracy"),
         "store": ("SignalStore",),
-        "token_signals": ("TokenSignals", "scored_offsets", "token_signals"),
+        "tokens": ("TokenSignals", "scored_offsets", "signals_and_tokens", "token_signals"),
     },
     {
         "SIGNAL_NAMES": "hf_privacy.tasks.classification:SIGNAL_NAMES",

@@ -32,9 +32,9 @@ def check_fit(model: nn.Module, dataset: TensorDataset) -> None:
     Raises
     ------
     InputError
-        For labels or token ids that the model has no row for, rows without a scored token, texts longer than its position table, inputs of a shape
-        it cannot take, logits that are not finite, and answers that move with the rest of the batch (see
-        `check_batch_independence`).
+        For labels or token ids that the model has no row for, rows without a scored token, texts longer than its
+        position table, inputs of a shape it cannot take, logits that are not finite, and answers that move with the
+        rest of the batch (see `check_batch_independence`).
 
     Examples
     --------
@@ -111,8 +111,8 @@ def _check_labels(model: nn.Module, dataset: TensorDataset) -> None:
 def _check_token_labels(labels: torch.Tensor, input_ids: torch.Tensor) -> None:
     if labels.shape != input_ids.shape or labels.ndim != 2:
         raise InputError(
-            f"labels have shape {tuple(labels.shape)} and input_ids {tuple(input_ids.shape)}: of a language model pass "
-            f"each row's own tokens, {IGNORED} where they are not scored (hf_privacy.data.encode_language)"
+            f"labels have shape {tuple(labels.shape)} and input_ids {tuple(input_ids.shape)}: for a language model "
+            f"pass each row's own tokens, {IGNORED} where they are not scored (hf_privacy.data.encode_language)"
         )
     if bool(((labels != input_ids) & (labels != IGNORED)).any()):
         raise InputError(

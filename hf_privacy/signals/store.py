@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors.numpy import save as to_safetensors
@@ -21,15 +21,19 @@ from hf_privacy.signals.store_metadata import (
     refuse_stale,
     store_identity,
 )
-from hf_privacy.signals.store_tensors import store_tensors
+from hf_privacy.signals.store_tensors import TOKEN_NAMES, store_tensors, tensor_shapes
 from hf_privacy.signals.tensor_file import TensorFile, sealed
+
+if TYPE_CHECKING:
+    from hf_privacy.signals.tokens import TokenSignals
 
 
 class SignalStore:
     """A folder with the signals of K reference models on the same N examples.
 
     One safetensors file per model (``reference_0003.safetensors``: every signal as float64 [Q, N], ``membership`` as
-    uint8 [N]) and ``metadata.json``, which says what the table belongs to. A file appears whole or not at all, so a
+    uint8 [N]; with ``n_tokens`` in the metadata also those of every scored token, see :meth:`tokens`) and
+    ``metadata.json``, which says what the table belongs to. A file appears whole or not at all, so a
     killed run leaves nothing to repair. Each file holds the number of its model, the identity of its store and a
     SHA-256 of all it says: one that is cut short, has a byte flipped or was copied from another place counts as not
     there (:meth:`damaged` names it) and is written again. Reading maps the files into memory and copies only the
@@ -151,6 +155,8 @@ class SignalStore:
         signals: Mapping[str, np.ndarray],
         membership: np.ndarray,
         info: Mapping[str, Any] | None = None,
+        *,
+        tokens: TokenSignals | None = None,
     ) -> None:
         """Store the signals of one reference model; writing it again replaces it.
 
@@ -164,6 +170,8 @@ class SignalStore:
             True for the examples this model was trained on (IN).
         info : mapping, optional
             JSON values to keep with it: seconds, seed, accuracy.
+        tokens : TokenSignals, optional
+            Of the same examples; exactly where the metadata have ``n_tokens``.
 
         Raises
         ------
@@ -172,7 +180,13 @@ class SignalStore:
         """
         self._check_number(model)
         tensors = store_tensors(
-            signals, membership, names=self.signals, n_queries=len(self.queries), n_examples=self.n_examples
+            signals,
+            membership,
+            names=self.signals,
+            n_queries=len(self.queries),
+            n_examples=self.n_examples,
+            tokens=tokens,
+            n_tokens=self.metadata.get("n_tokens"),
         )
         said = {**self._place_of(model), "info": json.dumps(dict(info or {}))}
         content = to_safetensors(tensors, metadata=sealed(tensors, said))
@@ -257,6 +271,26 @@ class SignalStore:
             [table["membership"].view(np.bool_) for table in tables],
         )
 
+    def tokens(self, model: int, offsets: np.ndarray) -> TokenSignals:
+        """What one model says of every scored token, mapped into memory; ``offsets`` are those of the examples.
+
+        Raises
+        ------
+        InputError
+            When the model's file is not there, or the store holds no tokens.
+        """
+        from hf_privacy.signals.tokens import TokenSignals
+
+        if self.metadata.get("n_tokens") != int(offsets[-1]):
+            raise InputError(
+                f"offsets end at {int(offsets[-1]):,} and the store has {self.metadata.get('n_tokens') or 'no'} "
+                "tokens: pass those of the store's examples"
+            )
+        (file,) = self._files([model])
+        table = file.mapped()
+        log_prob, mean, variance, greedy = (table[name] for name in TOKEN_NAMES)
+        return TokenSignals(log_prob, mean, variance, greedy.view(np.bool_), offsets)
+
     def membership(self, *, models: Sequence[int] | None = None, columns: slice = slice(None)) -> np.ndarray:
         """Which examples each model was trained on: bool [K, N], rows and columns as in :meth:`read`."""
         rows = [np.array(file.mapped()["membership"][columns], dtype=bool) for file in self._files(models)]
@@ -301,8 +335,13 @@ class SignalStore:
 
     def _file(self, model: int) -> TensorFile | None:
         """The model's file, or None where it is absent, damaged, or not this model's in this store."""
-        shapes = {name: ("F64", (len(self.queries), self.n_examples)) for name in self.signals}
-        file = TensorFile.open(self._path(model), {**shapes, "membership": ("U8", (self.n_examples,))})
+        shapes = tensor_shapes(
+            self.signals,
+            n_queries=len(self.queries),
+            n_examples=self.n_examples,
+            n_tokens=self.metadata.get("n_tokens"),
+        )
+        file = TensorFile.open(self._path(model), shapes)
         if file is None or not self._place_of(model).items() <= file.metadata.items() or not file.is_sealed():
             return None
         return file

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from hf_privacy.signals.file_mapping import map_file
 
-_DTYPES = {"F64": np.dtype("<f8"), "U8": np.dtype("u1")}
+_DTYPES = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "U8": np.dtype("u1")}
 _RACY_NANOSECONDS = 2 * 10**9
 DIGEST = "sha256"
 # Of each file that was read through: what told it from other versions of itself then, and its digest.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Of each example, made of its tokens' by `hf_privacy.signals.signals_of_tokens`.
 SIGNAL_NAMES = (
-    "phi", "loss", "probability", "loss_sum", "n_tokens", "mean_entropy", "correct", "min_k", "min_k_plus_plus",
+    "phi", "loss", "probability", "loss_sum", "n_tokens", "mean_entropy", "correct",
 )  # fmt: skip
 INPUT_NAMES = ("input_ids", "attention_mask")
 

@@ -60,8 +60,9 @@ class Classification(Task):
         """See `hf_privacy.signals.signals_from_logits`."""
         from hf_privacy.tasks.class_signals import signals_from_logits
 
+        logits = outputs["logits"] if isinstance(outputs, Mapping) else outputs.logits
         # On the CPU: float64 does not exist on every accelerator.
-        return signals_from_logits(outputs["logits"].cpu(), batch["labels"].cpu())
+        return signals_from_logits(logits.cpu(), batch["labels"].cpu())
 
     def utility(self, signals: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Accuracy, in [0, 1].

@@ -12,6 +12,7 @@ PACKAGE = Path(hf_privacy.__file__).parent
 # The task's loss, a model's own, and losses that are about classes: the rival's, or what two predictions differ by.
 ABOUT_CLASSES = {
     "tasks/classification.py",
+    "tasks/causal_lm.py",
     "models/tabular_mlp.py",
     "adversarial/attack_loss.py",
     "defenses/adversarial/objectives.py",

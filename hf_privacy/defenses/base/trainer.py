@@ -24,7 +24,7 @@ from hf_privacy.defenses.base.second_phase import SecondPhaseMixin
 from hf_privacy.defenses.base.token_evaluation import TokenEvaluationMixin
 from hf_privacy.defenses.base.weight_motion import WeightMotionCallback
 from hf_privacy.errors import InputError
-from hf_privacy.models import align_padding, without_autocast
+from hf_privacy.models import ScoredTokens, align_padding, without_autocast
 from hf_privacy.signals import check_fit
 from hf_privacy.tasks import TASKS, task_of
 
@@ -288,6 +288,8 @@ class PrivacyTrainer(
                 wanted = return_outputs and self.compute_metrics is not None
                 outputs = _model_output(model, inputs) if wanted else self.forward_without_labels(model, inputs)
             loss = self.evaluation_loss(outputs, inputs)
+            if isinstance(outputs, ScoredTokens):
+                outputs = {"scored_tokens": outputs}  # the stock loop takes a mapping or a tuple
         return (loss, outputs) if return_outputs else loss
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list, int]:

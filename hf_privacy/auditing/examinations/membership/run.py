@@ -51,7 +51,7 @@ class Membership:
                     budgets = over_budgets(
                         [table, *others], settings.budgets, gamma=settings.gamma, own=own, **figures
                     )
-            if settings.class_slices:
+            if settings.class_slices and table.labels is not None:
                 slices = class_slices(table, found.strongest, case.classes, confidence=settings.confidence)
         save_vulnerability(case.output_dir / "private", case.split, found)
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +14,11 @@ from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.models import IGNORED
 from hf_privacy.signals.batches import map_batches, refuse_unlabelled
+from hf_privacy.signals.extract import compute_signals
 from hf_privacy.tasks import task_of
 from hf_privacy.tasks.token_values import example_values, token_values
+
+TOKENS_A_PASS = 16_384
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,27 @@ def scored_offsets(dataset: TensorDataset) -> np.ndarray:
     """
     counts = (dataset.column("labels")[:, 1:] != IGNORED).sum(dim=1).numpy()
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+
+
+def signals_and_tokens(
+    model: torch.nn.Module, dataset: TensorDataset, *, batch_size: int = 256, **passes: Any
+) -> tuple[dict[str, np.ndarray], TokenSignals | None]:
+    """What `compute_signals` gives, float64 [Q, N], and of a causal language model those of tokens too: in one pass.
+
+    Parameters
+    ----------
+    model, dataset
+    batch_size : int
+        Most rows a forward pass; of a language model no more than make `TOKENS_A_PASS`.
+    **passes
+        Of `compute_signals`; of a language model ``accelerator`` and ``progress``, for it is asked one query alone.
+    """
+    if task_of(model).has_classes:
+        return compute_signals(model, dataset, batch_size=batch_size, **passes), None
+    rows = max(1, min(batch_size, TOKENS_A_PASS // max(1, dataset.column("labels").shape[1])))
+    known = {name: passes[name] for name in ("accelerator", "progress") if name in passes}
+    tokens = token_signals(model, dataset, batch_size=rows, **known)
+    return {name: values[None] for name, values in tokens.examples().items()}, tokens
 
 
 def token_signals(
