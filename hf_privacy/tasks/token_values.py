@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hf_privacy.models import ScoredTokens
 
 
-def token_values(scored: ScoredTokens) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def token_values(scored: ScoredTokens) -> tuple[torch.Tensor, ...]:
     """Of each scored token its log-probability, two moments of log-probability, and whether it is the likeliest.
 
     Parameters
