@@ -20,14 +20,24 @@ from hf_privacy.attacks.extraction import (
     repeats_of_rows,
 )
 from hf_privacy.attacks.label_only import label_only_augmented, label_only_distance
+from hf_privacy.attacks.length_bins import length_bins
 from hf_privacy.attacks.lira import lira
 from hf_privacy.attacks.loss import loss
+from hf_privacy.attacks.lowercase import lowercase
+from hf_privacy.attacks.min_k import min_k
+from hf_privacy.attacks.min_k_plus_plus import min_k_plus_plus
 from hf_privacy.attacks.modified_entropy import modified_entropy
 from hf_privacy.attacks.quantile_regression import quantile_regression
+from hf_privacy.attacks.recall import recall
+from hf_privacy.attacks.reference_difference import reference_difference
 from hf_privacy.attacks.rmia import rmia
 from hf_privacy.attacks.rmia_tuning import tune_rmia_a
 from hf_privacy.attacks.shadow_classifier import shadow_classifier
+from hf_privacy.attacks.surp import surp
 from hf_privacy.attacks.text_overlap import containment, longest_common_run
+from hf_privacy.attacks.token_lira import token_lira
+from hf_privacy.attacks.window_comparison import window_comparison
+from hf_privacy.attacks.zlib import zlib
 
 __all__ = [
     "attack_p",
@@ -48,14 +58,24 @@ __all__ = [
     "greedy_extraction",
     "label_only_augmented",
     "label_only_distance",
+    "length_bins",
     "lira",
     "log_queries_needed",
     "longest_common_run",
     "loss",
+    "lowercase",
+    "min_k",
+    "min_k_plus_plus",
     "modified_entropy",
     "quantile_regression",
+    "recall",
+    "reference_difference",
     "repeats_of_rows",
     "rmia",
     "shadow_classifier",
+    "surp",
+    "token_lira",
     "tune_rmia_a",
+    "window_comparison",
+    "zlib",
 ]

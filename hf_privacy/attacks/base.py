@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_privacy.arguments import check_choice
-from hf_privacy.arrays import finite_vector
+from hf_privacy.attacks.inputs import log_probabilities
 from hf_privacy.attacks.reference_inputs import check_reference_rows, refuse_always_in, refuse_never_in
 from hf_privacy.attacks.reference_rows import References, as_table, count_in
 from hf_privacy.errors import InputError
 
 _MODES = ("all", "balanced", "offline")
-# A log-softmax may come out a rounding error above zero; anything higher is no log-probability.
-_ROUNDING = 1e-6
 
 
 def base(
@@ -80,7 +78,7 @@ def base(
     check_choice("mode", mode, _MODES)
     if mode != "all" and reference_membership is None:
         raise InputError(f"reference_membership is missing and mode={mode!r} needs it: pass it, or use mode='all'")
-    target = _log_probabilities("log_prob", log_prob)
+    target = log_probabilities("log_prob", log_prob)
     if reference_membership is None or mode == "all":
         # Where all count alike they may all be called OUT. One row of memory stands for the K.
         shape = as_table("reference_log_probs", reference_log_probs).shape
@@ -96,7 +94,7 @@ def base(
 
     in_log_sum, out_log_sum = np.full(len(target), -np.inf), np.full(len(target), -np.inf)
     for row, is_in in zip(rows, membership, strict=True):
-        log_probs = _log_probabilities("reference_log_probs", row)
+        log_probs = log_probabilities("reference_log_probs", row)
         np.logaddexp(out_log_sum, log_probs, out=out_log_sum, where=~is_in)
         if mode == "balanced":
             np.logaddexp(in_log_sum, log_probs, out=in_log_sum, where=is_in)
@@ -104,10 +102,3 @@ def base(
     if mode == "balanced":
         log_mean = np.logaddexp(in_log_sum - np.log(n_in), log_mean) - np.log(2.0)
     return target - log_mean
-
-
-def _log_probabilities(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    vector = finite_vector(name, values)
-    if vector.max() > _ROUNDING:
-        raise InputError(f"{name} goes up to {vector.max():.4g}: a log-probability is at most 0, pass −loss")
-    return vector

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hf_privacy.arguments import check_number, check_numbers
 from hf_privacy.arrays import boolean_vector, real_array, whole_array
+from hf_privacy.attacks.ragged import check_offsets
 from hf_privacy.errors import InputError
 
 QUERIES = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
@@ -88,7 +89,7 @@ def log_queries_needed(log_prob: ArrayLike, offsets: ArrayLike, *, p: float) -> 
     """
     p = check_number("p", p, 0.0, 1.0, low_open=True, high_open=True)
     numbers = _log_probabilities(log_prob)
-    log_p = np.add.reduceat(numbers, _checked_offsets(offsets, len(numbers))[:-1])
+    log_p = np.add.reduceat(numbers, check_offsets(offsets, len(numbers), "log_prob")[:-1])
     with np.errstate(divide="ignore"):  # of a row that always comes, or never
         # log(1 − p_z), on the side of log 2 on which it keeps its digits.
         log_miss = np.where(log_p > -np.log(2), np.log(-np.expm1(log_p)), np.log1p(-np.exp(log_p)))
@@ -165,7 +166,7 @@ def greedy_extraction(greedy: ArrayLike, offsets: ArrayLike) -> NDArray[np.bool_
     array([ True, False])
     """
     hits = boolean_vector("greedy", greedy)
-    rows: NDArray[np.bool_] = np.logical_and.reduceat(hits, _checked_offsets(offsets, len(hits))[:-1])
+    rows: NDArray[np.bool_] = np.logical_and.reduceat(hits, check_offsets(offsets, len(hits), "greedy")[:-1])
     return rows
 
 
@@ -200,7 +201,7 @@ def repeats_of_rows(tokens: ArrayLike, offsets: ArrayLike) -> NDArray[np.int64]:
     ids = whole_array("tokens", tokens)
     if ids.ndim != 1:
         raise InputError(f"tokens has shape {ids.shape}: pass one flat array of token ids")
-    starts = _checked_offsets(offsets, len(ids))
+    starts = check_offsets(offsets, len(ids), "tokens")
     rows = [ids[start:end].tobytes() for start, end in itertools.pairwise(starts)]
     counts: dict[bytes, int] = {}
     for row in rows:
@@ -222,18 +223,3 @@ def _log_probabilities(values: ArrayLike) -> NDArray[np.float64]:
             f"log_prob goes up to {numbers.max():.4g}: a log-probability is at most 0, this may be a loss"
         )
     return np.minimum(numbers, 0.0, out=numbers)
-
-
-def _checked_offsets(offsets: ArrayLike, n_values: int) -> NDArray[np.int64]:
-    found = whole_array("offsets", offsets)
-    if found.ndim != 1 or len(found) < 2:
-        raise InputError(f"offsets has shape {found.shape}: pass one number more than there are rows, from 0 on")
-    if found[0] != 0 or found[-1] != n_values:
-        raise InputError(f"offsets go from {found[0]:,} to {found[-1]:,} for {n_values:,} tokens: pass 0 to that")
-    empty = np.flatnonzero(np.diff(found) < 1)
-    if len(empty):
-        raise InputError(
-            f"row {empty[0]:,} has no token by offsets: leave out rows without a scored token ({len(empty):,} of "
-            f"{len(found) - 1:,})"
-        )
-    return found

@@ -6,16 +6,18 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
 
 from hf_privacy.arguments import check_choice
 from hf_privacy.attacks.reference_inputs import check_query_rows, refuse_always_in, refuse_never_in
 from hf_privacy.attacks.reference_rows import References, count_in, side_moments
-from hf_privacy.attacks.side_gaussians import check_variance, log_normal_density, side_variance
+from hf_privacy.attacks.side_gaussians import (
+    check_variance,
+    log_normal_density,
+    rising_normal_cdf,
+    side_variance,
+)
 
 _MODES = ("online", "offline")
-# Beyond six standard deviations Φ is within 1e-9 of one and soon rounds to it.
-_TAIL_START = 6.0
 
 
 def lira(
@@ -115,11 +117,5 @@ def lira(
         total += log_normal_density(query_signal, sides.in_mean, in_variance)
         total -= log_normal_density(query_signal, sides.out_mean, out_variance)
     if mode == "offline":
-        return _rising_normal_cdf(total / np.sqrt(len(signals)))
+        return rising_normal_cdf(total / np.sqrt(len(signals)))
     return total
-
-
-def _rising_normal_cdf(distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Φ, strictly rising where float64 has no room left for it."""
-    tail = ndtr(-_TAIL_START) * _TAIL_START / np.maximum(distance, _TAIL_START)
-    return np.where(distance > _TAIL_START, 1.0 - tail, ndtr(distance))

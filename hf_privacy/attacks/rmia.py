@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_privacy.arguments import check_choice, check_number
+from hf_privacy.arrays import class_labels
 from hf_privacy.attacks.reference_rows import References
 from hf_privacy.attacks.rmia_inputs import check_references, side_means
 from hf_privacy.errors import InputError
@@ -30,6 +32,8 @@ def rmia(
     gamma: float = 1.0,
     a: float | None = None,
     population_membership: References | None = None,
+    bins: ArrayLike | None = None,
+    population_bins: ArrayLike | None = None,
 ) -> NDArray[np.float64]:
     """Membership score of the robust membership inference attack: Pr_z[r_x / r_z ≥ γ] with r = p(·|θ)/p(·).
 
@@ -58,6 +62,12 @@ def rmia(
         Offline only, and required there: in [0, 1], how far p̄_OUT stands for p̄_IN. See `tune_rmia_a`.
     population_membership : array-like of bool, shape [K, Z], optional
         True where reference model k was trained on population example z; by default every one is OUT for all.
+    bins : array-like of int, shape [N], optional
+        Numbers from 0: x is compared with the population examples of its own bin alone, such as those of about its
+        length, see `length_bins`. For sequences p(·|θ) is exp(−mean loss), and how far that is from one by chance
+        depends on the length. By default with all.
+    population_bins : array-like of int, shape [Z], optional
+        Given with ``bins``.
 
     Returns
     -------
@@ -69,8 +79,8 @@ def rmia(
     ------
     InputError
         If shapes disagree, a probability is NaN or outside [0, 1], membership is not boolean, the mode is unknown,
-        gamma or a is out of range, a is missing offline or given online, or an example has no reference model on a
-        side that the mode needs.
+        gamma or a is out of range, a is missing offline or given online, an example has no reference model on a
+        side that the mode needs, or its bin holds nothing of the population.
 
     Notes
     -----
@@ -78,7 +88,9 @@ def rmia(
     γ, and a target that knows nothing of its members has an AUC of one half. That holds where the population is taken
     from the examples themselves, such as the target's non-members when none was set aside. The paper leaves x out of
     its own comparison; were that done for the examples of such a population, these would be compared with one fewer
-    than the others, and told from them by it: AUC .626 at γ = 0.5 and .412 at γ = 2 without any leakage.
+    than the others, and told from them by it: AUC .626 at γ = 0.5 and .412 at γ = 2 without any leakage. With ``bins``
+    it holds where the population is not among the examples: of m in a bin, one that is compared with itself too has
+    1/(2m) more on average.
 
     References
     ----------
@@ -119,7 +131,12 @@ def rmia(
         population,
         _mean_probability("population_reference_probs", population_references, in_population, a, both=False),
     )
-    return dominance(ratio, population_ratio, gamma)
+    if bins is None and population_bins is None:
+        return dominance(ratio, population_ratio, gamma)
+    scores = np.empty(len(ratio))
+    for ours, theirs in _bin_members(bins, population_bins, len(ratio), len(population_ratio)):
+        scores[ours] = dominance(ratio[ours], population_ratio[theirs], gamma)
+    return scores
 
 
 def dominance(ratio: NDArray[np.float64], population_ratio: NDArray[np.float64], gamma: float) -> NDArray[np.float64]:
@@ -183,3 +200,22 @@ def _mean_probability(
             "use mode='offline', or leave them out"
         )
     return np.where(n_in > 0, 0.5 * (in_mean + out_mean), out_mean)
+
+
+def _bin_members(
+    bins: ArrayLike | None, population_bins: ArrayLike | None, n_examples: int, n_population: int
+) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Which examples and which of the population are in each bin that holds any example."""
+    if bins is None or population_bins is None:
+        missing, given = ("bins", "population_bins") if bins is None else ("population_bins", "bins")
+        raise InputError(f"{missing} is missing and {given} given: pass both, or neither")
+    ours = class_labels("bins", bins, n_examples=n_examples)
+    theirs = class_labels("population_bins", population_bins, n_examples=n_population)
+    alone = ~np.isin(ours, theirs)
+    if alone.any():
+        raise InputError(
+            f"bins put {int(alone.sum()):,} of {n_examples:,} examples where there is no population example: "
+            "cut bins that the population fills, with length_bins"
+        )
+    for number in np.unique(ours):
+        yield ours == number, theirs == number

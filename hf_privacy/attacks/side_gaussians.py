@@ -1,4 +1,4 @@
-"""Gaussians of the reference models on each side of an example: how wide they are, and their log-density."""
+"""Gaussians of the reference models on each side of an example: how wide they are, their density and its integral."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from hf_privacy.arguments import check_choice, check_number
 from hf_privacy.errors import InputError
 
+# Beyond six standard deviations Φ is within 1e-9 of one and soon rounds to it.
+_TAIL_START = 6.0
 VARIANCES = ("per_example", "pooled", "shrunk", "global")
 
 Variance: TypeAlias = Literal["per_example", "pooled", "shrunk", "global"]
@@ -140,3 +143,16 @@ def log_normal_density(
     density += np.log(variance)
     density *= -0.5
     return density
+
+
+def rising_normal_cdf(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Φ, strictly rising where float64 has no room left for it.
+
+    Examples
+    --------
+    >>> scores = rising_normal_cdf(np.array([0.0, 40.0, 50.0]))
+    >>> scores.round(6), bool(scores[2] > scores[1])
+    (array([0.5, 1. , 1. ]), True)
+    """
+    tail = ndtr(-_TAIL_START) * _TAIL_START / np.maximum(distance, _TAIL_START)
+    return np.where(distance > _TAIL_START, 1.0 - tail, ndtr(distance))

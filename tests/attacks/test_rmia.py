@@ -246,6 +246,12 @@ def spoil(what):
         arguments["population_membership"] = np.zeros((4, 5), dtype=bool)
     elif what == "empty population":
         arguments["population_prob"] = []
+    elif what == "one side's bins":
+        arguments["bins"] = np.zeros(10, dtype=int)
+    elif what == "empty bins":
+        arguments.update(bins=np.arange(10) // 5, population_bins=np.ones(6, dtype=int))
+    elif what == "bins in halves":
+        arguments.update(bins=np.full(10, 0.5), population_bins=np.ones(6, dtype=int))
     return arguments
 
 
@@ -269,6 +275,9 @@ def spoil(what):
         ("membership type", "reference_membership has dtype int64"),
         ("membership shape", r"population_membership has shape \(4, 5\): pass \(4, 6\)"),
         ("empty population", r"population_prob has shape \(0,\)"),
+        ("one side's bins", "population_bins is missing and bins given: pass both, or neither"),
+        ("empty bins", "bins put 5 of 10 examples where there is no population example"),
+        ("bins in halves", "bins holds values that are no classes"),
     ],
 )
 def test_bad_input_is_refused_with_one_sentence(what, message):

@@ -39,6 +39,8 @@ _SPLIT = MembershipSplit(
 _SEEDS = {"seed": 1}
 _OFFSETS = np.array([0, 20, 21, _N])
 _TOKENS = {"log_prob": -_LOSSES[0], "offsets": _OFFSETS}
+_SEQUENCES = {"log_prob": -_rng.exponential(1.0, 150), "offsets": np.cumsum([0, *(1, 2, 3, 4) * 15])}  # _N rows
+_TOKEN_TABLE = -_rng.exponential(1.0, (8, 150))
 _BOUND = {"confidence": 0.9, "delta": 1e-3}
 _TWO = {"scores": _SCORES, "membership": _MEMBERSHIP}
 _EPSILON = {**_TWO, **_BOUND, **_SEEDS, "correction": "bonferroni", "n_thresholds": 4}
@@ -191,6 +193,37 @@ GOOD: list[Call] = [
             "a": 0.3,
             "population_membership": np.zeros((8, 20), dtype=bool),
         },
+    ),
+    (
+        attacks.rmia,
+        {
+            "prob": _PROBS[0],
+            "reference_probs": _PROBS,
+            **_REFERENCES,
+            "population_prob": _POPULATION[0],
+            "population_reference_probs": _POPULATION,
+            "bins": _LABELS,
+            "population_bins": np.arange(20) % 3,
+        },
+    ),
+    (attacks.length_bins, {"lengths": _SCORES, "population_lengths": _LOSSES[0], "n_bins": 3, "fewest": 4}),
+    (attacks.lowercase, {"loss": _LOSSES[0], "lowercase_loss": _LOSSES[1]}),
+    (attacks.recall, {"loss": _LOSSES[0], "prefixed_loss": _LOSSES[1]}),
+    (attacks.zlib, {"loss": _LOSSES[0], "texts": ["text"] * _N}),
+    (
+        attacks.reference_difference,
+        {"signal": _TABLE[0], "reference_signals": _TABLE, **_REFERENCES},
+    ),
+    (attacks.min_k, {**_SEQUENCES, "k": 0.3}),
+    (
+        attacks.min_k_plus_plus,
+        {**_SEQUENCES, "mean": _TOKEN_TABLE[0], "variance": -_TOKEN_TABLE[1], "k": 0.3},
+    ),
+    (attacks.surp, {**_SEQUENCES, "mean": _TOKEN_TABLE[0], "k": 0.3, "max_entropy": 1.5}),
+    (attacks.window_comparison, {**_SEQUENCES, "reference_log_prob": _TOKEN_TABLE, **_REFERENCES}),
+    (
+        attacks.token_lira,
+        {**_SEQUENCES, "reference_log_probs": _TOKEN_TABLE, **_REFERENCES, "mode": "online", "shrinkage": 0.4},
     ),
     (
         attacks.shadow_classifier,
