@@ -80,7 +80,7 @@ def test_repeats_are_counted_by_exact_row():
         ([-1.0, np.nan], [0, 2], "1 NaN"),
         ([0.7, 1.2], [0, 2], "may be a loss"),
         ([-1.0, -2.0], [0, 1, 1, 2], "offsets leave 1 of 3 rows without a scored token, row 1 the first"),
-        ([-1.0, -2.0], [0, 1], "go from 0 to 1 for 2 tokens"),
+        ([-1.0, -2.0], [0, 1], "offsets go from 0 to 1 and log_prob has 2 values"),
         ([[-1.0]], [0, 1], "one flat array"),
     ],
 )
