@@ -146,6 +146,24 @@ def label_values(dataset: Dataset, label_column: str, *, or_else: str = "") -> n
     return column.to_numpy()
 
 
+def is_text(feature: Any) -> bool:
+    """Whether a column holds texts."""
+    return isinstance(feature, Value) and "string" in feature.dtype
+
+
+def is_chat(feature: Any) -> bool:
+    """Whether a column holds conversations: lists of messages with a role and a content.
+
+    Examples
+    --------
+    >>> rows = Dataset.from_dict({"messages": [[{"role": "user", "content": "Who?"}]]})
+    >>> is_chat(rows.features["messages"])
+    True
+    """
+    inner = getattr(feature, "feature", None)
+    return isinstance(inner, dict) and {"role", "content"} <= set(inner)
+
+
 def is_integer_column(feature: Any) -> bool:
     """Whether a column holds whole numbers or truth values."""
     return isinstance(feature, ClassLabel) or (

@@ -16,7 +16,7 @@ from datasets import Dataset, Value
 from transformers import PreTrainedTokenizerBase
 
 from hf_privacy.data.chats import TokenRow, answers, assistant_rows, completion_rows, conversations_of, spoken
-from hf_privacy.data.columns import check_columns, require_rows
+from hf_privacy.data.columns import check_columns, is_text, require_rows
 from hf_privacy.data.processing import check_memory
 from hf_privacy.data.tensors import TensorDataset
 from hf_privacy.errors import InputError
@@ -175,7 +175,7 @@ def _column(dataset: Dataset, name: str) -> list[Any]:
     """All values of a column: texts, or conversations."""
     feature = dataset.features[name]
     values = list(dataset.with_format(None)[:][name])
-    if isinstance(feature, Value) and "string" in feature.dtype:
+    if is_text(feature):
         missing = sum(value is None for value in values)
         if missing:
             raise InputError(f"column {name!r} has {missing} rows without a text: drop them")

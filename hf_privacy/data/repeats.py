@@ -15,10 +15,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, Image, Value
+from datasets import Dataset, Image
 
 from hf_privacy.arguments import check_number
-from hf_privacy.data.columns import check_columns, numeric_matrix, require_column
+from hf_privacy.data.columns import check_columns, is_chat, is_text, numeric_matrix, require_column
 from hf_privacy.data.fingerprint import canonical_bytes, content_hashes
 from hf_privacy.data.near_repeats import block_means, near_components
 from hf_privacy.data.splits import MembershipSplit
@@ -115,7 +115,7 @@ def find_repeats(
     Exact: the same content (`content_hashes` of the input column). Near-exact, all pairs, by the kind of column:
 
     - images: mean absolute difference of the RGB pixels ≤ tolerance (of 0..1), among images of the same size;
-    - text: equal after NFKC, case folding and removal of punctuation and white space;
+    - text, and the texts of messages: equal after NFKC, case folding and removal of punctuation and white space;
     - numbers: mean absolute difference ≤ tolerance, each feature divided by its range.
 
     Near-exact pairs are joined into groups, so the ends of a chain may differ by more than the tolerance.
@@ -166,7 +166,7 @@ def find_repeats(
         exact_group, near_group = _image_groups(dataset, columns[0], near, used, max_candidates)
     else:
         exact_group = np.unique(content_hashes(dataset, columns=columns), return_inverse=True)[1].reshape(-1)
-        if near and all(isinstance(feature, Value) and "string" in feature.dtype for feature in features):
+        if near and all(is_text(feature) or is_chat(feature) for feature in features):
             if tolerance is not None:
                 raise InputError("tolerance is given for text, which has none: leave it out")
             near_group = _joined(exact_group, _text_groups(dataset, columns))
@@ -301,10 +301,11 @@ def _text_groups(dataset: Dataset, columns: tuple[str, ...]) -> np.ndarray:
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys])
 
 
-def _bare(text: str | None) -> str:
-    """Text without case, punctuation and white space; a text of nothing else stays as it is."""
-    if text is None:
+def _bare(value: str | list[dict[str, Any]] | None) -> str:
+    """Text without case, punctuation and white space; a text of nothing else stays as it is. Of messages, theirs."""
+    if value is None:
         return "\0missing"
+    text = value if isinstance(value, str) else "\n".join(str(turn.get("content")) for turn in value)
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     bare = "".join(
         letter

@@ -24,7 +24,7 @@ from hf_privacy.data import (
     whole_groups,
     with_label_noise,
 )
-from hf_privacy.data.columns import label_values
+from hf_privacy.data.columns import label_values, require_column
 from hf_privacy.defenses import trainer_class
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.config import DataSection, Recipe
@@ -62,35 +62,35 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
     rows = load_dataset_from(
         data.name_or_path, split=data.dataset_split, name=data.config_name, revision=data.revision
     )
-    check_columns(rows, data.input_columns, data.label_column)
-    rows = number_classes(rows, data.label_column, names=data.label_names)
-    classes = class_names(rows, data.label_column)
-    check_labels(rows, data.label_column, len(classes))
-    columns = [*data.input_columns, data.label_column]
+    task, label_column, classes = task_named(recipe.task), None, []
+    if task.has_classes:
+        label_column = data.label_column
+        check_columns(rows, data.input_columns, label_column)
+        rows = number_classes(rows, label_column, names=data.label_names)
+        classes = class_names(rows, label_column)
+        check_labels(rows, label_column, len(classes))
+    else:
+        data = data.found_in(rows)
     chosen = _chosen_rows(rows, data)
-    source, mislabelled = with_label_noise(
-        rows if chosen is None else rows.select(chosen),
-        label_column=data.label_column,
-        share=data.label_noise,
-        seed=data.label_noise_seed,
-    )
-    rows = source.select_columns(columns)
+    source = rows if chosen is None else rows.select(chosen)
+    mislabelled = np.zeros(len(source), dtype=bool)
+    if label_column is not None:
+        source, mislabelled = with_label_noise(
+            source, label_column=label_column, share=data.label_noise, seed=data.label_noise_seed
+        )
+    rows = source.select_columns([*data.input_columns, *([] if label_column is None else [label_column])])
     fingerprint = dataset_fingerprint(rows)
     split = _split(source, data, fingerprint)
     if trainer_class(recipe.defense).needs_validation and not len(split.population):
         raise InputError(
             f"data.population_fraction is 0: {recipe.defense} validates on the population, so set one aside"
         )
-    dataset, processor, model_init, model = task_named(recipe.task).prepare(
-        rows, model=recipe.model, data=data, classes=classes
-    )
+    dataset, processor, model_init, model = task.prepare(rows, model=recipe.model, data=data, classes=classes)
     check_fit(model, dataset)
     if data.member_seed is not None:
         split = redraw_members(split, dataset.row_classes, seed=data.member_seed)
     repeats = (
-        find_repeats(
-            rows, split=split, column=data.input_columns, label_column=data.label_column, near=data.near_repeats
-        )
+        find_repeats(rows, split=split, column=data.input_columns, label_column=label_column, near=data.near_repeats)
         if with_repeats
         else None
     )
@@ -137,6 +137,7 @@ def _split(rows: datasets.Dataset, data: DataSection, fingerprint: str) -> Membe
         return replace(split, groups=group_numbers(rows, data.group_column), unit=data.group_column)
     return make_split(
         rows,
+        members=None if data.member_column is None else _told_members(rows, data.member_column),
         member_fraction=data.member_fraction,
         population_fraction=data.population_fraction,
         label_column=data.label_column,
@@ -145,3 +146,12 @@ def _split(rows: datasets.Dataset, data: DataSection, fingerprint: str) -> Membe
         seed=data.split_seed,
         fingerprint=fingerprint,
     )
+
+
+def _told_members(rows: datasets.Dataset, column: str) -> np.ndarray:
+    """Row numbers that a column of true and false (or 1 and 0) says are members."""
+    require_column(rows, column, argument="data.member_column")
+    values = rows.with_format(None)[:][column]
+    if any(value not in (0, 1) for value in values):
+        raise InputError(f"data.member_column is {column!r}: its values are to be true and false (or 1 and 0)")
+    return np.flatnonzero(values)

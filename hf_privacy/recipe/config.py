@@ -7,10 +7,10 @@ import re
 import reprlib
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -22,6 +22,9 @@ from hf_privacy.recipe.canary_settings import CanarySettings
 from hf_privacy.recipe.unlearning_section import UnlearningSection
 from hf_privacy.tasks import TASKS, Task, task_named
 from hf_privacy.yaml_text import load_yaml
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 _LARGEST_SIZE = 100_000_000
 
@@ -55,10 +58,15 @@ class DataSection:
     ``repeats`` says what to do about exact repeats: "report" them or "drop" all but the first. ``member_seed`` draws
     the members anew among the split's members and non-members; the population, and with it the pool, stays.
     ``input_column`` is one column; for texts also two (sentence pairs), for tables also several of single numbers.
+    Rows for a causal language model are texts (``input_column``), prompts and completions (``prompt_column``,
+    ``completion_column``) or conversations (``messages_column``); where none is named, the columns text, prompt and
+    completion, or messages. They have no classes: nothing is stratified, and no label is read.
+    ``member_column`` (true or false) says which rows are members, in place of a draw.
     ``group_column`` says whose row it is (author, user, document): whole groups are drawn, ``member_fraction`` is one
     of the groups, ``max_examples`` takes whole ones, and the audit's intervals and tests are by group.
     ``label_names`` names the classes or gives them their order (see `hf_privacy.data.number_classes`).
-    Texts are cut at ``max_length`` tokens, or at what model and tokenizer take where that is less.
+    Texts are cut at ``max_length`` tokens (128; of a causal language model 1024), or at what model and tokenizer take
+    where that is less.
     ``label_noise`` turns that share of the labels, of all rows before the split, to a wrong class at random
     (``label_noise_seed``): for experiments on memorization. Which rows those are is never written.
     """
@@ -68,7 +76,10 @@ class DataSection:
     config_name: str | None = None
     revision: str | None = None
     dataset_split: str | None = "train"
-    input_column: str | list = "image"
+    input_column: str | list | None = "image"
+    prompt_column: str | None = None
+    completion_column: str | None = None
+    messages_column: str | None = None
     label_column: str = "label"
     label_names: list | dict | None = None
     group_column: str | None = None
@@ -78,6 +89,7 @@ class DataSection:
     stratify: bool = True
     split_seed: int = 0
     split_file: str | None = None
+    member_column: str | None = None
     member_seed: int | None = None
     repeats: str = "report"
     near_repeats: bool = True
@@ -89,8 +101,28 @@ class DataSection:
 
     @property
     def input_columns(self) -> list[str]:
-        """The input column or columns, as a list."""
-        return [self.input_column] if isinstance(self.input_column, str) else list(self.input_column)
+        """The input column or columns, as a list; empty where they are to be found in the rows."""
+        if self.messages_column is not None:
+            return [self.messages_column]
+        if self.prompt_column is not None and self.completion_column is not None:
+            return [self.prompt_column, self.completion_column]
+        return [self.input_column] if isinstance(self.input_column, str) else list(self.input_column or ())
+
+    def found_in(self, rows: Dataset) -> DataSection:
+        """The section with the columns of a language model's rows named: `hf_privacy.data.language_columns`.
+
+        Raises
+        ------
+        InputError
+            As that function.
+        """
+        from hf_privacy.data import language_columns
+
+        columns = language_columns(rows, self.input_columns or None)
+        if self.input_columns:
+            return self
+        names = ("prompt_column", "completion_column") if len(columns) == 2 else ("input_column",)
+        return replace(self, **dict(zip(names, columns, strict=True)))
 
     def check(self, task: Task) -> None:
         """Raise `InputError` for what can be seen to be wrong without the rows."""
@@ -101,11 +133,7 @@ class DataSection:
             raise InputError(
                 f"data.augmentation is {self.augmentation!r} and the task is {task.name}: only images are augmented"
             )
-        columns = self.input_columns
-        most = len(columns) if task.most_columns is None else task.most_columns
-        named = all(isinstance(column, str) and column for column in columns)
-        if not named or not 1 <= len(columns) <= most or len(set(columns)) != len(columns):
-            raise InputError(f"data.input_column is {self.input_column!r}: pass one column{task.columns_hint}")
+        self._check_columns(task)
         for name in ("member_fraction", "population_fraction", "label_noise"):
             value = getattr(self, name)
             if not 0 <= value < 1 or (name == "member_fraction" and value == 0):
@@ -120,8 +148,42 @@ class DataSection:
             if value is not None and value < least:
                 raise InputError(f"data.{name} is {value}: pass at least {least}")
 
+    def _check_columns(self, task: Task) -> None:
+        if self.member_column is not None and self.split_file is not None:
+            raise InputError("data.member_column and data.split_file are both set: each says who is a member; set one")
+        languages = ("prompt_column", "completion_column", "messages_column")
+        used = [name for name in languages if getattr(self, name) is not None]
+        if task.has_classes:
+            if used:
+                raise InputError(
+                    f"data.{used[0]} is set and the task is {task.name}: name its input with input_column"
+                )
+            self._check_input_column(task)
+            return
+        if used and (self.input_column is not None or used not in (list(languages[:2]), [languages[2]])):
+            named = ["input_column"] if self.input_column is not None else []
+            raise InputError(
+                f"data names {' and '.join([*named, *used])}: name input_column (texts), prompt_column and "
+                "completion_column, or messages_column"
+            )
+        if self.input_column is not None:
+            self._check_input_column(task)
+        for name in ("label_column", "label_names", "stratify", "label_noise"):
+            if getattr(self, name) != task.data_defaults.get(name, _DEFAULTS[name]):
+                raise InputError(
+                    f"data.{name} is set and the task is {task.name}, whose rows have no classes: leave it out"
+                )
+
+    def _check_input_column(self, task: Task) -> None:
+        columns = self.input_columns
+        most = len(columns) if task.most_columns is None else task.most_columns
+        named = all(isinstance(column, str) and column for column in columns)
+        if not named or not 1 <= len(columns) <= most or len(set(columns)) != len(columns):
+            raise InputError(f"data.input_column is {self.input_column!r}: pass one column{task.columns_hint}")
+
 
 _LEAST = {"max_examples": 2, "image_size": 1, "max_length": 1}
+_DEFAULTS = {f.name: f.default for f in fields(DataSection)}
 
 
 _NOT_THE_GATE_S = ("repo_id", "private", "create_pr", "revision", "license")
@@ -210,6 +272,10 @@ class Recipe:
         """Build and check a recipe; an unknown key or a value of the wrong kind is an `InputError`."""
         if isinstance(values, Mapping) and isinstance(values.get("audit"), Mapping):
             values = {**values, "audit": CanarySettings.moved(values["audit"])}
+        if isinstance(values, Mapping) and values.get("task") in TASKS:
+            defaults, data = TASKS[values["task"]].data_defaults, values.get("data")
+            if defaults and (data is None or isinstance(data, Mapping)):
+                values = {**values, "data": {**defaults, **(data or {})}}
         recipe = _build(cls, values, "the recipe")
         recipe.check()
         return recipe

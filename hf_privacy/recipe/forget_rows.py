@@ -75,6 +75,14 @@ def requested_rows(experiment: Experiment, request: ForgetRequest) -> np.ndarray
     """
     data = experiment.recipe.data
     rows = experiment.rows
+    if not experiment.classes:
+        if request.label is not None:
+            raise InputError(
+                f"label is {request.label!r}: the rows of a {experiment.recipe.task} model have no classes"
+            )
+        if request.ids is not None:
+            rows = rows.select_columns(data.found_in(rows).input_columns)
+        return request.select(rows, experiment.split.members)
     if request.ids is not None:
         rows = rows.select_columns([*data.input_columns, data.label_column])
     if request.where is not None and data.label_column in request.where:

@@ -45,6 +45,7 @@ class CausalLM(Task):
     queries: tuple[str, ...] = ("identity",)
     signal_names = SIGNAL_NAMES
     has_classes = False
+    data_defaults: Mapping[str, Any] = {"input_column": None, "stratify": False, "max_length": 1024}
 
     def load_processor(self, name_or_path: Any, *, revision: str | None = None) -> Any:
         """See `hf_privacy.models.load_tokenizer`."""

@@ -34,6 +34,7 @@ class Classification(Task):
     queries: tuple[str, ...] = ("identity",)
     signal_names = SIGNAL_NAMES
     has_classes = True
+    data_defaults: Mapping[str, Any] = {}
 
     def forward(self, model: Any, batch: Batch) -> Any:
         """The model's own output."""

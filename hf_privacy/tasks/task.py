@@ -36,6 +36,7 @@ class Task(Protocol):
     augmentations: tuple[str, ...]  # what a recipe may do to training batches
     queries: tuple[str, ...]  # views of an example that an audit may ask about
     signal_names: tuple[str, ...]
+    data_defaults: Mapping[str, Any]  # of a recipe's section ``data``, where they are others than the section's own
     has_classes: bool  # whether an example has one label, of a fixed set
 
     def load_processor(self, name_or_path: Any, *, revision: str | None = None) -> Any:
