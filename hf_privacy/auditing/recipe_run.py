@@ -102,7 +102,7 @@ def audit_target(
         pass
     elif not task_named(recipe.task).has_classes:
         # What training started from; of an adapter, the target itself with its adapter off.
-        base = None if recipe.model.lora else experiment.model_init()
+        base = None if recipe.model.lora is not None else experiment.model_init()
     else:
         base = load_base_classifier(
             recipe.model.name_or_path,

@@ -19,6 +19,7 @@ from hf_privacy.models.modes import bare_model, evaluation_mode, float32_logits,
 from hf_privacy.models.padding import align_padding, padding_side_for, position_limit
 from hf_privacy.models.push_guard import allow_unguarded_push, guard_push
 from hf_privacy.models.scored_tokens import IGNORED, ScoredTokens, score_tokens, scored_positions
+from hf_privacy.models.shared_base import on_the_same_weights
 from hf_privacy.models.tabular_mlp import TabularMLPConfig, TabularMLPForClassification
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "load_saved_model",
     "load_tokenizer",
     "names_of",
+    "on_the_same_weights",
     "padding_side_for",
     "position_limit",
     "score_tokens",

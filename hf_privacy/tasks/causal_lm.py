@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hf_privacy.errors import InputError
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 
 # Of each example, made of its tokens' by `hf_privacy.signals.signals_of_tokens`.
 SIGNAL_NAMES = (
-    "phi", "loss", "probability", "loss_sum", "n_tokens", "mean_entropy", "correct",
+    "phi", "loss", "probability", "loss_sum", "n_tokens", "mean_entropy", "correct", "min_k", "min_k_plus_plus",
 )  # fmt: skip
 INPUT_NAMES = ("input_ids", "attention_mask")
+_UNBOUNDED = 10**6  # a tokenizer without a limit says 10³⁰
 
 
 class CausalLM(Task):
@@ -37,8 +39,8 @@ class CausalLM(Task):
 
     name = "causal-lm"
     column = "text"
-    most_columns: int | None = 1
-    columns_hint = ""
+    most_columns: int | None = 2
+    columns_hint = ", or two: prompt and completion"
     processor = "tokenizer"
     input_space = "embeddings"
     augmentations: tuple[str, ...] = ()
@@ -63,12 +65,49 @@ class CausalLM(Task):
         model: Any = None,
         max_length: int | None = None,
     ) -> TensorDataset:
-        """See `hf_privacy.data.encode_language`; cut where the model's positions end."""
-        raise NotImplementedError
+        """See `hf_privacy.data.encode_language`; cut where the model's positions end, if no length is given."""
+        from hf_privacy.data import encode_language
+        from hf_privacy.models import position_limit
+
+        if max_length is None and model is not None:
+            limits = (position_limit(model), processor.model_max_length)
+            max_length = min((limit for limit in limits if limit is not None and limit < _UNBOUNDED), default=None)
+        return encode_language(rows, processor, columns=columns, max_length=max_length)
 
     def prepare(self, rows: Dataset, *, model: Any, data: Any, classes: Sequence[str]) -> Prepared:
         """Rows are cut where model or tokenizer end, or at the recipe's ``max_length``."""
-        raise NotImplementedError
+        import torch
+
+        from hf_privacy.models import attach_lora, guard_push, load_model, on_the_same_weights, position_limit
+
+        tokenizer = self.load_processor(model.name_or_path, revision=model.revision)
+
+        def load(lora: Any = None) -> Any:
+            return load_model(
+                model.name_or_path,
+                task=self.name,
+                from_scratch=model.from_scratch,
+                model_kwargs=model.kwargs,
+                revision=model.revision,
+                lora=lora,
+                tokenizer=tokenizer,
+            )
+
+        if model.lora is None or model.from_scratch or model.kwargs:
+            model_init = partial(load, model.lora)
+        else:
+            # Target and references are adapters of one base, which is frozen and in memory once.
+            with torch.random.fork_rng(devices=[]):
+                base = load()
+
+            def model_init() -> Any:
+                copy = on_the_same_weights(base)
+                return guard_push(attach_lora(copy, model.lora, task=self.name, revision=model.revision)).train()
+
+        built = model_init()
+        longest = min(data.max_length, tokenizer.model_max_length, position_limit(built) or data.max_length)
+        dataset = self.encode(rows, tokenizer, columns=data.input_columns, max_length=longest)
+        return Prepared(dataset, tokenizer, model_init, built)
 
     def augmentation(self, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
         """None here: only images are augmented."""

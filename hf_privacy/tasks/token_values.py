@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from hf_privacy.attacks import min_k, min_k_plus_plus
+
 if TYPE_CHECKING:
     from hf_privacy.models import ScoredTokens
 
@@ -79,4 +81,6 @@ def example_values(
         "n_tokens": counts,
         "mean_entropy": -np.add.reduceat(mean, starts) / counts,
         "correct": np.add.reduceat(greedy, starts) / counts,
+        "min_k": min_k(log_prob, offsets),
+        "min_k_plus_plus": min_k_plus_plus(log_prob, mean, variance, offsets),
     }

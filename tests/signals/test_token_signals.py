@@ -108,6 +108,8 @@ def test_the_signals_of_rows_are_those_of_their_tokens():
     np.testing.assert_allclose(signals["loss"][0], [-part.mean() for part in parts], atol=1e-5)
     np.testing.assert_allclose(signals["loss_sum"][0], [-part.sum() for part in parts], atol=1e-4)
     np.testing.assert_array_equal(signals["n_tokens"][0], np.diff(scored_offsets(dataset)))
+    lowest = [np.sort(part)[: max(1, int(0.2 * len(part)))].mean() for part in parts]
+    np.testing.assert_allclose(signals["min_k"][0], lowest, atol=1e-5)
     for name, values in tokens.examples().items():
         np.testing.assert_allclose(signals[name][0], values, atol=1e-4)
 
