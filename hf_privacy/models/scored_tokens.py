@@ -13,10 +13,10 @@ from peft import PeftModel
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from hf_privacy.data.language import IGNORED
 from hf_privacy.errors import InputError
 from hf_privacy.models.modes import bare_model, evaluation_mode
 
-IGNORED = -100  # the label of a token that is not scored, as in transformers
 # Logits that are in memory at once, in float32: 16 MiB.
 _CHUNK_ELEMENTS = 1 << 22
 # Whether a model's logits are known to be what `_after_head` makes of its head's values; tried once for each.
