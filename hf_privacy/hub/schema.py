@@ -25,6 +25,7 @@ _INTERVALS = (
     ("tpr", "conditional_low", "conditional_high"),
     ("tpr", "tpr_low", "tpr_high"),
     ("share", "low", "high"),
+    ("rate", "low", "high"),
 )
 _FREE = ("defense", "training", "outside")
 _ROUNDING = 1e-9

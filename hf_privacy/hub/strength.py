@@ -12,7 +12,7 @@ from hf_privacy.hub.schema import load_report_dict
 from hf_privacy.outside import is_outside
 
 # Sections that only more work gives a report.
-_SECTIONS = ("targets", "robustness", "canaries", "unlearning")
+_SECTIONS = ("targets", "robustness", "canaries", "unlearning", "extraction")
 
 
 class Strength(NamedTuple):
@@ -31,8 +31,8 @@ class Strength(NamedTuple):
     attacks
         Names of the attacks.
     sections
-        Which of the optional sections there are: targets, robustness, canaries, unlearning, and those of a user's own
-        examinations by their names.
+        Which of the optional sections there are: targets, robustness, canaries, unlearning, extraction, and those of a
+        user's own examinations by their names.
     """
 
     depth: str

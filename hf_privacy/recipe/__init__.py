@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "canary_settings": ("CanarySettings",),
         "config": ("DataSection", "ModelSection", "PushSection", "Recipe", "read_yaml"),
         "experiment": ("Experiment", "training_arguments"),
+        "extraction_settings": ("ExtractionSettings",),
         "folder": ("RunFolder",),
         "forget_rows": ("UnlearningRows", "request_of", "requested_rows", "unlearning_rows"),
         "robustness_settings": ("RobustnessSettings",),

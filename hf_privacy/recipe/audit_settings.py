@@ -18,6 +18,7 @@ from hf_privacy.attack_table import EXTRA_ATTACKS
 from hf_privacy.errors import InputError
 from hf_privacy.outside import is_outside, load_outside
 from hf_privacy.recipe.canary_settings import CanarySettings
+from hf_privacy.recipe.extraction_settings import ExtractionSettings
 from hf_privacy.recipe.robustness_settings import RobustnessSettings
 from hf_privacy.tasks import task_named
 
@@ -70,6 +71,9 @@ class AuditSettings:
     curvature : int
         Above 0: the curvature of the loss in the inputs, with that many random vectors (10 is usual), and the attacks
         that read it; each costs about two gradient passes, for every query and model.
+    extraction : dict or bool, optional
+        Whether a causal language model gives the rest of its rows back: a mapping of `ExtractionSettings`, such as
+        ``{"prefix_tokens": 32}``; by default made with their defaults, False for none. Not for models with classes.
     canaries : CanarySettings, dict or int
         Canaries for a lower bound of ε, such as ``{"n": 64, "kind": "random"}``; a number alone is ``n``, and 0 none.
     examinations : list of str
@@ -107,6 +111,7 @@ class AuditSettings:
     class_slices: bool = True
     robustness: dict | None = None
     curvature: int = 0
+    extraction: dict | bool | None = None
     canaries: CanarySettings = field(default_factory=CanarySettings)
     examinations: list = field(default_factory=list)
     batch_size: int = 512
@@ -120,7 +125,12 @@ class AuditSettings:
     @property
     def sections(self) -> frozenset[str]:
         """Of the parts of a report that are made on request alone, those that are asked for."""
-        asked = {"targets": self.targets > 1, "robustness": self.robustness, "canaries": self.canaries.n}
+        asked = {
+            "targets": self.targets > 1,
+            "robustness": self.robustness,
+            "canaries": self.canaries.n,
+            "extraction": self.extraction is not False,
+        }
         return frozenset(name for name, made in asked.items() if made)
 
     @property
@@ -165,6 +175,8 @@ class AuditSettings:
             load_outside(name, argument="examinations")
         if self.robustness is not None:
             RobustnessSettings.from_dict(self.robustness)
+        if self.extraction is not False:
+            ExtractionSettings.of(self.extraction)
         check_whole("curvature", self.curvature, at_least=0, at_most=MOST)
         for name in ("fraction", "confidence"):
             check_number(name, getattr(self, name), 0.0, 1.0, low_open=True, high_open=True)
@@ -197,6 +209,11 @@ class AuditSettings:
         """Raise `InputError` for a setting that does not go with a recipe's task."""
         if self.robustness is not None:
             RobustnessSettings.from_dict(self.robustness).check_task(task)
+        if self.extraction and task_named(task).has_classes:
+            raise InputError(
+                f"extraction is {seen(self.extraction)} and the task is {task}: only causal language models are asked "
+                "for the rest of a text; leave it out"
+            )
         if set(self.queries) - set(task_named(task).queries):
             raise InputError(f"queries is {self.queries} and the task is {task}: only images are flipped")
 

@@ -6,7 +6,7 @@ import base64
 
 from hf_privacy.reports.rendering import render
 from hf_privacy.reports.report import Report
-from hf_privacy.reports.sections import attacks, canaries, defense, identity, robustness, unlearning
+from hf_privacy.reports.sections import attacks, canaries, defense, extraction, identity, robustness, unlearning
 from hf_privacy.reports.words import value_rows
 
 # Titled groups of names and values: everything in the report that is neither a figure nor a sentence.
@@ -16,6 +16,7 @@ _FACTS = {
     "Audit": attacks.facts,
     "Defence": defense.facts,
     "Privacy bounds (ε)": defense.bound_facts,
+    "Extraction": extraction.facts,
     "Canaries": canaries.facts,
     "Training": lambda report: value_rows(report.training),
     "Adversarial attack": robustness.facts,
@@ -32,14 +33,15 @@ def render_page(
     scores_png: bytes,
     budgets_png: bytes | None = None,
     memorization_png: bytes | None = None,
+    extraction_png: bytes | None = None,
 ) -> str:
     """Render the report as one HTML page that needs nothing else: images and style inside, no script, no link out.
 
     Parameters
     ----------
     report : PrivacyReport
-    roc_png, scores_png, budgets_png, memorization_png : bytes
-        The plots; the last two only of a report with budgets and with memorization bins.
+    roc_png, scores_png, budgets_png, memorization_png, extraction_png : bytes
+        The plots; the last three only of a report with budgets, with memorization bins and with extraction.
 
     Returns
     -------
@@ -47,6 +49,7 @@ def render_page(
     """
     plots = {
         "roc_png": roc_png, "scores_png": scores_png, "budgets_png": budgets_png, "memorization_png": memorization_png,
+        "extraction_png": extraction_png,
     }  # fmt: skip
     return render(
         "report.html.jinja",

@@ -25,8 +25,8 @@ class PrivacyReport(Report):
 
     def save(self, folder: str | Path, *, replace_report: bool = False) -> Path:
         """Write ``privacy_report.json``, ``.html``, ``privacy_roc.png`` and ``privacy_scores.png`` into a folder,
-        ``privacy_budgets.png`` where there are budgets, and ``privacy_memorization.png`` where there are
-        memorization bins.
+        ``privacy_budgets.png`` where there are budgets, ``privacy_memorization.png`` where there are memorization
+        bins, and ``privacy_extraction.png`` where there is extraction.
 
         Everything is made and written under temporary names first; the JSON file is renamed last, so a reader never
         sees a report without its plots, and a failure leaves the earlier report whole.

@@ -10,11 +10,12 @@ from hf_privacy.reports.report import Report
 from hf_privacy.reports.sections import SECTIONS
 from hf_privacy.reports.sections.attack_plots import ROC_FILE, SCORES_FILE
 from hf_privacy.reports.sections.budgets import BUDGETS_FILE
+from hf_privacy.reports.sections.extraction import EXTRACTION_FILE
 from hf_privacy.reports.sections.memorization_plot import MEMORIZATION_FILE
 
 PAGE_FILE = "privacy_report.html"
 # Not of every report: left by an earlier audit, they would be taken for this one's.
-OPTIONAL_FILES = (BUDGETS_FILE, MEMORIZATION_FILE)
+OPTIONAL_FILES = (BUDGETS_FILE, EXTRACTION_FILE, MEMORIZATION_FILE)
 
 
 def rendered(report: Report) -> dict[str, bytes]:
@@ -29,6 +30,7 @@ def rendered(report: Report) -> dict[str, bytes]:
         roc_png=plots[ROC_FILE],
         scores_png=plots[SCORES_FILE],
         budgets_png=plots.get(BUDGETS_FILE),
+        extraction_png=plots.get(EXTRACTION_FILE),
         memorization_png=plots.get(MEMORIZATION_FILE),
     )
     return {**plots, PAGE_FILE: page.encode(), REPORT_NAME: content.encode()}

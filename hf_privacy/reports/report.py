@@ -82,6 +82,9 @@ class Report:
         What the model was made to forget: ``request`` (kind and counts), ``method``, ``figures`` (UA, RA, TA and MIA
         efficacy ``before``, ``after`` and ``retrained``), ``gap`` to retraining, ``retain_harm``, ``forget_loss``
         (quantiles), ``relearning``, ``u_lira`` and ``cost``.
+    extraction : dict or None
+        How much of its training texts a language model gives back: ``greedy`` and ``sampling`` for members, held-out
+        rows and the base model, with ``leakage``, their difference; ``overlap`` of generated and true text.
     schema_version : str
     """
 
@@ -110,6 +113,7 @@ class Report:
     leakage_share: dict[str, Any] | None = None
     robustness: dict[str, Any] | None = None
     unlearning: dict[str, Any] | None = None
+    extraction: dict[str, Any] | None = None
     outside: dict[str, dict[str, Any]] | None = None
     schema_version: str = SCHEMA_VERSION
 
@@ -122,8 +126,9 @@ class Report:
             When the report breaks the schema, or holds an absolute path or a token anywhere.
         """
         values = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-        if values["outside"] is None:
-            del values["outside"]
+        for name in ("extraction", "outside"):  # parts that most reports lack
+            if values[name] is None:
+                del values[name]
         report = {"schema_version": values.pop("schema_version"), **values}
         validate_report(report)
         refuse_leaks(report, name="the report")

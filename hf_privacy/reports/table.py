@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from hf_privacy.reports.report import Report
-from hf_privacy.reports.sections import canaries, leakage_share, memorization, outside, robustness, targets, unlearning
+from hf_privacy.reports.sections import (
+    canaries,
+    extraction,
+    leakage_share,
+    memorization,
+    outside,
+    robustness,
+    targets,
+    unlearning,
+)
 from hf_privacy.reports.sections.attack_table import attack_table
 from hf_privacy.reports.sections.evidence import evidence_sentence
 from hf_privacy.reports.words import wrapped
@@ -14,6 +23,6 @@ def table(report: Report) -> str:
     attacks = "\n".join([attack_table(report.attacks), *wrapped(evidence_sentence(vars(report)))])
     more = [
         section.lines(report)
-        for section in (targets, memorization, robustness, leakage_share, canaries, unlearning, outside)
+        for section in (targets, memorization, robustness, leakage_share, extraction, canaries, unlearning, outside)
     ]
     return "\n\n".join([attacks, *filter(None, more)])

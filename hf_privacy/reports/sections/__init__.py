@@ -22,6 +22,7 @@ from hf_privacy.reports.sections import (
     curves,
     defense,
     evidence,
+    extraction,
     identity,
     leakage_share,
     memorization,
@@ -35,6 +36,7 @@ from hf_privacy.reports.sections import (
 )  # fmt: skip
 
 SECTIONS = (
-    identity, attacks, defense, evidence, curves, attack_plots, targets, budgets, blind_baseline, canaries, slices,
+    identity, attacks, defense, evidence, curves, attack_plots, targets, budgets, blind_baseline, extraction,
+    canaries, slices,
     utility, memorization, memorization_plot, robustness, leakage_share, unlearning, outside,
 )  # fmt: skip
