@@ -209,7 +209,7 @@ class AuditSettings:
         """Raise `InputError` for a setting that does not go with a recipe's task."""
         if self.robustness is not None:
             RobustnessSettings.from_dict(self.robustness).check_task(task)
-        if self.extraction and task_named(task).has_classes:
+        if self.extraction not in (None, False) and task_named(task).has_classes:
             raise InputError(
                 f"extraction is {seen(self.extraction)} and the task is {task}: only causal language models are asked "
                 "for the rest of a text; leave it out"
