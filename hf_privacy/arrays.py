@@ -18,6 +18,8 @@ from hf_privacy.errors import InputError, one_line
 _LARGEST_WHOLE = 2**53  # float64 holds every whole number up to here
 _DEEPEST = 8  # of lists in lists that are looked through for masks; NumPy refuses what goes much deeper
 
+IGNORED = -100  # the label of a token that is not scored, as in transformers and torch
+
 
 def plain_array(name: str, values: Any) -> NDArray[Any]:
     """The values as an array of whatever type, without a copy where they are one already.

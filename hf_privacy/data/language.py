@@ -15,6 +15,7 @@ import torch
 from datasets import Dataset, Value
 from transformers import PreTrainedTokenizerBase
 
+from hf_privacy.arrays import IGNORED
 from hf_privacy.data.chats import TokenRow, answers, assistant_rows, completion_rows, conversations_of, spoken
 from hf_privacy.data.columns import check_columns, is_text, require_rows
 from hf_privacy.data.processing import check_memory
@@ -22,7 +23,6 @@ from hf_privacy.data.tensors import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.progress import progress
 
-IGNORED = -100  # the label of a token that is not scored, as in transformers and torch
 _BATCH = 1000
 _UNBOUNDED = 10**6  # a tokenizer without a limit says 10³⁰
 _LONGEST_BLANK = 8  # tokens of white space behind the end-of-text token that a chat template writes

@@ -13,7 +13,7 @@ from peft import PeftModel
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from hf_privacy.data.language import IGNORED
+from hf_privacy.arrays import IGNORED
 from hf_privacy.errors import InputError
 from hf_privacy.models.modes import bare_model, evaluation_mode
 
