@@ -12,6 +12,7 @@ from hf_privacy.auditing.examinations.unlearning.queue import unlearn_queue
 from hf_privacy.auditing.examinations.unlearning.section import Outcome, unlearning_section
 from hf_privacy.auditing.examinations.unlearning.serve import unlearn_request
 from hf_privacy.auditing.recipe_run import audit_target, check_split, check_target, provenance, train_target
+from hf_privacy.auditing.saved_folder import audit_saved_folder
 from hf_privacy.auditing.table import AttackScores, SignalTable
 from hf_privacy.auditing.targets import mean_interval
 
@@ -25,6 +26,7 @@ __all__ = [
     "SignalTable",
     "UnlearnedFolder",
     "audit",
+    "audit_saved_folder",
     "audit_target",
     "canary_audit",
     "check_split",

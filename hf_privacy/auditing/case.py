@@ -23,7 +23,7 @@ from hf_privacy.auditing.inputs import (
     Target,
     check_base_classes,
     class_names_of,
-    input_column_of,
+    input_columns_of,
     processor_of,
     resolve_model,
     to_tensors,
@@ -182,8 +182,8 @@ class AuditCase:
         """Repeats across the split; None where tensors alone are there to look at."""
         if self.known_repeats is not None or not isinstance(self.dataset, datasets.Dataset):
             return self.known_repeats
-        column = self.input_column or input_column_of(self.dataset, self.label_column)
-        return find_repeats(self.dataset, split=self.split, column=column)
+        columns = input_columns_of(self.dataset, self.task, self.input_column, self.label_column)
+        return find_repeats(self.dataset, split=self.split, column=columns)
 
     @cached_property
     def task(self) -> Task:

@@ -16,6 +16,7 @@ from hf_privacy.data import (
     check_columns,
     check_labels,
     class_names,
+    language_columns,
     number_classes,
     refuse_without_rows,
 )
@@ -73,6 +74,22 @@ def input_column_of(dataset: datasets.Dataset, label_column: str = "label") -> s
     return candidates[0]
 
 
+def input_columns_of(
+    dataset: datasets.Dataset, task: Task, input_column: str | Sequence[str] | None, label_column: str
+) -> list[str]:
+    """The input columns: those named, or found by what a model of `task` reads.
+
+    Raises
+    ------
+    InputError
+        As `input_column_of` or, without classes, `hf_privacy.data.language_columns`.
+    """
+    if not task.has_classes:
+        return language_columns(dataset, input_column)
+    column = input_column or input_column_of(dataset, label_column)
+    return [column] if isinstance(column, str) else list(column)
+
+
 def to_tensors(
     dataset: TensorDataset | datasets.Dataset,
     target: Target,
@@ -91,13 +108,15 @@ def to_tensors(
     refuse_without_rows(dataset, argument="dataset")
     if not isinstance(dataset, datasets.Dataset):
         raise InputError(f"dataset is {type(dataset).__name__}: pass a datasets.Dataset or a TensorDataset")
-    column = input_column or input_column_of(dataset, label_column)
-    columns = [column] if isinstance(column, str) else list(column)
+    task = task_of(model)
+    columns = input_columns_of(dataset, task, input_column, label_column)
+    if not task.has_classes:
+        return task.encode(dataset, _processor(target, task), columns=columns, label_column="", model=model)
     check_columns(dataset, columns, label_column)
     kinds = {_kind(dataset.features[name]) for name in columns}
     kind = kinds.pop() if len(kinds) == 1 and kinds != {"scalar"} else "features"
     # The model's own task where it reads such a column; what the model cannot take is said where it is tried.
-    task = next(task for task in (task_of(model), *TASKS.values()) if task.column == kind)
+    task = next(task for task in (task, *TASKS.values()) if task.column == kind)
     processor = _processor(target, task)
     dataset = with_classes(dataset, label_column, classes)
     return task.encode(dataset, processor, columns=columns, label_column=label_column, model=model)

@@ -187,6 +187,13 @@ def _parser() -> argparse.ArgumentParser:
             # Set by the comparison itself for the processes that work beside it.
             command.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
         if name == "audit":
+            command.add_argument("--model", metavar="DIR", help="any saved model or adapter, in place of a recipe")
+            command.add_argument(
+                "--data",
+                metavar="FILE",
+                help="its rows; --data.member_column or --data.split_file says who is a member",
+            )
+            command.add_argument("--base", metavar="NAME", help="the checkpoint that --model was fine-tuned from")
             # Set by the audit itself for the processes that train references beside it.
             command.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
             command.add_argument(

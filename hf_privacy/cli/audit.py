@@ -11,6 +11,7 @@ from hf_privacy.cli.arguments import Options
 from hf_privacy.cli.parent import stop_with_parent
 from hf_privacy.cli.processes import leave_distributed, share_of_cores
 from hf_privacy.cli.report import present
+from hf_privacy.errors import InputError
 from hf_privacy.recipe.config import Recipe
 
 if TYPE_CHECKING:
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 
 
 def run(options: Options) -> int:
-    """Audit the trained model of a recipe, write report and card, print the table."""
+    """Audit the trained model of a recipe, or a saved one on rows of its user's; write report and card."""
+    if options.flags["model"] is not None or options.flags["data"] is not None:
+        _audit_saved(options)
+        return 0
+    if options.flags["base"] is not None:
+        raise InputError("--base goes with --model and --data: a recipe names its own checkpoint")
     if options.flags["worker"]:
         stop_with_parent()
     recipe = options.recipe()
@@ -28,6 +34,23 @@ def run(options: Options) -> int:
     elif recipe.audit.depth == "full":
         _work(recipe)
     return 0
+
+
+def _audit_saved(options: Options) -> None:
+    """Audit a folder that no recipe is known of."""
+    model, data = options.flags["model"], options.flags["data"]
+    if model is None or data is None or options.config is not None or options.folder is not None:
+        raise InputError("--model and --data go together, without --config and --folder: a saved model and its rows")
+    from hf_privacy.auditing import audit_saved_folder
+
+    report, recipe = audit_saved_folder(
+        str(model),
+        str(data),
+        overrides=options.overrides,
+        base=options.flags["base"],
+        replace_report=bool(options.flags["replace_report"]),
+    )
+    present(report, Path(recipe.output_dir), recipe.push)
 
 
 def report_of(recipe: Recipe, *, spawn_workers: bool = True, replace_report: bool = False) -> None:

@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "audit_settings": ("EXTRA_ATTACKS", "AuditSettings"),
         "audit_signals": ("adversarial_inputs", "auto_attack", "curvature_settings"),
-        "build": ("prepare",),
+        "build": ("LoadedRows", "load_rows", "prepare"),
         "canary_settings": ("CanarySettings",),
         "config": ("DataSection", "ModelSection", "PushSection", "Recipe", "read_yaml"),
         "experiment": ("Experiment", "training_arguments"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import datasets
 import numpy as np
 
 from hf_privacy.data import (
     MembershipSplit,
+    RepeatReport,
     check_columns,
     check_labels,
     class_names,
@@ -35,6 +37,60 @@ from hf_privacy.signals import check_fit
 from hf_privacy.tasks import task_named
 
 
+class LoadedRows(NamedTuple):
+    """A recipe's rows, chosen and split, as they are before any model reads them."""
+
+    data: DataSection  # the recipe's, with its columns named
+    source: datasets.Dataset  # every column
+    rows: datasets.Dataset  # the columns a model reads, and the label
+    split: MembershipSplit
+    classes: list[str]
+    mislabelled: np.ndarray  # bool [N], private
+
+    def repeats(self, split: MembershipSplit) -> RepeatReport:
+        """Repeats in the rows, counted across a split of them."""
+        columns = self.data.input_columns
+        label_column = self.data.label_column if self.classes else None
+        return find_repeats(
+            self.rows, split=split, column=columns, label_column=label_column, near=self.data.near_repeats
+        )
+
+
+def load_rows(recipe: Recipe) -> LoadedRows:
+    """Load, check and split the rows of a recipe.
+
+    Raises
+    ------
+    InputError
+        Unknown columns, labels that are none, an empty side of the split, and so on.
+    """
+    data = recipe.data
+    if not data.name_or_path:
+        raise InputError("data.name_or_path is not set: the recipe must name its data")
+    rows = load_dataset_from(
+        data.name_or_path, split=data.dataset_split, name=data.config_name, revision=data.revision
+    )
+    label_column, classes = None, []
+    if task_named(recipe.task).has_classes:
+        label_column = data.label_column
+        check_columns(rows, data.input_columns, label_column)
+        rows = number_classes(rows, label_column, names=data.label_names)
+        classes = class_names(rows, label_column)
+        check_labels(rows, label_column, len(classes))
+    else:
+        data = data.found_in(rows)
+    chosen = _chosen_rows(rows, data)
+    source = rows if chosen is None else rows.select(chosen)
+    mislabelled = np.zeros(len(source), dtype=bool)
+    if label_column is not None:
+        source, mislabelled = with_label_noise(
+            source, label_column=label_column, share=data.label_noise, seed=data.label_noise_seed
+        )
+    rows = source.select_columns([*data.input_columns, *([] if label_column is None else [label_column])])
+    split = _split(source, data, dataset_fingerprint(rows))
+    return LoadedRows(data, source, rows, split, classes, mislabelled)
+
+
 def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
     """Load, check, split and encode the data of a recipe, and check that its model takes them.
 
@@ -55,46 +111,24 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
     training_arguments(recipe, recipe.output_dir)
     check_later_sections(recipe)
     RunFolder(Path(recipe.output_dir)).check_usable()
-    data = recipe.data
-    for name, section in (("model", recipe.model), ("data", data)):
-        if not section.name_or_path:
-            raise InputError(f"{name}.name_or_path is not set: the recipe must name its {name}")
-    rows = load_dataset_from(
-        data.name_or_path, split=data.dataset_split, name=data.config_name, revision=data.revision
-    )
-    task, label_column, classes = task_named(recipe.task), None, []
-    if task.has_classes:
-        label_column = data.label_column
-        check_columns(rows, data.input_columns, label_column)
-        rows = number_classes(rows, label_column, names=data.label_names)
-        classes = class_names(rows, label_column)
-        check_labels(rows, label_column, len(classes))
-    else:
-        data = data.found_in(rows)
-    chosen = _chosen_rows(rows, data)
-    source = rows if chosen is None else rows.select(chosen)
-    mislabelled = np.zeros(len(source), dtype=bool)
-    if label_column is not None:
-        source, mislabelled = with_label_noise(
-            source, label_column=label_column, share=data.label_noise, seed=data.label_noise_seed
-        )
-    rows = source.select_columns([*data.input_columns, *([] if label_column is None else [label_column])])
-    fingerprint = dataset_fingerprint(rows)
-    split = _split(source, data, fingerprint)
+    if not recipe.model.name_or_path:
+        raise InputError("model.name_or_path is not set: the recipe must name its model")
+    loaded = load_rows(recipe)
+    data, rows, split, classes = loaded.data, loaded.rows, loaded.split, loaded.classes
     if trainer_class(recipe.defense).needs_validation and not len(split.population):
         raise InputError(
             f"data.population_fraction is 0: {recipe.defense} validates on the population, so set one aside"
         )
-    dataset, processor, model_init, model = task.prepare(rows, model=recipe.model, data=data, classes=classes)
+    dataset, processor, model_init, model = task_named(recipe.task).prepare(
+        rows, model=recipe.model, data=data, classes=classes
+    )
     check_fit(model, dataset)
     if data.member_seed is not None:
         split = redraw_members(split, dataset.row_classes, seed=data.member_seed)
-    repeats = (
-        find_repeats(rows, split=split, column=data.input_columns, label_column=label_column, near=data.near_repeats)
-        if with_repeats
-        else None
+    repeats = loaded.repeats(split) if with_repeats else None
+    experiment = Experiment(
+        recipe, dataset, split, repeats, classes, processor, model_init, loaded.source, loaded.mislabelled
     )
-    experiment = Experiment(recipe, dataset, split, repeats, classes, processor, model_init, source, mislabelled)
     check_later_stages(experiment, model)
     return experiment
 

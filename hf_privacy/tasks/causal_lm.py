@@ -39,8 +39,8 @@ class CausalLM(Task):
 
     name = "causal-lm"
     column = "text"
-    most_columns: int | None = 2
-    columns_hint = ", or two: prompt and completion"
+    most_columns: int | None = 1
+    columns_hint = ""
     processor = "tokenizer"
     input_space = "embeddings"
     augmentations: tuple[str, ...] = ()
@@ -65,20 +65,18 @@ class CausalLM(Task):
         model: Any = None,
         max_length: int | None = None,
     ) -> TensorDataset:
-        """See `hf_privacy.data.encode_language`; cut where the model's positions end, if no length is given."""
+        """See `hf_privacy.data.encode_language`; cut where tokenizer or model end, at the latest."""
         from hf_privacy.data import encode_language
-        from hf_privacy.models import position_limit
 
-        if max_length is None and model is not None:
-            limits = (position_limit(model), processor.model_max_length)
-            max_length = min((limit for limit in limits if limit is not None and limit < _UNBOUNDED), default=None)
-        return encode_language(rows, processor, columns=columns, max_length=max_length)
+        limits = [max_length, processor.model_max_length, *([] if model is None else _context(model))]
+        longest = min((limit for limit in limits if limit is not None and limit < _UNBOUNDED), default=None)
+        return encode_language(rows, processor, columns=columns, max_length=longest)
 
     def prepare(self, rows: Dataset, *, model: Any, data: Any, classes: Sequence[str]) -> Prepared:
         """Rows are cut where model or tokenizer end, or at the recipe's ``max_length``."""
         import torch
 
-        from hf_privacy.models import attach_lora, guard_push, load_model, on_the_same_weights, position_limit
+        from hf_privacy.models import attach_lora, guard_push, load_model, on_the_same_weights
 
         tokenizer = self.load_processor(model.name_or_path, revision=model.revision)
 
@@ -105,8 +103,7 @@ class CausalLM(Task):
                 return guard_push(attach_lora(copy, model.lora, task=self.name, revision=model.revision)).train()
 
         built = model_init()
-        longest = min(data.max_length, tokenizer.model_max_length, position_limit(built) or data.max_length)
-        dataset = self.encode(rows, tokenizer, columns=data.input_columns, max_length=longest)
+        dataset = self.encode(rows, tokenizer, columns=data.input_columns, model=built, max_length=data.max_length)
         return Prepared(dataset, tokenizer, model_init, built)
 
     def augmentation(self, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -186,3 +183,11 @@ class CausalLM(Task):
         if isinstance(outputs, ScoredTokens):
             return outputs
         return ScoredTokens.of_logits(outputs["logits"], batch["labels"])
+
+
+def _context(model: Any) -> list[int | None]:
+    """The most tokens a model has places for, and was made for: rotary positions never end, but mean nothing."""
+    from hf_privacy.models import bare_model, position_limit
+
+    config = bare_model(model).config.get_text_config()
+    return [position_limit(model), getattr(config, "max_position_embeddings", None)]
