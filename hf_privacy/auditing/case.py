@@ -307,13 +307,23 @@ class AuditCase:
     def _base_signals(self) -> tuple[dict[str, np.ndarray] | None, TokenSignals | None]:
         """Signals of the checkpoint before fine-tuning, where there is one: of a language model, its adapter off."""
         passes = {"batch_size": self.settings.batch_size, "queries": self.settings.queries}
+        with self.base() as base:
+            return (None, None) if base is None else signals_and_tokens(base, self.evaluated, **passes)
+
+    @contextmanager
+    def base(self) -> Iterator[torch.nn.Module | None]:
+        """Inside, the checkpoint before fine-tuning, on the target's device; None where there is none.
+
+        Of an adapted language model it is the target itself with its adapter off.
+        """
         if self.base_model is not None:
             with placed_on(self.base_model, next(self.model.parameters()).device):
-                return signals_and_tokens(self.base_model, self.evaluated, **passes)
-        if self.task.has_classes or not isinstance(bare_model(self.model), PeftModel):
-            return None, None
-        with base_of(self.model) as base:
-            return signals_and_tokens(base, self.evaluated, **passes)
+                yield self.base_model
+        elif self.task.has_classes or not isinstance(bare_model(self.model), PeftModel):
+            yield None
+        else:
+            with base_of(self.model) as base:
+                yield base
 
     @cached_property
     def findings(self) -> Findings:

@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "names": ("ADVERSARIAL_QUERY", "QUERY_NAMES", "curvature_signal_names"),
         "queries": ("augmented_queries",),
         "robustness": ("adversarial_correct", "robust_accuracy"),
+        "sampling": ("greedy_continuations", "sampling_log_prob"),
         "store": ("SignalStore",),
         "tokens": ("TokenSignals", "scored_offsets", "signals_and_tokens", "token_signals"),
     },

@@ -17,6 +17,7 @@ EXAMINATIONS: dict[str, str] = {
     "blind_baseline": "hf_privacy.auditing.examinations.blind_baseline:BlindBaseline",
     "membership": "hf_privacy.auditing.examinations.membership.run:Membership",
     "memorization": "hf_privacy.auditing.examinations.memorization:Memorization",
+    "extraction": "hf_privacy.auditing.examinations.extraction.run:Extraction",
     "robustness": "hf_privacy.auditing.examinations.robustness:Robustness",
     "unlearning": "hf_privacy.auditing.examinations.unlearning.examination:Unlearning",
 }

@@ -1,0 +1,1 @@
+"""How much of its training texts a language model gives back."""
