@@ -62,3 +62,16 @@ def over_groups(
         if rate["tpr"] is not None:
             figures[int(group)] |= {"fpr": FPR, "tpr": rate["tpr"], "tpr_low": rate["low"], "tpr_high": rate["high"]}
     return figures
+
+
+def spread(positions: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the positions, evenly spaced: of rows sorted by class the first are of one class.
+
+    Examples
+    --------
+    >>> spread(np.arange(10), 5)
+    array([0, 2, 4, 6, 8])
+    """
+    if len(positions) <= most:
+        return positions
+    return positions[np.arange(most) * len(positions) // most]

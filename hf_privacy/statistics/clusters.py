@@ -31,9 +31,9 @@ def effective_counts(outcomes: NDArray[np.bool_], groups: NDArray[np.int64] | No
 
     Examples
     --------
-    >>> outcomes = np.repeat([True, False, True, False], 25)
-    >>> effective_counts(outcomes), effective_counts(outcomes, np.repeat([0, 1, 2, 3], 25))
-    ((50, 100), (1, 1))
+    >>> authors = np.repeat(np.arange(20), 5)
+    >>> effective_counts(authors % 2 == 0), effective_counts(authors % 2 == 0, authors)
+    ((50, 100), (8, 17))
     """
     n, k = len(outcomes), int(np.count_nonzero(outcomes))
     if groups is None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from hf_privacy.adversarial import AdversarialInputs
-from hf_privacy.auditing.groups import BIN_BOUNDS, FEWEST, memorization_of
+from hf_privacy.auditing.groups import BIN_BOUNDS, FEWEST, memorization_of, spread
 from hf_privacy.auditing.table import SignalTable
 from hf_privacy.auditing.targets import further_targets, leave_one_out_table, mean_interval
 from hf_privacy.memorization import memorization_bin
@@ -131,19 +131,6 @@ def _autoattack(case: AuditCase, model: torch.nn.Module, membership: np.ndarray)
             progress=case.show_progress,
         )
     return Outcomes(positions, correct)
-
-
-def spread(positions: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the positions, evenly spaced: of rows sorted by class the first are of one class.
-
-    Examples
-    --------
-    >>> spread(np.arange(10), 5)
-    array([0, 2, 4, 6, 8])
-    """
-    if len(positions) <= most:
-        return positions
-    return positions[np.arange(most) * len(positions) // most]
 
 
 def robustness_section(

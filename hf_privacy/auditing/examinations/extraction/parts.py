@@ -9,6 +9,7 @@ import numpy as np
 from hf_privacy.data import TensorDataset
 from hf_privacy.models import IGNORED
 from hf_privacy.recipe import ExtractionSettings
+from hf_privacy.signals import scored_offsets
 
 _PREFIX = 50  # tokens, of a row without a prompt
 
@@ -85,8 +86,7 @@ def asked_parts(dataset: TensorDataset, settings: ExtractionSettings) -> AskedPa
     broken = ~scored & (columns > starts[:, None])
     ends = np.where(broken.any(axis=1), broken.argmax(axis=1), scored.shape[1])
     asked = np.minimum(ends - starts, settings.suffix_tokens)
-    counts = (dataset.column("labels").numpy()[:, 1:] != IGNORED).sum(axis=1)
-    before = np.concatenate([[0], np.cumsum(counts)[:-1]])[rows] + (scored & (columns < starts[:, None])).sum(axis=1)
+    before = scored_offsets(dataset)[rows] + (scored & (columns < starts[:, None])).sum(axis=1)
     offsets = np.concatenate([[0], np.cumsum(asked)])
     places = np.arange(offsets[-1]) + np.repeat(before - offsets[:-1], asked)
     return AskedParts(rows, starts, asked, places)

@@ -12,8 +12,7 @@ from hf_privacy.attacks import containment, greedy_extraction, log_queries_neede
 from hf_privacy.attacks.extraction import CHANCES, QUERIES
 from hf_privacy.auditing.examinations.extraction.parts import AskedParts, asked_parts
 from hf_privacy.auditing.examinations.extraction.rates import compared, share_of
-from hf_privacy.auditing.examinations.robustness import spread
-from hf_privacy.auditing.groups import FEWEST
+from hf_privacy.auditing.groups import FEWEST, spread
 from hf_privacy.errors import InputError
 from hf_privacy.recipe import ExtractionSettings
 from hf_privacy.signals import greedy_continuations, sampling_log_prob
