@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hf_privacy.attack_table import ATTACKS
+from hf_privacy.attack_table import ATTACKS, is_control
 from hf_privacy.auditing.evidence import evidence_of
 from hf_privacy.auditing.scores import attack_scores
 from hf_privacy.auditing.table import AttackScores, SignalTable
@@ -59,7 +59,11 @@ def attack_all(table: SignalTable, options: AuditSettings, *, adversarial: Signa
     scores = all_scores(table, options)
     attacks = [summary_of(attack, table, options) for attack in scores]
     there = None if adversarial is None else adversarial_attacks(adversarial, options)
-    made = [(CLEAN, score, summary) for score, summary in zip(scores, attacks, strict=True)]
+    made = [
+        (CLEAN, score, summary)
+        for score, summary in zip(scores, attacks, strict=True)
+        if not is_control(score.name)  # a row of the report, and no evidence
+    ]
     made += [(ADVERSARIAL, score, summary) for score, summary in there or []]
     evidence = evidence_of(made, table.membership, confidence=options.confidence)
     figures_of = [(inputs, summary) for inputs, _, summary in made]

@@ -24,7 +24,7 @@ def evidence_of(
     Parameters
     ----------
     attacks : sequence of (str, AttackScores, dict)
-        Inputs ("clean", "adversarial"), scores and summary of every attack the report will show.
+        Inputs ("clean", "adversarial"), scores and summary of every attack the report will show, but its controls.
     membership : bool array of shape [N]
     confidence : float
         Of the report's intervals; the level of the test is what it leaves at one end, from 0.001 to 0.025: better than

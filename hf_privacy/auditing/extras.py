@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,15 +85,37 @@ def check_calibration(n_population: int, n_nonmembers: int) -> None:
         )
 
 
-def quantile_regression(table: SignalTable, seed: int) -> tuple[np.ndarray, int]:
-    """Scores, and the number of folds: quantiles are fitted on the population; without one, on the other folds'."""
+def enough_for_quantiles(table: SignalTable) -> int:
+    """How many non-members there are to fit quantiles on, 0 where `check_calibration` would refuse them."""
+    n_population = len(table.population) if table.has_population else 0
+    n_nonmembers = int((~table.membership).sum())
+    try:
+        check_calibration(n_population, n_nonmembers)
+    except InputError:
+        return 0
+    return n_population or n_nonmembers
+
+
+def quantile_regression(
+    table: SignalTable, signal: np.ndarray, features: np.ndarray, **settings: Any
+) -> tuple[np.ndarray, int]:
+    """Scores, and the number of folds: quantiles are fitted on the population; without one, on the other folds'.
+
+    Parameters
+    ----------
+    table : SignalTable
+    signal : float64 array of shape [N + Z]
+        Higher for likelier members.
+    features : array of shape [N + Z, D]
+    **settings
+        Of `hf_privacy.attacks.quantile_regression`; ``seed`` is that of the folds too.
+    """
     n = table.n_pool
-    features, margin = table.extras["features"], table.mean("margin")
-    if len(margin) > n:
-        return attacks.quantile_regression(margin[:n], features[:n], margin[n:], features[n:], seed=seed), 0
+    if table.has_population:
+        return attacks.quantile_regression(signal[:n], features[:n], signal[n:], features[n:], **settings), 0
     # An example is scored by a fit that has not seen it. Members and non-members are in equal shares in every fold, so
     # that each is scored by fits on as many non-members as the other.
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(settings["seed"])
     fold = np.empty(n, dtype=int)
     for side in (table.membership, ~table.membership):
         fold[side] = generator.permutation(int(side.sum())) % _FOLDS
@@ -100,6 +123,6 @@ def quantile_regression(table: SignalTable, seed: int) -> tuple[np.ndarray, int]
     for number in range(_FOLDS):
         scored, fitted = fold == number, (fold != number) & ~table.membership
         scores[scored] = attacks.quantile_regression(
-            margin[scored], features[scored], margin[fitted], features[fitted], seed=seed
+            signal[scored], features[scored], signal[fitted], features[fitted], **settings
         )
     return scores, _FOLDS

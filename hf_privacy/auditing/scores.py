@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from hf_privacy import attacks
 from hf_privacy.attack_table import ATTACKS, Attack
 from hf_privacy.auditing.extras import quantile_regression
+from hf_privacy.auditing.made import Made, Score, ScoreSettings
 from hf_privacy.auditing.table import AttackScores, SignalTable
+from hf_privacy.auditing.token_scores import TOKEN_SCORES, length_bins
 from hf_privacy.errors import InputError
 from hf_privacy.outside import is_outside, load_outside, source_sha256
 
@@ -18,23 +20,6 @@ from hf_privacy.outside import is_outside, load_outside, source_sha256
 UNTUNED_RMIA_A = 0.3
 # What a shadow-trained classifier sees of an example.
 SHADOW_SIGNALS = ("phi", "loss", "margin", "entropy", "modified_entropy", "correct")
-
-
-class _Settings(NamedTuple):
-    lira_variance: str
-    gamma: float
-    seed: int
-
-
-class _Made(NamedTuple):
-    """Scores, with what the report says of how they were made."""
-
-    scores: np.ndarray
-    parameters: dict[str, Any] | None = None
-    variant: str = ""
-
-
-_Score = Callable[[SignalTable, _Settings], "_Made | np.ndarray"]
 
 
 def attack_scores(
@@ -65,13 +50,15 @@ def attack_scores(
     seed : int
         Of the classifiers that are fitted.
     """
-    settings = _Settings(lira_variance, gamma, seed)
+    settings = ScoreSettings(lira_variance, gamma, seed)
     results = []
     for name in dict.fromkeys(names):
         attack, score = (_outside_attack if is_outside(name) else _our_attack)(name)
         if all(map(table.has, attack.needs)):
             made = score(table, settings)
-            made = made if isinstance(made, _Made) else _Made(made)
+            if made is None:
+                continue
+            made = made if isinstance(made, Made) else Made(made)
             title = f"{attack.title} ({made.variant})" if made.variant else attack.title
             n_references = table.n_references if "references" in attack.needs else 0
             scores = _checked(name, made.scores, table)
@@ -79,16 +66,16 @@ def attack_scores(
     return results
 
 
-def _our_attack(name: str) -> tuple[Attack, _Score]:
+def _our_attack(name: str) -> tuple[Attack, Score]:
     return ATTACKS[name], _SCORES[name]
 
 
-def _outside_attack(name: str) -> tuple[Attack, _Score]:
+def _outside_attack(name: str) -> tuple[Attack, Score]:
     """A function of one's own, and what it says of itself."""
     function = load_outside(name, argument="extra_attacks")
     needs = ("references",) if getattr(function, "needs_references", False) else ()
     attack = Attack(getattr(function, "title", name), axis="score", paper="", needs=needs)
-    return attack, lambda table, _: _Made(function(table), {"source_sha256": source_sha256(function)})
+    return attack, lambda table, _: Made(function(table), {"source_sha256": source_sha256(function)})
 
 
 def _checked(name: str, scores: Any, table: SignalTable) -> np.ndarray:
@@ -112,31 +99,31 @@ def _auto_variance(table: SignalTable) -> str:
     return "pooled" if table.n_references >= 4 else "global"
 
 
-def _lira(mode: str) -> Callable[[SignalTable, _Settings], _Made]:
-    def score(table: SignalTable, settings: _Settings) -> _Made:
+def _lira(mode: str) -> Callable[[SignalTable, ScoreSettings], Made]:
+    def score(table: SignalTable, settings: ScoreSettings) -> Made:
         variance = settings.lira_variance if settings.lira_variance != "auto" else _auto_variance(table)
         scores = attacks.lira(*table.queries("phi"), table.reference_pool_membership, mode=mode, variance=variance)
-        return _Made(scores, {"mode": mode, "variance": variance}, f"{mode}, {variance.replace('_', '-')} variance")
+        return Made(scores, {"mode": mode, "variance": variance}, f"{mode}, {variance.replace('_', '-')} variance")
 
     return score
 
 
-def _curvature(form: str) -> Callable[[SignalTable, _Settings], _Made]:
+def _curvature(form: str) -> Callable[[SignalTable, ScoreSettings], Made]:
     """Log curvature against that of the references with and without the example."""
 
-    def score(table: SignalTable, settings: _Settings) -> _Made:
+    def score(table: SignalTable, settings: ScoreSettings) -> Made:
         parameters = {"form": form, "variance": _auto_variance(table)}
-        return _Made(
+        return Made(
             attacks.curvature(*table.queries("curvature"), table.reference_pool_membership, **parameters), parameters
         )
 
     return score
 
 
-def _rmia(mode: str) -> Callable[[SignalTable, _Settings], _Made]:
+def _rmia(mode: str) -> Callable[[SignalTable, ScoreSettings], Made]:
     """Offline with ``a`` tuned where four references or more allow it."""
 
-    def score(table: SignalTable, settings: _Settings) -> _Made:
+    def score(table: SignalTable, settings: ScoreSettings) -> Made:
         population, membership = table.population, table.reference_pool_membership
         probability, references = table.mean("probability"), table.reference_mean("probability")
         parameters: dict[str, Any] = {"mode": mode, "gamma": settings.gamma}
@@ -144,6 +131,9 @@ def _rmia(mode: str) -> Callable[[SignalTable, _Settings], _Made]:
             tuned = table.n_references >= 4
             a = attacks.tune_rmia_a(table.reference_pool("probability"), membership) if tuned else UNTUNED_RMIA_A
             parameters |= {"a": a, "a_tuned": tuned}
+        bins = length_bins(table)
+        if bins:
+            parameters["length_bins"] = len(np.unique(bins["population_bins"]))
         scores = attacks.rmia(
             table.pool("probability"),
             table.reference_pool("probability"),
@@ -154,23 +144,24 @@ def _rmia(mode: str) -> Callable[[SignalTable, _Settings], _Made]:
             gamma=settings.gamma,
             a=parameters.get("a"),
             population_membership=table.in_references[:, population],
+            **bins,
         )
-        return _Made(scores, parameters, mode)
+        return Made(scores, parameters, mode)
 
     return score
 
 
-def _label_only(table: SignalTable, settings: _Settings) -> _Made:
+def _label_only(table: SignalTable, settings: ScoreSettings) -> Made:
     correct = table.extras["augmented_correct"][:, : table.n_pool]
-    return _Made(attacks.label_only_augmented(correct), variant=f"{len(correct)} augmentations")
+    return Made(attacks.label_only_augmented(correct), variant=f"{len(correct)} augmentations")
 
 
-def _quantile_regression(table: SignalTable, settings: _Settings) -> _Made:
-    scores, n_folds = quantile_regression(table, settings.seed)
-    return _Made(scores, variant=f"{n_folds}-fold" if n_folds else "")
+def _quantile_regression(table: SignalTable, settings: ScoreSettings) -> Made:
+    scores, n_folds = quantile_regression(table, table.mean("margin"), table.extras["features"], seed=settings.seed)
+    return Made(scores, variant=f"{n_folds}-fold" if n_folds else "")
 
 
-def _shadow_classifier(table: SignalTable, settings: _Settings) -> np.ndarray:
+def _shadow_classifier(table: SignalTable, settings: ScoreSettings) -> np.ndarray:
     return attacks.shadow_classifier(
         np.stack([table.pool(name) for name in SHADOW_SIGNALS], axis=-1),
         np.stack([table.reference_pool(name) for name in SHADOW_SIGNALS], axis=-1),
@@ -179,7 +170,7 @@ def _shadow_classifier(table: SignalTable, settings: _Settings) -> np.ndarray:
     )
 
 
-def _modified_entropy_per_class(table: SignalTable, settings: _Settings) -> np.ndarray:
+def _modified_entropy_per_class(table: SignalTable, settings: ScoreSettings) -> np.ndarray:
     assert table.labels is not None
     labels = table.labels[: table.n_pool]
     thresholds = attacks.class_thresholds(
@@ -192,12 +183,12 @@ def _modified_entropy_per_class(table: SignalTable, settings: _Settings) -> np.n
     return attacks.modified_entropy(table.pool("modified_entropy"), labels=labels, thresholds=thresholds)
 
 
-def _base_calibration(table: SignalTable, settings: _Settings) -> np.ndarray:
+def _base_calibration(table: SignalTable, settings: ScoreSettings) -> np.ndarray:
     assert table.base is not None
     return attacks.base_calibration(-table.pool("loss"), -table.base["loss"].mean(axis=0)[: table.n_pool])
 
 
-_SCORES: dict[str, _Score] = {
+_SCORES: dict[str, Score] = {
     "loss": lambda table, _: attacks.loss(table.pool("loss")),
     "confidence": lambda table, _: attacks.confidence(table.pool("probability")),
     "entropy": lambda table, _: attacks.entropy(table.pool("entropy")),
@@ -223,4 +214,5 @@ _SCORES: dict[str, _Score] = {
     "modified_entropy_per_class": _modified_entropy_per_class,
     "curvature_online": _curvature("likelihood_ratio"),
     "curvature_nll": _curvature("nll"),
+    **TOKEN_SCORES,
 }

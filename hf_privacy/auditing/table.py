@@ -97,12 +97,13 @@ class SignalTable:
     tokens: TokenTable | None = None
 
     def has(self, need: str) -> bool:
-        """Whether what an attack needs is there: "references", "labels", "base", or a signal of the target."""
+        """Whether what an attack needs is there: "references", "labels", "base", "tokens", "texts", or a signal."""
         there = {
             "references": self.n_references > 0,
             "labels": self.labels is not None,
             "base": self.base is not None,
             "tokens": self.tokens is not None,
+            "texts": self.tokens is not None and self.tokens.texts is not None,
         }
         return there.get(need, need in self.target or need in self.extras)
 
@@ -117,11 +118,15 @@ class SignalTable:
         return 0 if self.reference_membership is None else len(self.reference_membership)
 
     @property
+    def has_population(self) -> bool:
+        """Whether one was set aside: Z > 0."""
+        return self.target["phi"].shape[-1] > self.n_pool
+
+    @property
     def population(self) -> np.ndarray:
         """Columns that serve as population: the last Z, or the target's non-members."""
-        n_columns = self.target["phi"].shape[-1]
-        if n_columns > self.n_pool:
-            return np.arange(self.n_pool, n_columns)
+        if self.has_population:
+            return np.arange(self.n_pool, self.target["phi"].shape[-1])
         return np.flatnonzero(~self.membership)
 
     @property

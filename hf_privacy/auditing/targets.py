@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hf_privacy.attack_table import is_control
 from hf_privacy.auditing.table import AttackScores, SignalTable
 from hf_privacy.statistics import summarize, t_interval
 
@@ -48,7 +49,7 @@ def further_targets(n_references: int, count: int) -> list[int]:
 def mean_figures(
     runs: Sequence[tuple[SignalTable, list[AttackScores]]], *, fprs: tuple[float, ...], confidence: float
 ) -> list[dict[str, Any]]:
-    """AUC and TPR of each attack that every run has: name, title, and mean with interval over the runs."""
+    """AUC and TPR of each attack that every run has: name, title, mean and interval over runs; no controls."""
     per_attack: dict[str, list[dict[str, Any]]] = {}
     for table, scores in runs:
         for attack in scores:
@@ -57,7 +58,7 @@ def mean_figures(
     figures = []
     for attack in runs[0][1]:
         summaries = per_attack[attack.name]
-        if len(summaries) < len(runs):
+        if len(summaries) < len(runs) or is_control(attack.name):
             continue
         rates = []
         for position, fpr in enumerate(fprs):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from hf_privacy.attack_table import is_control
+
 # Where a TPR decides which attack is the strongest, in this order: 10 % where there are too few non-members for 1 %.
 HEADLINE_FPRS = (0.01, 0.1)
 CLEAN, ADVERSARIAL = "clean", "adversarial"
@@ -19,10 +21,10 @@ def tpr_at(attack: Mapping[str, Any], *, fpr: float) -> dict[str, Any] | None:
 
 
 def all_attacks(report: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Give every membership attack of a report with its inputs: "clean" or "adversarial"."""
+    """Give every membership attack of a report with its inputs, "clean" or "adversarial"; its controls are none."""
     robustness = report["robustness"] or {}
     return [
-        *((CLEAN, attack) for attack in report["attacks"]),
+        *((CLEAN, attack) for attack in report["attacks"] if not is_control(attack["name"])),
         *((ADVERSARIAL, attack) for attack in robustness.get("membership_attacks") or []),
     ]
 
@@ -131,7 +133,7 @@ def disagreements(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "$.evidence.n_attacks", f"it is {evidence['n_attacks']} and p-values are given of {len(tests)}"
     wanted = [(attack["name"], inputs) for inputs, attack in attacks]
     if [(test["attack"], test["inputs"]) for test in tests] != wanted:
-        yield "$.evidence.attacks", "it must hold every attack of the report once, in the same order"
+        yield "$.evidence.attacks", "it must hold every attack of the report but its controls once, in the same order"
         return
     smallest = 1 / (evidence["n_permutations"] + 1)
     for index, ((_, attack), test) in enumerate(zip(attacks, tests, strict=True)):

@@ -128,8 +128,8 @@ def scores_figure(
 def _drawn(
     attacks: Sequence[dict[str, Any]], curves: Mapping[str, dict[str, Any]], order: Sequence[str] | None
 ) -> list[dict[str, Any]]:
-    """The attacks that are drawn, in the table's order: more than nine would hide each other."""
-    known = [attack for attack in attacks if attack["name"] in curves]
+    """The attacks that are drawn, in the table's order: more than nine would hide each other, and no controls."""
+    known = [attack for attack in attacks if attack["name"] in curves and (order is None or attack["name"] in order)]
     kept = [attack["name"] for attack in _strongest_first(known, order)[:MOST_DRAWN]]
     return [attack for attack in known if attack["name"] in kept]
 
