@@ -14,6 +14,7 @@ from scipy.stats import t as student_t
 from hf_privacy.arrays import whole_array
 from hf_privacy.errors import InputError
 from hf_privacy.statistics.checks import check_confidence, check_scores
+from hf_privacy.statistics.clusters import design_effect, group_of_each, group_sums, variance_of_mean
 
 # With fewer examples than this that lose (or win), DeLong's variance is itself too uncertain to be relied on.
 _ENOUGH_LOSERS = 60
@@ -57,11 +58,24 @@ def clopper_pearson(successes: ArrayLike, trials: ArrayLike, *, confidence: floa
     if np.any((k < 0) | (k > n)):
         wrong = int(k[(k < 0) | (k > n)].flat[0])
         raise InputError(f"successes hold {wrong}: pass counts between 0 and the number of trials")
-    # Where the Beta quantile is undefined (no success, no failure) the limit is the end of [0, 1] itself.
-    low = np.where(k == 0, 0.0, beta.ppf(tail, np.maximum(k, 1), n - k + 1))
-    high = np.where(k == n, 1.0, beta.ppf(1.0 - tail, k + 1, np.maximum(n - k, 1)))
+    low, high = beta_limits(k, n, tail)
     if k.ndim == 0:
         return float(low), float(high)
+    return low, high
+
+
+def beta_limits(successes: Any, trials: Any, tail: float) -> tuple[Any, Any]:
+    """`clopper_pearson` of numbers that need not be whole: of examples that say as much as fewer independent ones.
+
+    Examples
+    --------
+    >>> [round(float(end), 3) for end in beta_limits(2.5, 5.0, 0.025)]
+    [0.094, 0.906]
+    """
+    failures = trials - successes
+    # Where the Beta quantile is undefined (no success, no failure) the limit is the end of [0, 1] itself.
+    low = np.where(successes == 0, 0.0, beta.ppf(tail, np.where(successes == 0, 1, successes), failures + 1))
+    high = np.where(failures == 0, 1.0, beta.ppf(1.0 - tail, successes + 1, np.where(failures == 0, 1, failures)))
     return low, high
 
 
@@ -86,7 +100,9 @@ def together(**counts: ArrayLike) -> list[NDArray[np.int64]]:
         raise InputError(f"the shapes of {shapes} do not go together: pass one shape, or single numbers") from error
 
 
-def auc_interval(scores: ArrayLike, membership: ArrayLike, *, confidence: float = 0.95) -> tuple[float, float]:
+def auc_interval(
+    scores: ArrayLike, membership: ArrayLike, *, confidence: float = 0.95, groups: ArrayLike | None = None
+) -> tuple[float, float]:
     """Confidence interval for the AUC: DeLong's variance on the logit scale, widened near 0 and 1.
 
     DeLong's variance is computed from mid-ranks in O(N log N), ties included. Working on the logit scale keeps the
@@ -103,12 +119,19 @@ def auc_interval(scores: ArrayLike, membership: ArrayLike, *, confidence: float 
     - DeLong variance zero (constant scores) or undefined (a single member or non-member): the largest variance any
       distribution allows, AUC·(1 − AUC)/min(n_members, n_nonmembers), on the logit scale.
 
+    Examples of one group are not independent. With ``groups`` the variance is Obuchowski's, of sums over groups, but
+    never below DeLong's and without what groups that hold members **and** non-members take off it. Groups are counted
+    in place of examples where pairs, losers or degrees of freedom are, and in the score interval as many independent
+    examples as have that variance.
+
     Parameters
     ----------
     scores : array-like of float, shape [N]
         Higher means more likely a member.
     membership : array-like of bool, shape [N]
     confidence : float, default 0.95
+    groups : array-like of int or str, shape [N], optional
+        What was drawn as a whole, such as the author an example is of.
 
     Returns
     -------
@@ -118,12 +141,12 @@ def auc_interval(scores: ArrayLike, membership: ArrayLike, *, confidence: float 
     Raises
     ------
     InputError
-        See `check_scores`; also if confidence lies outside (0, 1).
+        See `check_scores`; also if confidence lies outside (0, 1) or groups do not match.
 
     Notes
     -----
-    The interval speaks of examples drawn afresh for *this* model and attack. It does not cover the chance of
-    training: another seed or another split has an AUC of its own.
+    The interval speaks of examples (or groups) drawn afresh for *this* model and attack. It does not cover the chance
+    of training: another seed or another split has an AUC of its own.
 
     Measured at 95 % for AUC 0.5 to 0.9999 and 50 to 2,500 examples a side, balanced or not, with normal scores of
     equal and unequal spread, exponential ones and mixtures: `recipes/benchmarks/calibration`.
@@ -131,6 +154,7 @@ def auc_interval(scores: ArrayLike, membership: ArrayLike, *, confidence: float 
     References
     ----------
     DeLong, DeLong and Clarke-Pearson, Biometrics 1988; by ranks: Sun and Xu, IEEE Signal Processing Letters 2014;
+    groups: Obuchowski, "Nonparametric analysis of clustered ROC curve data", Biometrics 1997;
     largest variance: Birnbaum and Klose, Annals of Mathematical Statistics 1957; score interval: Newcombe, "Confidence
     intervals for an effect size measure based on the Mann-Whitney statistic, part 2", Statistics in Medicine 2006.
 
@@ -143,7 +167,9 @@ def auc_interval(scores: ArrayLike, membership: ArrayLike, *, confidence: float 
     tail = (1.0 - check_confidence(confidence)) / 2
     scores, membership = check_scores(scores, membership)
     members, nonmembers = scores[membership], scores[~membership]
-    n_pairs = min(len(members), len(nonmembers))
+    group = group_of_each(groups, len(scores))
+    of_members, of_nonmembers = group[membership], group[~membership]
+    n_pairs = min(len(np.unique(of_members)), len(np.unique(of_nonmembers)))
     ranks = rankdata(scores)
     # Share of the other class below each example: DeLong's structural components, whose mean is the AUC.
     won_by_member = (ranks[membership] - rankdata(members)) / len(nonmembers)
@@ -156,17 +182,25 @@ def auc_interval(scores: ArrayLike, membership: ArrayLike, *, confidence: float 
         return clopper_pearson(0, n_pairs, confidence=confidence)
     variance = 0.0
     if n_pairs > 1:
-        variance = float(won_by_member.var(ddof=1) / len(members) + won_over_nonmember.var(ddof=1) / len(nonmembers))
-    shares = (won_by_member, 1.0 - won_by_member, won_over_nonmember, 1.0 - won_over_nonmember)
-    n_losers = min(_effective_number(share) for share in shares)
-    quantile, degrees = float(norm.isf(tail)), max(n_losers - 1.0, _FEWEST_DEGREES)
+        variance = variance_of_mean(won_by_member, of_members) + variance_of_mean(won_over_nonmember, of_nonmembers)
+    shares = [
+        group_sums(share, sides)
+        for won, sides in ((won_by_member, of_members), (won_over_nonmember, of_nonmembers))
+        for share in (won, 1.0 - won)
+    ]
+    n_losers = min(map(_effective_number, shares))
+    # Few groups are all there is, where few examples that lose are a matter of the attack.
+    fewest = _FEWEST_DEGREES if groups is None else min(_FEWEST_DEGREES, max(n_pairs - 1.0, 1.0))
+    quantile, degrees = float(norm.isf(tail)), max(n_losers - 1.0, fewest)
     reach = float(student_t.isf(tail, degrees)) * np.sqrt(variance)
     if variance == 0.0:
         reach = quantile * np.sqrt(area * (1.0 - area) / n_pairs)
     centre, reach = logit(area), reach / (area * (1.0 - area))
     low, high = float(expit(centre - reach)), float(expit(centre + reach))
     if n_losers < _ENOUGH_LOSERS:
-        widened = _score_interval(area, len(members), len(nonmembers), quantile)
+        n_members = len(members) / design_effect(won_by_member, of_members)
+        n_nonmembers = len(nonmembers) / design_effect(won_over_nonmember, of_nonmembers)
+        widened = _score_interval(area, n_members, n_nonmembers, quantile)
         low, high = min(low, widened[0]), max(high, widened[1])
     return low, high
 
@@ -176,7 +210,7 @@ def _effective_number(weights: NDArray[np.float64]) -> float:
     return float(weights.sum() ** 2 / (weights**2).sum())
 
 
-def _score_interval(area: float, n_members: int, n_nonmembers: int, quantile: float) -> tuple[float, float]:
+def _score_interval(area: float, n_members: float, n_nonmembers: float, quantile: float) -> tuple[float, float]:
     larger, smaller = max(n_members, n_nonmembers) - 1, min(n_members, n_nonmembers) - 1
 
     def beyond(true_area: float) -> float:

@@ -13,11 +13,8 @@ from hf_privacy.arguments import check_seed, check_whole
 from hf_privacy.arrays import real_array
 from hf_privacy.errors import InputError
 from hf_privacy.statistics.checks import check_scores, check_shares
+from hf_privacy.statistics.group_permutation import ENTRIES_AT_ONCE, Order, corrected, group_permutation_test
 from hf_privacy.statistics.tpr import allowed_false_positives, why_unresolved
-
-_ENTRIES_AT_ONCE = 4_000_000  # of one block of permutations × examples
-# Two statistics that are equal but for rounding count as equal.
-_ROUNDING = 1e-9
 
 
 def membership_permutation_test(
@@ -27,6 +24,7 @@ def membership_permutation_test(
     fprs: Iterable[float] = (0.01,),
     n_permutations: int = 2000,
     seed: int = 0,
+    groups: ArrayLike | None = None,
 ) -> dict[str, Any]:
     """P-values of every attack's AUC and TPR against guessing, corrected for looking at all of them.
 
@@ -46,6 +44,9 @@ def membership_permutation_test(
     n_permutations : int, default 2000
         The smallest p-value is 1/(n_permutations + 1).
     seed : int, default 0
+    groups : array-like of int or str, shape [N], optional
+        What was drawn as a whole, such as the author an example is of: whole groups are permuted, and as many of them
+        are members as were. Each is of members or of non-members alone.
 
     Returns
     -------
@@ -56,13 +57,14 @@ def membership_permutation_test(
     ------
     InputError
         See `check_scores`, for each attack; also if there is no attack, an FPR is out of range or not resolved by the
-        non-members (see `tpr_at_fpr`), or n_permutations or seed is out of range.
+        non-members (see `tpr_at_fpr`), n_permutations or seed is out of range, or groups do not match or hold members
+        and non-members.
 
     Notes
     -----
-    Exact where members were drawn at random from the examples, however the attacks depend on each other. Of a draw
-    stratified by class the test is cautious: it also permutes between classes. Scores that were computed with the
-    membership, such as a comparison with the non-members, must not give it away by themselves.
+    Exact where members were drawn at random from the examples (or groups), however the attacks depend on each other.
+    Of a draw stratified by class the test is cautious: it also permutes between classes. Scores that were computed
+    with the membership, such as a comparison with the non-members, must not give it away by themselves.
 
     References
     ----------
@@ -84,26 +86,20 @@ def membership_permutation_test(
     n_permutations = check_whole("n_permutations", n_permutations, at_least=1)
     generator = np.random.default_rng(check_seed(seed))
     targets = check_shares("fprs", fprs)
+    if groups is not None:
+        values = [row for row, _ in rows]
+        return group_permutation_test(values, truth, groups, targets, n_permutations, generator)
     areas = _Areas([values for values, _ in rows], truth)
     rates = [_Rates([values for values, _ in rows], truth, fpr) for fpr in targets]
     statistics: list[_Areas | _Rates] = [areas, *rates]
     found = [statistic(truth[None])[0] for statistic in statistics]
-    block = max(1, _ENTRIES_AT_ONCE // len(truth))
+    block = max(1, ENTRIES_AT_ONCE // len(truth))
     extremes = []
     for start in range(0, n_permutations, block):
         shape = (min(block, n_permutations - start), len(truth))
         permuted = generator.permuted(np.broadcast_to(truth, shape), axis=1)
         extremes.append(np.min([statistic(permuted).min(axis=1) for statistic in statistics], axis=0))
-    ordered = np.sort(np.concatenate(extremes))
-    p_values = [
-        (1 + np.searchsorted(ordered, values + _ROUNDING * np.abs(values), side="right")) / (n_permutations + 1)
-        for values in found
-    ]
-    return {
-        "auc": p_values[0].tolist(),
-        "tpr": {fpr: values.tolist() for fpr, values in zip(targets, p_values[1:], strict=True)},
-        "n_permutations": n_permutations,
-    }
+    return corrected(found, np.concatenate(extremes), targets)
 
 
 def _rows(scores: ArrayLike) -> list[NDArray[Any]]:
@@ -139,36 +135,17 @@ class _Rates:
         self.allowed = allowed_false_positives(n_nonmembers, fpr)
         if self.allowed < 0:
             raise InputError(f"fprs hold {fpr:g}: {why_unresolved(n_nonmembers, fpr)}; leave it out")
-        self.orders = [np.argsort(-row, kind="stable") for row in scores]
-        self.ends = [
-            np.append(np.flatnonzero(np.diff(row[order])), n - 1)
-            for row, order in zip(scores, self.orders, strict=True)
-        ]
+        self.orders = [Order(row) for row in scores]
         self.log_p = _log_at_least(self.n_members, n_nonmembers, self.allowed)
         # Nearly always the first non-member too many is among so many; else all are looked through.
         likely = (self.allowed + 1) * n / n_nonmembers
         self.head = min(n, int(np.ceil(likely + 8 * np.sqrt(likely) + 10)))
 
     def __call__(self, membership: NDArray[np.bool_]) -> NDArray[np.float64]:
+        allowed = np.full(len(membership), self.allowed)
         return np.stack(
-            [self.log_p[self._found(membership, *at)] for at in zip(self.orders, self.ends, strict=True)], axis=1
+            [self.log_p[order.members_found(membership, allowed, self.head)] for order in self.orders], axis=1
         )
-
-    def _found(
-        self, membership: NDArray[np.bool_], order: NDArray[np.int64], ends: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        """Members called at the lowest threshold with no more false positives than allowed, a row a permutation."""
-        kept = ends[: np.searchsorted(ends, self.head) + 1]
-        outside = ~membership[:, order[: kept[-1] + 1]]
-        false_positives = np.cumsum(outside, axis=1, dtype=np.int32)[:, kept]
-        steps = np.count_nonzero(false_positives <= self.allowed, axis=1)
-        at = np.maximum(steps - 1, 0)
-        found = np.where(steps > 0, kept[at] + 1 - false_positives[np.arange(len(at)), at], 0)
-        for row in np.flatnonzero(steps == len(kept)) if len(kept) < len(ends) else ():
-            false = np.cumsum(~membership[row, order], dtype=np.int64)[ends]
-            last = int(np.searchsorted(false, self.allowed, side="right")) - 1
-            found[row] = ends[last] + 1 - false[last]
-        return found
 
 
 def _log_at_least(n_members: int, n_nonmembers: int, allowed: int) -> NDArray[np.float64]:

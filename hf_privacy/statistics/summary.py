@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from hf_privacy.statistics.checks import check_scores, check_shares
 from hf_privacy.statistics.intervals import auc_interval
 from hf_privacy.statistics.roc import auc, roc_counts
-from hf_privacy.statistics.tpr import tpr_from_counts
+from hf_privacy.statistics.tpr import tpr_at_fpr, tpr_from_counts
 
 
 def summarize(
@@ -20,6 +20,7 @@ def summarize(
     *,
     fprs: Iterable[float] = (1e-3, 1e-2, 1e-1),
     confidence: float = 0.95,
+    groups: ArrayLike | None = None,
 ) -> dict[str, Any]:
     """How well scores tell members from non-members, with intervals, in plain Python numbers.
 
@@ -32,6 +33,9 @@ def summarize(
         Targets for `tpr_at_fpr`, each in (0, 1).
     confidence : float, default 0.95
         Of every interval, each on its own.
+    groups : array-like of int or str, shape [N], optional
+        What was drawn as a whole, such as the author an example is of: the intervals of `auc_interval` and
+        `tpr_at_fpr` are then by group.
 
     Returns
     -------
@@ -55,7 +59,7 @@ def summarize(
     """
     targets = check_shares("fprs", fprs)
     scores, membership = check_scores(scores, membership)
-    low, high = auc_interval(scores, membership, confidence=confidence)
+    low, high = auc_interval(scores, membership, confidence=confidence, groups=groups)
     false_positives, true_positives, _ = roc_counts(scores, membership)
     n_nonmembers, n_members = int(false_positives[-1]), int(true_positives[-1])
     # Never negative: the curve holds (0, 0), where the difference is zero.
@@ -66,7 +70,12 @@ def summarize(
         "auc_high": high,
         "balanced_accuracy": (1.0 + advantage) / 2,
         "advantage": advantage,
-        "tpr_at_fpr": [tpr_from_counts(false_positives, true_positives, target, confidence) for target in targets],
+        "tpr_at_fpr": [
+            tpr_from_counts(false_positives, true_positives, target, confidence)
+            if groups is None
+            else tpr_at_fpr(scores, membership, fpr=target, confidence=confidence, groups=groups)
+            for target in targets
+        ],
         "n_members": n_members,
         "n_nonmembers": n_nonmembers,
         "confidence": float(confidence),

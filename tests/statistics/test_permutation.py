@@ -60,10 +60,10 @@ def test_the_members_found_are_those_of_the_tpr(seed, ties, n_members, fpr):
     membership = rng.permutation(80) < n_members
     rates = _Rates(list(scores), membership, fpr)
     for head in (rates.head, 1, 80):  # however far is looked at first
-        rates.head = head
-        for row, order, ends in zip(scores, rates.orders, rates.ends, strict=True):
-            found = rates._found(np.stack([membership, rng.permutation(membership)]), order, ends)[0]
+        for row, order in zip(scores, rates.orders, strict=True):
             allowed = allowed_false_positives(80 - n_members, fpr)
+            tables = np.stack([membership, rng.permutation(membership)])
+            found = order.members_found(tables, np.array([allowed, 3]), head)[0]
             best = max(
                 (int((membership & (row >= threshold)).sum()) for threshold in np.unique(row)
                  if (~membership & (row >= threshold)).sum() <= allowed),
@@ -122,7 +122,7 @@ def test_constant_scores_and_blocks_of_permutations(monkeypatch):
     scores = np.stack([np.zeros(90), rng.normal(size=90)])
     found = membership_permutation_test(scores, membership, fprs=[0.1], n_permutations=100)
     assert found["auc"][0] == found["tpr"][0.1][0] == 1.0
-    monkeypatch.setattr("hf_privacy.statistics.permutation._ENTRIES_AT_ONCE", 90 * 7)
+    monkeypatch.setattr("hf_privacy.statistics.permutation.ENTRIES_AT_ONCE", 90 * 7)
     assert membership_permutation_test(scores, membership, fprs=[0.1], n_permutations=100) == found
 
 
