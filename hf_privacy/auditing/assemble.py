@@ -22,6 +22,8 @@ from hf_privacy.reports import PrivacyReport, public_name
 from hf_privacy.statistics import clopper_pearson
 from hf_privacy.statistics.tpr import allowed_false_positives
 
+# With fewer on a side, an interval rests on hardly any groups.
+_FEW_GROUPS = 20
 VERSIONED_PACKAGES = ("torch", "transformers", "datasets", "accelerate", "peft", "timm", "numpy", "scipy")
 
 
@@ -68,6 +70,7 @@ def assemble_report(case: AuditCase, sections: Mapping[str, Any]) -> PrivacyRepo
             "stratified": split.stratified,
             "exact_repeats": exact,
             "near_repeats": near,
+            **({} if split.groups is None else {"unit": public_name(split.unit), "n_groups": split.n_groups}),
         },
         "defense": {"name": "unknown", "parameters": {}, "paper": None}
         if trainer is None
@@ -157,6 +160,13 @@ def _caveats(case: AuditCase) -> list[str]:
             f"{len(split.non_members):,} non-members cannot resolve a false positive rate of {shown}; no "
             "true positive rate is given there."
         )
+    if split.n_groups is not None:
+        few = min(split.n_groups["members"], split.n_groups["non_members"])
+        if few < _FEW_GROUPS:
+            caveats.append(
+                f"A side of the split holds {few} groups by {public_name(split.unit)!r}: intervals by group are wide "
+                "and the test can show little, whatever the number of rows."
+            )
     exact, near = repeats_across(case.repeats)
     if exact is None:
         caveats.append("Repeats across the split were not looked for.")

@@ -65,7 +65,7 @@ def attack_all(table: SignalTable, options: AuditSettings, *, adversarial: Signa
         if not is_control(score.name)  # a row of the report, and no evidence
     ]
     made += [(ADVERSARIAL, score, summary) for score, summary in there or []]
-    evidence = evidence_of(made, table.membership, confidence=options.confidence)
+    evidence = evidence_of(made, table.membership, confidence=options.confidence, groups=table.groups)
     figures_of = [(inputs, summary) for inputs, _, summary in made]
     _, ordered = by_strength(figures_of, evidence["attacks"], level=evidence["level"])
     strongest = next(summary["name"] for inputs, summary, _ in ordered if inputs == CLEAN)
@@ -94,7 +94,13 @@ def summary_of(
     attack: AttackScores, table: SignalTable, options: AuditSettings, *, queries: Sequence[str] | None = None
 ) -> dict[str, Any]:
     """One attack's entry in the report; ``queries`` are by default those of the settings."""
-    summary = summarize(attack.scores, table.membership, fprs=tuple(options.fprs), confidence=options.confidence)
+    summary = summarize(
+        attack.scores,
+        table.membership,
+        fprs=tuple(options.fprs),
+        confidence=options.confidence,
+        groups=table.groups,
+    )
     return {
         "name": attack.name,
         "title": attack.title,

@@ -277,6 +277,7 @@ class AuditCase:
                 base=base,
                 membership=self.split.membership,
                 labels=self.evaluated.row_classes,
+                groups=self.split.pool_groups,
                 extras=self._extras(self.model, progress=self.show_progress),
                 tokens=None
                 if tokens is None
@@ -288,7 +289,9 @@ class AuditCase:
                 target = compute_signals(
                     self.model, self.evaluated, queries=(ADVERSARIAL_QUERY,), adversarial=self.attack, **settings
                 )
-            adversarial = SignalTable(target=target, membership=clean.membership, labels=clean.labels)
+            adversarial = SignalTable(
+                target=target, membership=clean.membership, labels=clean.labels, groups=clean.groups
+            )
         if self.references is None:
             return clean, adversarial
         self.references.train(

@@ -17,7 +17,11 @@ _LEVELS = (0.001, 0.025)
 
 
 def evidence_of(
-    attacks: Sequence[tuple[str, AttackScores, dict[str, Any]]], membership: np.ndarray, *, confidence: float
+    attacks: Sequence[tuple[str, AttackScores, dict[str, Any]]],
+    membership: np.ndarray,
+    *,
+    confidence: float,
+    groups: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Test all attacks together and name the strongest.
 
@@ -29,6 +33,8 @@ def evidence_of(
     confidence : float
         Of the report's intervals; the level of the test is what it leaves at one end, from 0.001 to 0.025: better than
         guessing is a claim about one end alone.
+    groups : int array of shape [N], optional
+        Where whole groups are members, whole groups are permuted.
 
     Returns
     -------
@@ -40,7 +46,11 @@ def evidence_of(
     level = float(np.clip(round((1 - confidence) / 2, 12), *_LEVELS))
     fprs = [entry["fpr"] for entry in attacks[0][2]["tpr_at_fpr"] if entry["tpr"] is not None]
     found = membership_permutation_test(
-        [scores.scores for _, scores, _ in attacks], membership, fprs=fprs, n_permutations=N_PERMUTATIONS
+        [scores.scores for _, scores, _ in attacks],
+        membership,
+        fprs=fprs,
+        n_permutations=N_PERMUTATIONS,
+        groups=groups,
     )
     tests = [
         {
@@ -53,7 +63,9 @@ def evidence_of(
     ]
     strongest = strongest_of([(inputs, summary) for inputs, _, summary in attacks], tests, level=level)
     return {
-        "method": "permutation of the membership, largest of all attacks",
+        "method": "permutation of the membership, largest of all attacks"
+        if groups is None
+        else "permutation of the membership by whole groups, largest of all attacks",
         "n_attacks": len(attacks),
         "n_permutations": found["n_permutations"],
         "level": level,

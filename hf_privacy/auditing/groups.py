@@ -54,11 +54,17 @@ def over_groups(
         n_members, n_nonmembers = int(members.sum()), int(inside.sum() - members.sum())
         if min(n_members, n_nonmembers) < FEWEST:
             continue
-        summary = summarize(attack.scores[inside], table.membership[inside], fprs=(), confidence=confidence)
+        units = None if table.groups is None else table.groups[inside]
+        summary = summarize(
+            attack.scores[inside], table.membership[inside], fprs=(), confidence=confidence, groups=units
+        )
         kept = ("auc", "auc_low", "auc_high", "n_members", "n_nonmembers", "confidence")
         figures[int(group)] = {name: summary[name] for name in kept}
         judged = members | ~table.membership
-        rate = tpr_at_fpr(attack.scores[judged], table.membership[judged], fpr=FPR, confidence=confidence)
+        units = None if table.groups is None else table.groups[judged]
+        rate = tpr_at_fpr(
+            attack.scores[judged], table.membership[judged], fpr=FPR, confidence=confidence, groups=units
+        )
         if rate["tpr"] is not None:
             figures[int(group)] |= {"fpr": FPR, "tpr": rate["tpr"], "tpr_low": rate["low"], "tpr_high": rate["high"]}
     return figures

@@ -62,6 +62,8 @@ class SignalTable:
         What further passes over the target gave, see `hf_privacy.auditing.extras`.
     tokens : TokenTable, optional
         Of language models: what is said of each scored token.
+    groups : int64 [N], optional
+        Whose rows those of the pool are, where the unit of membership is a group.
 
     Notes
     -----
@@ -95,6 +97,7 @@ class SignalTable:
     base: Mapping[str, np.ndarray] | None = None
     extras: Mapping[str, np.ndarray] = field(default_factory=dict)
     tokens: TokenTable | None = None
+    groups: np.ndarray | None = None
 
     def has(self, need: str) -> bool:
         """Whether what an attack needs is there: "references", "labels", "base", "tokens", "texts", or a signal."""

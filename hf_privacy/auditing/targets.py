@@ -32,6 +32,7 @@ def leave_one_out_table(
         target={name: values[:, model] for name, values in table.references.items()},
         membership=membership,
         labels=table.labels,
+        groups=table.groups,
         references={name: values[:, kept] for name, values in table.references.items()},
         reference_membership=table.reference_membership[kept],
         extras=extras or {},

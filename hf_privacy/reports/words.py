@@ -46,6 +46,21 @@ def area(figures: Mapping[str, Any]) -> str:
     return f"{figures['auc']:.3f} [{figures['auc_low']:.3f}, {figures['auc_high']:.3f}]"
 
 
+def unit_words(split: Mapping[str, Any]) -> str:
+    """Write whose examples are members or not as a whole, of a split that says so.
+
+    Examples
+    --------
+    >>> unit_words({"unit": "author", "n_groups": {"members": 30, "non_members": 31, "population": 0}})
+    "a group by 'author': 30 of members, 31 of non-members"
+    """
+    n = split["n_groups"]
+    population = f", {n['population']:,} of the population" if n["population"] else ""
+    return (
+        f"a group by {split['unit']!r}: {n['members']:,} of members, {n['non_members']:,} of non-members{population}"
+    )
+
+
 def points(difference: float) -> str:
     """Write a difference of shares in percentage points, with its sign.
 

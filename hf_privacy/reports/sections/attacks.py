@@ -12,7 +12,7 @@ from hf_privacy.reports.model_index import ATTACKED_SPLIT, AUC_METRIC, TPR_METRI
 from hf_privacy.reports.report import Report
 from hf_privacy.reports.sections.targets import other_runs
 from hf_privacy.reports.shapes import AUC, listed, nullable, one_of, record
-from hf_privacy.reports.words import percent
+from hf_privacy.reports.words import percent, unit_words
 
 _ENDS = ("low", "high", "conditional_low", "conditional_high")
 SHAPES = {
@@ -71,9 +71,9 @@ def meaning(report: Report) -> list[str]:
         "averages over all examples, and the worst of them may leak much more than the average: read the TPR at low "
         "FPR first.",
         f"Brackets are {percent(report.attacks[0]['confidence'])} confidence intervals over the "
-        f"{report.split['n_members']:,} members and {report.split['n_nonmembers']:,} non-members audited. Those of "
-        "the TPR cover it at the stated FPR, the chance in the threshold included: few non-members make them wide. "
-        f"None covers {other_runs(report)}",
+        f"{report.split['n_members']:,} members and {report.split['n_nonmembers']:,} non-members audited"
+        f"{_by_groups(report)}. Those of the TPR cover it at the stated FPR, the chance in the threshold included: "
+        f"few non-members make them wide. None covers {other_runs(report)}",
     ]
     if report.depth == "full" and report.references is not None:
         sentences.append(
@@ -88,6 +88,12 @@ def meaning(report: Report) -> list[str]:
             "full depth before relying on them."
         )
     return sentences
+
+
+def _by_groups(report: Report) -> str:
+    if report.split.get("unit") is None:
+        return ""
+    return f" (each {unit_words(report.split)}; examples of one group are not counted as independent)"
 
 
 def limits(report: Report) -> list[str]:

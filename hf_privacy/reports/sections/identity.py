@@ -6,7 +6,7 @@ from hf_privacy.hub.schema import SCHEMA_VERSION
 from hf_privacy.reports.report import Report
 from hf_privacy.reports.sections import blind_baseline
 from hf_privacy.reports.shapes import listed, record, shape
-from hf_privacy.reports.words import duration, value_text
+from hf_privacy.reports.words import duration, unit_words, value_text
 
 FIELDS = {
     "schema_version": {"const": SCHEMA_VERSION},
@@ -25,7 +25,10 @@ FIELDS = {
     ),
     "split": record(
         "hash text, n_members positive_count, n_nonmembers positive_count, n_population count, stratified boolean, "
-        "exact_repeats optional_count, near_repeats optional_count"
+        "exact_repeats optional_count, near_repeats optional_count",
+        optional="unit n_groups",  # absent where the unit of membership is a row, and from earlier reports
+        unit={"description": "The column whose values were drawn as a whole.", **shape("text")},
+        n_groups=record("members positive_count, non_members positive_count, population count"),
     ),
     "training": shape("free"),
     "cost": record(
@@ -57,6 +60,7 @@ def data_facts(report: Report) -> list[tuple[str, str]]:
         ("Dataset", _with_revision(dataset["name"], dataset["revision"])),
         ("Fingerprint", dataset["fingerprint"]),
         ("Examples, classes", f"{dataset['n_examples']:,}, {dataset['n_classes']:,}"),
+        *([("Unit of membership", unit_words(split))] if split.get("unit") else []),
         ("Members, non-members", f"{split['n_members']:,}, {split['n_nonmembers']:,}"),
         ("Population", f"{split['n_population']:,}"),
         ("Stratified", value_text(split["stratified"])),
