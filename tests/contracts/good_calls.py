@@ -24,6 +24,7 @@ _MEMBERSHIP = np.arange(_N) % 2 == 0
 _SCORES = _rng.normal(size=_N) + _MEMBERSHIP
 _LABELS = np.arange(_N) % 3
 _GROUPS = np.arange(_N) // 30
+_OWN_SIDE = np.arange(_N) // 6 * 2 + np.arange(_N) % 2  # groups of members or of non-members alone
 _HALVES = _rng.random((4, _N)) < 0.5
 _IN = np.concatenate([_HALVES, ~_HALVES])  # eight reference models in complementary pairs
 _TABLE = _rng.normal(size=(8, _N))
@@ -52,7 +53,7 @@ _MODELS = {"unlearned": _TABLE[:5], "retrained": _TABLE[3:]}
 
 GOOD: list[Call] = [
     (statistics.auc, _TWO),
-    (statistics.auc_interval, {**_TWO, "confidence": 0.9}),
+    (statistics.auc_interval, {**_TWO, "confidence": 0.9, "groups": _OWN_SIDE}),
     (
         statistics.bootstrap_interval,
         {
@@ -92,6 +93,10 @@ GOOD: list[Call] = [
         statistics.membership_permutation_test,
         {"scores": _TABLE, "membership": _MEMBERSHIP, "fprs": [0.1], "n_permutations": 20, **_SEEDS},
     ),
+    (
+        statistics.membership_permutation_test,
+        {"scores": _TABLE, "membership": _MEMBERSHIP, "fprs": [0.1], "n_permutations": 20, "groups": _OWN_SIDE},
+    ),
     (statistics.t_interval, {"values": np.array([0.1, 0.2, 0.4]), "within": (0.0, 1.0), "confidence": 0.9}),
     (statistics.one_run_p_value, {"n_correct": 7, "n_guesses": 10, "n_canaries": 20, "epsilon": 0.5, "delta": 1e-4}),
     (
@@ -100,12 +105,12 @@ GOOD: list[Call] = [
     ),
     (statistics.roc, _TWO),
     (statistics.roc_counts, _TWO),
-    (statistics.summarize, {**_TWO, "fprs": [0.1, 0.2], "confidence": 0.9}),
+    (statistics.summarize, {**_TWO, "fprs": [0.1, 0.2], "confidence": 0.9, "groups": _OWN_SIDE}),
     (
         statistics.summarize_slices,
         {**_TWO, "groups": _GROUPS, "fprs": [0.1], "confidence": 0.9, "min_examples": 10, "simultaneous": True},
     ),
-    (statistics.tpr_at_fpr, {**_TWO, "fpr": 0.1, "confidence": 0.9}),
+    (statistics.tpr_at_fpr, {**_TWO, "fpr": 0.1, "confidence": 0.9, "groups": _OWN_SIDE}),
     (statistics.vulnerability, {"scores": _TABLE, "membership": _IN, "fpr": 0.2}),
     (
         statistics.vulnerable_share,

@@ -35,7 +35,15 @@ _COUNTS = ("too many dimensions", "a number", "no dimension")  # broadcast again
 TAKEN = {
     *(
         (name, "groups", kind)
-        for name in ("bootstrap_interval", "summarize_slices", "subpopulation_fits")
+        for name in (
+            "auc_interval",
+            "bootstrap_interval",
+            "membership_permutation_test",
+            "subpopulation_fits",
+            "summarize",
+            "summarize_slices",
+            "tpr_at_fpr",
+        )
         for kind in _COMPARED
     ),
     *((name, "labels", kind) for name in ("redraw_members", "plan_references") for kind in _COMPARED),
