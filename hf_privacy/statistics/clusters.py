@@ -115,7 +115,7 @@ def effective_counts(outcomes: NDArray[np.bool_], groups: NDArray[np.int64] | No
     --------
     >>> authors = np.repeat(np.arange(20), 5)
     >>> effective_counts(authors % 2 == 0), effective_counts(authors % 2 == 0, authors)
-    ((50, 100), (8, 17))
+    ((50, 100), (8, 16))
     """
     n, k = len(outcomes), int(np.count_nonzero(outcomes))
     group = group_of_each(groups, n)
