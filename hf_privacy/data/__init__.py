@@ -26,5 +26,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "repeats": ("RepeatReport", "drop_repeats", "find_repeats"),
         "splits": ("MembershipSplit", "make_split"),
         "tensors": ("TensorDataset", "collate_batch", "tensors_digest"),
+        "worded_canaries": ("WordedCanaries", "make_worded_canaries"),
     },
 )

@@ -17,7 +17,7 @@ from hf_privacy.arguments import (
 from hf_privacy.attack_table import EXTRA_ATTACKS
 from hf_privacy.errors import InputError
 from hf_privacy.outside import is_outside, load_outside
-from hf_privacy.recipe.canary_settings import CanarySettings
+from hf_privacy.recipe.canary_settings import CanarySettings, canary_kind
 from hf_privacy.recipe.extraction_settings import ExtractionSettings
 from hf_privacy.recipe.robustness_settings import RobustnessSettings
 from hf_privacy.tasks import task_named
@@ -209,6 +209,7 @@ class AuditSettings:
         """Raise `InputError` for a setting that does not go with a recipe's task."""
         if self.robustness is not None:
             RobustnessSettings.from_dict(self.robustness).check_task(task)
+        canary_kind(self.canaries.kind, has_classes=task_named(task).has_classes)
         if self.extraction not in (None, False) and task_named(task).has_classes:
             raise InputError(
                 f"extraction is {seen(self.extraction)} and the task is {task}: only causal language models are asked "

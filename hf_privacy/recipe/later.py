@@ -10,10 +10,12 @@ import torch
 from hf_privacy.arguments import unknown_key
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.audit_signals import adversarial_inputs
+from hf_privacy.recipe.canary_settings import canary_kind
 from hf_privacy.recipe.config import Recipe
 from hf_privacy.recipe.experiment import Experiment
 from hf_privacy.recipe.forget_rows import request_of, requested_rows, unlearning_rows
 from hf_privacy.recipe.unlearning import check_unlearning
+from hf_privacy.tasks import task_named
 from hf_privacy.unlearning import UNLEARNERS, unlearner_class
 
 
@@ -55,7 +57,8 @@ def check_later_stages(experiment: Experiment, model: torch.nn.Module) -> None:
     options = recipe.audit
     adversarial_inputs(options, model, experiment.processor, experiment.dataset)
     n_outside = len(experiment.dataset) - len(split.members)
-    if options.canaries.kind == "mislabelled" and options.canaries.n > n_outside:
+    kind = canary_kind(options.canaries.kind, has_classes=task_named(recipe.task).has_classes)
+    if kind == "mislabelled" and options.canaries.n > n_outside:
         raise InputError(
             f"audit.canaries is {options.canaries.n:,} and {n_outside:,} rows lie outside the training set: ask for "
             "fewer, or for audit.canaries.kind 'random'"

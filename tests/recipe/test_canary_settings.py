@@ -47,3 +47,29 @@ def test_an_unknown_key_is_refused():
         Recipe.from_dict({"audit": {"canaries": {"kinds": "random"}}})
     with pytest.raises(InputError, match="unknown key 'kinds' in canaries: did you mean 'kind'"):
         AuditSettings(canaries={"kinds": "random"})
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "message"),
+    [
+        ("causal-lm", "random", "a causal language model takes 'random_tokens' or 'suffix' or 'new_last_token'"),
+        ("image-classification", "suffix", "a model with classes takes 'mislabelled' or 'random'"),
+    ],
+)
+def test_kinds_belong_to_tasks(task, kind, message):
+    with pytest.raises(InputError, match=message):
+        AuditSettings(canaries={"n": 20, "kind": kind}).check_task(task)
+    AuditSettings(canaries=20).check_task(task)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"secret_tokens": 0}, "canaries.secret_tokens is 0"),
+        ({"repetitions": 0}, "canaries.repetitions is 0"),
+        ({"exposure_references": -1}, "canaries.exposure_references is -1"),
+    ],
+)
+def test_settings_of_words_are_read_strictly(settings, message):
+    with pytest.raises(InputError, match=message):
+        AuditSettings(canaries={"n": 20, **settings}).check()

@@ -61,6 +61,44 @@ def test_page_card_and_table_show_it(with_canaries):
     assert report.table().splitlines()[-2].startswith("Canaries (400 random, 203 inserted into a second model")
 
 
+WORDED = {
+    "kind": "random_tokens",
+    "ceiling": 4.436,
+    "repetitions": 4,
+    "exposure": {
+        "inserted": 8.2,
+        "inserted_median": 9.97,
+        "left_out": 1.39,
+        "ceiling": 9.966,
+        "n_references": 1000,
+        "extrapolated": None,
+    },
+}
+
+
+def test_worded_ones_are_said_with_what_they_can_show_and_their_exposure(with_canaries):
+    report = with_canaries(**WORDED)
+    (said,) = (sentence for sentence in what_it_means(report) if "canaries" in sentence)
+    assert "(texts that end in rare tokens drawn at random)" in said
+    assert "each inserted one stood 4 times in the training set; the bound is brought back to one example" in said
+    assert "can show at most ε = 4.44, were every guess right" in said
+    assert "Mean exposure 8.2 bits where inserted and 1.39 where not, of at most 9.97 that 1,000 references" in said
+    lines = report.table().splitlines()
+    assert "so many guesses can show at most 4.44" in " ".join(" ".join(lines).split())
+    assert max(map(len, lines)) <= 100
+    page = render_page(report, roc_png=b"", scores_png=b"")
+    for row in ("4 times", "8.2, 1.39", "9.97"):
+        assert row in page
+
+
+@pytest.mark.parametrize("name", ["secrets", "reference_loss", "coins"])
+def test_a_secret_has_no_place_in_the_report(with_canaries, name):
+    with pytest.raises(InputError, match=r"\$.canaries"):
+        with_canaries(**WORDED, **{name: ["a b c"]})
+    with pytest.raises(InputError, match=r"\$.canaries.exposure"):
+        with_canaries(**{**WORDED, "exposure": {**WORDED["exposure"], name: [1.0]}})
+
+
 def test_a_report_written_before_there_were_canaries_loads_and_says_nothing_of_them(report_dict):
     del report_dict["canaries"]
     report = PrivacyReport.from_dict(report_dict)

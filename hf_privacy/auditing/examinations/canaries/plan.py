@@ -8,16 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peft import PeftModel
 
+from hf_privacy.arguments import check_whole
+from hf_privacy.attacks import exposure_by_extrapolation, exposure_by_sampling, exposure_ceiling
 from hf_privacy.auditing.examinations.canaries.result import CanaryResult
 from hf_privacy.auditing.examinations.canaries.twin import SCORES, train_twin
-from hf_privacy.data import MembershipSplit, TensorDataset, make_canaries
+from hf_privacy.data import MembershipSplit, TensorDataset, WordedCanaries, make_canaries, make_worded_canaries
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
-from hf_privacy.recipe.canary_settings import FEWEST_CANARIES
+from hf_privacy.models.modes import bare_model
+from hf_privacy.recipe.canary_settings import FEWEST_CANARIES, canary_kind
 from hf_privacy.references import ReferencePlan, recipe_hash, require_cloneable
 from hf_privacy.signals import SignalStore
 from hf_privacy.statistics import auc, auc_interval, epsilon_one_run, epsilon_one_run_fdp
+from hf_privacy.statistics.repetitions import epsilon_of_one, gaussian_epsilon_of_one
+from hf_privacy.tasks import task_of
+
+_REFERENCES = 2**64  # apart from every seed of canaries
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,12 @@ class CanaryPlan:
         Of the twin; its metadata name the audit's settings.
     guesses : tuple of int
     delta, confidence : float
+    repetitions : int
+        How often an inserted canary stands in the training set.
+    worded : WordedCanaries, optional
+        Of a language model: ``canaries`` and their secrets.
+    references : WordedCanaries, optional
+        Secrets that are not trained on, for the exposure.
     """
 
     trainer: PrivacyTrainer
@@ -42,6 +56,9 @@ class CanaryPlan:
     guesses: tuple[int, ...]
     delta: float
     confidence: float
+    repetitions: int = 1
+    worded: WordedCanaries | None = None
+    references: WordedCanaries | None = None
 
     def result(self, *, batch_size: int, coin_seed: int | None = None, show_progress: bool = True) -> CanaryResult:
         """Train the twin, unless it is, and bound ε; see `canary_audit`."""
@@ -51,10 +68,13 @@ class CanaryPlan:
         scores = SCORES[score] * store.read(score)[0]
         info = store.info(0)
         low, high = auc_interval(scores, coins, confidence=self.confidence)
-        bounds = {"n_guesses": self.guesses, "delta": self.delta, "confidence": self.confidence}
+        bounds = {"n_guesses": self.guesses, "confidence": self.confidence}
+        of_one = {"delta": self.delta, "repetitions": self.repetitions}
+        gaussian = epsilon_one_run_fdp(scores, coins, delta=self.delta, **bounds)
+        perfect, halves = np.arange(len(coins)), np.arange(len(coins)) >= len(coins) // 2
         return CanaryResult(
-            one_run=epsilon_one_run(scores, coins, **bounds),
-            one_run_fdp=epsilon_one_run_fdp(scores, coins, **bounds),
+            one_run=epsilon_of_one(lambda delta: epsilon_one_run(scores, coins, delta=delta, **bounds), **of_one),
+            one_run_fdp=gaussian_epsilon_of_one(gaussian, **of_one),
             delta=float(self.delta),
             confidence=float(self.confidence),
             n_canaries=len(self.canaries),
@@ -67,6 +87,11 @@ class CanaryPlan:
             auc_high=high,
             epsilon_upper=info["epsilon_upper"],
             seconds=info["seconds"],
+            ceiling=epsilon_of_one(lambda delta: epsilon_one_run(perfect, halves, delta=delta, **bounds), **of_one),
+            repetitions=self.repetitions,
+            exposure=None
+            if self.references is None
+            else exposure_of(store.read("loss")[0], coins, np.array(info["reference_loss"])),
         )
 
 
@@ -81,7 +106,10 @@ def plan_canaries(
     delta: float | None = None,
     confidence: float = 0.95,
     score: str = "phi",
-    kind: str = "mislabelled",
+    kind: str | None = None,
+    secret_tokens: int = 10,
+    repetitions: int = 1,
+    exposure_references: int = 1000,
     queries: Sequence[str] = ("identity",),
     seed: int = 0,
 ) -> CanaryPlan:
@@ -102,15 +130,20 @@ def plan_canaries(
         if not 0 < value < 1:
             raise InputError(f"{name} is {value}: pass a number in (0, 1)")
     require_cloneable(trainer)
-    canaries = make_canaries(
-        dataset,
-        n=n_canaries,
-        members=split.members,
-        n_classes=int(trainer.model.config.num_labels),
-        kind=kind,
-        tokenizer=trainer.processing_class,
-        seed=seed,
-    )
+    has_classes = task_of(trainer.model).has_classes
+    kind = canary_kind(kind, has_classes=has_classes)
+    made = {"members": split.members, "kind": kind, "tokenizer": trainer.processing_class}
+    worded = references = None
+    if has_classes:
+        classes = int(trainer.model.config.num_labels)
+        canaries = make_canaries(dataset, n=n_canaries, n_classes=classes, seed=seed, **made)
+    else:
+        made |= {"vocabulary": _vocabulary(trainer, kind), "secret_tokens": secret_tokens}
+        worded = make_worded_canaries(dataset, n=n_canaries, seed=seed, **made)
+        canaries = worded.rows
+        if exposure_references and not worded.n_new_tokens:  # a new token's own space is the other new ones
+            # Of another stream than the canaries', and the same for any number of these.
+            references = make_worded_canaries(dataset, n=exposure_references, seed=seed + _REFERENCES, **made)
     metadata = {
         "recipe_hash": recipe_hash(
             trainer,
@@ -128,9 +161,22 @@ def plan_canaries(
         "n_guesses": list(guesses),
         "score": score,
         "kind": kind,
+        **({} if repetitions == 1 else {"repetitions": repetitions}),
+        **({} if references is None else {"references_digest": references.secrets.digest()}),
     }
     store = _open_store(Path(output_dir) / "private" / "canaries", metadata)
-    return CanaryPlan(trainer, dataset.subset(split.members), canaries, store, guesses, delta, confidence)
+    return CanaryPlan(
+        trainer=trainer,
+        members=dataset.subset(split.members),
+        canaries=canaries,
+        store=store,
+        guesses=guesses,
+        delta=delta,
+        confidence=confidence,
+        repetitions=check_whole("repetitions", repetitions, at_least=1),
+        worded=worded,
+        references=references,
+    )
 
 
 def default_guesses(n_canaries: int) -> tuple[int, ...]:
@@ -144,6 +190,55 @@ def default_guesses(n_canaries: int) -> tuple[int, ...]:
     ((100, 250, 500), (2, 4))
     """
     return tuple(sorted({max(2, 2 * (n_canaries // part)) for part in (20, 8, 4)}))
+
+
+def exposure_of(loss: np.ndarray, coins: np.ndarray, reference_loss: np.ndarray) -> dict[str, Any]:
+    """The report's ``exposure``: means in bits over inserted and left-out canaries, by sampling and, where the fit
+    holds, by extrapolation.
+
+    Examples
+    --------
+    >>> found = exposure_of(np.array([0.0, 5.5]), np.array([True, False]), np.arange(1.0, 9.0))
+    >>> found["inserted"], found["ceiling"], found["extrapolated"]
+    (3.0, 3.0, None)
+    """
+    bits = exposure_by_sampling(loss, reference_loss)
+    ceiling = exposure_ceiling(len(reference_loss))
+    try:
+        extrapolated = float(exposure_by_extrapolation(loss[coins], reference_loss).mean())
+    except InputError:  # too few references, or a bad fit
+        extrapolated = None
+    return {
+        "inserted": min(float(bits[coins].mean()), ceiling),  # a mean of ceilings may be rounded above them
+        "inserted_median": float(np.median(bits[coins])),
+        "left_out": float(bits[~coins].mean()),
+        "ceiling": ceiling,
+        "n_references": len(reference_loss),
+        "extrapolated": extrapolated,
+    }
+
+
+def _vocabulary(trainer: PrivacyTrainer, kind: str) -> int:
+    """Number of tokens that the model has embeddings for; a new one needs an embedding and a head that are trained.
+
+    Raises
+    ------
+    InputError
+        For no tokenizer, or new tokens for a model whose embedding or head is frozen.
+    """
+    if trainer.processing_class is None:
+        raise InputError("the trainer has no processing_class: canaries are worded with the model's tokenizer")
+    model = bare_model(trainer.model)
+    ends = [model.get_input_embeddings(), model.get_output_embeddings()]
+    if kind == "new_last_token":
+        adapted = isinstance(model, PeftModel)
+        if adapted or not all(end is not None and end.weight.requires_grad for end in ends):
+            why = "an adapter leaves both as they are" if adapted else "this model's are frozen"
+            raise InputError(
+                f"canaries.kind is 'new_last_token': a new token is learnt by embedding and head, and {why}; use "
+                "'random_tokens' or 'suffix', or train all weights"
+            )
+    return int(ends[0].weight.shape[0])
 
 
 def _checked_guesses(n_canaries: int, n_guesses: int | Sequence[int] | None) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ class CanaryResult:
     n_guesses : tuple of int
         Numbers of guesses, fixed beforehand.
     kind : str
-        Of `hf_privacy.data.make_canaries`.
+        Of `hf_privacy.data.make_canaries` or `hf_privacy.data.make_worded_canaries`.
     score : str
         The signal that canaries were guessed by.
     auc, auc_low, auc_high : float
@@ -35,6 +35,13 @@ class CanaryResult:
         What the trainer's accountant guarantees for this run: ``epsilon``, ``delta``, ``accountant``, ``sampler``.
     seconds : float
         Training and scoring, also where an earlier call did it.
+    ceiling : float
+        What `one_run` would be were every guess right.
+    repetitions : int
+        How often each inserted canary stood in the training set; all bounds are of one example.
+    exposure : dict, optional
+        Of a language model's canaries, in bits: means of those ``inserted`` and ``left_out``, the ``ceiling`` that
+        ``n_references`` secrets can show, and ``extrapolated``, None where no distribution fits.
     """
 
     one_run: float
@@ -51,6 +58,9 @@ class CanaryResult:
     auc_high: float
     epsilon_upper: dict[str, Any] | None
     seconds: float
+    ceiling: float
+    repetitions: int = 1
+    exposure: dict[str, Any] | None = None
 
     @property
     def epsilon_lower(self) -> dict[str, Any]:
@@ -76,4 +86,5 @@ class CanaryResult:
     @property
     def section(self) -> dict[str, Any]:
         """The report's ``canaries``."""
-        return {name: value for name, value in vars(self).items() if name != "epsilon_upper"}
+        left_out = {"epsilon_upper", *(["exposure"] if self.exposure is None else [])}
+        return {name: value for name, value in vars(self).items() if name not in left_out}

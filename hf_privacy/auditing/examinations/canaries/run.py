@@ -45,6 +45,9 @@ class Canaries:
             delta=settings.canaries.delta,
             confidence=settings.confidence,
             kind=settings.canaries.kind,
+            secret_tokens=settings.canaries.secret_tokens,
+            repetitions=settings.canaries.repetitions,
+            exposure_references=settings.canaries.exposure_references,
             queries=settings.queries,
             seed=settings.reference_seed,
         )
@@ -70,7 +73,10 @@ def canary_audit(
     delta: float | None = None,
     confidence: float = 0.95,
     score: str = "phi",
-    kind: str = "mislabelled",
+    kind: str | None = None,
+    secret_tokens: int = 10,
+    repetitions: int = 1,
+    exposure_references: int = 1000,
     queries: Sequence[str] = ("identity",),
     batch_size: int = 512,
     seed: int = 0,
@@ -107,9 +113,19 @@ def canary_audit(
         By default the accountant's where the trainer has one, else 1 / (10 · number of members).
     confidence : float
     score : {"phi", "loss"}
-        Signal of the canary under its canary label: log odds of that label, or minus its loss.
-    kind : {"mislabelled", "random"}
-        See `hf_privacy.data.make_canaries`.
+        Signal of the canary under its canary label: log odds of that label, or minus its loss. Of a language model's
+        canary the log-probability of its secret tokens, less that under the model that training started from, or as
+        it is.
+    kind : str, optional
+        With classes "mislabelled" (default) or "random", see `hf_privacy.data.make_canaries`; of a language model
+        "random_tokens" (default), "suffix" or "new_last_token", see `hf_privacy.data.make_worded_canaries`.
+    secret_tokens : int
+        Of a language model's canary.
+    repetitions : int
+        How often an inserted canary stands in the training set. The bounds are brought back to one example, at
+        ``delta``.
+    exposure_references : int
+        Secrets that are not trained on, for the exposure of a language model's canaries; 0 for none.
     queries : sequence of str
         Query augmentations that the signal is averaged over.
     batch_size : int
@@ -146,6 +162,9 @@ def canary_audit(
         confidence=confidence,
         score=score,
         kind=kind,
+        secret_tokens=secret_tokens,
+        repetitions=repetitions,
+        exposure_references=exposure_references,
         queries=queries,
         seed=seed,
     )

@@ -14,6 +14,7 @@ import torch
 from transformers import TrainerCallback
 
 from hf_privacy.atomic_file import write_atomically
+from hf_privacy.auditing.examinations.canaries.worded import secret_losses, with_new_tokens
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.base.checkpoints import last_whole_checkpoint
@@ -44,17 +45,27 @@ def train_twin(plan: CanaryPlan, *, coin_seed: int | None, batch_size: int, show
             if coins.all() or not coins.any():
                 (store.folder / _SEED_FILE).unlink()
                 raise InputError(f"all {len(canaries)} coins fell on one side: run again, or with more canaries")
+            inserted = np.repeat(np.flatnonzero(coins), plan.repetitions)
+            trainer = plan.trainer if plan.worded is None else with_new_tokens(plan.trainer, plan.worded.n_new_tokens)
             twin = reference_trainer(
-                plan.trainer,
-                _with_canaries(plan.trainer, plan.members, canaries.subset(np.flatnonzero(coins))),
+                trainer,
+                _with_canaries(plan.trainer, plan.members, canaries.subset(inserted)),
                 seed=int(for_twin.generate_state(1)[0]) % 2**31,
                 output_dir=folder,
             )
+            before = None if plan.worded is None else secret_losses(twin, plan.worded, batch_size)
             twin.add_callback(_Progress(enabled=show_progress))
             twin.train(resume_from_checkpoint=last_whole_checkpoint(folder))
-            model = twin.accelerator.unwrap_model(twin.model)
-            signals = compute_signals(model, canaries, batch_size=batch_size, queries=store.queries)
-            info = {"seconds": time.perf_counter() - started, "epsilon_upper": twin.privacy_spent()}
+            info = {"epsilon_upper": twin.privacy_spent()}
+            if plan.worded is None:
+                model = twin.accelerator.unwrap_model(twin.model)
+                signals = compute_signals(model, canaries, batch_size=batch_size, queries=store.queries)
+            else:
+                loss = secret_losses(twin, plan.worded, batch_size)
+                signals = {"phi": (before - loss)[None], "loss": loss[None]}
+            if plan.references is not None:
+                info["reference_loss"] = secret_losses(twin, plan.references, batch_size).tolist()
+            info["seconds"] = time.perf_counter() - started
             store.write(0, {name: signals[name] for name in SCORES}, coins, info=info)
     shutil.rmtree(folder, ignore_errors=True)  # checkpoints, also those that a kill after the last write left
 
