@@ -36,6 +36,9 @@ def train(options: Options) -> None:
             f"training on {len(split.members):,} members; {len(split.non_members):,} non-members and "
             f"{len(split.population):,} of the population held out"
         )
+        if experiment.dataset.truncated:
+            longest = experiment.dataset.column("attention_mask").shape[1]
+            print(f"{experiment.dataset.truncated:,} rows are longer than {longest:,} tokens and were cut")
         exact, near = repeats_across(experiment.repeats)
         print(
             f"repeats of members among the non-members: {exact} exact"

@@ -54,7 +54,6 @@ def sft(base, folder, *, lora: bool):
     return folder
 
 
-@pytest.mark.skip(reason="the audit does not make the attacks on tokens yet")
 @pytest.mark.parametrize("lora", [False, True])
 def test_a_folder_of_another_trainer_is_audited_on_rows_that_say_who_is_a_member(lora, base, rows, tmp_path, capsys):
     folder = sft(base, tmp_path / "sft", lora=lora)
@@ -62,7 +61,7 @@ def test_a_folder_of_another_trainer_is_audited_on_rows_that_say_who_is_a_member
     words = ["--model", str(folder), "--data", str(rows), "--data.member_column", "seen", *checkpoint]
     assert main(["audit", *words]) == 0, capsys.readouterr().err
     report = json.loads((folder / "privacy_report.json").read_text())
-    assert report["data"]["n_members"] == report["data"]["n_nonmembers"] == 30
+    assert report["split"]["n_members"] == report["split"]["n_nonmembers"] == 30
     assert "AUC" in capsys.readouterr().out
 
 
