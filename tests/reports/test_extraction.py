@@ -78,15 +78,17 @@ def test_table_page_and_card_show_it(with_extraction, tmp_path):
     report = with_extraction()
     table = report.table()
     assert "34.0 [29.0, 39.0]" in table
+    assert "+32.0 [+26.0, +38.0]" in table
     assert max(map(len, table.splitlines())) <= 100
     page = render_page(report, roc_png=b"", scores_png=b"", extraction_png=b"plot")
     card = render_card(report, CardData(model_name="lm"))
     for text in (page, card):
         assert "34.0 [29.0, 39.0]" in text
-        assert "10,000 samples, likelier than not" in text
+        assert "10,000 samples" in text
+        assert "with a probability of one half or more" in text
         assert "stands 2 or more times in the training set" in text
         assert "12.5 tokens (25 % of the text) and 12 %" in text
-        assert "Base, held-out" in text
+        assert "Base model, both" in text
     assert "<h3>Extraction</h3>" in page
     report.save(tmp_path)
     assert (tmp_path / EXTRACTION_FILE).read_bytes().startswith(b"\x89PNG")
@@ -97,7 +99,7 @@ def test_without_a_base_its_columns_are_left_out(with_extraction):
     plain = {**sides(68, 4), "base_members": None, "base_heldout": None}
     curve = [{"n": 1, "p": 0.5, **plain}]
     report = with_extraction(greedy=plain, sampling={**FOUND["sampling"], "curve": curve}, overlap=None, repeats=[])
-    assert "ase, " not in report.table() + render_card(report, CardData())
+    assert "Base model" not in report.table() + render_card(report, CardData())
     assert report.rendered()[EXTRACTION_FILE].startswith(b"\x89PNG")
 
 

@@ -51,9 +51,10 @@ def canaries_line(canaries: dict[str, Any], upper: dict[str, Any] | None) -> str
     guarantee = (
         "no guarantee" if upper is None else f"guaranteed ε ≤ {upper['epsilon']:.3g} at δ = {upper['delta']:.3g}"
     )
+    times = f" {canaries['repetitions']:,} times" if canaries.get("repetitions", 1) > 1 else ""
     text = (
-        f"Canaries ({canaries['n_canaries']:,} {canaries['kind']}, {canaries['n_inserted']:,} inserted into a second "
-        f"model of the recipe): ε ≥ {canaries['one_run']:.3g} at δ = {canaries['delta']:.3g}, "
+        f"Canaries ({canaries['n_canaries']:,} {canaries['kind']}, {canaries['n_inserted']:,} inserted{times} into a "
+        f"second model of the recipe): ε ≥ {canaries['one_run']:.3g} at δ = {canaries['delta']:.3g}, "
         f"{percent(canaries['confidence'])} confidence; AUC {area(canaries)}; {guarantee}"
     )
     if "ceiling" in canaries:

@@ -15,7 +15,7 @@ import hf_privacy.reports.style as style
 from hf_privacy.hub.headline import percent
 from hf_privacy.reports.report import Report
 from hf_privacy.reports.shapes import listed, nullable, record
-from hf_privacy.reports.words import grid, points, value_text, wrapped
+from hf_privacy.reports.words import grid, points, rate, value_text, wrapped
 
 EXTRACTION_FILE = "privacy_extraction.png"
 SIDES = {
@@ -131,7 +131,10 @@ def sentence(found: dict[str, Any]) -> str:
 
 
 def _sentences(found: dict[str, Any]) -> list[str]:
-    said = []
+    said = [
+        "A text counts for n samples where they bring its rest at least once with a probability of one half or more; "
+        "nothing was sampled, the probabilities of the true text tell."
+    ]
     for entry in found["repeats"]:
         end = (
             "" if entry["k_to"] == entry["k_from"] else " or more" if entry["k_to"] is None else f" to {entry['k_to']}"
@@ -159,7 +162,7 @@ def _sentences(found: dict[str, Any]) -> list[str]:
 
 
 def _headers(found: dict[str, Any]) -> list[str]:
-    base = [] if found["greedy"]["base_members"] is None else [SIDES["base_members"], SIDES["base_heldout"]]
+    base = [] if found["greedy"]["base_members"] is None else ["Base model, both"]
     return ["Given back (in %)", SIDES["members"], SIDES["heldout"], *base, "Leakage (points)"]
 
 
@@ -167,16 +170,17 @@ def _rows(found: dict[str, Any]) -> list[list[str]]:
     chosen = [("Greedy decoding", found["greedy"])]
     for entry in found["sampling"]["curve"]:
         if entry["p"] == _SHOWN_P and entry["n"] in _SHOWN_N:
-            count = f"{entry['n']:,.0f} sample{'s' * (entry['n'] != 1)}"
-            chosen.append((f"{count}, likelier than not", entry))
-    return [
-        [title, *(_cell(entry[side]) for side in SIDES if entry[side] is not None), _leakage(entry["leakage"])]
-        for title, entry in chosen
-    ]
+            chosen.append((f"{entry['n']:,.0f} sample{'s' * (entry['n'] != 1)}", entry))
+    rows = []
+    for title, entry in chosen:
+        base = [f"{100 * entry[side]['rate']:.1f}" for side in SIDES if side.startswith("base") and entry[side]]
+        there = [", ".join(base)] if base else []
+        rows.append([title, _cell(entry["members"]), _cell(entry["heldout"]), *there, _leakage(entry["leakage"])])
+    return rows
 
 
 def _cell(entry: dict[str, Any]) -> str:
-    return f"{100 * entry['rate']:.1f} [{100 * entry['low']:.1f}, {100 * entry['high']:.1f}]"
+    return " ".join(rate(entry["rate"], entry["low"], entry["high"]))
 
 
 def _leakage(entry: dict[str, Any]) -> str:
