@@ -78,24 +78,18 @@ def assistant_rows(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[C
     template = _template(tokenizer)
     heard = [conversation[: _turns(conversation)[-1] + 1] for conversation in conversations]
     if _GENERATION.search(template):
-        made = _rendered(tokenizer, heard, return_assistant_tokens_mask=True)
+        made = _rendered(
+            tokenizer, heard, return_dict=True, return_assistant_tokens_mask=True, tokenizer_kwargs={"verbose": False}
+        )
         pairs = zip(made["input_ids"], made["assistant_masks"], strict=True)
         return [(list(ids), [bool(said) for said in mask]) for ids, mask in pairs]
-    borders: list[tuple[Conversation, bool]] = []  # each rendering, and whether it ends as a prompt does
-    for conversation in heard:
-        for turn in _turns(conversation):
-            borders += [(conversation[:turn], True), (conversation[: turn + 1], False)]
-    ends = iter(_nested_ids(tokenizer, borders))
-    rows = []
-    for conversation in heard:
-        renderings = [next(ends) for _ in range(2 * len(_turns(conversation)))]
-        _check_nested(renderings)
-        ids = renderings[-1]
-        scored = [False] * len(ids)
-        for before, after in zip(renderings[::2], renderings[1::2], strict=True):
-            scored[len(before) : len(after)] = [True] * (len(after) - len(before))
-        rows.append((ids, scored))
-    return rows
+    turns = [_turns(conversation) for conversation in heard]
+    begun = _texts(
+        tokenizer, [c[:turn] for c, places in zip(heard, turns, strict=True) for turn in places], opened=True
+    )
+    ended = _texts(tokenizer, [c[: turn + 1] for c, places in zip(heard, turns, strict=True) for turn in places])
+    pairs = iter(zip(begun, ended, strict=True))
+    return _scored_rows(tokenizer, [[text for _ in places for text in next(pairs)] for places in turns])
 
 
 def completion_rows(
@@ -109,13 +103,9 @@ def completion_rows(
         As `assistant_rows`.
     """
     _template(tokenizer)
-    begun = _nested_ids(tokenizer, [(prompt, True) for prompt in prompts])
-    whole = _nested_ids(tokenizer, [(p + c, False) for p, c in zip(prompts, completions, strict=True)])
-    rows = []
-    for before, ids in zip(begun, whole, strict=True):
-        _check_nested([before, ids])
-        rows.append((ids, [False] * len(before) + [True] * (len(ids) - len(before))))
-    return rows
+    begun = _texts(tokenizer, prompts, opened=True)
+    whole = _texts(tokenizer, [[*p, *c] for p, c in zip(prompts, completions, strict=True)])
+    return _scored_rows(tokenizer, [list(pair) for pair in zip(begun, whole, strict=True)])
 
 
 def _is_conversation(value: Any) -> bool:
@@ -141,33 +131,50 @@ def _template(tokenizer: PreTrainedTokenizerBase) -> str:
         ) from error
 
 
-def _rendered(tokenizer: PreTrainedTokenizerBase, conversations: list[Conversation], **settings: Any) -> Any:
+def _rendered(tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversation], **settings: Any) -> Any:
     try:
-        return tokenizer.apply_chat_template(
-            conversations, tokenize=True, return_dict=True, tokenizer_kwargs={"verbose": False}, **settings
-        )
+        return tokenizer.apply_chat_template(list(conversations), **settings)
     except (jinja2.TemplateError, TypeError, AttributeError, KeyError) as error:
         raise InputError(
             f"the tokenizer's chat template does not take the messages of some rows: {one_line(error)}"
         ) from error
 
 
-def _nested_ids(tokenizer: PreTrainedTokenizerBase, parts: Sequence[tuple[Conversation, bool]]) -> list[list[int]]:
-    """Token numbers of each rendering; a prompt that is no message is no token."""
-    made: dict[int, list[int]] = {}
-    for opened in (True, False):
-        places = [place for place, (messages, is_open) in enumerate(parts) if is_open is opened and messages]
-        if places:
-            found = _rendered(tokenizer, [parts[place][0] for place in places], add_generation_prompt=opened)
-            made.update(zip(places, map(list, found["input_ids"]), strict=True))
-    return [made.get(place, []) for place in range(len(parts))]
+def _texts(
+    tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversation], *, opened: bool = False
+) -> list[str]:
+    """What the template makes of each, ending where an assistant's turn begins if `opened`; of no message, nothing."""
+    some = [conversation for conversation in conversations if conversation]
+    made = iter(_rendered(tokenizer, some, tokenize=False, add_generation_prompt=opened) if some else ())
+    return [next(made) if conversation else "" for conversation in conversations]
 
 
-def _check_nested(renderings: Sequence[list[int]]) -> None:
-    for before, after in itertools.pairwise(renderings):
-        if after[: len(before)] != before:
-            raise InputError(
-                "the tokenizer's chat template writes a conversation's beginning otherwise once more follows, so that "
-                "where an assistant's turn begins cannot be told: mark it with {% generation %} in the template, or "
-                "pass prompt and completion as text"
-            )
+def _scored_rows(tokenizer: PreTrainedTokenizerBase, rows: Sequence[list[str]]) -> list[TokenRow]:
+    """Each row's last rendering, of which is scored what every second rendering adds to the one before it.
+
+    A row whose tokens merge across such a border is tokenized in pieces, so that none is on both sides of it.
+    """
+    strange = sum(not all(after.startswith(before) for before, after in itertools.pairwise(row)) for row in rows)
+    if strange:
+        raise InputError(
+            f"the tokenizer's chat template writes the beginning of {strange} conversations otherwise once more "
+            "follows, so that where an assistant's turn begins cannot be told: mark it with {% generation %} in the "
+            "template, or pass prompt and completion as text"
+        )
+    numbers = iter(token_ids(tokenizer, [text for row in rows for text in row]))
+    made = []
+    for texts in rows:
+        renderings = [next(numbers) for _ in texts]
+        if any(after[: len(before)] != before for before, after in itertools.pairwise(renderings)):
+            pieces = [texts[0], *(after[len(before) :] for before, after in itertools.pairwise(texts))]
+            renderings = list(itertools.accumulate(token_ids(tokenizer, pieces)))
+        scored = [False] * len(renderings[-1])
+        for before, after in zip(renderings[::2], renderings[1::2], strict=True):
+            scored[len(before) : len(after)] = [True] * (len(after) - len(before))
+        made.append((list(renderings[-1]), scored))
+    return made
+
+
+def token_ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    """The tokens of each text alone, without those that the tokenizer puts around one."""
+    return tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]

@@ -16,7 +16,15 @@ from datasets import Dataset, Value
 from transformers import PreTrainedTokenizerBase
 
 from hf_privacy.arrays import IGNORED
-from hf_privacy.data.chats import TokenRow, answers, assistant_rows, completion_rows, conversations_of, spoken
+from hf_privacy.data.chats import (
+    TokenRow,
+    answers,
+    assistant_rows,
+    completion_rows,
+    conversations_of,
+    spoken,
+    token_ids,
+)
 from hf_privacy.data.columns import check_columns, is_text, require_rows
 from hf_privacy.data.processing import check_memory
 from hf_privacy.data.tensors import TensorDataset
@@ -141,7 +149,7 @@ def encode_language(
         raise InputError(f"max_length is {max_length}: pass at least 2, since a row's first token is never scored")
     values = [_column(dataset, name) for name in names]
     texts = _scored_texts(names, values)
-    opening = _opening(tokenizer, texts[0])
+    opening, turn_marks = _opening(tokenizer, texts[0]), _turn_marks(tokenizer)
     rows: list[tuple[np.ndarray, np.ndarray]] = []
     cut = np.zeros(len(dataset), dtype=bool)
     packed = 0
@@ -151,7 +159,7 @@ def encode_language(
         for ids, scored in _chat_rows(tokenizer, parts) if is_chat else _text_rows(tokenizer, parts):
             _open(ids, scored, tokenizer.bos_token_id, [] if is_chat else opening)
             _close(ids, scored, tokenizer)
-            packed += not is_chat and _holds_documents(ids, tokenizer)
+            packed += not is_chat and _holds_documents(ids, tokenizer.eos_token_id, turn_marks)
             cut[len(rows)] = max_length is not None and len(ids) > max_length
             scored[0] = False
             rows.append((np.array(ids[:max_length], np.int32), np.array(scored[:max_length], bool)))
@@ -201,13 +209,9 @@ def _scored_texts(names: Sequence[str], values: Sequence[list[Any]]) -> list[str
     return scored
 
 
-def _token_ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
-    return tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
-
-
 def _text_rows(tokenizer: PreTrainedTokenizerBase, parts: Sequence[list[str]]) -> list[TokenRow]:
-    scored = _token_ids(tokenizer, parts[-1])
-    before = _token_ids(tokenizer, parts[0]) if len(parts) == 2 else [[] for _ in scored]
+    scored = token_ids(tokenizer, parts[-1])
+    before = token_ids(tokenizer, parts[0]) if len(parts) == 2 else [[] for _ in scored]
     return [([*p, *c], [False] * len(p) + [True] * len(c)) for p, c in zip(before, scored, strict=True)]
 
 
@@ -217,7 +221,7 @@ def _chat_rows(tokenizer: PreTrainedTokenizerBase, parts: Sequence[list[Any]]) -
 
 def _opening(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """What the tokenizer itself puts before a text."""
-    bare, whole = _token_ids(tokenizer, [text])[0], tokenizer(text, verbose=False)["input_ids"]
+    bare, whole = token_ids(tokenizer, [text])[0], tokenizer(text, verbose=False)["input_ids"]
     places = [place for place in range(len(whole)) if whole[place : place + len(bare)] == bare]
     return whole[: places[0]] if places else []
 
@@ -244,14 +248,16 @@ def _close(ids: list[int], scored: list[bool], tokenizer: PreTrainedTokenizerBas
     scored[-1] = True
 
 
-def _holds_documents(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> bool:
+def _turn_marks(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Special tokens that a chat template may write behind an end-of-text token."""
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return special - {tokenizer.bos_token_id, tokenizer.eos_token_id}
+
+
+def _holds_documents(ids: list[int], eos: int, turn_marks: set[int]) -> bool:
     """Whether an end-of-text token has a new document behind it, and not the next turn of a conversation."""
-    eos, bos = tokenizer.eos_token_id, tokenizer.bos_token_id
     inside = [place for place in range(1, len(ids) - 1) if ids[place] == eos]
-    if not inside:
-        return False
-    marks = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special} - {bos, eos}
-    return any(not marks.intersection(ids[place + 1 : place + 3]) for place in inside)
+    return any(not turn_marks.intersection(ids[place + 1 : place + 3]) for place in inside)
 
 
 def _check_scored(scored: Sequence[np.ndarray], cut: np.ndarray, max_length: int | None) -> None:

@@ -211,6 +211,36 @@ def runs_of(labels: list[int]) -> list[list[int]]:
     return [run for run in runs if run]
 
 
+def test_turns_whose_tokens_merge_with_what_the_template_writes_before_them_are_tokenized_apart():
+    plain = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}" + (
+        "{% if add_generation_prompt %}assistant: th{% endif %}"
+    )
+    template = plain.replace(
+        "{{ m['role'] }}: {{", "{{ m['role'] }}: {{ 'th' if m['role'] == 'assistant' else '' }}{{"
+    )
+    talk = [{"role": "user", "content": "a?"}, {"role": "assistant", "content": "e cat"}]
+    tokenizer = chat(byte_level(), template)
+    begun = tokenizer.apply_chat_template(talk[:1], tokenize=False, add_generation_prompt=True)
+    whole = tokenizer.apply_chat_template(talk, tokenize=False)
+    before = bare(tokenizer, begun)
+    assert whole == begun + "e cat\n"
+    assert bare(tokenizer, whole)[: len(before)] != before  # "th" and "e" are one token
+    ids, labels = rows_of(encode_language(Dataset.from_dict({"messages": [talk]}), tokenizer))[0]
+    after = [*bare(tokenizer, "e cat\n"), tokenizer.eos_token_id]
+    assert (ids, labels) == ([*before, *after], [-100] * len(before) + after)
+
+
+def test_generation_blocks_and_renderings_agree_for_a_tokenizer_that_marks_spaces():
+    tagged = LLAMA.replace(
+        " {{ m['content'] }}{{ eos_token }}", "{% generation %} {{ m['content'] }}{{ eos_token }}{% endgeneration %}"
+    )
+    rows = [
+        rows_of(encode_language(Dataset.from_dict({"messages": [TALK]}), chat(llama_like(), template)))
+        for template in (LLAMA, tagged)
+    ]
+    assert rows[0] == rows[1]
+
+
 def test_renderings_that_do_not_nest_are_refused():
     only_last = "{% for m in messages %}{% if loop.last %}{{ m['content'] }}{% else %}x{% endif %}{% endfor %}"
     with pytest.raises(InputError, match=r"\{% generation %\}"):
