@@ -27,7 +27,9 @@ from hf_privacy.auditing.inputs import (
     processor_of,
     resolve_model,
     to_tensors,
+    tokenizer_of,
 )
+from hf_privacy.auditing.rewritten import rewritten_losses
 from hf_privacy.auditing.table import SignalTable
 from hf_privacy.auditing.tokens import TokenTable
 from hf_privacy.data import MembershipSplit, RepeatReport, TensorDataset, find_repeats
@@ -338,12 +340,21 @@ class AuditCase:
 
     def extras_of(self, number: int) -> dict[str, np.ndarray]:
         """The extra signals of a reference by its number; empty where its weights were not kept."""
-        if self.references is None or not self.settings.extra_attacks:
+        if self.references is None or (self.task.has_classes and not self.settings.extra_attacks):
             return {}
         kept = self.references.kept_model(number)
         return {} if kept is None else self._extras(kept.to(next(self.model.parameters()).device), progress=False)
 
     def _extras(self, model: torch.nn.Module, *, progress: bool) -> dict[str, np.ndarray]:
+        if not self.task.has_classes:
+            return rewritten_losses(
+                model,
+                self.evaluated,
+                len(self.split.pool),
+                tokenizer_of(self.target, self.trainer),
+                batch_size=self.settings.batch_size,
+                show_progress=progress,
+            )
         return extra_signals(
             model,
             self.evaluated,

@@ -85,15 +85,14 @@ def check_calibration(n_population: int, n_nonmembers: int) -> None:
         )
 
 
-def enough_for_quantiles(table: SignalTable) -> int:
-    """How many non-members there are to fit quantiles on, 0 where `check_calibration` would refuse them."""
-    n_population = len(table.population) if table.has_population else 0
-    n_nonmembers = int((~table.membership).sum())
-    try:
-        check_calibration(n_population, n_nonmembers)
-    except InputError:
-        return 0
-    return n_population or n_nonmembers
+def n_to_fit_quantiles_on(table: SignalTable, seed: int) -> int:
+    """How many non-members every fit of `quantile_regression` has at least; 0 where they are too few for one."""
+    if table.has_population:
+        fewest = len(table.population)
+    else:
+        fold = _folds(table, seed)
+        fewest = min(int((~table.membership & (fold != number)).sum()) for number in np.unique(fold))
+    return fewest if fewest >= _FEWEST_CALIBRATION else 0
 
 
 def quantile_regression(
@@ -113,16 +112,26 @@ def quantile_regression(
     n = table.n_pool
     if table.has_population:
         return attacks.quantile_regression(signal[:n], features[:n], signal[n:], features[n:], **settings), 0
-    # An example is scored by a fit that has not seen it. Members and non-members are in equal shares in every fold, so
-    # that each is scored by fits on as many non-members as the other.
-    generator = np.random.default_rng(settings["seed"])
-    fold = np.empty(n, dtype=int)
-    for side in (table.membership, ~table.membership):
-        fold[side] = generator.permutation(int(side.sum())) % _FOLDS
-    scores = np.empty(n)
-    for number in range(_FOLDS):
+    fold, scores = _folds(table, settings["seed"]), np.empty(n)
+    for number in np.unique(fold):
         scored, fitted = fold == number, (fold != number) & ~table.membership
         scores[scored] = attacks.quantile_regression(
             signal[scored], features[scored], signal[fitted], features[fitted], **settings
         )
     return scores, _FOLDS
+
+
+def _folds(table: SignalTable, seed: int) -> np.ndarray:
+    """Which fold an example is scored in, by a fit that has not seen it: int [N].
+
+    Members and non-members are in equal shares in every fold, so that each is scored by fits on as many non-members as
+    the other. A group is in one fold: its non-members would have their like among those fitted on, which its members
+    never have.
+    """
+    generator = np.random.default_rng(seed)
+    groups = np.arange(table.n_pool) if table.groups is None else table.groups
+    fold = np.empty(table.n_pool, dtype=int)
+    for side in (table.membership, ~table.membership):
+        of_side, unit = np.unique(groups[side], return_inverse=True)
+        fold[side] = (generator.permutation(len(of_side)) % _FOLDS)[unit]
+    return fold

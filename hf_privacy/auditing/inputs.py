@@ -29,6 +29,7 @@ from hf_privacy.models import (
     class_order,
     load_image_processor,
     load_saved_model,
+    load_tokenizer,
     names_of,
 )
 from hf_privacy.tasks import TASKS, Task, task_of
@@ -176,6 +177,18 @@ def processor_of(target: Target, trainer: PrivacyTrainer | None) -> Any:
     if trainer is not None and trainer.processing_class is not None:
         return trainer.processing_class
     return load_image_processor(target) if isinstance(target, (str, Path)) else None
+
+
+def tokenizer_of(target: Target, trainer: PrivacyTrainer | None) -> PreTrainedTokenizerBase | None:
+    """The tokenizer that the rows went through: the trainer's, or that of the folder; None where neither has one."""
+    if trainer is not None and isinstance(trainer.processing_class, PreTrainedTokenizerBase):
+        return trainer.processing_class
+    if not isinstance(target, (str, Path)):
+        return None
+    try:
+        return load_tokenizer(target)
+    except InputError:
+        return None
 
 
 def _kind(feature: Any) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from hf_privacy import attacks
 from hf_privacy.attacks.zlib import compressed_bytes
-from hf_privacy.auditing.extras import enough_for_quantiles, quantile_regression
+from hf_privacy.auditing.extras import n_to_fit_quantiles_on, quantile_regression
 from hf_privacy.auditing.made import Made, Score, ScoreSettings
 from hf_privacy.auditing.table import SignalTable
 from hf_privacy.auditing.tokens import TokenTable
@@ -89,7 +89,7 @@ def _window_comparison_references(table: SignalTable, settings: ScoreSettings) -
 
 
 def _quantile_regression(table: SignalTable, settings: ScoreSettings) -> Made | None:
-    n_fitted = enough_for_quantiles(table)
+    n_fitted = n_to_fit_quantiles_on(table, settings.seed)
     if not n_fitted:
         return None
     features, names = [np.log(table.mean("n_tokens"))], ["length"]

@@ -24,6 +24,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "members": ("redraw_members",),
         "processing": ("encode_features", "encode_images", "encode_text"),
         "repeats": ("RepeatReport", "drop_repeats", "find_repeats"),
+        "rewritten": ("behind", "lowered", "shot_prefix"),
         "splits": ("MembershipSplit", "make_split"),
         "tensors": ("TensorDataset", "collate_batch", "tensors_digest"),
         "worded_canaries": ("WordedCanaries", "make_worded_canaries"),

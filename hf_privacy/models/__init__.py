@@ -16,7 +16,7 @@ from hf_privacy.models.loading import (
 )
 from hf_privacy.models.lora import attach_lora, head_modules
 from hf_privacy.models.modes import bare_model, evaluation_mode, float32_logits, without_autocast
-from hf_privacy.models.padding import align_padding, padding_side_for, position_limit
+from hf_privacy.models.padding import align_padding, context_length, padding_side_for, position_limit
 from hf_privacy.models.push_guard import allow_unguarded_push, guard_push
 from hf_privacy.models.scored_tokens import IGNORED, ScoredTokens, score_tokens, scored_positions
 from hf_privacy.models.shared_base import on_the_same_weights
@@ -35,6 +35,7 @@ __all__ = [
     "bare_model",
     "base_of",
     "class_order",
+    "context_length",
     "describe_model",
     "evaluation_mode",
     "float32_logits",

@@ -18,7 +18,7 @@ from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from hf_privacy.errors import InputError
-from hf_privacy.models.modes import evaluation_mode
+from hf_privacy.models.modes import bare_model, evaluation_mode
 
 ADAPTER_CONFIG = "adapter_config.json"
 _POSITION_TABLES = ("position_embeddings", "embed_positions", "positions_embed", "pos_embed", "wpe")
@@ -195,6 +195,20 @@ def position_limit(model: nn.Module) -> int | None:
         if isinstance(module, nn.Embedding) and name.rpartition(".")[2] in _POSITION_TABLES
     ]
     return min(limits) if limits else None
+
+
+def context_length(model: nn.Module) -> int | None:
+    """The most tokens that a model has places for, or was made for: rotary positions never end, but mean nothing.
+
+    Examples
+    --------
+    >>> from transformers import LlamaConfig, LlamaForCausalLM
+    >>> small = {"vocab_size": 8, "hidden_size": 4, "intermediate_size": 4, "num_attention_heads": 1}
+    >>> context_length(LlamaForCausalLM(LlamaConfig(**small, num_hidden_layers=1, max_position_embeddings=32)))
+    32
+    """
+    made_for = getattr(bare_model(model).config.get_text_config(), "max_position_embeddings", None)
+    return min((limit for limit in (position_limit(model), made_for) if limit is not None), default=None)
 
 
 def _pad(ids: list[int], length: int, pad: int, side: str) -> dict[str, list[int]]:

@@ -57,6 +57,8 @@ class AuditSettings:
         Attacks that ask the model more: "quantile_regression" (on its features), "label_only" (augmented queries),
         "boundary_distance" (slow; needs the extra ``robust``). References serve as targets of these only where their
         weights are kept. Also functions of your own, each by ``module:name``: see `hf_privacy.auditing.SignalTable`.
+        The three are attacks on classifiers. Of a language model all attacks are always made, also those that take
+        a further pass of the target: lowercase, and ReCaLL behind ten rows of the population (not without one).
     budgets : list of int
         Numbers of references, even and at most ``references``: every attack is made again with that many, as a mean
         over the targets.

@@ -67,8 +67,9 @@ class CausalLM(Task):
     ) -> TensorDataset:
         """See `hf_privacy.data.encode_language`; cut where tokenizer or model end, at the latest."""
         from hf_privacy.data import encode_language
+        from hf_privacy.models import context_length
 
-        limits = [max_length, processor.model_max_length, *([] if model is None else _context(model))]
+        limits = [max_length, processor.model_max_length, None if model is None else context_length(model)]
         longest = min((limit for limit in limits if limit is not None and limit < _UNBOUNDED), default=None)
         return encode_language(rows, processor, columns=columns, max_length=longest)
 
@@ -183,11 +184,3 @@ class CausalLM(Task):
         if isinstance(outputs, ScoredTokens):
             return outputs
         return ScoredTokens.of_logits(outputs["logits"], batch["labels"])
-
-
-def _context(model: Any) -> list[int | None]:
-    """The most tokens a model has places for, and was made for: rotary positions never end, but mean nothing."""
-    from hf_privacy.models import bare_model, position_limit
-
-    config = bare_model(model).config.get_text_config()
-    return [position_limit(model), getattr(config, "max_position_embeddings", None)]

@@ -9,6 +9,7 @@ import pytest
 
 from hf_privacy import attacks
 from hf_privacy.attack_table import ATTACKS, is_control
+from hf_privacy.auditing import extras
 from hf_privacy.auditing.attack import attack_all
 from hf_privacy.auditing.examinations.membership.budgets import over_budgets
 from hf_privacy.auditing.scores import attack_scores
@@ -248,3 +249,20 @@ def test_a_control_is_a_row_and_no_evidence(table):
     assert found.evidence["n_attacks"] == len(named)
     assert found.evidence["strongest"]["attack"] != "length"
     assert found.strongest.name != "length"
+
+
+def test_quantiles_are_fitted_without_the_scored_rows_group():
+    table = token_table(population=0)
+    groups = np.empty(POOL, dtype=int)
+    for side in (table.membership, ~table.membership):
+        groups[side] = np.flatnonzero(side)[0] + np.arange(side.sum()) // 8 * 1000
+    table = replace(table, groups=groups)
+    fold = extras._folds(table, 0)
+    for group in np.unique(groups):
+        assert len(set(fold[groups == group])) == 1
+    assert extras.n_to_fit_quantiles_on(table, 0) >= 100
+    (attack,) = attack_scores(table, ["token_quantile_regression"])
+    assert auc(attack.scores, table.membership) > 0.6
+    one_group = replace(table, groups=np.where(table.membership, groups, -1))
+    assert extras.n_to_fit_quantiles_on(one_group, 0) == 0
+    assert attack_scores(one_group, ["token_quantile_regression"]) == []

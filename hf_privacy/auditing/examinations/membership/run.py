@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hf_privacy.attack_table import EXTRA_ATTACKS
 from hf_privacy.auditing.attack import all_scores
 from hf_privacy.auditing.examinations.membership.budgets import over_budgets
 from hf_privacy.auditing.examinations.membership.vulnerability import save_vulnerability
@@ -12,6 +13,7 @@ from hf_privacy.auditing.extras import check_calibration
 from hf_privacy.auditing.groups import over_groups
 from hf_privacy.auditing.table import AttackScores, SignalTable
 from hf_privacy.auditing.targets import further_targets, leave_one_out_table, mean_figures, mean_interval
+from hf_privacy.errors import InputError
 from hf_privacy.outside import is_outside
 from hf_privacy.reports import curve_of
 
@@ -25,7 +27,13 @@ class Membership:
     name = "membership"
 
     def check(self, case: AuditCase) -> None:
-        """Refuse references that cannot be made, and a population that an attack cannot be fitted on."""
+        """Refuse references that cannot be made, and attacks that the model or the population is not made for."""
+        asked = [name for name in EXTRA_ATTACKS if name in case.settings.extra_attacks]
+        if asked and not case.task.has_classes:
+            raise InputError(
+                f"extra_attacks hold {', '.join(asked)}, which attack classifiers, and the model is for "
+                f"{case.task.name}: leave them out, all attacks on its tokens are made anyway"
+            )
         if "quantile_regression" in case.settings.extra_attacks:
             check_calibration(len(case.split.population), len(case.split.non_members))
         _ = case.references
