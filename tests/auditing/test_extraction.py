@@ -210,6 +210,21 @@ def test_off_it_says_nothing(memorized, tmp_path):
     assert examination.run(case) is None
 
 
+def test_rows_of_one_group_make_the_intervals_of_groups(memorized, tmp_path):
+    model, base, dataset = memorized
+    empty = np.array([], dtype=np.int64)
+    widths = {}
+    for unit, groups in ((None, None), ("author", np.arange(N) // 5)):
+        split = MembershipSplit(
+            np.arange(20), np.arange(20, N), empty, n_examples=N, dataset_fingerprint="f", groups=groups, unit=unit
+        )
+        greedy = examined(tmp_path, model, base, dataset, split, generated=0)["greedy"]
+        assert greedy["members"]["rate"] == 1.0
+        assert greedy["members"]["n_examples"] == 20
+        widths[unit] = greedy["members"]["low"]
+    assert widths["author"] < widths[None] - 0.2  # four authors, and not twenty rows
+
+
 def test_rows_of_one_author_count_less():
     generator = np.random.default_rng(0)
     groups = np.repeat(np.arange(20), 10)
