@@ -20,6 +20,7 @@ from hf_privacy.defenses.critical_weights.settings import CriticalWeightSettings
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.audit_settings import AuditSettings
 from hf_privacy.recipe.canary_settings import CanarySettings
+from hf_privacy.recipe.extraction_settings import ExtractionSettings
 from hf_privacy.recipe.robustness_settings import RobustnessSettings
 from hf_privacy.recipe.unlearning_section import UnlearningSection
 from hf_privacy.signals.curvature import Curvature
@@ -103,7 +104,21 @@ SETTINGS: list[tuple[Callable[..., Any], dict[str, Any]]] = [
             "keep_weights": False,
         },
     ),
-    (checked_canaries, {"n": 20, "kind": "random", "delta": 1e-5}),
+    (
+        checked_canaries,
+        {
+            "n": 20,
+            "kind": "random",
+            "delta": 1e-5,
+            "secret_tokens": 5,
+            "repetitions": 2,
+            "exposure_references": 10,
+        },
+    ),
+    (
+        lambda **settings: ExtractionSettings.of(settings),
+        {"prefix_tokens": 5, "suffix_tokens": 5, "temperature": 0.7, "top_k": 5, "top_p": 0.9, "generated": 3},
+    ),
     (
         lambda **settings: RobustnessSettings.from_dict(settings),
         {
