@@ -57,12 +57,19 @@ def leave_process_group() -> None:
     interpreter goes down takes the process with it ("terminate called without an active exception", exit -6), though
     all its work is done. They end with the group, and that lives as long as a model that DDP wrapped: call this when
     nothing holds one any more.
+
+    Such a thread needs Python's lock to give a tensor back, and torch before 2.8 keeps that lock while a group that
+    goes waits for its threads: each waits for the other, for ever. What is held here goes last, and without the lock.
     """
     distributed = sys.modules.get("torch.distributed")
     if distributed is None or not distributed.is_available() or not distributed.is_initialized():
         return
     gc.collect()  # a trainer and its model hold each other
+    group = distributed.group.WORLD
+    held = [group._get_backend(device) for device in group._device_types]
+    del group
     distributed.destroy_process_group()
+    held.clear()
 
 
 def _number(names: Sequence[str], *, default: int) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from hf_privacy.launch import DISTRIBUTED_VARIABLES, launched_local_rank, launched_processes, launched_rank
@@ -36,3 +39,21 @@ def test_every_launchers_names_are_read(monkeypatch, count, rank, local):
 def test_a_number_that_is_none_is_no_launch(monkeypatch, value):
     monkeypatch.setenv("WORLD_SIZE", value)
     assert launched_processes() == 1
+
+
+LEAVES_WHILE_TENSORS_ARE_OUT = """
+import torch
+from hf_privacy.launch import leave_process_group
+
+torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+torch.distributed.group.WORLD.allreduce_coalesced([torch.ones(1) for _ in range(10_000)])
+leave_process_group()
+"""
+
+
+def test_a_group_is_left_while_its_threads_still_hold_tensors():
+    """They need Python's lock to give them back; torch 2.6 kept it while it waited for them, for ever."""
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVES_WHILE_TENSORS_ARE_OUT], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-4000:]

@@ -9,6 +9,7 @@ from accelerate.state import AcceleratorState
 from torch import nn
 from transformers import AutoModelForImageClassification, ResNetConfig
 
+from hf_privacy.launch import leave_process_group
 from hf_privacy.models import (
     TabularMLPConfig,
     TabularMLPForClassification,
@@ -45,7 +46,7 @@ def bfloat16_accelerator():
 def one_process_group():
     torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
     yield
-    torch.distributed.destroy_process_group()
+    leave_process_group()
 
 
 def logits_of(model) -> torch.Tensor:

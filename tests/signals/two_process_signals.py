@@ -56,7 +56,6 @@ def main() -> None:
         augmented = label_only_correct(model, dataset, batch_size=8, accelerator=accelerator)
         path = Path(sys.argv[1], f"{n_examples}_{accelerator.process_index}.npz")
         np.savez(path, **signals, features=features, augmented=augmented)
-    accelerator.end_training()
 
 
 if __name__ == "__main__":

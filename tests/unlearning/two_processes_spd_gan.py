@@ -32,7 +32,6 @@ def main() -> None:
     if accelerator.is_main_process:
         write(trained(3), folder / "alone.safetensors")
     accelerator.wait_for_everyone()
-    accelerator.end_training()
 
 
 def trained(n_epochs: int, **arguments: Any) -> torch.nn.Module:
