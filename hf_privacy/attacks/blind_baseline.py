@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from hf_privacy.arguments import check_choice, check_seed, check_whole
-from hf_privacy.arrays import boolean_vector, real_array
+from hf_privacy.arrays import boolean_vector, label_array, real_array
 from hf_privacy.errors import InputError
 
-_CLASSIFIERS = ("logistic", "gradient_boosting")
+_CLASSIFIERS = ("logistic", "gradient_boosting", "random_forest")
 _SMALLEST_SIDE = 5
 # Of the examples, those in the first fold: few, for they go unscored.
 _FIRST_SHARE = 0.1
@@ -25,10 +25,11 @@ def blind_baseline(
     membership: ArrayLike,
     *,
     n_folds: int = 5,
-    classifier: Literal["logistic", "gradient_boosting"] = "logistic",
+    classifier: Literal["logistic", "gradient_boosting", "random_forest"] = "logistic",
     n_components: int = 50,
     max_rows: int = 20_000,
     seed: int = 0,
+    groups: ArrayLike | None = None,
 ) -> NDArray[np.float64]:
     """Score by a classifier that sees the inputs and never the model, trained on other examples.
 
@@ -42,6 +43,9 @@ def blind_baseline(
     variance of the AUC where nothing is to be found: a 95 % interval then misses 0.5 in one of six fair splits.
     Progressive validation counts it once, and intervals for independent scores hold.
 
+    Where whole groups are members, a group is in one fold alone: what is its own (an author's name) tells nothing of
+    the groups that are scored, and the AUC's interval is `hf_privacy.statistics.auc_interval` with the same groups.
+
     Parameters
     ----------
     features : array-like of float, shape [N, D]
@@ -52,28 +56,32 @@ def blind_baseline(
     n_folds : int, default 5
         How many are scored, ≥ 1, after a first fold of a tenth of the members and of the non-members (at least five of
         each), which is only trained on. There must be at least five of each a fold.
-    classifier : {"logistic", "gradient_boosting"}, default "logistic"
-        Logistic regression on standardised features, or histogram gradient boosting, which sees interactions.
+    classifier : {"logistic", "gradient_boosting", "random_forest"}, default "logistic"
+        Logistic regression on standardised features, histogram gradient boosting, which sees interactions, or 100
+        random trees on the features as they are, for many columns of which a few may tell, such as words.
     n_components : int, default 50
-        Where more columns vary, they are projected on so many principal components (at most one less than there are
-        examples to train on), found on the training folds.
+        Where more columns vary, they are (but for the random forest) projected on so many principal components (at
+        most one less than there are examples to train on), found on the training folds.
     max_rows : int, default 20,000
         Most examples to train on, drawn by chance where the folds before hold more.
     seed : int, default 0
         Of the folds, the draw and the fit. Folds go by the order of the examples.
+    groups : array-like of int or str, shape [N], optional
+        What was drawn as a whole, each a member or not; at least one of either a fold, and one for the first.
 
     Returns
     -------
     float64[N]
-        In (0, 1), higher for likelier members: the rank of the classifier's log-odds **within its fold**, mid-ranks
-        for ties, since log-odds of classifiers trained apart are not on one scale. 0.5 for the first fold, which draws
+        In (0, 1), higher for likelier members: the rank of the classifier's odds **within its fold**, mid-ranks
+        for ties, since odds of classifiers trained apart are not on one scale. 0.5 for the first fold, which draws
         the AUC a tenth of its way towards 0.5.
 
     Raises
     ------
     InputError
         If shapes disagree, a feature is NaN or infinite, membership is not boolean, members or non-members are fewer
-        than five a fold, the classifier is unknown, or a number is out of range.
+        than five a fold, groups are fewer than folds or of both sides, the classifier is unknown, or a number is out
+        of range.
 
     References
     ----------
@@ -102,7 +110,7 @@ def blind_baseline(
 
     scores = np.full(len(truth), 0.5)
     generator = np.random.default_rng(seed)
-    folds = _folds(truth, n_folds, generator)
+    folds = _folds(truth, n_folds, generator, None if groups is None else _units(groups, truth, n_folds))
     for number in range(1, len(folds)):
         training, scored = np.concatenate(folds[:number]), folds[number]
         if len(training) > max_rows:
@@ -116,13 +124,13 @@ def blind_baseline(
             continue
         pipeline = _pipeline(classifier, int(varies.sum()), min(n_components, len(training) - 1), seed)
         pipeline.fit(rows[:, varies], truth[training])
-        log_odds = np.concatenate(
+        odds = np.concatenate(
             [
-                pipeline.decision_function(_as_float(inputs[scored[start : start + _BLOCK]])[:, varies])
+                _odds(pipeline, _as_float(inputs[scored[start : start + _BLOCK]])[:, varies])
                 for start in range(0, len(scored), _BLOCK)
             ]
         )
-        scores[scored] = (rankdata(log_odds) - 0.5) / len(scored)
+        scores[scored] = (rankdata(odds) - 0.5) / len(scored)
     return scores
 
 
@@ -149,15 +157,53 @@ def _check(features: ArrayLike, membership: ArrayLike, n_folds: int) -> tuple[ND
     return inputs, truth
 
 
-def _folds(membership: NDArray[np.bool_], n_folds: int, generator: np.random.Generator) -> list[NDArray[np.int64]]:
+def _units(groups: ArrayLike, membership: NDArray[np.bool_], n_folds: int) -> NDArray[np.int64]:
+    """Number of each example's group."""
+    labels = label_array("groups", groups)
+    if labels.shape != membership.shape:
+        raise InputError(f"groups have shape {labels.shape} for {len(membership):,} examples: pass one per example")
+    units = np.unique(labels, return_inverse=True)[1]
+    of_members, of_nonmembers = np.unique(units[membership]), np.unique(units[~membership])
+    n_mixed = np.intersect1d(of_members, of_nonmembers).size
+    if n_mixed:
+        raise InputError(f"groups hold {n_mixed:,} with members and non-members: pass groups of one kind each")
+    fewest = min(len(of_members), len(of_nonmembers))
+    if fewest <= n_folds:
+        raise InputError(
+            f"groups are {len(of_members)} of members and {len(of_nonmembers)} of non-members: pass at least "
+            f"{n_folds + 1} of each for n_folds={n_folds}"
+        )
+    return units
+
+
+def _folds(
+    membership: NDArray[np.bool_],
+    n_folds: int,
+    generator: np.random.Generator,
+    units: NDArray[np.int64] | None = None,
+) -> list[NDArray[np.int64]]:
     """Positions of the first fold and of those to score, members and non-members in equal shares throughout."""
     sides = []
     for side in (np.flatnonzero(membership), np.flatnonzero(~membership)):
-        shuffled = generator.permutation(side)
-        n_first = max(_SMALLEST_SIDE, round(_FIRST_SHARE * len(side)))
-        sides.append([shuffled[:n_first], *np.array_split(shuffled[n_first:], n_folds)])
+        if units is None:
+            shuffled = generator.permutation(side)
+            n_first = max(_SMALLEST_SIDE, round(_FIRST_SHARE * len(side)))
+            sides.append([shuffled[:n_first], *np.array_split(shuffled[n_first:], n_folds)])
+        else:
+            names = generator.permutation(np.unique(units[side]))
+            n_first = max(1, round(_FIRST_SHARE * len(names)))
+            parts = [names[:n_first], *np.array_split(names[n_first:], n_folds)]
+            sides.append([side[np.isin(units[side], part)] for part in parts])
     # Mixed: where equal examples differ in the last bit by their place in a matrix product, it must tell nothing.
     return [generator.permutation(np.concatenate(parts)) for parts in zip(*sides, strict=True)]
+
+
+def _odds(fitted: Any, rows: NDArray[Any]) -> NDArray[np.float64]:
+    """A function of the odds that grows with them."""
+    found = (
+        fitted.decision_function(rows) if hasattr(fitted, "decision_function") else fitted.predict_proba(rows)[:, 1]
+    )
+    return np.asarray(found, dtype=np.float64)
 
 
 def _as_float(rows: NDArray[Any]) -> NDArray[Any]:
@@ -168,11 +214,13 @@ def _as_float(rows: NDArray[Any]) -> NDArray[Any]:
 def _pipeline(classifier: str, n_columns: int, n_components: int, seed: int) -> Any:
     # scikit-learn takes a second to import, which only the attacks that learn should cost.
     from sklearn.decomposition import PCA
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    if classifier == "random_forest":  # no tree asks for one scale
+        return RandomForestClassifier(n_estimators=100, random_state=seed)
     steps: list[Any] = [StandardScaler()]
     if n_columns > n_components:
         steps.append(PCA(n_components=n_components, svd_solver="randomized", random_state=seed))

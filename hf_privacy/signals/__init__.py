@@ -23,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "robustness": ("adversarial_correct", "robust_accuracy"),
         "sampling": ("greedy_continuations", "sampling_log_prob"),
         "store": ("SignalStore",),
+        "text_features": ("text_features",),
         "tokens": ("TokenSignals", "scored_offsets", "signals_and_tokens", "token_signals"),
     },
     {

@@ -157,3 +157,64 @@ GOOD = {"features": np.zeros((80, 2)), "membership": np.arange(80) < 40}
 def test_bad_input_is_refused(change, message):
     with pytest.raises(InputError, match=message):
         attacks.blind_baseline(**(GOOD | change))
+
+
+# ---- by groups ----
+
+
+def grouped(rng, n_groups=24, size=10):
+    """Groups that differ: every column says whose row it is, and who is a member is drawn by whole groups."""
+    groups = np.repeat(np.arange(2 * n_groups), size)
+    membership = (rng.permutation(2 * n_groups) < n_groups)[groups]
+    features = rng.normal(size=(2 * n_groups, 5))[groups] + 0.1 * rng.normal(size=(len(groups), 5))
+    return features, membership, groups
+
+
+@pytest.mark.parametrize("classifier", ["logistic", "random_forest"])
+def test_what_is_a_groups_own_tells_nothing_by_group_and_everything_by_row(classifier):
+    rng, areas, by_row, covered = np.random.default_rng(0), [], [], []
+    runs = 20 if classifier == "logistic" else 3
+    for seed in range(runs):
+        features, membership, groups = grouped(rng)
+        options = {"classifier": classifier, "seed": seed}
+        scores = attacks.blind_baseline(features, membership, groups=groups, **options)
+        areas.append(auc(scores, membership))
+        low, high = auc_interval(scores, membership, groups=groups)
+        covered.append(low <= 0.5 <= high)
+        if classifier == "random_forest":
+            by_row.append(auc(attacks.blind_baseline(features, membership, **options), membership))
+    # Twenty groups a side: an AUC of one run has a standard deviation near .1.
+    assert np.mean(areas) == pytest.approx(0.5, abs=3.5 * max(np.std(areas), 0.08) / np.sqrt(runs))
+    assert np.mean(covered) > 0.95 - 3.5 * np.sqrt(0.05 * 0.95 / runs)
+    assert not by_row or min(by_row) > 0.9
+
+
+def test_a_difference_between_the_groups_of_two_sides_is_found():
+    features, membership, groups = grouped(np.random.default_rng(1))
+    features[:, 3] += 4 * membership
+    scores = attacks.blind_baseline(features, membership, groups=groups)
+    assert auc_interval(scores, membership, groups=groups)[0] > 0.6
+
+
+def test_no_group_is_in_two_folds_and_each_fold_has_both_sides():
+    _, membership, groups = grouped(np.random.default_rng(2), n_groups=9, size=7)
+    units = module._units(groups, membership, 5)
+    for seed in range(20):
+        folds = module._folds(membership, 5, np.random.default_rng(seed), units)
+        assert sorted(np.concatenate(folds).tolist()) == list(range(len(groups)))
+        names = [set(groups[fold]) for fold in folds]
+        assert sum(map(len, names)) == len(set(groups))
+        assert all(0 < membership[fold].mean() < 1 for fold in folds)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (np.arange(120) // 2, "groups hold 60 with members and non-members"),
+        (np.arange(120) % 8, "groups are 4 of members and 4 of non-members: pass at least 6 of each for n_folds=5"),
+        (np.arange(9), r"groups have shape \(9,\) for 120 examples"),
+    ],
+)
+def test_groups_that_make_no_folds_are_refused(groups, message):
+    with pytest.raises(InputError, match=message):
+        attacks.blind_baseline(np.zeros((120, 2)), np.arange(120) % 2 == 0, groups=groups)

@@ -12,8 +12,8 @@ model.
 - **references** (0/1): 1 for a member, 0 for a non-member.
 - **n_folds** (default 5): parts that are scored one after another, none by a classifier fitted on it; each needs 5
   members and 5 non-members.
-- **classifier**: `"logistic"` (default) or `"gradient_boosting"`; **n_components** (default 50) that more columns are
-  projected on, **max_rows** (default 20,000) to fit on, **seed** of the folds and the fit.
+- **classifier**: `"logistic"` (default), `"gradient_boosting"` or `"random_forest"`; **n_components** (default 50)
+  that more columns are projected on, **max_rows** (default 20,000) to fit on, **seed** of the folds and the fit.
 {fprs_and_confidence}
 
 ## Output
