@@ -137,6 +137,7 @@ GOOD: list[Call] = [
             "classifier": "logistic",
             "n_components": 2,
             "max_rows": 40,
+            "groups": _OWN_SIDE,
             **_SEEDS,
         },
     ),

@@ -37,6 +37,7 @@ TAKEN = {
         (name, "groups", kind)
         for name in (
             "auc_interval",
+            "blind_baseline",
             "bootstrap_interval",
             "membership_permutation_test",
             "subpopulation_fits",
