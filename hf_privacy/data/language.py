@@ -32,7 +32,6 @@ from hf_privacy.errors import InputError
 from hf_privacy.progress import progress
 
 _BATCH = 1000
-_UNBOUNDED = 10**6  # a tokenizer without a limit says 10³⁰
 _LONGEST_BLANK = 8  # tokens of white space behind the end-of-text token that a chat template writes
 _FORMATS = (("text",), ("prompt", "completion"), ("messages",))
 # What packing leaves in a dataset: where its documents begin, or the tokens alone.
@@ -143,9 +142,8 @@ def encode_language(
     """
     names = language_columns(dataset, columns)
     _check_tokenizer(tokenizer)
-    if max_length is None and tokenizer.model_max_length < _UNBOUNDED:
-        max_length = tokenizer.model_max_length
-    if max_length is not None and max_length < 2:
+    max_length = tokenizer.model_max_length if max_length is None else max_length  # 10³⁰ where it has no limit
+    if max_length < 2:
         raise InputError(f"max_length is {max_length}: pass at least 2, since a row's first token is never scored")
     values = [_column(dataset, name) for name in names]
     texts = _scored_texts(names, values)
@@ -160,7 +158,7 @@ def encode_language(
             _open(ids, scored, tokenizer.bos_token_id, [] if is_chat else opening)
             _close(ids, scored, tokenizer)
             packed += not is_chat and _holds_documents(ids, tokenizer.eos_token_id, turn_marks)
-            cut[len(rows)] = max_length is not None and len(ids) > max_length
+            cut[len(rows)] = len(ids) > max_length
             scored[0] = False
             rows.append((np.array(ids[:max_length], np.int32), np.array(scored[:max_length], bool)))
     if packed:
@@ -260,7 +258,7 @@ def _holds_documents(ids: list[int], eos: int, turn_marks: set[int]) -> bool:
     return any(not turn_marks.intersection(ids[place + 1 : place + 3]) for place in inside)
 
 
-def _check_scored(scored: Sequence[np.ndarray], cut: np.ndarray, max_length: int | None) -> None:
+def _check_scored(scored: Sequence[np.ndarray], cut: np.ndarray, max_length: int) -> None:
     empty = np.flatnonzero([not row.any() for row in scored])
     if not len(empty):
         return

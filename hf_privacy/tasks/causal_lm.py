@@ -22,7 +22,6 @@ SIGNAL_NAMES = (
     "phi", "loss", "probability", "loss_sum", "n_tokens", "mean_entropy", "correct", "min_k", "min_k_plus_plus",
 )  # fmt: skip
 INPUT_NAMES = ("input_ids", "attention_mask")
-_UNBOUNDED = 10**6  # a tokenizer without a limit says 10³⁰
 
 
 class CausalLM(Task):
@@ -70,7 +69,7 @@ class CausalLM(Task):
         from hf_privacy.models import context_length
 
         limits = [max_length, processor.model_max_length, None if model is None else context_length(model)]
-        longest = min((limit for limit in limits if limit is not None and limit < _UNBOUNDED), default=None)
+        longest = min(limit for limit in limits if limit is not None)  # a tokenizer without one says 10³⁰
         return encode_language(rows, processor, columns=columns, max_length=longest)
 
     def prepare(self, rows: Dataset, *, model: Any, data: Any, classes: Sequence[str]) -> Prepared:
