@@ -8,16 +8,23 @@ from hf_privacy.models.base import base_of
 from hf_privacy.models.checkpoint_classes import are_named, class_order, names_of
 from hf_privacy.models.describe import describe_model
 from hf_privacy.models.loading import (
+    load_base,
     load_base_classifier,
     load_image_processor,
     load_model,
-    load_saved_model,
     load_tokenizer,
 )
 from hf_privacy.models.lora import attach_lora, head_modules
 from hf_privacy.models.modes import bare_model, evaluation_mode, float32_logits, without_autocast
-from hf_privacy.models.padding import align_padding, context_length, padding_side_for, position_limit
+from hf_privacy.models.padding import (
+    align_padding,
+    check_token_ids,
+    context_length,
+    padding_side_for,
+    position_limit,
+)
 from hf_privacy.models.push_guard import allow_unguarded_push, guard_push
+from hf_privacy.models.saved import load_saved_model
 from hf_privacy.models.scored_tokens import IGNORED, ScoredTokens, score_tokens, scored_positions
 from hf_privacy.models.shared_base import on_the_same_weights
 from hf_privacy.models.tabular_mlp import TabularMLPConfig, TabularMLPForClassification
@@ -34,6 +41,7 @@ __all__ = [
     "attach_lora",
     "bare_model",
     "base_of",
+    "check_token_ids",
     "class_order",
     "context_length",
     "describe_model",
@@ -41,6 +49,7 @@ __all__ = [
     "float32_logits",
     "guard_push",
     "head_modules",
+    "load_base",
     "load_base_classifier",
     "load_image_processor",
     "load_model",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import timm
+import torch
 from huggingface_hub.errors import StrictDataclassError
 from peft import PeftModel, TaskType
 from torch import nn
@@ -15,6 +16,7 @@ from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
@@ -144,9 +146,22 @@ def reads_text(task: str) -> bool:
 
 
 def check_task(config: PreTrainedConfig, task: str) -> None:
-    """Raise InputError unless `config`'s architecture has a model for `task`."""
+    """Raise InputError unless `config`'s architecture has a model for `task`: of texts, one that reads as it says."""
+    way_out = "pass another model or task"
+    if not MODELS_OF[task].has_classes:
+        way_out = "pass a causal language model, such as GPT-2, Llama, Qwen or Gemma"
+        if config.is_encoder_decoder:
+            raise InputError(
+                f"the model is an encoder-decoder ({config.model_type}) and the task is {task}: {way_out}"
+            )
+        is_encoder = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
+        if is_encoder or getattr(config, "attn_type", None) == "bi":  # XLNet's
+            raise InputError(
+                f"the model is an encoder ({config.model_type}), which sees the tokens it is asked for, the task is "
+                f"{task}: {way_out}"
+            )
     if not has_model(config, task):
-        raise InputError(f"the architecture {config.model_type!r} has no {task} model: pass another model or task")
+        raise InputError(f"the architecture {config.model_type!r} has no {task} model: {way_out}")
 
 
 def scratch_config(name: str, *, model_kwargs: Mapping[str, Any]) -> PreTrainedConfig:
@@ -225,7 +240,7 @@ def set_labels(
     config.problem_type = "single_label_classification"
 
 
-def build_untrained(config: PreTrainedConfig, *, task: str) -> PreTrainedModel:
+def build_untrained(config: PreTrainedConfig, *, task: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     """An untrained model of `config`, initialised as its own library does it.
 
     Raises
@@ -240,7 +255,7 @@ def build_untrained(config: PreTrainedConfig, *, task: str) -> PreTrainedModel:
     checkpoint to follow. Here timm's weights are put back.
     """
     try:
-        model = auto_class_for(task).from_config(config, trust_remote_code=False)
+        model = auto_class_for(task).from_config(config, trust_remote_code=False, dtype=dtype)
         if isinstance(config, TimmWrapperConfig):
             untouched = timm.create_model(
                 config.architecture, pretrained=False, num_classes=config.num_labels, **(config.model_args or {})

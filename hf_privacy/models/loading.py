@@ -1,49 +1,37 @@
-"""Models from the Hub, from a folder or from scratch, ready for training; saved models, ready for an audit."""
+"""Models from the Hub, from a folder or from scratch, ready for training; what they were fine-tuned from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftConfig, PeftModel
-from safetensors import SafetensorError, safe_open
+from peft import PeftModel
 from transformers import (
-    AutoConfig,
     AutoImageProcessor,
     AutoTokenizer,
     BaseImageProcessor,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    TimmWrapperConfig,
 )
-from transformers.utils import logging
 
 from hf_privacy.errors import InputError
 from hf_privacy.models.architectures import (
-    BUILD_ERRORS,
     MODELS_OF,
     auto_class_for,
     build_untrained,
-    check_fields,
     check_task,
-    has_model,
-    is_folder,
-    one_line,
     reads_text,
-    scratch_config,
     set_labels,
-    task_of,
 )
-from hf_privacy.models.checkpoint_classes import class_parameters, match_head, names_of
+from hf_privacy.models.checkpoint import Checkpoint, cannot_load, check_gguf, fit_tokenizer, with_weights
+from hf_privacy.models.checkpoint_classes import match_head, names_of
 from hf_privacy.models.lora import attach_lora, head_modules
-from hf_privacy.models.padding import ADAPTER_CONFIG, align_padding, fill_pad_token, tokenizer_beside
+from hf_privacy.models.padding import align_padding, fill_pad_token, tokenizer_beside
+from hf_privacy.models.precision import check_quantization, dtype_named
 from hf_privacy.models.push_guard import guard_push
-
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 def load_model(
@@ -58,10 +46,13 @@ def load_model(
     lora: Mapping[str, Any] | None = None,
     seed: int | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
+    dtype: str | torch.dtype = "float32",
+    quantization: str | None = None,
+    gguf_file: str | None = None,
 ) -> PreTrainedModel | PeftModel:
     """A model to train: pretrained (a classifier with a fitting head), untrained, or with a LoRA adapter.
 
-    Weights are read from safetensors only, in float32; code from the Hub is never run. The model's own `push_to_hub`
+    Weights are read from safetensors or GGUF only; code from the Hub is never run. The model's own `push_to_hub`
     refuses (:func:`hf_privacy.models.allow_unguarded_push`).
 
     Parameters
@@ -91,11 +82,19 @@ def load_model(
         Makes every random weight the same each time; the caller's random state is left as it was.
     tokenizer : PreTrainedTokenizerBase, optional
         Of a text model: its configuration names this tokenizer's pad token. By default the one beside the weights.
+    dtype : {"float32", "bfloat16"}
+        In which the weights are held, trained and saved; of an adapter, the frozen base. The adapter is float32.
+    quantization : {"nf4"}, optional
+        Hold the linear layers of an adapter's base in four bits (QLoRA; ``pip install "hf-privacy[qlora]"``, on a
+        CUDA GPU). They compute in `dtype`.
+    gguf_file : str, optional
+        Read weights, configuration and tokenizer from this GGUF file of the folder or repository (``pip install
+        "hf-privacy[gguf]"``).
 
     Returns
     -------
     PreTrainedModel or PeftModel
-        In training mode, on the CPU.
+        In training mode, on the CPU; on the current GPU where its base is quantized.
 
     Raises
     ------
@@ -121,46 +120,58 @@ def load_model(
             f"lora is given with model_kwargs {kwargs}: an adapter does not record changes of its base, so save the "
             "changed base (save_pretrained) and pass its folder without model_kwargs"
         )
-    config = _config(name, from_scratch=from_scratch, model_kwargs=kwargs, revision=revision)
+    check_quantization(quantization, lora=lora, from_scratch=from_scratch, gguf_file=gguf_file)
+    check_gguf(gguf_file, from_scratch=from_scratch)
+    source = Checkpoint(name, revision, gguf_file, dtype_named(dtype), quantization)
+    config = source.config(from_scratch=from_scratch, model_kwargs=kwargs)
     check_task(config, task)
     theirs = names_of(config)
     _set_classes(config, task=task, num_labels=num_labels, id2label=id2label)
     if tokenizer is None and reads_text(task) and not from_scratch:
-        tokenizer = tokenizer_beside(name, revision=revision)
-    if from_scratch:
-        align_padding(config, tokenizer)
+        tokenizer = tokenizer_beside(name, revision=revision, gguf_file=gguf_file)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.default_generator.manual_seed(seed)  # alone: a GPU's generator goes on as it was
         if from_scratch:
-            model, fresh = build_untrained(config, task=task), []
+            model, fresh = _untrained(config, task=task, dtype=source.dtype, tokenizer=tokenizer), []
         else:
-            model, fresh = _pretrained(name, config, task=task, revision=revision, tokenizer=tokenizer)
+            model, fresh = source.model(config, task=task)
+            # After building: a pretrained model keeps the positions it was trained with, or the tokenizer is refused.
+            fit_tokenizer(model, tokenizer, task=task)
             other = [] if id2label is None else _other_classes(model, theirs, fresh, task=task, name=name)
             if other:
                 model, fresh = _with_fresh_head(model, other), sorted({*fresh, *other})
         if lora is not None:
-            model = attach_lora(model, lora, task=task, fresh_parameters=fresh, revision=revision)
+            opened = {
+                "dtype": str(source.dtype).removeprefix("torch."),
+                "quantization": quantization,
+                "gguf_file": gguf_file,
+            }
+            recorded = {key: value for key, value in opened.items() if value is not None}
+            model = attach_lora(model, lora, task=task, fresh_parameters=fresh, revision=revision, base=recorded)
     return guard_push(model).train()
 
 
-def load_base_classifier(
+def load_base(
     name_or_path: str | Path,
     *,
     task: str,
-    num_labels: int,
+    num_labels: int | None = None,
     id2label: Mapping[int, str] | Sequence[str] | None = None,
     revision: str | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
+    dtype: str | torch.dtype = "float32",
+    gguf_file: str | None = None,
 ) -> PreTrainedModel | None:
-    """The checkpoint a model was fine-tuned from, when it already tells the same classes apart.
+    """The checkpoint a model was fine-tuned from, when it already does what the model does.
 
-    Its signals calibrate those of the fine-tuned model. A checkpoint whose head would be drawn at random knows nothing
-    of the classes: then there is nothing to calibrate with, and None is returned.
+    Its signals calibrate those of the fine-tuned model. A language model always does; a classifier, when it tells the
+    same classes apart. One whose head would be drawn at random knows nothing of the classes: then there is nothing to
+    calibrate with, and None is returned. The base of an adapter needs no second model: `base_of`.
 
     Parameters
     ----------
-    name_or_path, task, num_labels, id2label, revision, tokenizer
+    name_or_path, task, num_labels, id2label, revision, tokenizer, dtype, gguf_file
         As in :func:`load_model`; a checkpoint of other class names is not one of the same classes. The tokenizer is
         the fine-tuned model's.
 
@@ -169,29 +180,42 @@ def load_base_classifier(
     PreTrainedModel or None
         In evaluation mode, on the CPU.
     """
-    config = _config(str(name_or_path), from_scratch=False, model_kwargs={}, revision=revision)
+    check_gguf(gguf_file)
+    source = Checkpoint(str(name_or_path), revision, gguf_file, dtype_named(dtype))
+    config = source.config()
     check_task(config, task)
     theirs = names_of(config)
-    set_labels(config, num_labels=num_labels, id2label=id2label)
+    _set_classes(config, task=task, num_labels=num_labels, id2label=id2label)
     if tokenizer is None and reads_text(task):
-        tokenizer = tokenizer_beside(str(name_or_path), revision=revision)
-    model, fresh = _pretrained(str(name_or_path), config, task=task, revision=revision, tokenizer=tokenizer)
+        tokenizer = tokenizer_beside(source.name, revision=revision, gguf_file=gguf_file)
+    model, fresh = source.model(config, task=task)
+    fit_tokenizer(model, tokenizer, task=task)
     if fresh or (id2label is not None and _other_classes(model, theirs, fresh, task=task, name=str(name_or_path))):
         return None
     return model.eval()
 
 
-def load_tokenizer(name_or_path: str | Path, *, revision: str | None = None) -> PreTrainedTokenizerBase:
+# Its name from when all models were classifiers.
+load_base_classifier = load_base
+
+
+def load_tokenizer(
+    name_or_path: str | Path, *, revision: str | None = None, gguf_file: str | None = None
+) -> PreTrainedTokenizerBase:
     """The tokenizer of a text model; a folder or Hub id without one is an `InputError`.
 
     Without a pad token it gets the one that its model's configuration names, else its end-of-text token, and a warning
-    says so.
+    says so. `gguf_file` names the GGUF file it is in, if it is.
     """
+    check_gguf(gguf_file)
+    more = {} if gguf_file is None else {"gguf_file": gguf_file}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(name_or_path), revision=revision, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(name_or_path), revision=revision, trust_remote_code=False, **more
+        )
     except (OSError, ValueError) as error:
-        raise InputError(_cannot_load(str(name_or_path), error)) from error
-    fill_pad_token(tokenizer, str(name_or_path), revision=revision)
+        raise InputError(cannot_load(str(name_or_path), error)) from error
+    fill_pad_token(tokenizer, str(name_or_path), revision=revision, gguf_file=gguf_file)
     return guard_push(tokenizer)
 
 
@@ -200,40 +224,7 @@ def load_image_processor(name_or_path: str | Path, *, revision: str | None = Non
     try:
         return AutoImageProcessor.from_pretrained(str(name_or_path), revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise InputError(_cannot_load(str(name_or_path), error)) from error
-
-
-def load_saved_model(folder: str | Path) -> PreTrainedModel | PeftModel:
-    """A trained model from the folder ``save_pretrained`` wrote: a full model, or a PEFT adapter on its base.
-
-    Parameters
-    ----------
-    folder : str or Path
-        With ``config.json`` and safetensors weights, or with ``adapter_config.json`` and
-        ``adapter_model.safetensors`` (whose base must be on the Hub, cached, or still in its folder). A text model
-        names the pad token of the tokenizer in the folder; an adapter without one, of its base's.
-
-    Returns
-    -------
-    PreTrainedModel or PeftModel
-        In evaluation mode, float32, on the CPU.
-
-    Raises
-    ------
-    InputError
-        When the folder is missing, holds no safetensors weights, or its weights are not all there.
-    """
-    if not Path(folder).is_dir():
-        raise InputError(f"the folder {folder} does not exist: pass a saved model's folder")
-    if (Path(folder) / ADAPTER_CONFIG).is_file():
-        return guard_push(_saved_adapter(Path(folder))).eval()
-    config = _config(str(folder), from_scratch=False, model_kwargs={}, revision=None)
-    task = task_of(config)
-    tokenizer = tokenizer_beside(str(folder)) if reads_text(task) else None
-    model, fresh = _pretrained(str(folder), config, task=task, revision=None, tokenizer=tokenizer)
-    if fresh:
-        raise InputError(f"the weights in {Path(folder).name} lack {', '.join(fresh[:3])}: save it with its head")
-    return guard_push(model).eval()
+        raise InputError(cannot_load(str(name_or_path), error)) from error
 
 
 def _set_classes(
@@ -247,76 +238,16 @@ def _set_classes(
         raise InputError(f"num_labels or id2label is given: a {task} model has no classes, so leave them out")
 
 
-def _config(name: str, *, from_scratch: bool, model_kwargs: dict[str, Any], revision: str | None) -> PreTrainedConfig:
-    if from_scratch and (name.startswith(("timm:", "timm/")) or ("/" not in name and not Path(name).is_dir())):
-        return scratch_config(name, model_kwargs=model_kwargs)
-    if is_folder(name):
-        _check_folder(Path(name), need_weights=not from_scratch)
-    try:
-        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise InputError(_cannot_load(name, error)) from error
-    if isinstance(config, TimmWrapperConfig):
-        config.model_args = {**(config.model_args or {}), **model_kwargs}
-    else:
-        check_fields(config, model_kwargs)
-        for key, value in model_kwargs.items():
-            setattr(config, key, value)
-    return config
-
-
-def _check_folder(folder: Path, *, need_weights: bool) -> None:
-    if not (folder / "config.json").is_file():
-        what = "an adapter; pass its base model" if (folder / ADAPTER_CONFIG).is_file() else "no config.json"
-        raise InputError(f"the folder {folder} holds {what}: a model folder has config.json and model.safetensors")
-    if need_weights and not any(folder.glob("*.safetensors")):
-        raise InputError(
-            f"the folder {folder} holds no .safetensors weights (pickled ones are never opened): save the model "
-            "again with save_pretrained"
-        )
-
-
-def _pretrained(
-    name: str,
-    config: PreTrainedConfig,
-    *,
-    task: str,
-    revision: str | None,
-    tokenizer: PreTrainedTokenizerBase | None = None,
-) -> tuple[PreTrainedModel, list[str]]:
-    """The model with its weights, and the names of those the checkpoint did not have (or of another size)."""
-    try:
-        with _quiet():  # a fresh head is meant; whatever else does not fit is an error below
-            model, loaded = auto_class_for(task).from_pretrained(
-                name,
-                config=config,
-                revision=revision,
-                trust_remote_code=False,
-                use_safetensors=True,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-                dtype=torch.float32,
-            )
-    except OSError as error:
-        raise InputError(_cannot_load(name, error)) from error
-    except SafetensorError as error:
-        raise InputError(f"the weights of {name} are damaged ({one_line(error)}): get them again") from None
-    except BUILD_ERRORS as error:
-        raise InputError(f"the model {name} cannot be built: {one_line(error)}") from error
-    heads = tuple(f"{head}." for head in (head_modules(model) if MODELS_OF[task].has_classes else ()))
-    wrong_size = sorted(key for key, *_ in loaded["mismatched_keys"])
-    for key in wrong_size:
-        if not key.startswith(heads):
-            raise InputError(f"the weights of {name} do not fit ({key} has another size): check model_kwargs")
-    fresh = sorted({*loaded["missing_keys"], *wrong_size})
-    body = [key for key, _ in model.named_parameters() if not key.startswith(heads)]
-    if body and set(body) <= set(fresh):
-        raise InputError(f"none of the weights of {name} belong to {type(model).__name__}: pass another checkpoint")
-    if fresh and not MODELS_OF[task].has_classes:
-        raise InputError(f"the weights of {name} lack {', '.join(fresh[:3])}: pass a checkpoint with all of them")
-    # After building: a pretrained model keeps the positions it was trained with, or the tokenizer is refused.
-    align_padding(model, tokenizer)
-    return model, fresh
+def _untrained(
+    config: PreTrainedConfig, *, task: str, dtype: torch.dtype, tokenizer: PreTrainedTokenizerBase | None
+) -> PreTrainedModel:
+    if MODELS_OF[task].has_classes:
+        align_padding(config, tokenizer)
+        return build_untrained(config, task=task, dtype=dtype)
+    # A language model starts with every embedding drawn: its pad token may be one of its texts'.
+    model = build_untrained(config, task=task, dtype=dtype)
+    fit_tokenizer(model, tokenizer, task=task)
+    return model
 
 
 def _other_classes(
@@ -332,75 +263,4 @@ def _other_classes(
 
 def _with_fresh_head(model: PreTrainedModel, parameters: Sequence[str]) -> PreTrainedModel:
     """The same weights but for these parameters, which the model's own library draws."""
-    kept = {key: tensor for key, tensor in model.state_dict().items() if key not in parameters}
-    source = model.config._name_or_path  # an adapter records it
-    with _quiet():
-        drawn = type(model).from_pretrained(
-            None, config=model.config, state_dict=kept, dtype=torch.float32, trust_remote_code=False
-        )
-    drawn.config._name_or_path = drawn.name_or_path = source
-    return drawn
-
-
-def _saved_adapter(folder: Path) -> PeftModel:
-    if not (folder / ADAPTER_WEIGHTS).is_file():
-        raise InputError(f"the folder {folder} holds no {ADAPTER_WEIGHTS} (pickles are never opened): save it again")
-    adapter = PeftConfig.from_pretrained(str(folder))
-    base = adapter.base_model_name_or_path
-    if not base:
-        raise InputError(f"the adapter in {folder.name} names no base model: its base was never saved")
-    try:
-        with safe_open(folder / ADAPTER_WEIGHTS, framework="pt") as file:
-            names = list(file.keys())
-            shapes = {name.removeprefix("base_model.model."): file.get_slice(name).get_shape() for name in names}
-    except SafetensorError as error:
-        raise InputError(f"{ADAPTER_WEIGHTS} in {folder.name} is damaged ({one_line(error)}): save it again") from None
-    config = _config(base, from_scratch=False, model_kwargs={}, revision=adapter.revision)
-    task = _adapter_task(adapter, config)
-    num_labels = _adapter_num_labels(config, shapes, task=task) if MODELS_OF[task].has_classes else None
-    if num_labels is not None:
-        # The adapter's own head is in the order of its dataset, which the base's names do not tell.
-        set_labels(config, num_labels=num_labels, id2label=[f"LABEL_{number}" for number in range(num_labels)])
-    tokenizer = None
-    if reads_text(task):
-        tokenizer = tokenizer_beside(str(folder)) or tokenizer_beside(base, revision=adapter.revision)
-    model, fresh = _pretrained(base, config, task=task, revision=adapter.revision, tokenizer=tokenizer)
-    lost = [key for key in fresh if key not in shapes]
-    if lost:
-        raise InputError(
-            f"neither the adapter in {folder.name} nor its base has the weights {', '.join(lost[:3])}: save the "
-            "adapter with these modules in modules_to_save"
-        )
-    return PeftModel.from_pretrained(model, str(folder))
-
-
-def _adapter_task(adapter: PeftConfig, base: PreTrainedConfig) -> str:
-    """What the adapter says it is for; one that does not say is for what its base is."""
-    for task, kind in MODELS_OF.items():
-        if kind.peft_type is not None and kind.peft_type == adapter.task_type and has_model(base, task):
-            return task
-    return task_of(base)
-
-
-def _adapter_num_labels(config: PreTrainedConfig, shapes: Mapping[str, Sequence[int]], *, task: str) -> int | None:
-    """Number of classes of an adapter's head, or None when it has none: peft does not record it."""
-    found = (key for key in class_parameters(config, task=task) if key in shapes)
-    return next((shapes[key][0] for key in found), None)
-
-
-def _cannot_load(name: str, error: Exception) -> str:
-    if "trust_remote_code" in str(error):
-        return f"{name} needs Python code that comes with it, which is never run: pass one that transformers knows"
-    if Path(name).is_dir():
-        return f"the model in {name} cannot be loaded: {one_line(error)}"
-    return f"the Hub model {name!r} is neither reachable nor cached, or not public: check its name, network and login"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
+    return with_weights(model, {key: tensor for key, tensor in model.state_dict().items() if key not in parameters})

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.other import EMBEDDING_LAYER_NAMES, ModulesToSaveWrapper
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from hf_privacy.errors import InputError, one_line
 from hf_privacy.models.architectures import MODELS_OF
+
+_RESERVED = {"auto_mapping", "task_type", "inference_mode", "base_model_name_or_path", "revision"}
 
 
 def attach_lora(
@@ -21,6 +25,7 @@ def attach_lora(
     task: str,
     fresh_parameters: Iterable[str] = (),
     revision: str | None = None,
+    base: Mapping[str, Any] | None = None,
 ) -> PeftModel:
     """Freeze `model` and add a LoRA adapter that is trained in its stead (Hu et al., 2021, arXiv 2106.09685).
 
@@ -41,6 +46,8 @@ def attach_lora(
         Names of the parameters that were not in the base's checkpoint.
     revision : str, optional
         The base's Hub revision, recorded in the adapter.
+    base : mapping, optional
+        How the base was opened: ``dtype``, ``quantization``, ``gguf_file``; recorded in the adapter (`recorded_base`).
 
     Raises
     ------
@@ -48,7 +55,7 @@ def attach_lora(
         For an unknown field, or target modules that match nothing.
     """
     settings = dict(lora)
-    reserved = sorted({"task_type", "inference_mode", "base_model_name_or_path", "revision"} & set(settings))
+    reserved = sorted(_RESERVED & set(settings))
     if reserved:
         raise InputError(f"lora has {', '.join(reserved)}: leave it out, it follows from the model and the task")
     own = settings.pop("modules_to_save", None) or []
@@ -66,12 +73,46 @@ def attach_lora(
         config = LoraConfig(
             task_type=MODELS_OF[task].peft_type,
             modules_to_save=sorted(_outermost(modules)) or None,
+            auto_mapping=dict(base) if base else None,
             **settings,
         )
         adapted = get_peft_model(model, config, revision=revision)
     except (TypeError, ValueError, KeyError) as error:
         raise InputError(f"lora {dict(lora)} does not suit {type(model).__name__}: {one_line(error)}") from error
+    if settings.get("ensure_weight_tying") and not _stays_tied(adapted):
+        raise InputError(
+            f"lora has ensure_weight_tying, and peft does not keep embeddings and head of this {type(model).__name__} "
+            "tied: leave it out, and each is trained on its own if modules_to_save names it"
+        )
     return adapted
+
+
+def recorded_base(config: PeftConfig) -> dict[str, Any]:
+    """How the base of a saved adapter was opened when it was trained; empty where peft alone wrote the adapter.
+
+    It stands in the adapter's ``auto_mapping``, peft's own field for what helps to find the base: else an adapter
+    trained on a float32 copy of a bfloat16 checkpoint would be audited, and used, on other values than it was fitted
+    to.
+
+    Examples
+    --------
+    >>> recorded_base(LoraConfig(task_type="CAUSAL_LM", auto_mapping={"dtype": "float32"}))
+    {'dtype': 'float32'}
+    """
+    known = ("dtype", "quantization", "gguf_file")
+    return {name: value for name, value in (config.auto_mapping or {}).items() if name in known}
+
+
+def _stays_tied(model: PeftModel) -> bool:
+    """Whether embeddings and head share their trained weights, and by names that peft ties again in a reload."""
+    both = (model.get_input_embeddings(), model.get_output_embeddings())
+    config = model.peft_config[model.active_adapter]
+    trained = [*(config.modules_to_save or []), *(config.target_modules or [])]
+    return (
+        all(isinstance(each, (ModulesToSaveWrapper, BaseTunerLayer)) for each in both)
+        and both[0].weight is both[1].weight
+        and any(name.rpartition(".")[2] in EMBEDDING_LAYER_NAMES for name in trained)
+    )
 
 
 def head_modules(model: PreTrainedModel) -> list[str]:

@@ -26,14 +26,16 @@ _POSITION_TABLES = ("position_embeddings", "embed_positions", "positions_embed",
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "*.model")
 
 
-def fill_pad_token(tokenizer: PreTrainedTokenizerBase, name: str, *, revision: str | None = None) -> None:
+def fill_pad_token(
+    tokenizer: PreTrainedTokenizerBase, name: str, *, revision: str | None = None, gguf_file: str | None = None
+) -> None:
     """Give a tokenizer without pad token the one its checkpoint's configuration names, else its end-of-text token.
 
     Says so, once for each tokenizer; one without either stays as it is.
     """
     if tokenizer.pad_token_id is not None:
         return
-    named = _named_in_config(name, revision)
+    named = _named_in_config(name, revision, gguf_file)
     token = None if named is None or named >= len(tokenizer) else tokenizer.convert_ids_to_tokens(named)
     if token is not None:
         tokenizer.pad_token, why = token, "which its model's configuration names"
@@ -48,30 +50,86 @@ def fill_pad_token(tokenizer: PreTrainedTokenizerBase, name: str, *, revision: s
     )
 
 
-def _named_in_config(name: str, revision: str | None) -> int | None:
+def _named_in_config(name: str, revision: str | None, gguf_file: str | None) -> int | None:
     try:
         if (Path(name) / ADAPTER_CONFIG).is_file():
             adapter = PeftConfig.from_pretrained(name)
             name, revision = adapter.base_model_name_or_path, adapter.revision
-        return (
-            AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False).get_text_config().pad_token_id
-        )
+        more = {} if gguf_file is None else {"gguf_file": gguf_file}
+        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False, **more)
+        return config.get_text_config().pad_token_id
     except (OSError, ValueError, AttributeError, TypeError):
         return None
 
 
-def tokenizer_beside(name: str, *, revision: str | None = None) -> PreTrainedTokenizerBase | None:
+def tokenizer_beside(
+    name: str, *, revision: str | None = None, gguf_file: str | None = None
+) -> PreTrainedTokenizerBase | None:
     """The tokenizer of a folder or Hub id, with a pad token; None where there is none."""
-    if Path(name).is_dir() and not any(any(Path(name).glob(pattern)) for pattern in _TOKENIZER_FILES):
+    if (
+        gguf_file is None
+        and Path(name).is_dir()
+        and not any(any(Path(name).glob(pattern)) for pattern in _TOKENIZER_FILES)
+    ):
         return None
+    more = {} if gguf_file is None else {"gguf_file": gguf_file}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False, **more)
     except (OSError, ValueError):
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # said when the tokenizer itself is loaded
-        fill_pad_token(tokenizer, name, revision=revision)
+        fill_pad_token(tokenizer, name, revision=revision, gguf_file=gguf_file)
     return tokenizer
+
+
+def check_vocabulary(model: nn.Module, tokenizer: Any) -> None:
+    """Refuse a tokenizer whose vocabulary the model has no embeddings for: it is another model's.
+
+    A model may embed more tokens than its tokenizer knows, and most do; tokens added to a vocabulary may lack an
+    embedding (Gemma's image token), as long as no text holds them (`check_token_ids`).
+
+    Raises
+    ------
+    InputError
+    """
+    if isinstance(tokenizer, PreTrainedTokenizerBase):
+        rows = model.get_input_embeddings().num_embeddings
+        if tokenizer.vocab_size > rows:
+            raise InputError(
+                f"the tokenizer knows {tokenizer.vocab_size} tokens and the model embeds {rows}: pass the model's own "
+                "tokenizer"
+            )
+
+
+def check_token_ids(model: nn.Module, input_ids: torch.Tensor) -> None:
+    """Refuse texts with tokens that the model has no embedding for, before the model is asked.
+
+    Parameters
+    ----------
+    model : PreTrainedModel or PeftModel
+    input_ids : integer tensor of any shape
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> from transformers import GPT2Config, GPT2LMHeadModel
+    >>> model = GPT2LMHeadModel(GPT2Config(vocab_size=9, n_embd=4, n_layer=1, n_head=1, eos_token_id=0))
+    >>> check_token_ids(model, torch.tensor([[0, 9]]))
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: the texts hold the token number 9 and the model embeds 9 tokens, numbered from 0: ...
+    """
+    rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
+    largest = int(input_ids.max()) if input_ids.numel() else 0
+    if rows is not None and largest >= rows:
+        raise InputError(
+            f"the texts hold the token number {largest} and the model embeds {rows} tokens, numbered from 0: encode "
+            "them with the model's own tokenizer, or resize its embeddings"
+        )
 
 
 def align_padding(target: nn.Module | PreTrainedConfig, tokenizer: Any) -> None:

@@ -39,6 +39,12 @@ class ModelSection:
         A Hub id, a local folder, ``timm/<name>`` or, from scratch, an architecture (see `hf_privacy.models`).
     base_model_id : str, optional
         The Hub id to name on the card and in the adapter's configuration when ``name_or_path`` is a local copy.
+    dtype : {"float32", "bfloat16"}
+        In which a language model's weights, or those of an adapter's base, are held and trained.
+    quantization : {"nf4"}, optional
+        Hold the linear layers of an adapter's base in four bits (QLoRA), on a CUDA GPU.
+    gguf_file : str, optional
+        The GGUF file that holds a language model's weights and tokenizer.
     """
 
     name_or_path: str = ""
@@ -47,6 +53,20 @@ class ModelSection:
     kwargs: dict = field(default_factory=dict)
     lora: dict | None = None
     base_model_id: str | None = None
+    dtype: str = "float32"
+    quantization: str | None = None
+    gguf_file: str | None = None
+
+    def check(self) -> None:
+        """Raise `InputError` for what can be seen to be wrong without the model."""
+        _check_sizes("model.kwargs", self.kwargs)
+        _check_sizes("model.lora", self.lora)
+        _one_of("model.dtype", self.dtype, ("float32", "bfloat16"))
+        _one_of("model.quantization", self.quantization, (None, "nf4"))
+        if self.quantization is not None and self.lora is None:
+            raise InputError(
+                f"model.quantization is {self.quantization!r} without model.lora: weights in four bits are not trained"
+            )
 
 
 @dataclass
@@ -302,8 +322,7 @@ class Recipe:
         task = task_named(self.task)
         if not self.output_dir:
             raise InputError("output_dir is empty: name the folder that the run is kept in")
-        _check_sizes("model.kwargs", self.model.kwargs)
-        _check_sizes("model.lora", self.model.lora)
+        self.model.check()
         self.data.check(task)
         self.unlearning.check()
         self.audit.check()

@@ -91,6 +91,12 @@ class Classification(Task):
         """The maker of a recipe's models, with arguments of the architecture that the recipe may overrule."""
         from hf_privacy.models import load_model
 
+        for name, usual in (("dtype", "float32"), ("quantization", None), ("gguf_file", None)):
+            if getattr(model, name) != usual:
+                raise InputError(
+                    f"model.{name} is {getattr(model, name)!r} and the task is {self.name}: leave it out, classifiers "
+                    "are trained and audited in float32"
+                )
         kwargs = {**defaults, **model.kwargs}
 
         def model_init() -> Any:

@@ -18,6 +18,7 @@ from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
 from hf_privacy.errors import InputError
 from hf_privacy.models.architectures import MODELS_OF, auto_class_for
 from hf_privacy.recipe import Recipe
+from hf_privacy.recipe.config import ModelSection
 from hf_privacy.signals import QUERY_NAMES, compute_signals
 from hf_privacy.tasks import CLASSIFICATION, TASKS, Task, task_named, task_of
 
@@ -61,7 +62,7 @@ def case(request, tmp_path_factory) -> SimpleNamespace:
     data = SimpleNamespace(label_column="label", image_size=None, max_length=16, **data)
     classes = [f"class {number}" for number in range(len(set(rows["label"])))]
     torch.manual_seed(0)
-    prepared = task.prepare(rows, model=SimpleNamespace(revision=None, lora=None, **model), data=data, classes=classes)
+    prepared = task.prepare(rows, model=ModelSection(**model), data=data, classes=classes)
     batch = prepared.dataset.__getitems__(range(N))
     inputs = {name: column for name, column in batch.items() if name != "labels"}
     net = prepared.model.eval()
