@@ -59,13 +59,6 @@ class Checkpoint:
     dtype: torch.dtype = torch.float32
     quantization: str | None = None
 
-    @property
-    def opened(self) -> dict[str, str]:
-        """How, for an adapter's record: what is not as ever by its name, and the precision always."""
-        more = {"quantization": self.quantization, "gguf_file": self.gguf_file}
-        named = {name: value for name, value in more.items() if value is not None}
-        return {"dtype": str(self.dtype).removeprefix("torch."), **named}
-
     def config(self, *, from_scratch: bool = False, model_kwargs: dict[str, Any] | None = None) -> PreTrainedConfig:
         """The configuration with `model_kwargs` put in; `from_scratch` also that of an architecture's name.
 
@@ -122,6 +115,7 @@ class Checkpoint:
             raise InputError(f"the model {name} cannot be built: {one_line(error)}") from error
         if self.gguf_file is not None:
             model = _unpacked(model)
+            model.gguf_file = self.gguf_file  # an adapter records it
         has_classes = MODELS_OF[task].has_classes
         heads = tuple(f"{head}." for head in (head_modules(model) if has_classes else ()))
         wrong_size = sorted(key for key, *_ in loaded["mismatched_keys"])

@@ -120,7 +120,12 @@ def load_model(
             f"lora is given with model_kwargs {kwargs}: an adapter does not record changes of its base, so save the "
             "changed base (save_pretrained) and pass its folder without model_kwargs"
         )
-    check_quantization(quantization, lora=lora, from_scratch=from_scratch, gguf_file=gguf_file)
+    if quantization is not None and lora is None:
+        raise InputError(
+            f"quantization is {quantization!r} without lora: weights in four bits are not trained, so add an adapter, "
+            "or leave quantization out"
+        )
+    check_quantization(quantization, gguf_file=gguf_file)
     check_gguf(gguf_file, from_scratch=from_scratch)
     source = Checkpoint(name, revision, gguf_file, dtype_named(dtype), quantization)
     config = source.config(from_scratch=from_scratch, model_kwargs=kwargs)
@@ -142,13 +147,7 @@ def load_model(
             if other:
                 model, fresh = _with_fresh_head(model, other), sorted({*fresh, *other})
         if lora is not None:
-            opened = {
-                "dtype": str(source.dtype).removeprefix("torch."),
-                "quantization": quantization,
-                "gguf_file": gguf_file,
-            }
-            recorded = {key: value for key, value in opened.items() if value is not None}
-            model = attach_lora(model, lora, task=task, fresh_parameters=fresh, revision=revision, base=recorded)
+            model = attach_lora(model, lora, task=task, fresh_parameters=fresh, revision=revision)
     return guard_push(model).train()
 
 
@@ -161,6 +160,7 @@ def load_base(
     revision: str | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
     dtype: str | torch.dtype = "float32",
+    quantization: str | None = None,
     gguf_file: str | None = None,
 ) -> PreTrainedModel | None:
     """The checkpoint a model was fine-tuned from, when it already does what the model does.
@@ -171,7 +171,7 @@ def load_base(
 
     Parameters
     ----------
-    name_or_path, task, num_labels, id2label, revision, tokenizer, dtype, gguf_file
+    name_or_path, task, num_labels, id2label, revision, tokenizer, dtype, quantization, gguf_file
         As in :func:`load_model`; a checkpoint of other class names is not one of the same classes. The tokenizer is
         the fine-tuned model's.
 
@@ -180,8 +180,9 @@ def load_base(
     PreTrainedModel or None
         In evaluation mode, on the CPU.
     """
+    check_quantization(quantization, gguf_file=gguf_file)
     check_gguf(gguf_file)
-    source = Checkpoint(str(name_or_path), revision, gguf_file, dtype_named(dtype))
+    source = Checkpoint(str(name_or_path), revision, gguf_file, dtype_named(dtype), quantization)
     config = source.config()
     check_task(config, task)
     theirs = names_of(config)

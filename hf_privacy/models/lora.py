@@ -25,14 +25,14 @@ def attach_lora(
     task: str,
     fresh_parameters: Iterable[str] = (),
     revision: str | None = None,
-    base: Mapping[str, Any] | None = None,
 ) -> PeftModel:
     """Freeze `model` and add a LoRA adapter that is trained in its stead (Hu et al., 2021, arXiv 2106.09685).
 
     Beside the adapter three kinds of modules are trained and saved in full: the classification head, every layer the
     checkpoint had no weights for (a reload would draw other random ones), and normalisation layers with running
     statistics (training moves the statistics though the layer is frozen). A language model's head stays as it is, and
-    every other linear layer is adapted unless ``target_modules`` says which are.
+    every other linear layer is adapted unless ``target_modules`` says which are. How the base is opened is recorded in
+    the adapter (`recorded_base`).
 
     Parameters
     ----------
@@ -46,8 +46,6 @@ def attach_lora(
         Names of the parameters that were not in the base's checkpoint.
     revision : str, optional
         The base's Hub revision, recorded in the adapter.
-    base : mapping, optional
-        How the base was opened: ``dtype``, ``quantization``, ``gguf_file``; recorded in the adapter (`recorded_base`).
 
     Raises
     ------
@@ -73,7 +71,7 @@ def attach_lora(
         config = LoraConfig(
             task_type=MODELS_OF[task].peft_type,
             modules_to_save=sorted(_outermost(modules)) or None,
-            auto_mapping=dict(base) if base else None,
+            auto_mapping=_opened(model),
             **settings,
         )
         adapted = get_peft_model(model, config, revision=revision)
@@ -85,6 +83,16 @@ def attach_lora(
             "tied: leave it out, and each is trained on its own if modules_to_save names it"
         )
     return adapted
+
+
+def _opened(base: PreTrainedModel) -> dict[str, str]:
+    """The precision of a base, and where it is so, that it is in four bits or from which GGUF file it is."""
+    found = {
+        "dtype": str(base.dtype).removeprefix("torch."),
+        "quantization": "nf4" if getattr(base, "is_loaded_in_4bit", False) else None,
+        "gguf_file": getattr(base, "gguf_file", None),
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def recorded_base(config: PeftConfig) -> dict[str, Any]:

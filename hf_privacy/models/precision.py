@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any
 
 import torch
 from transformers import BitsAndBytesConfig, PreTrainedConfig
@@ -38,30 +37,18 @@ def dtype_saved(config: PreTrainedConfig) -> torch.dtype:
     return torch.bfloat16 if config.dtype == torch.bfloat16 else torch.float32
 
 
-def check_quantization(
-    quantization: str | None, *, lora: Any, from_scratch: bool = False, gguf_file: str | None = None
-) -> None:
-    """Refuse a base in four bits where it cannot be opened or trained, before anything is loaded.
-
-    Parameters
-    ----------
-    quantization : {"nf4"}, optional
-    lora : mapping, optional
-        Weights in four bits take no training steps, so an adapter must.
+def check_quantization(quantization: str | None, *, gguf_file: str | None = None) -> None:
+    """Refuse a base in four bits where it cannot be opened, before anything is loaded.
 
     Raises
     ------
     InputError
+        For another name than ``"nf4"``, together with a GGUF file, without a CUDA GPU or without bitsandbytes.
     """
     if quantization is None:
         return
     if quantization not in QUANTIZATIONS:
         raise InputError(f"quantization is {quantization!r}: pass {', '.join(QUANTIZATIONS)}, or leave it out")
-    if lora is None or from_scratch:
-        raise InputError(
-            f"quantization is {quantization!r} without an adapter on a pretrained base: weights in four bits are not "
-            "trained, so add lora, or leave quantization out"
-        )
     if gguf_file is not None:
         raise InputError("quantization and gguf_file are given: a GGUF file is unpacked, so leave one of them out")
     if not torch.cuda.is_available():

@@ -85,7 +85,7 @@ def _saved_adapter(folder: Path, dtype: str | torch.dtype | None) -> PeftModel:
         raise InputError(f"{ADAPTER_WEIGHTS} in {folder.name} is damaged ({one_line(error)}): save it again") from None
     recorded = recorded_base(adapter)
     check_gguf(recorded.get("gguf_file"))
-    check_quantization(recorded.get("quantization"), lora=adapter)
+    check_quantization(recorded.get("quantization"))
     base = Checkpoint(
         name, adapter.revision, gguf_file=recorded.get("gguf_file"), quantization=recorded.get("quantization")
     )

@@ -76,34 +76,44 @@ class CausalLM(Task):
         """Rows are cut where model or tokenizer end, or at the recipe's ``max_length``."""
         import torch
 
-        from hf_privacy.models import attach_lora, guard_push, load_model, on_the_same_weights
+        from hf_privacy.models import (
+            attach_lora,
+            check_token_ids,
+            guard_push,
+            load_base,
+            load_model,
+            load_tokenizer,
+            on_the_same_weights,
+        )
 
-        tokenizer = self.load_processor(model.name_or_path, revision=model.revision)
-
-        def load(lora: Any = None) -> Any:
-            return load_model(
+        place = {"revision": model.revision, "gguf_file": model.gguf_file}
+        tokenizer = load_tokenizer(model.name_or_path, **place)
+        opened = {"task": self.name, "tokenizer": tokenizer, "dtype": model.dtype, **place}
+        opened["quantization"] = model.quantization
+        model_init: Callable[[], Any]
+        if model.lora is None or model.from_scratch or model.kwargs:
+            model_init = partial(
+                load_model,
                 model.name_or_path,
-                task=self.name,
                 from_scratch=model.from_scratch,
                 model_kwargs=model.kwargs,
-                revision=model.revision,
-                lora=lora,
-                tokenizer=tokenizer,
+                lora=model.lora,
+                **opened,
             )
-
-        if model.lora is None or model.from_scratch or model.kwargs:
-            model_init = partial(load, model.lora)
         else:
             # Target and references are adapters of one base, which is frozen and in memory once.
             with torch.random.fork_rng(devices=[]):
-                base = load()
+                base: Any = load_base(model.name_or_path, **opened)
 
-            def model_init() -> Any:
+            def adapted() -> Any:
                 copy = on_the_same_weights(base)
                 return guard_push(attach_lora(copy, model.lora, task=self.name, revision=model.revision)).train()
 
+            model_init = adapted
+
         built = model_init()
         dataset = self.encode(rows, tokenizer, columns=data.input_columns, model=built, max_length=data.max_length)
+        check_token_ids(built, dataset.column("input_ids"))
         return Prepared(dataset, tokenizer, model_init, built)
 
     def augmentation(self, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
