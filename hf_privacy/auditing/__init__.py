@@ -11,7 +11,14 @@ from hf_privacy.auditing.examinations.unlearning.judge import judge_unlearning
 from hf_privacy.auditing.examinations.unlearning.queue import unlearn_queue
 from hf_privacy.auditing.examinations.unlearning.section import Outcome, unlearning_section
 from hf_privacy.auditing.examinations.unlearning.serve import unlearn_request
-from hf_privacy.auditing.recipe_run import audit_target, check_split, check_target, provenance, train_target
+from hf_privacy.auditing.recipe_run import (
+    audit_target,
+    check_split,
+    check_target,
+    provenance,
+    train_target,
+    worth_words,
+)
 from hf_privacy.auditing.saved_folder import audit_saved_folder
 from hf_privacy.auditing.table import AttackScores, SignalTable
 from hf_privacy.auditing.targets import mean_interval
@@ -40,4 +47,5 @@ __all__ = [
     "unlearn_request",
     "unlearning_section",
     "versions",
+    "worth_words",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
@@ -37,7 +38,8 @@ def train_target(experiment: Experiment, trainer: PrivacyTrainer, folder: RunFol
     -------
     dict
         The training record: ``training_seconds``, the task's utility on both sides (``member_accuracy``,
-        ``nonmember_accuracy``) and the hashes of split and weights.
+        ``nonmember_accuracy``; of a language model loss, perplexity and token accuracy) and the hashes of split and
+        weights.
     """
     if trainer.is_world_process_zero():
         folder.start(experiment.recipe)
@@ -60,6 +62,21 @@ def train_target(experiment: Experiment, trainer: PrivacyTrainer, folder: RunFol
         }
         folder.finish(split, record)
     return record
+
+
+def worth_words(record: Mapping[str, Any]) -> str:
+    """Say what a training record holds of a model's worth: accuracy, or perplexity.
+
+    Examples
+    --------
+    >>> worth_words({"member_accuracy": 1.0, "nonmember_accuracy": 0.5})
+    'accuracy 100.0% on members, 50.0% on non-members'
+    >>> worth_words({"member_perplexity": 7.251, "nonmember_perplexity": 9.0})
+    'perplexity 7.251 on members, 9 on non-members'
+    """
+    worth, form = ("perplexity", "{:.4g}") if "member_perplexity" in record else ("accuracy", "{:.1%}")
+    member, other = (form.format(record[f"{side}_{worth}"]) for side in ("member", "nonmember"))
+    return f"{worth} {member} on members, {other} on non-members"
 
 
 def check_target(recipe: Recipe, folder: RunFolder) -> None:

@@ -16,7 +16,7 @@ def run(options: Options) -> int:
 def train(options: Options) -> None:
     """Train the recipe's model into its ``output_dir`` unless it is there."""
     recipe = options.recipe()
-    from hf_privacy.auditing import repeats_across, train_target
+    from hf_privacy.auditing import repeats_across, train_target, worth_words
     from hf_privacy.cli.plain_progress import show_progress
     from hf_privacy.recipe import RunFolder, prepare
 
@@ -46,7 +46,4 @@ def train(options: Options) -> None:
         )
     record = train_target(experiment, trainer, folder)
     if main:
-        print(
-            f"trained in {record['training_seconds']:.1f} s; accuracy {record['member_accuracy']:.1%} on members, "
-            f"{record['nonmember_accuracy']:.1%} on non-members; saved to {folder.path}"
-        )
+        print(f"trained in {record['training_seconds']:.1f} s; {worth_words(record)}; saved to {folder.path}")

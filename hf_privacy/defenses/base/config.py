@@ -108,8 +108,9 @@ class PrivacyConfig(TrainingArguments):
     def __post_init__(self) -> None:
         self.check_hub_settings()
         check_fields(self)
-        if self.loss_average not in (None, "token", "example"):
-            raise InputError(f"loss_average is {self.loss_average!r}: pass 'token' or 'example'")
+        given = self.loss_average
+        if given is not None and not (isinstance(given, str) and given in ("token", "example")):
+            raise InputError(f"loss_average is {seen(self.loss_average)}: pass 'token' or 'example'")
         if self.max_tpr_at_fpr is not None:
             self.max_tpr_at_fpr = _tpr_budget(self.max_tpr_at_fpr)
         GateSettings(**self.gate_settings())
