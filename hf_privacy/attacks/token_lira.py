@@ -71,7 +71,8 @@ def token_lira(
 
     References
     ----------
-    Rossi et al., 2025 (arXiv 2506.05126): modelling the correlation within a sequence helps. The covariance is ours.
+    Rossi et al., "Membership inference attacks on sequence models", 2025 (arXiv 2506.05126): modelling the correlation
+    within a sequence helps. This covariance is ours.
     Carlini et al., "Membership inference attacks from first principles", IEEE S&P 2022 (arXiv 2112.03570).
 
     Notes

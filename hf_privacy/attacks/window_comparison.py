@@ -56,7 +56,8 @@ def window_comparison(
 
     References
     ----------
-    "Window-based comparison" of fine-tuned language models, 2026 (arXiv 2601.02751), which has one reference model.
+    Chen et al., "Window-based membership inference attacks against fine-tuned large language models", USENIX Security
+    2026 (arXiv 2601.02751), with one reference model. Rows shorter than a width are ours.
 
     Examples
     --------

@@ -47,7 +47,7 @@ def lowered(dataset: TensorDataset, tokenizer: PreTrainedTokenizerBase, *, max_l
             [is_scored and token not in special for token, is_scored in zip(ids, scored, strict=True)]
         )
     ]
-    decoded = [tokenizer.decode(rows[number][0][start:end], **_EXACTLY) for number, start, end in stretches]
+    decoded = [str(tokenizer.decode(rows[number][0][start:end], **_EXACTLY)) for number, start, end in stretches]
     changed = [place for place, text in enumerate(decoded) if text != text.lower()]
     if changed:
         encoded = tokenizer(
@@ -99,7 +99,7 @@ def shot_prefix(
     """
     rows, others = ([ids for ids, _ in _rows_of(part)] for part in (dataset, shots))
     opens = all(ids[0] == bos and ids.count(bos) == 1 for ids in (*rows, *others))
-    tokens, n_opening, used = ([bos] if opens else []), int(opens), 0
+    tokens, n_opening, used = ([bos] if bos is not None and opens else []), int(opens), 0
     room = math.inf if max_length is None else max_length - max(map(len, rows)) + n_opening
     for shot in others:
         if used < n_shots and len(tokens) + len(shot) - n_opening <= room:

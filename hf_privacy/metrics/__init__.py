@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_privacy.errors import InputError
-from hf_privacy.metrics.checked_inputs import AttackMetric, CheckedInputs
+from hf_privacy.metrics.checked_inputs import AttackMetric, CheckedInputs, TokenAttackMetric
 from hf_privacy.metrics.info import metric_info, title_and_summary
 from hf_privacy.metrics.values import attack_summary, by_model, flatten_summary, named_figures, zero_one
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AttackMetric",
     "CheckedInputs",
+    "TokenAttackMetric",
     "attack_summary",
     "by_model",
     "flatten_summary",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from hf_privacy.arrays import real_array
 from hf_privacy.errors import InputError
-from hf_privacy.metrics.values import attack_summary, zero_one
+from hf_privacy.metrics.values import attack_summary, flat_rows, zero_one
 
 
 class CheckedInputs:
@@ -34,7 +35,8 @@ class CheckedInputs:
         InputError
             As `hf_privacy.arrays.real_array`; also for a single number.
         """
-        predictions, references = _read("predictions", predictions), _read("references", references)
+        predictions = None if predictions is None else self._read_predictions(predictions)
+        references = None if references is None else _read("references", references)
         super().add_batch(predictions=predictions, references=references, **others)  # type: ignore[misc]
 
     def add(self, *, prediction: Any = None, reference: Any = None, **others: Any) -> None:
@@ -49,6 +51,9 @@ class CheckedInputs:
             if value is not None:
                 real_array(name, value)
         super().add(prediction=prediction, reference=reference, **others)  # type: ignore[misc]
+
+    def _read_predictions(self, values: Any) -> Any:
+        return _read("predictions", values)
 
 
 class AttackMetric(CheckedInputs):
@@ -74,13 +79,48 @@ class AttackMetric(CheckedInputs):
         for name in ("reference_membership", "population_membership"):  # evaluate's users write 0 and 1
             if given.get(name) is not None:
                 given[name] = zero_one(name, given[name])
-        return attack_summary(self.attack(predictions, **given), references, fprs=fprs, confidence=confidence)
+        return attack_summary(self._scores(predictions, given), references, fprs=fprs, confidence=confidence)
+
+    def _scores(self, predictions: Any, given: dict[str, Any]) -> ArrayLike:
+        return self.attack(predictions, **given)
+
+
+class TokenAttackMetric(AttackMetric):
+    """The module of an attack on sequences: predictions are rows of numbers of any length, one for each scored token.
+
+    Attributes
+    ----------
+    rows : tuple of str
+        Keywords that hold rows as the predictions do, or a list of such rows for each of several models.
+    """
+
+    rows: ClassVar[tuple[str, ...]] = ()
+
+    def _read_predictions(self, values: Any) -> Any:
+        flat, offsets = flat_rows("predictions", values)
+        return [row.tolist() for row in np.split(flat, offsets[1:-1])]
+
+    def _scores(self, predictions: Any, given: dict[str, Any]) -> ArrayLike:
+        log_prob, offsets = flat_rows("predictions", predictions)
+        for name in given.keys() & set(self.rows):
+            given[name] = (
+                [flat_rows(name, model, like=offsets)[0] for model in given[name]]
+                if _is_of_models(given[name])
+                else flat_rows(name, given[name], like=offsets)[0]
+            )
+        return self.attack(log_prob=log_prob, offsets=offsets, **given)
+
+
+def _is_of_models(values: Any) -> bool:
+    """Whether these are rows of several models: lists of rows, and not rows of numbers."""
+    try:
+        return hasattr(values[0][0], "__len__")
+    except (TypeError, IndexError, KeyError):
+        return False
 
 
 def _read(name: str, values: Any) -> Any:
     """A list as it is, anything else as an array: `evaluate` knows no series of nullable numbers."""
-    if values is None:
-        return None
     array = real_array(name, values)
     if array.ndim == 0:
         raise InputError(f"{name} is a single number: pass one value per example")

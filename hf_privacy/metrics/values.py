@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -70,6 +70,32 @@ def by_model(name: str, rows: ArrayLike) -> NDArray[np.float64]:
     if table.ndim != 2:
         raise InputError(f"{name} has shape {table.shape}: pass one row per example and one column per model")
     return table.T
+
+
+def flat_rows(
+    name: str, values: Any, *, like: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Rows of numbers, one after the other in one array, and where each starts.
+
+    Raises
+    ------
+    InputError
+        If the values are no list of rows of numbers, or rows are not as long as those of offsets ``like``.
+
+    Examples
+    --------
+    >>> flat_rows("predictions", [[-1.0, -2.0], [-0.5]])
+    (array([-1. , -2. , -0.5]), array([0, 2, 3]))
+    """
+    is_listed = isinstance(values, (Sequence, np.ndarray)) and not isinstance(values, (str, bytes))
+    is_listed = is_listed and getattr(values, "ndim", 1) > 0
+    rows = [arrays.real_array(name, row) for row in values] if is_listed else []
+    if not rows or any(row.ndim != 1 for row in rows):
+        raise InputError(f"{name} is no list of rows: pass one row of numbers per example, one for each scored token")
+    offsets = np.cumsum([0, *map(len, rows)])
+    if like is not None and not np.array_equal(offsets, like):
+        raise InputError(f"{name} has rows of other lengths than predictions: pass a number for each of their tokens")
+    return np.concatenate(rows).astype(np.float64), offsets
 
 
 def attack_summary(

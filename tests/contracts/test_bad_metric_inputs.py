@@ -7,7 +7,7 @@ import pytest
 from bad_values import BAD_ARRAYS
 
 from hf_privacy.errors import InputError
-from hf_privacy.metrics import CheckedInputs, load_metric, metric_names
+from hf_privacy.metrics import CheckedInputs, TokenAttackMetric, load_metric, metric_names
 
 GOOD = np.arange(40.0).reshape(20, 2)
 TAKEN = ("too many dimensions", "NaN")  # the first is evaluate's to refuse, the second the module's
@@ -19,7 +19,9 @@ def test_a_bad_array_is_refused_before_evaluate_reads_it(name, argument):
     metric = load_metric(name)
     assert isinstance(metric, CheckedInputs)
     given = {"predictions": GOOD[:, 0], "references": (GOOD[:, 0] > 9).astype(float)}
-    for kind in set(BAD_ARRAYS) - {*TAKEN, "a missing value"}:
+    # Rows of sequences are of any length.
+    taken = [*TAKEN, "ragged"] if isinstance(metric, TokenAttackMetric) and argument == "predictions" else TAKEN
+    for kind in set(BAD_ARRAYS) - {*taken, "a missing value"}:
         with pytest.raises(InputError) as refused:
             metric.compute(**{**given, argument: BAD_ARRAYS[kind](given[argument])})
         assert "\n" not in str(refused.value), kind

@@ -15,6 +15,8 @@ raises the probability of an example, relative to reference models. It does well
   those of the population too, are compared with the whole of it.
 - **mode**: `"online"` (default) or `"offline"`, which needs **a** in [0, 1] (see `hf_privacy.attacks.tune_rmia_a`).
 - **gamma** (default 1).
+- **bins** (N), **population_bins** (Z): numbers from 0, for sequences: an example is compared with the population of
+  its bin alone, such as that of about its length (`hf_privacy.attacks.length_bins`). Both or neither.
 {fprs_and_confidence}
 
 ## Output
