@@ -5,6 +5,7 @@ The arithmetic of each is in `hf_privacy.attacks`; `hf_privacy.auditing.scores` 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -28,6 +29,8 @@ class Attack(NamedTuple):
     control : bool
         Knows nothing of the model: a row to read the others beside, and no evidence of leakage. It is never the
         strongest attack, and neither the evidence nor the gate counts it.
+    token_axis : str, optional
+        The axis of a language model, where it is another.
     """
 
     title: str
@@ -36,6 +39,7 @@ class Attack(NamedTuple):
     needs: tuple[str, ...] = ()
     short: str | None = None
     control: bool = False
+    token_axis: str | None = None
 
 
 _ML_LEAKS, _CALIBRATION, _LIRA = "arXiv 1806.01246", "arXiv 2111.08440", "arXiv 2112.03570"
@@ -46,7 +50,8 @@ _EXTRACTING, _WINDOWS, _TOKENS = "arXiv 2012.07805", "arXiv 2601.02751", "arXiv 
 _WITH, _CLASSES = ("references",), ("labels",)
 
 ATTACKS = {
-    "loss": Attack("LOSS", "log p(true class) [nats]", "arXiv 1709.01604"),
+    "loss": Attack(
+        "LOSS", "log p(true class) [nats]", "arXiv 1709.01604", token_axis="log p a token, mean [nats]"),
     "confidence": Attack("Confidence", "p(true class)", _ML_LEAKS, _CLASSES),
     "entropy": Attack("Entropy", "minus entropy [nats]", _ML_LEAKS, _CLASSES),
     "modified_entropy": Attack("Modified entropy", "minus modified entropy [nats]", _SYSTEMATIC, _CLASSES),
@@ -119,3 +124,29 @@ def is_control(name: str) -> bool:
     (True, False, False)
     """
     return name in ATTACKS and ATTACKS[name].control
+
+
+def compares_with_base(name: str) -> bool:
+    """Whether an attack, by its name, holds the target against the checkpoint it was fine-tuned from.
+
+    Examples
+    --------
+    >>> compares_with_base("window_comparison"), compares_with_base("loss"), compares_with_base("module:own")
+    (True, False, False)
+    """
+    return name in ATTACKS and "base" in ATTACKS[name].needs
+
+
+def axis_of(name: str, *, made: Iterable[str]) -> str:
+    """What the scores of an attack are, among all that were made on one model: those of tokens are a language model's.
+
+    Examples
+    --------
+    >>> axis_of("loss", made=["loss"]), axis_of("loss", made=["loss", "min_k"]), axis_of("module:own", made=[])
+    ('log p(true class) [nats]', 'log p a token, mean [nats]', 'score')
+    """
+    if name not in ATTACKS:
+        return "score"
+    attack = ATTACKS[name]
+    of_tokens = any(other in ATTACKS and "tokens" in ATTACKS[other].needs for other in made)
+    return attack.token_axis if attack.token_axis and of_tokens else attack.axis

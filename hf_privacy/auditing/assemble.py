@@ -14,12 +14,12 @@ import torch
 
 from hf_privacy import __version__
 from hf_privacy.auditing.case import AuditCase
-from hf_privacy.auditing.table import SignalTable
+from hf_privacy.auditing.table import SIDES
+from hf_privacy.auditing.tokens import token_counts
 from hf_privacy.data import RepeatReport
 from hf_privacy.hub import weights_sha256
 from hf_privacy.models import describe_model
 from hf_privacy.reports import PrivacyReport, public_name
-from hf_privacy.statistics import clopper_pearson
 from hf_privacy.statistics.tpr import allowed_false_positives
 
 # With fewer on a side, an interval rests on hardly any groups.
@@ -51,6 +51,7 @@ def assemble_report(case: AuditCase, sections: Mapping[str, Any]) -> PrivacyRepo
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "model": {
             "name": public_name(provenance.model_name) if provenance.model_name else None,
+            "task": case.task.name,
             **described,
             "base_model": public_name(base, pinned=described["base_revision"] is not None) if base else None,
             "weights_sha256": weights_hash(case.model, case.folder),
@@ -60,7 +61,12 @@ def assemble_report(case: AuditCase, sections: Mapping[str, Any]) -> PrivacyRepo
             "revision": revised,
             "fingerprint": split.dataset_fingerprint,
             "n_examples": split.n_examples,
-            "n_classes": int(case.model.config.num_labels),
+            **({"n_classes": int(case.model.config.num_labels)} if case.task.has_classes else {}),
+            **(
+                {}
+                if case.table.tokens is None
+                else {"tokens": token_counts(case.table.tokens, case.table.membership, case.evaluated)}
+            ),
         },
         "split": {
             "hash": split.hash,
@@ -87,7 +93,7 @@ def assemble_report(case: AuditCase, sections: Mapping[str, Any]) -> PrivacyRepo
             "fraction": run.plan.fraction,
             "recipe_hash": run.store.metadata["recipe_hash"],
         },
-        "utility": _utility(case.table, case.settings.confidence),
+        "utility": _utility(case),
         "cost": {
             "training_seconds": provenance.training_seconds,
             "signals_seconds": case.seconds["signals"],
@@ -123,15 +129,14 @@ def weights_hash(model: torch.nn.Module, folder: Path | None) -> str:
         return weights_sha256(temporary)
 
 
-def _utility(table: SignalTable, confidence: float) -> dict[str, Any]:
-    """Accuracy and loss on members and non-members, on the unaugmented query."""
-    correct = table.target["correct"][0][: table.n_pool]
-    loss = table.target["loss"][0][: table.n_pool]
-    utility: dict[str, Any] = {}
-    for name, side in (("member", table.membership), ("nonmember", ~table.membership)):
-        low, high = clopper_pearson(int(correct[side].sum()), int(side.sum()), confidence=confidence)
-        utility[f"{name}_accuracy"] = {"value": float(correct[side].mean()), "low": float(low), "high": float(high)}
-        utility[f"{name}_loss"] = float(loss[side].mean())
+def _utility(case: AuditCase) -> dict[str, Any]:
+    """What the task says that the target is worth, on members and on non-members."""
+    table = case.table
+    utility = {}
+    for name, members in SIDES.items():
+        groups = None if table.groups is None else table.groups[table.membership == members]
+        found = case.task.utility_estimates(table.of_side(members), groups=groups, confidence=case.settings.confidence)
+        utility |= {f"{name}_{what}": value for what, value in found.items()}
     return utility
 
 

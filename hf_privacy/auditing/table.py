@@ -11,6 +11,8 @@ import numpy as np
 from hf_privacy.auditing.tokens import TokenTable
 from hf_privacy.errors import InputError
 
+SIDES = {"member": True, "nonmember": False}  # as names in report and training record begin
+
 
 @dataclass(frozen=True)
 class AttackScores:
@@ -149,6 +151,11 @@ class SignalTable:
     def pool(self, name: str) -> np.ndarray:
         """The same on the pool, [N]."""
         return self.mean(name)[: self.n_pool]
+
+    def of_side(self, members: bool) -> dict[str, np.ndarray]:
+        """Every signal of the target on its members, or on its non-members, as they are: on the first query."""
+        side = self.membership == members
+        return {name: values[0][: self.n_pool][side] for name, values in self.target.items()}
 
     def reference_mean(self, name: str) -> np.ndarray:
         """A signal of the references averaged over the queries, [K, N + Z]."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from hf_privacy.data import TensorDataset
 from hf_privacy.signals import TokenSignals
 
 
@@ -46,3 +48,36 @@ class TokenTable:
     def with_target(self, number: int, kept: np.ndarray) -> TokenTable:
         """Reference ``number`` as the target, with those of the others that are kept."""
         return replace(self.with_references(kept), target=self.reference_tokens[number])
+
+
+def token_counts(table: TokenTable, membership: np.ndarray, rows: TensorDataset) -> dict[str, Any]:
+    """The report's counts of tokens, over the audited rows.
+
+    Parameters
+    ----------
+    table : TokenTable
+    membership : bool array of shape [N]
+        Of the pool.
+    rows : TensorDataset
+        The pool's, then the population's.
+
+    Returns
+    -------
+    dict
+        "n_scored" by side; "n_total", prompts included; "mean_row" and "longest_row" in tokens; "n_truncated" rows,
+        None where nobody counted; "max_length" at which they were cut, None where none was.
+    """
+    scored, lengths = np.diff(table.offsets), rows.column("attention_mask").sum(dim=1).numpy()
+    pool = scored[: len(membership)]
+    return {
+        "n_scored": {
+            "members": int(pool[membership].sum()),
+            "non_members": int(pool[~membership].sum()),
+            "population": int(scored[len(membership) :].sum()),
+        },
+        "n_total": int(lengths.sum()),
+        "mean_row": float(lengths.mean()),
+        "longest_row": int(lengths.max()),
+        "n_truncated": rows.truncated,
+        "max_length": int(lengths.max()) if rows.truncated else None,
+    }

@@ -24,7 +24,7 @@ def run(options: Options) -> int:
         "create_pr": push.create_pr,
         "revision": push.revision,
         "base_model_id": model.base_model_id,
-        **push.gate(),
+        **push.gate_settings(),
     }
     if options.flags["allow_unaudited"]:
         arguments["allow_unaudited"] = True

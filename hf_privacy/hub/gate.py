@@ -10,6 +10,7 @@ from typing import Any
 
 from hf_privacy.arguments import check_choice, check_number, check_switch, check_whole, seen
 from hf_privacy.errors import InputError
+from hf_privacy.gate_fields import GateFields
 from hf_privacy.hub.evidence import ADVERSARIAL, all_attacks
 from hf_privacy.hub.schema import REPORT_NAME, load_report_dict
 from hf_privacy.hub.weights import weights_sha256
@@ -89,6 +90,22 @@ def _check_tpr(report: dict[str, Any], fpr: float, max_tpr: float) -> None:
         )
 
 
+def _check_extraction(report: dict[str, Any], most: float) -> None:
+    section = report.get("extraction")
+    if section is None:
+        raise GateError(
+            f"the budget is max_extraction {most:g} and the report says nothing of extraction: audit a causal "
+            "language model with extraction, or leave max_extraction out"
+        )
+    found = section["greedy"]["leakage"]
+    if found["high"] > most:
+        raise GateError(
+            f"the budget is max_extraction {most:g} and the upper end of what the model gives back beyond held-out "
+            f"texts is {found['high']:.4g} ({found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]): defend "
+            "the model, audit more rows, or raise the budget"
+        )
+
+
 def _check_unlearning(report: dict[str, Any], max_gap: float | None) -> None:
     section = report["unlearning"]
     if section is None:
@@ -139,8 +156,8 @@ def _check_confidence(report: dict[str, Any], confidence: float) -> None:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class GateSettings:
+@dataclass(kw_only=True)
+class GateSettings(GateFields):
     """What the gate asks of a report: the budget, and the audit that must show that it is kept.
 
     Parameters
@@ -150,6 +167,10 @@ class GateSettings:
     max_tpr_at_fpr
         The highest true-positive rate allowed at a false-positive rate: a pair ``(fpr, tpr)``, or a mapping from
         each FPR to its TPR, all in [0, 1].
+    max_extraction
+        The largest share of its training texts, in [0, 1], that a language model may give back word for word beyond
+        held-out texts and what its base model gives back: the upper end of the report's leakage by greedy decoding.
+        The report must have an extraction section.
     max_unlearning_gap
         The largest mean absolute gap of UA, RA, TA and MIA efficacy to those of retraining, in [0, 1]: 0.012 is 1.2
         points. The report must then have an unlearning section with retrained models.
@@ -180,17 +201,10 @@ class GateSettings:
     ('quick', 0, 'the push')
     """
 
-    max_auc: float | None = None
     max_tpr_at_fpr: TprBudget | None = None
-    max_unlearning_gap: float | None = None
-    require_unlearning: bool = False
-    min_depth: str | None = None
-    min_references: int | None = None
-    min_confidence: float = 0.95
-    allow_unaudited: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("max_auc", "max_unlearning_gap"):
+        for name in ("max_auc", "max_extraction", "max_unlearning_gap"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), 0.0, 1.0)
         _tpr_budgets(self.max_tpr_at_fpr)
@@ -278,6 +292,8 @@ def judge(folder: str | Path, settings: GateSettings) -> dict[str, Any] | None:
         _check_auc(report, settings.max_auc)
     for fpr, max_tpr in _tpr_budgets(settings.max_tpr_at_fpr).items():
         _check_tpr(report, fpr, max_tpr)
+    if settings.max_extraction is not None:
+        _check_extraction(report, settings.max_extraction)
     if settings.require_unlearning or settings.max_unlearning_gap is not None:
         _check_unlearning(report, settings.max_unlearning_gap)
     return report

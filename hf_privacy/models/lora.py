@@ -45,7 +45,7 @@ def attach_lora(
     fresh_parameters : iterable of str
         Names of the parameters that were not in the base's checkpoint.
     revision : str, optional
-        The base's Hub revision, recorded in the adapter.
+        The base's Hub revision, recorded in the adapter; by default the commit that the base came from.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def attach_lora(
             auto_mapping=_opened(model),
             **settings,
         )
-        adapted = get_peft_model(model, config, revision=revision)
+        adapted = get_peft_model(model, config, revision=revision or getattr(model.config, "_commit_hash", None))
     except (TypeError, ValueError, KeyError) as error:
         raise InputError(f"lora {dict(lora)} does not suit {type(model).__name__}: {one_line(error)}") from error
     if settings.get("ensure_weight_tying") and not _stays_tied(adapted):

@@ -17,6 +17,7 @@ import yaml
 from hf_privacy.arguments import check_seed, unknown_key
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.errors import InputError, one_line
+from hf_privacy.gate_fields import GateFields
 from hf_privacy.recipe.audit_settings import AuditSettings
 from hf_privacy.recipe.canary_settings import CanarySettings
 from hf_privacy.recipe.unlearning_section import UnlearningSection
@@ -206,11 +207,8 @@ _LEAST = {"max_examples": 2, "image_size": 1, "max_length": 1}
 _DEFAULTS = {f.name: f.default for f in fields(DataSection)}
 
 
-_NOT_THE_GATE_S = ("repo_id", "private", "create_pr", "revision", "license")
-
-
 @dataclass
-class PushSection:
+class PushSection(GateFields):
     """Where the model goes, the budget it must keep and the audit that must show it (`hf_privacy.hub.check_gate`)."""
 
     repo_id: str | None = None
@@ -218,18 +216,7 @@ class PushSection:
     create_pr: bool = False
     revision: str | None = None
     license: str | None = None
-    max_auc: float | None = None
     max_tpr_at_fpr: dict | None = None
-    max_unlearning_gap: float | None = None
-    require_unlearning: bool = False
-    min_depth: str | None = None
-    min_references: int | None = None
-    min_confidence: float = 0.95
-    allow_unaudited: bool = False
-
-    def gate(self) -> dict[str, Any]:
-        """The gate's settings, by their names there."""
-        return {name: value for name, value in asdict(self).items() if name not in _NOT_THE_GATE_S}
 
     def check(self) -> None:
         """Raise `InputError` for what a push would refuse whatever the model turns out to be."""
@@ -241,7 +228,7 @@ class PushSection:
                     f"push.max_tpr_at_fpr is {self.max_tpr_at_fpr!r}: pass the highest TPR for each FPR, all in [0, 1]"
                 )
         try:
-            GateSettings(**self.gate())
+            GateSettings(**self.gate_settings())
         except InputError as error:
             raise InputError(f"push.{error}") from None
         if self.repo_id is not None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hf_privacy.gate_fields import GATE_FIELDS
+
 # Where it writes, what it prints, evaluates and pushes, and what it runs on. Everything not named here is part of the
 # recipe: of the references' hash, and of what must be equal for a folder to be that of a run.
-_NOT_SHAPING = frozenset(
+_NOT_SHAPING = frozenset(GATE_FIELDS) | frozenset(
     """
     output_dir overwrite_output_dir logging_dir logging_strategy logging_steps logging_first_step
     logging_nan_inf_filter log_level log_level_replica log_on_each_node log_history report_to run_name project
@@ -16,8 +18,7 @@ _NOT_SHAPING = frozenset(
     per_device_eval_batch_size prediction_loss_only include_for_metrics metric_for_best_model greater_is_better
     save_strategy save_steps save_total_limit save_only_model save_on_each_node enable_jit_checkpoint
     resume_from_checkpoint restore_callback_states_from_checkpoint push_to_hub hub_model_id hub_strategy
-    hub_token hub_private_repo hub_always_push hub_revision hub_create_pr max_auc max_tpr_at_fpr allow_unaudited
-    max_unlearning_gap require_unlearning min_depth min_references min_confidence
+    hub_token hub_private_repo hub_always_push hub_revision hub_create_pr
     dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers dataloader_prefetch_factor
     dataloader_in_order dataloader_multiprocessing_context skip_memory_metrics include_num_input_tokens_seen
     use_cpu local_rank ddp_backend ddp_timeout accelerator_config torch_empty_cache_steps

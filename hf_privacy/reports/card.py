@@ -76,6 +76,7 @@ def render_card(report: Report | None, card_data: CardData) -> str:
         data=card_data,
         title=card_data.title(report),
         base=card_data.shown_base(report),
+        base_revision=card_data.base_revision(report),
         hyperparameters=_scalars(card_data.hyperparameters or (report.training if report else {})),
         repo_id=card_data.repo_id or "owner/name",
         model_class=model_class,
@@ -220,7 +221,7 @@ def _merged_index(theirs: list[dict[str, Any]] | None, ours: list[dict[str, Any]
 def _without_our_metrics(result: dict[str, Any]) -> dict[str, Any]:
     ours = {AUC_METRIC, TPR_METRIC, ROBUST_METRIC}
     if result["dataset"].get("split") == HELD_OUT_SPLIT:
-        ours.add("accuracy")
+        ours |= {"accuracy", "perplexity", "loss"}
     return {**result, "metrics": [metric for metric in result["metrics"] if metric["type"] not in ours]}
 
 

@@ -121,7 +121,7 @@ class CardData:
             base_model_relation=("adapter" if adapter else "finetune") if base_id else None,
             datasets=self.datasets or _dataset_ids(report),
             tags=[OUR_TAG, AUDITED_TAG if report else UNAUDITED_TAG, *_defense_tag(report), *self.tags],
-            metrics=["accuracy"] if report else None,
+            metrics=utility.metrics(report) if report else None,
             model_name=self.title(report),
             eval_results=_results(report, task=self.pipeline_tag or "other") if report else None,
         ).to_dict()
@@ -138,6 +138,13 @@ class CardData:
         """Give the base model's name for the text: a Hub id, or the last part of a local path."""
         base = self.base_model or (report.model["base_model"] if report else None)
         return public_name(base, pinned=bool(report and report.model["base_revision"])) if base else None
+
+    def base_revision(self, report: Report | None) -> str | None:
+        """Give the commit of the base model, where the report knows it and the base is the report's."""
+        if report is None or report.model["base_revision"] is None:
+            return None
+        ours = self.base_model in (None, report.model["base_model"])
+        return report.model["base_revision"] if ours else None
 
     def shown_command(self) -> str | None:
         """Give the command without this machine's paths."""

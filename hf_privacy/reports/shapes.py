@@ -20,6 +20,7 @@ SHAPES: dict[str, Shape] = {
     "number": {"type": "number"},
     "optional_number": {"type": ["number", "null"]},
     "amount": {"type": "number", "minimum": 0},
+    "perplexity": {"type": "number", "minimum": 1},
     "optional_amount": {"type": ["number", "null"], "minimum": 0},
     "unit": {"type": "number", "minimum": 0, "maximum": 1},
     "optional_unit": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
@@ -43,6 +44,18 @@ SHAPES: dict[str, Shape] = {
 ESTIMATE = "value unit, low unit, high unit"
 AUC = "auc unit, auc_low unit, auc_high unit"
 MEAN = "mean unit, low number, high number, values target_values"
+SIDES = ("member", "nonmember")
+
+
+def of_sides(**worth: str) -> str:
+    """Give the fields of what a model is worth on members and on non-members.
+
+    Examples
+    --------
+    >>> of_sides(loss="number")
+    'member_loss number, nonmember_loss number'
+    """
+    return ", ".join(f"{side}_{name} {kind}" for side in SIDES for name, kind in worth.items())
 
 
 def shape(of: str | Shape) -> Shape:
@@ -87,6 +100,11 @@ def listed(items: str | Shape, *, most: int, least: int = 0) -> Shape:
 def nullable(value: str | Shape, description: str | None = None) -> Shape:
     """Give the shape of a value that may be null."""
     return {**({"description": description} if description else {}), "anyOf": [{"type": "null"}, shape(value)]}
+
+
+def either(key: str, with_it: Shape, without: Shape) -> Shape:
+    """Give the shape of an object that has a key and then is one thing, and else another."""
+    return {"type": "object", "if": {"required": [key]}, "then": with_it, "else": without}
 
 
 def one_of(*values: str) -> Shape:

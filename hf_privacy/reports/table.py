@@ -12,17 +12,17 @@ from hf_privacy.reports.sections import (
     robustness,
     targets,
     unlearning,
+    utility,
 )
 from hf_privacy.reports.sections.attack_table import attack_table
 from hf_privacy.reports.sections.evidence import evidence_sentence
 from hf_privacy.reports.words import wrapped
 
+_BELOW = (utility, targets, memorization, robustness, leakage_share, extraction, canaries, unlearning, outside)
+
 
 def table(report: Report) -> str:
     """Lay a report out as plain text of at most 100 columns: the attacks, then each section that it has."""
     attacks = "\n".join([attack_table(report.attacks), *wrapped(evidence_sentence(vars(report)))])
-    more = [
-        section.lines(report)
-        for section in (targets, memorization, robustness, leakage_share, extraction, canaries, unlearning, outside)
-    ]
+    more = [section.lines(report) for section in _BELOW]
     return "\n\n".join([attacks, *filter(None, more)])

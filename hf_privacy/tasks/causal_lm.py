@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,9 @@ class CausalLM(Task):
     queries: tuple[str, ...] = ("identity",)
     signal_names = SIGNAL_NAMES
     has_classes = False
+    utility_range: Mapping[str, tuple[float, float]] = {
+        "loss": (0.0, math.inf), "perplexity": (1.0, math.inf), "token_accuracy": (0.0, 1.0),
+    }  # fmt: skip
     data_defaults: Mapping[str, Any] = {"input_column": None, "stratify": False, "max_length": 1024}
 
     def load_processor(self, name_or_path: Any, *, revision: str | None = None) -> Any:
@@ -180,12 +184,41 @@ class CausalLM(Task):
         >>> task_named("causal-lm").utility(signals)
         {'loss': 1.0, 'perplexity': 2.718281828459045, 'token_accuracy': 0.5}
         """
-        import math
-
         n_tokens = signals["n_tokens"].sum()
         loss = float(signals["loss_sum"].sum() / n_tokens)
         accuracy = float((signals["correct"] * signals["n_tokens"]).sum() / n_tokens)
-        return {"loss": loss, "perplexity": math.exp(min(loss, 700.0)), "token_accuracy": accuracy}
+        return {"loss": loss, "perplexity": _perplexity(loss), "token_accuracy": accuracy}
+
+    def utility_estimates(
+        self, signals: Mapping[str, np.ndarray], *, groups: np.ndarray | None = None, confidence: float = 0.95
+    ) -> dict[str, Any]:
+        """Loss, and perplexity and token accuracy with intervals by `hf_privacy.statistics.ratio_interval`.
+
+        Rows are what is drawn, or groups of them; tokens of one row are alike. The logarithms of perplexity's ends
+        are those of the loss.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from hf_privacy.tasks import task_named
+        >>> signals = {"loss_sum": np.array([2.0, 1.0]), "n_tokens": np.array([1, 1]), "correct": np.array([0.0, 1.0])}
+        >>> found = task_named("causal-lm").utility_estimates(signals)
+        >>> found["loss"], found["token_accuracy"]
+        (1.5, {'value': 0.5, 'low': 0.0, 'high': 1.0})
+        """
+        from hf_privacy.statistics.ratio_interval import ratio_interval
+
+        found, counts = self.utility(signals), signals["n_tokens"]
+        drawn = {"groups": groups, "confidence": confidence}
+        ends = ratio_interval(signals["loss_sum"], counts, within=self.utility_range["loss"], **drawn)
+        hits = ratio_interval(
+            signals["correct"] * counts, counts, within=self.utility_range["token_accuracy"], **drawn
+        )
+        return {
+            "loss": found["loss"],
+            "perplexity": _estimate(found["perplexity"], *map(_perplexity, ends)),
+            "token_accuracy": _estimate(found["token_accuracy"], *hits),
+        }
 
     def _scored(self, outputs: Any, batch: Batch) -> ScoredTokens:
         from hf_privacy.models import ScoredTokens
@@ -193,3 +226,11 @@ class CausalLM(Task):
         if isinstance(outputs, ScoredTokens):
             return outputs
         return ScoredTokens.of_logits(outputs["logits"], batch["labels"])
+
+
+def _perplexity(loss: float) -> float:
+    return math.exp(min(loss, 700.0))  # beyond, float64 has no number for it
+
+
+def _estimate(value: float, low: float, high: float) -> dict[str, float]:
+    return {"value": value, "low": low, "high": high}

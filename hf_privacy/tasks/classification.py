@@ -34,6 +34,7 @@ class Classification(Task):
     queries: tuple[str, ...] = ("identity",)
     signal_names = SIGNAL_NAMES
     has_classes = True
+    utility_range: Mapping[str, tuple[float, float]] = {"accuracy": (0.0, 1.0)}
     data_defaults: Mapping[str, Any] = {}
 
     def forward(self, model: Any, batch: Batch) -> Any:
@@ -76,6 +77,29 @@ class Classification(Task):
         {'accuracy': 0.5}
         """
         return {"accuracy": float(signals["correct"].mean())}
+
+    def utility_estimates(
+        self, signals: Mapping[str, np.ndarray], *, groups: np.ndarray | None = None, confidence: float = 0.95
+    ) -> dict[str, Any]:
+        """Accuracy with its Clopper-Pearson interval, and the mean loss in nats.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from hf_privacy.tasks import task_named
+        >>> signals = {"correct": np.array([1.0, 0.0]), "loss": np.array([0.1, 0.9])}
+        >>> found = task_named("image-classification").utility_estimates(signals)
+        >>> found["accuracy"]["value"], found["loss"]
+        (0.5, 0.5)
+        """
+        from hf_privacy.statistics import clopper_pearson
+        from hf_privacy.statistics.clusters import effective_counts
+
+        low, high = clopper_pearson(*effective_counts(signals["correct"] > 0, groups), confidence=confidence)
+        value = self.utility(signals)["accuracy"]
+        # Of groups the counts are rounded to so many independent examples, and the value is that of all.
+        estimate = {"value": value, "low": min(float(low), value), "high": max(float(high), value)}
+        return {"accuracy": estimate, "loss": float(signals["loss"].mean())}
 
     def load_processor(self, name_or_path: Any, *, revision: str | None = None) -> Any:
         """None."""

@@ -38,6 +38,7 @@ class Task(Protocol):
     signal_names: tuple[str, ...]
     data_defaults: Mapping[str, Any]  # of a recipe's section ``data``, where they are others than the section's own
     has_classes: bool  # whether an example has one label, of a fixed set
+    utility_range: Mapping[str, tuple[float, float]]  # of each name in `utility`, the least and the greatest value
 
     def load_processor(self, name_or_path: Any, *, revision: str | None = None) -> Any:
         """The processor of a checkpoint; None where `processor` is."""
@@ -73,3 +74,8 @@ class Task(Protocol):
 
     def utility(self, signals: Mapping[str, np.ndarray]) -> dict[str, float]:
         """What a model is worth to its user, by name, from its signals of examples."""
+
+    def utility_estimates(
+        self, signals: Mapping[str, np.ndarray], *, groups: np.ndarray | None = None, confidence: float = 0.95
+    ) -> dict[str, Any]:
+        """The same for a report: "loss", and by name "value", "low" and "high" of examples or groups drawn."""

@@ -232,5 +232,5 @@ def test_a_missing_file_is_refused(tmp_path):
 
 def test_the_push_section_and_a_config_ask_the_gate_all_it_can_be_asked_with_its_own_defaults(tmp_path):
     asked = asdict(GateSettings())
-    assert PushSection().gate() == asked
+    assert PushSection().gate_settings() == asked
     assert PrivacyConfig(str(tmp_path)).gate_settings() == asked

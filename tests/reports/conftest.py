@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,66 @@ def quick_report(report_dict: dict, made_up_evidence) -> PrivacyReport:
     return PrivacyReport.from_dict(report_dict)
 
 
+_TOKEN_ATTACKS = (
+    ("loss", "LOSS", 0, 0.15), ("loss_sum", "LOSS (sum over tokens)", 0, 0.1), ("min_k", "Min-K %", 0, 0.12),
+    ("min_k_plus_plus", "Min-K %++", 0, 0.15), ("length", "Length alone (control)", 0, 0.0),
+    ("base_calibration", "LOSS calibrated by the base checkpoint", 0, 0.9),
+    ("window_comparison", "Window comparison with the base checkpoint (WBC)", 0, 1.0),
+    ("lira", "LiRA (online, pooled variance)", 8, 1.2), ("rmia", "RMIA (online)", 8, 1.1),
+)  # fmt: skip
+
+
+def _made_token_attacks() -> dict[str, tuple[dict, dict]]:
+    return {
+        name: _attack(name, title, n_references=n, shift=shift, seed=10 + place, n=200)
+        for place, (name, title, n, shift) in enumerate(_TOKEN_ATTACKS)
+    }
+
+
+_MADE_TOKEN_ATTACKS = _made_token_attacks()
+
+
+@pytest.fixture
+def language_dict(report_dict: dict, made_up_evidence) -> Callable[..., dict]:
+    """A language model's report of some of the attacks, an adapter's by author."""
+
+    def make(*attacks: str, shown: float = 0.0005) -> dict:
+        made = copy.deepcopy(report_dict)
+        names = attacks or tuple(_MADE_TOKEN_ATTACKS)
+        made["attacks"] = [copy.deepcopy(_MADE_TOKEN_ATTACKS[name][0]) | {"queries": ["identity"]} for name in names]
+        made["curves"] = {name: copy.deepcopy(_MADE_TOKEN_ATTACKS[name][1]) for name in names}
+        if not any(attack["n_references"] for attack in made["attacks"]):
+            made |= {"depth": "quick", "references": None}
+        else:
+            made["references"]["n_models"] = 8
+        made["model"] |= {
+            "name": "tofu-lora", "task": "causal-lm", "architecture": "LlamaForCausalLM",
+            "base_model": "owner/stories260K", "base_revision": "b" * 40, "n_parameters": 270_464,
+            "n_trainable_parameters": 9_600, "adapter": "lora",
+        }  # fmt: skip
+        del made["dataset"]["n_classes"]
+        made["dataset"] |= {
+            "name": "locuslab/TOFU", "revision": "c" * 40,
+            "tokens": {
+                "n_scored": {"members": 8_120, "non_members": 8_044, "population": 4_000}, "n_total": 31_500,
+                "mean_row": 63.1, "longest_row": 128, "n_truncated": 3, "max_length": 128,
+            },
+        }  # fmt: skip
+        made["split"] |= {
+            "stratified": False, "unit": "author", "n_groups": {"members": 10, "non_members": 10, "population": 5},
+        }  # fmt: skip
+        made["utility"] = {
+            "member_loss": 1.1, "member_perplexity": {"value": 3.0042, "low": 2.5, "high": 3.6},
+            "member_token_accuracy": {"value": 0.71, "low": 0.66, "high": 0.76},
+            "nonmember_loss": 2.0, "nonmember_perplexity": {"value": 7.389, "low": 6.4, "high": 8.5},
+            "nonmember_token_accuracy": {"value": 0.52, "low": 0.48, "high": 0.56},
+        }  # fmt: skip
+        made["evidence"] = made_up_evidence(made, shown=shown)
+        return made
+
+    return make
+
+
 @pytest.fixture
 def model_folder(tmp_path: Path) -> Path:
     """A folder with weights and a timm model's configuration."""
@@ -142,6 +203,18 @@ def model_folder(tmp_path: Path) -> Path:
     config = {"model_type": "timm_wrapper", "architectures": ["TimmWrapperForImageClassification"]}
     (folder / "config.json").write_text(json.dumps(config))
     return folder
+
+
+@pytest.fixture
+def hub_folder(model_folder: Path) -> Callable[[dict], Path]:
+    """`model_folder` with a report of its weights, as the gate takes it."""
+
+    def make(report: dict) -> Path:
+        report["model"]["weights_sha256"] = weights_sha256(model_folder)
+        (model_folder / "privacy_report.json").write_text(json.dumps(report))
+        return model_folder
+
+    return make
 
 
 @pytest.fixture

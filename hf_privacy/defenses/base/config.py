@@ -15,12 +15,13 @@ from hf_privacy.arguments import check_number, seen
 from hf_privacy.defenses.base.config_checks import check_fields
 from hf_privacy.defenses.base.robust_evaluation import eval_attack_settings
 from hf_privacy.errors import InputError
+from hf_privacy.gate_fields import GateFields
 from hf_privacy.hub import GateSettings
 from hf_privacy.launch import launched_local_rank, launched_processes
 
 
 @dataclass
-class PrivacyConfig(TrainingArguments):
+class PrivacyConfig(GateFields, TrainingArguments):
     """`TrainingArguments` for a model whose leakage will be measured and whose push passes the gate.
 
     All of `TrainingArguments` holds; what differs is listed here.
@@ -39,6 +40,9 @@ class PrivacyConfig(TrainingArguments):
         Release budget: a push is refused when the upper end of the interval of any attack's AUC is above it.
     max_tpr_at_fpr : dict of float to float, optional
         Release budget: for each false positive rate, the highest true positive rate allowed (upper end likewise).
+    max_extraction : float, optional
+        Release budget of a language model: the largest share of its training texts that it may give back word for
+        word beyond held-out texts (upper end likewise).
     max_unlearning_gap : float, optional
         Release budget of an unlearned model: the largest mean gap to retraining, as a share (0.012 is 1.2 points).
     require_unlearning : bool, default False
@@ -84,22 +88,6 @@ class PrivacyConfig(TrainingArguments):
     hub_private_repo: bool | None = field(default=True, metadata={"help": "Create repositories private."})
     hub_strategy: str = field(default="end", metadata={"help": "Only 'end': every push carries a report."})
     hub_create_pr: bool = field(default=False, metadata={"help": "Push as a pull request."})
-    max_auc: float | None = field(default=None, metadata={"help": "Refuse a push above this attack AUC (upper end)."})
-    max_tpr_at_fpr: dict | str | None = field(
-        default=None, metadata={"help": "Refuse a push above these true positive rates, by false positive rate."}
-    )
-    max_unlearning_gap: float | None = field(
-        default=None, metadata={"help": "Refuse a push of an unlearned model further than this from retraining."}
-    )
-    require_unlearning: bool = field(
-        default=False, metadata={"help": "Refuse a push whose report has no unlearning section."}
-    )
-    min_depth: str | None = field(default=None, metadata={"help": "Refuse a push whose audit was less deep: full."})
-    min_references: int | None = field(
-        default=None, metadata={"help": "Refuse a push whose audit had fewer reference models."}
-    )
-    min_confidence: float = field(default=0.95, metadata={"help": "Refuse a report whose intervals are at less."})
-    allow_unaudited: bool = field(default=False, metadata={"help": "Push without a report; the card says so."})
     eval_attack: dict | str | None = field(
         default=None, metadata={"help": 'Attack what is evaluated, e.g. \'{"epsilon": 0.03, "n_steps": 20}\'.'}
     )
@@ -124,10 +112,6 @@ class PrivacyConfig(TrainingArguments):
                 "each would train a whole model into the same folder; start it with torchrun or accelerate launch "
                 "(without GPUs with use_cpu=True), or in one process, without WORLD_SIZE in its environment"
             )
-
-    def gate_settings(self) -> dict[str, Any]:
-        """What the gate is asked, by the names of `hf_privacy.hub.GateSettings`."""
-        return {setting.name: getattr(self, setting.name) for setting in fields(GateSettings)}
 
     def check_hub_settings(self) -> None:
         """Refuse settings under which the stock Trainer would publish a token, or weights without a report.

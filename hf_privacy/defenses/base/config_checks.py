@@ -33,7 +33,7 @@ _NOT_NEGATIVE = frozenset(
     """.split()  # noqa: SIM905 - a list of quoted words hides them
 )
 _BELOW_ONE = ("adam_beta1", "adam_beta2", "momentum")
-_AT_MOST_ONE = ("label_smoothing_factor", "max_auc", "max_unlearning_gap")
+_AT_MOST_ONE = ("label_smoothing_factor", "max_auc", "max_extraction", "max_unlearning_gap")
 
 
 def check_fields(config: Any) -> None:

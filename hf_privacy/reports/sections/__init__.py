@@ -31,12 +31,13 @@ from hf_privacy.reports.sections import (
     robustness,
     slices,
     targets,
+    tokens,
     unlearning,
     utility,
 )  # fmt: skip
 
 SECTIONS = (
-    identity, attacks, defense, evidence, curves, attack_plots, targets, budgets, blind_baseline, extraction,
+    identity, tokens, attacks, defense, evidence, curves, attack_plots, targets, budgets, blind_baseline, extraction,
     canaries, slices,
     utility, memorization, memorization_plot, robustness, leakage_share, unlearning, outside,
 )  # fmt: skip

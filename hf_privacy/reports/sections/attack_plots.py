@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from hf_privacy.attack_table import ATTACKS
+from hf_privacy.attack_table import axis_of
 from hf_privacy.hub.evidence import CLEAN, strength_order
 from hf_privacy.reports.report import Report
 from hf_privacy.reports.style import COLOURS, GUESSING, blank, frame, legend_below, look, our_style, png_bytes, reach
@@ -115,8 +115,7 @@ def scores_figure(
             axes.stairs(heights, curve["score_edges"], fill=True, color=colour, alpha=0.25)
             axes.stairs(heights, curve["score_edges"], color=colour, linewidth=1.3, label=label)
         axes.set_title(attack["title"], loc="left", fontsize=9, wrap=True)
-        known = ATTACKS.get(attack["name"])
-        axes.set_xlabel("score" if known is None else known.axis, fontsize=8.5)
+        axes.set_xlabel(axis_of(attack["name"], made=curves), fontsize=8.5)
         axes.tick_params(labelsize=8)
     for axes in grid[:, 0]:
         axes.set_ylabel("share in bin [%]", fontsize=8.5)

@@ -109,7 +109,10 @@ def limits(report: Report) -> list[str]:
         "picked after seeing all of them. Whether it does better than guessing was tested with that choice in mind; "
         "its interval, like every other, is its own and is not widened for it.",
         "They speak of membership alone: nothing about inferring attributes, reconstructing or extracting training "
-        "data.",
+        "data."
+        if report.extraction is None
+        else "The attacks speak of membership alone, and extraction of texts that come back word for word: nothing "
+        "about inferring attributes or about facts told in other words.",
         f"They hold for these weights (SHA-256 {report.model['weights_sha256'][:12]}…) and the audited split: not "
         "for other data the model may have seen, such as the base checkpoint's own, nor for later fine-tunes, "
         "merged or otherwise changed weights.",

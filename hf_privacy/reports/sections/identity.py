@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hf_privacy.hub.schema import SCHEMA_VERSION
 from hf_privacy.reports.report import Report
-from hf_privacy.reports.sections import blind_baseline
+from hf_privacy.reports.sections import blind_baseline, tokens
 from hf_privacy.reports.shapes import listed, record, shape
 from hf_privacy.reports.words import duration, unit_words, value_text
 
@@ -17,11 +17,14 @@ FIELDS = {
     },
     "model": record(
         "name optional_text, architecture text, base_model optional_text, base_revision optional_text, "
-        "n_parameters positive_count, n_trainable_parameters count, adapter optional_text",
+        "n_parameters positive_count, n_trainable_parameters count, adapter optional_text, task text",
+        optional="task",  # absent from earlier reports
         weights_sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"},
     ),
     "dataset": record(
-        "name text, revision optional_text, fingerprint text, n_examples positive_count, n_classes positive_count"
+        "name text, revision optional_text, fingerprint text, n_examples positive_count, n_classes positive_count",
+        optional="n_classes tokens",  # of a classifier, and of a language model
+        tokens=tokens.TOKENS,
     ),
     "split": record(
         "hash text, n_members positive_count, n_nonmembers positive_count, n_population count, stratified boolean, "
@@ -44,6 +47,7 @@ def model_facts(report: Report) -> list[tuple[str, str]]:
     model = report.model
     return [
         ("Name", value_text(model["name"])),
+        *([("Task", model["task"])] if "task" in model else []),
         ("Architecture", model["architecture"]),
         ("Base model", _with_revision(model["base_model"], model["base_revision"])),
         ("Adapter", value_text(model["adapter"])),
@@ -59,10 +63,13 @@ def data_facts(report: Report) -> list[tuple[str, str]]:
     return [
         ("Dataset", _with_revision(dataset["name"], dataset["revision"])),
         ("Fingerprint", dataset["fingerprint"]),
-        ("Examples, classes", f"{dataset['n_examples']:,}, {dataset['n_classes']:,}"),
+        ("Examples, classes", f"{dataset['n_examples']:,}, {dataset['n_classes']:,}")
+        if "n_classes" in dataset
+        else ("Examples", f"{dataset['n_examples']:,}"),
         *([("Unit of membership", unit_words(split))] if split.get("unit") else []),
         ("Members, non-members", f"{split['n_members']:,}, {split['n_nonmembers']:,}"),
         ("Population", f"{split['n_population']:,}"),
+        *tokens.token_facts(report),
         ("Stratified", value_text(split["stratified"])),
         ("Repeats across the split", ", ".join(repeats)),
         ("Told apart without the model", blind_baseline.words(report)),

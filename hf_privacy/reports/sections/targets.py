@@ -6,11 +6,14 @@ from typing import Any
 
 from hf_privacy.reports.report import Report
 from hf_privacy.reports.sections.attack_table import attack_table
-from hf_privacy.reports.shapes import MEAN, listed, nullable, record
+from hf_privacy.reports.shapes import MEAN, SIDES, Shape, either, listed, nullable, of_sides, record
 from hf_privacy.reports.words import percent, rate
 
 SHAPES = {
     "mean_interval": record(MEAN, optional="values", description="Over targets; the t interval is not cut to [0, 1]."),
+    "mean_amount": record(
+        "mean amount, low number, high number", values=listed("amount", least=2, most=512), optional="values"
+    ),
     "mean_rates": listed(record(f"fpr unit, {MEAN}", optional="values"), most=64),
     "target_values": {
         "description": "One figure a target, in the order of the targets: what differences between two recipes rest "
@@ -19,11 +22,19 @@ SHAPES = {
     },
 }
 ATTACK_OVER_TARGETS = "name name, title text, auc mean_interval, tpr_at_fpr mean_rates"
+
+
+def _section(**worth: str) -> Shape:
+    fields = f"n_targets several, confidence open_unit, {of_sides(**worth)}"
+    return record(fields, attacks=listed(record(ATTACK_OVER_TARGETS), most=100))
+
+
 FIELDS = {
     "targets": nullable(
-        record(
-            "n_targets several, confidence open_unit, member_accuracy mean_interval, nonmember_accuracy mean_interval",
-            attacks=listed(record(ATTACK_OVER_TARGETS), most=100),
+        either(
+            "member_perplexity",
+            _section(loss="mean_amount", perplexity="mean_amount", token_accuracy="mean_interval"),
+            _section(accuracy="mean_interval"),
         ),
         "The same attacks on several targets of one recipe: means and intervals over training runs.",
     )
@@ -43,16 +54,25 @@ def lines(report: Report) -> str | None:
         }
         for attack in targets["attacks"]
     ]
-    member, nonmember = (
-        " ".join(rate(values["mean"], values["low"], values["high"]))
-        for values in (targets["member_accuracy"], targets["nonmember_accuracy"])
-    )
     return (
         f"Mean over {targets['n_targets']} training runs, with {percent(targets['confidence'])} intervals (Student's "
         "t): this model, and reference models attacked by the others\n"
         f"{attack_table(rows)}\n"
-        f"Accuracy in %: members {member}, non-members {nonmember}"
+        f"{_worth(targets)}"
     )
+
+
+def _worth(targets: dict[str, Any]) -> str:
+    """Write accuracy, or a language model's perplexity, of both sides."""
+    if "member_perplexity" in targets:
+        title = "Perplexity"
+        sides = (targets[f"{side}_perplexity"] for side in SIDES)
+        texts = [f"{found['mean']:.4g} [{found['low']:.4g}, {found['high']:.4g}]" for found in sides]
+    else:
+        title = "Accuracy in %"
+        sides = (targets[f"{side}_accuracy"] for side in SIDES)
+        texts = [" ".join(rate(found["mean"], found["low"], found["high"])) for found in sides]
+    return f"{title}: members {texts[0]}, non-members {texts[1]}"
 
 
 def shown(report: Report) -> dict[str, Any]:

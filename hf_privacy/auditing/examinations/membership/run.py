@@ -11,11 +11,12 @@ from hf_privacy.auditing.examinations.membership.budgets import over_budgets
 from hf_privacy.auditing.examinations.membership.vulnerability import save_vulnerability
 from hf_privacy.auditing.extras import check_calibration
 from hf_privacy.auditing.groups import over_groups
-from hf_privacy.auditing.table import AttackScores, SignalTable
+from hf_privacy.auditing.table import SIDES, AttackScores, SignalTable
 from hf_privacy.auditing.targets import further_targets, leave_one_out_table, mean_figures, mean_interval
 from hf_privacy.errors import InputError
 from hf_privacy.outside import is_outside
 from hf_privacy.reports import curve_of
+from hf_privacy.tasks import Task
 
 if TYPE_CHECKING:
     from hf_privacy.auditing.case import AuditCase
@@ -36,6 +37,13 @@ class Membership:
             )
         if "quantile_regression" in case.settings.extra_attacks:
             check_calibration(len(case.split.population), len(case.split.non_members))
+        sizes = case.split.n_groups or {"members": len(case.split.members), "non_members": len(case.split.non_members)}
+        for side in ("members", "non_members"):
+            if sizes[side] < 2 and not case.task.has_classes:
+                raise InputError(
+                    f"the split has {sizes[side]} {case.split.unit or 'row'} among its {side.replace('_', '-')}: "
+                    "perplexity and its interval need at least 2 a side"
+                )
         _ = case.references
 
     def run(self, case: AuditCase) -> dict[str, Any]:
@@ -53,7 +61,7 @@ class Membership:
                     for model in further_targets(table.n_references, settings.targets - 1)
                 ]
                 runs = [(table, found.scores)] + [(other, all_scores(other, settings)) for other in others]
-                targets = over_targets(runs, **figures)
+                targets = over_targets(runs, task=case.task, **figures)
                 if settings.budgets:
                     own = list(filter(is_outside, settings.extra_attacks))
                     budgets = over_budgets(
@@ -88,7 +96,11 @@ def class_slices(
 
 
 def over_targets(
-    runs: Sequence[tuple[SignalTable, list[AttackScores]]], *, fprs: tuple[float, ...], confidence: float
+    runs: Sequence[tuple[SignalTable, list[AttackScores]]],
+    *,
+    task: Task,
+    fprs: tuple[float, ...],
+    confidence: float,
 ) -> dict[str, Any]:
     """Mean and interval, over several attacked models of one recipe, of each figure.
 
@@ -97,6 +109,8 @@ def over_targets(
     runs : sequence of (SignalTable, list of AttackScores)
         The target's first, then those of `leave_one_out_table`; at least 2. Attacks that not every run has (base
         calibration has no base for a reference) are left out.
+    task : Task
+        Says what a model is worth.
     fprs, confidence
         As in `hf_privacy.statistics.summarize`; the interval over targets is Student's t.
 
@@ -106,15 +120,17 @@ def over_targets(
         The "targets" section of the report. Targets share their pool, and each other's signals as references, so the
         interval speaks of training runs on this pool, not of other data.
     """
-    member_accuracy, nonmember_accuracy = [], []
+    worth: dict[str, list[float]] = {}
     for table, _ in runs:
-        correct = table.target["correct"][0][: table.n_pool]
-        member_accuracy.append(float(correct[table.membership].mean()))
-        nonmember_accuracy.append(float(correct[~table.membership].mean()))
+        for name, members in SIDES.items():
+            for what, value in task.utility(table.of_side(members)).items():
+                worth.setdefault(f"{name}_{what}", []).append(value)
     return {
         "n_targets": len(runs),
         "confidence": confidence,
         "attacks": mean_figures(runs, fprs=fprs, confidence=confidence),
-        "member_accuracy": mean_interval(member_accuracy, confidence=confidence),
-        "nonmember_accuracy": mean_interval(nonmember_accuracy, confidence=confidence),
+        **{
+            name: mean_interval(values, within=task.utility_range[name.partition("_")[2]], confidence=confidence)
+            for name, values in worth.items()
+        },
     }
