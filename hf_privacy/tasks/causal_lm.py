@@ -209,7 +209,7 @@ class CausalLM(Task):
         from hf_privacy.statistics.ratio_interval import ratio_interval
 
         found, counts = self.utility(signals), signals["n_tokens"]
-        drawn = {"groups": groups, "confidence": confidence}
+        drawn: dict[str, Any] = {"groups": groups, "confidence": confidence}
         ends = ratio_interval(signals["loss_sum"], counts, within=self.utility_range["loss"], **drawn)
         hits = ratio_interval(
             signals["correct"] * counts, counts, within=self.utility_range["token_accuracy"], **drawn
