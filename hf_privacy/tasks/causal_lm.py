@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hf_privacy.errors import InputError
@@ -94,26 +93,21 @@ class CausalLM(Task):
         tokenizer = load_tokenizer(model.name_or_path, **place)
         opened = {"task": self.name, "tokenizer": tokenizer, "dtype": model.dtype, **place}
         opened["quantization"] = model.quantization
-        model_init: Callable[[], Any]
+        # Functions without arguments: the Trainer counts those that a partial leaves open.
         if model.lora is None or model.from_scratch or model.kwargs:
-            model_init = partial(
-                load_model,
-                model.name_or_path,
-                from_scratch=model.from_scratch,
-                model_kwargs=model.kwargs,
-                lora=model.lora,
-                **opened,
-            )
+
+            def model_init() -> Any:
+                settings = {"from_scratch": model.from_scratch, "model_kwargs": model.kwargs, "lora": model.lora}
+                return load_model(model.name_or_path, **settings, **opened)
+
         else:
             # Target and references are adapters of one base, which is frozen and in memory once.
             with torch.random.fork_rng(devices=[]):
                 base: Any = load_base(model.name_or_path, **opened)
 
-            def adapted() -> Any:
+            def model_init() -> Any:
                 copy = on_the_same_weights(base)
                 return guard_push(attach_lora(copy, model.lora, task=self.name, revision=model.revision)).train()
-
-            model_init = adapted
 
         built = model_init()
         dataset = self.encode(rows, tokenizer, columns=data.input_columns, model=built, max_length=data.max_length)
