@@ -137,3 +137,11 @@ def test_what_is_of_no_use_is_refused_before_training(make, columns, data, messa
     with pytest.raises(InputError, match=message) as refused:
         prepare(make(columns, **data))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("lora", [None, {"r": 2}], ids=["full", "lora"])
+def test_a_trainer_makes_its_model_anew_from_the_recipe(make, lora):
+    experiment = prepare(make({"text": ANSWERS}).override({"model.lora": lora}))
+    trained = [name for name, weight in experiment.trainer().model.named_parameters() if weight.requires_grad]
+    assert trained
+    assert all("lora_" in name for name in trained) == (lora is not None)
