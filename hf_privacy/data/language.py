@@ -15,6 +15,7 @@ import torch
 from datasets import Dataset, Value
 from transformers import PreTrainedTokenizerBase
 
+from hf_privacy.arguments import check_instance, seen
 from hf_privacy.arrays import IGNORED
 from hf_privacy.data.chats import (
     TokenRow,
@@ -143,8 +144,11 @@ def encode_language(
     names = language_columns(dataset, columns)
     _check_tokenizer(tokenizer)
     max_length = tokenizer.model_max_length if max_length is None else max_length  # 10³⁰ where it has no limit
-    if max_length < 2:
-        raise InputError(f"max_length is {max_length}: pass at least 2, since a row's first token is never scored")
+    if isinstance(max_length, bool) or not isinstance(max_length, (int, np.integer)) or max_length < 2:
+        raise InputError(
+            f"max_length is {seen(max_length)}: pass a whole number of at least 2, since a row's first token is never "
+            "scored"
+        )
     values = [_column(dataset, name) for name in names]
     texts = _scored_texts(names, values)
     opening, turn_marks = _opening(tokenizer, texts[0]), _turn_marks(tokenizer)
@@ -171,6 +175,7 @@ def encode_language(
 
 
 def _check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
+    check_instance("tokenizer", tokenizer, PreTrainedTokenizerBase)
     if tokenizer.eos_token_id is None:
         raise InputError("the tokenizer has no end-of-text token, which ends every row: set tokenizer.eos_token")
     if tokenizer.pad_token_id is None:

@@ -299,8 +299,11 @@ def test_a_tokenizer_that_lacks_a_token_and_too_much_memory_are_refused():
         encode_language(rows, without)
     with pytest.raises(InputError, match="more than max_gigabytes"):
         encode_language(rows, byte_level(), max_gigabytes=1e-9)
-    with pytest.raises(InputError, match="max_length is 1"):
-        encode_language(rows, byte_level(), max_length=1)
+    for bad in (1, 0, -3, 8.0, True, "8"):
+        with pytest.raises(InputError, match=f"max_length is {bad!r}"):
+            encode_language(rows, byte_level(), max_length=bad)
+    with pytest.raises(InputError, match="tokenizer is"):
+        encode_language(rows, "gpt2")
 
 
 def test_columns_are_found_by_their_names_or_named():
