@@ -33,6 +33,7 @@ from hf_privacy.auditing.rewritten import rewritten_losses
 from hf_privacy.auditing.table import SignalTable
 from hf_privacy.auditing.tokens import TokenTable
 from hf_privacy.data import MembershipSplit, RepeatReport, TensorDataset, find_repeats
+from hf_privacy.data.near_texts import OVERLAP
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
 from hf_privacy.models import bare_model, base_of
@@ -185,7 +186,8 @@ class AuditCase:
         if self.known_repeats is not None or not isinstance(self.dataset, datasets.Dataset):
             return self.known_repeats
         columns = input_columns_of(self.dataset, self.task, self.input_column, self.label_column)
-        return find_repeats(self.dataset, split=self.split, column=columns)
+        overlap = None if self.task.has_classes else OVERLAP
+        return find_repeats(self.dataset, split=self.split, column=columns, overlap=overlap)
 
     @cached_property
     def task(self) -> Task:

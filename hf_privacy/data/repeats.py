@@ -7,8 +7,6 @@ repeats bias every membership figure. Find them, report how many there are, and 
 from __future__ import annotations
 
 import hashlib
-import string
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,6 +19,7 @@ from hf_privacy.arguments import check_number
 from hf_privacy.data.columns import check_columns, is_chat, is_text, numeric_matrix, require_column
 from hf_privacy.data.fingerprint import canonical_bytes, content_hashes
 from hf_privacy.data.near_repeats import block_means, near_components
+from hf_privacy.data.near_texts import text_groups
 from hf_privacy.data.splits import MembershipSplit
 from hf_privacy.errors import InputError
 from hf_privacy.progress import progress
@@ -57,6 +56,9 @@ class RepeatReport:
     exact_across, near_across : dict of int or None
         For "non_members_in_members", "population_in_members" and "population_in_non_members": rows of the first that
         have an exact repeat (near: that have none, but a near-exact one) in the second. None without a split.
+    groups_across : dict of int or None
+        For the same three: groups of the first of which a row has a repeat of either kind in the second. None without
+        a split by groups.
     exact_group, near_group : int64[N]
         Group of each row; private, not in `to_dict`.
     """
@@ -73,6 +75,7 @@ class RepeatReport:
     near_across: dict[str, int] | None
     exact_group: np.ndarray = field(repr=False)
     near_group: np.ndarray | None = field(repr=False)
+    groups_across: dict[str, int] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Counts alone, as plain Python types: nothing that tells which rows they are."""
@@ -83,16 +86,24 @@ class RepeatReport:
             "tolerance": self.tolerance,
             "exact_across": None if self.exact_across is None else dict(self.exact_across),
             "near_across": None if self.near_across is None else dict(self.near_across),
+            **({} if self.groups_across is None else {"groups_across": dict(self.groups_across)}),
         }
 
     def across(self, split: MembershipSplit) -> RepeatReport:
         """The same repeats, counted across the parts of another split of the same rows."""
         exact = {f"{a}_in_{b}": _shared(self.exact_group, split, a, b) for a, b in _BOUNDARIES}
-        near = None
+        near, of_any_kind = None, exact
         if self.near_group is not None:
             of_any_kind = {f"{a}_in_{b}": _shared(self.near_group, split, a, b) for a, b in _BOUNDARIES}
             near = {name: int((rows & ~exact[name]).sum()) for name, rows in of_any_kind.items()}
-        return replace(self, exact_across={name: int(rows.sum()) for name, rows in exact.items()}, near_across=near)
+        groups = None
+        if split.groups is not None:
+            groups = {
+                f"{a}_in_{b}": len(np.unique(split.groups[getattr(split, a)][of_any_kind[f"{a}_in_{b}"]]))
+                for a, b in _BOUNDARIES
+            }
+        counted = {name: int(rows.sum()) for name, rows in exact.items()}
+        return replace(self, exact_across=counted, near_across=near, groups_across=groups)
 
     def keep(self) -> np.ndarray:
         """Sorted row numbers that stay when the first row of each group stays: int64[K]."""
@@ -108,6 +119,7 @@ def find_repeats(
     label_column: str | None = None,
     near: bool = True,
     tolerance: float | None = None,
+    overlap: float | None = None,
     max_candidates: int = 20_000_000,
 ) -> RepeatReport:
     """Find rows with the same or almost the same input.
@@ -115,7 +127,9 @@ def find_repeats(
     Exact: the same content (`content_hashes` of the input column). Near-exact, all pairs, by the kind of column:
 
     - images: mean absolute difference of the RGB pixels ≤ tolerance (of 0..1), among images of the same size;
-    - text, and the texts of messages: equal after NFKC, case folding and removal of punctuation and white space;
+    - text, and the texts of messages: equal after NFKC, case folding and removal of punctuation and white space; with
+      ``overlap``, also where more than that share of their runs of thirteen words is the same
+      (`hf_privacy.data.near_texts`);
     - numbers: mean absolute difference ≤ tolerance, each feature divided by its range.
 
     Near-exact pairs are joined into groups, so the ends of a chain may differ by more than the tolerance.
@@ -132,14 +146,16 @@ def find_repeats(
         Look for near-exact repeats.
     tolerance : float, optional
         In (0, 1); 2/255 for images and 0.001 for numbers by default.
+    overlap : float, optional
+        Of texts, in [0, 1), such as 0.8; the columns of a row are looked at as one text.
     max_candidates : int
         Most pairs to compare in full.
 
     Raises
     ------
     InputError
-        Unknown columns, a split of another size, a tolerance outside (0, 1) or given for text, or more candidate
-        pairs than `max_candidates`.
+        Unknown columns, a split of another size, a tolerance outside (0, 1) or given for text, an overlap outside
+        [0, 1), or more candidate pairs than `max_candidates`.
 
     Examples
     --------
@@ -152,6 +168,8 @@ def find_repeats(
     check_columns(dataset, columns, label_column)
     if tolerance is not None:
         tolerance = check_number("tolerance", tolerance, 0.0, 1.0, low_open=True, high_open=True)
+    if overlap is not None:
+        overlap = check_number("overlap", overlap, 0.0, 1.0, high_open=True)
     if split is not None and split.n_examples != len(dataset):
         raise InputError(
             f"the split is of {split.n_examples:,} rows and the dataset has {len(dataset):,}: pass the dataset's own"
@@ -169,7 +187,7 @@ def find_repeats(
         if near and all(is_text(feature) or is_chat(feature) for feature in features):
             if tolerance is not None:
                 raise InputError("tolerance is given for text, which has none: leave it out")
-            near_group = _joined(exact_group, _text_groups(dataset, columns))
+            near_group = _joined(exact_group, text_groups(dataset, columns, overlap, max_candidates))
         elif near:
             used = tolerance or NUMBER_TOLERANCE
             near_group = _number_groups(dataset, columns, exact_group, used, max_candidates)
@@ -184,6 +202,7 @@ def drop_repeats(
     column: str | Sequence[str],
     near: bool = True,
     tolerance: float | None = None,
+    overlap: float | None = None,
     max_candidates: int = 20_000_000,
 ) -> np.ndarray:
     """Sorted row numbers that stay when of each group of repeats only the first row stays; as `find_repeats`.
@@ -197,7 +216,9 @@ def drop_repeats(
     >>> drop_repeats(Dataset.from_dict({"text": ["a", "b", "a"]}), column="text")
     array([0, 1])
     """
-    report = find_repeats(dataset, column=column, near=near, tolerance=tolerance, max_candidates=max_candidates)
+    report = find_repeats(
+        dataset, column=column, near=near, tolerance=tolerance, overlap=overlap, max_candidates=max_candidates
+    )
     return report.keep()
 
 
@@ -292,27 +313,6 @@ def _image_groups(
         )
         near_group[unique] = unique[np.unique(component, return_index=True)[1]][component]
     return exact_group, _joined(exact_group, near_group)
-
-
-def _text_groups(dataset: Dataset, columns: tuple[str, ...]) -> np.ndarray:
-    rows = dataset.with_format(None)[:]
-    keys = [tuple(_bare(value) for value in values) for values in zip(*(rows[name] for name in columns), strict=True)]
-    numbers: dict[tuple[str, ...], int] = {}
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys])
-
-
-def _bare(value: str | list[dict[str, Any]] | None) -> str:
-    """Text without case, punctuation and white space; a text of nothing else stays as it is. Of messages, theirs."""
-    if value is None:
-        return "\0missing"
-    text = value if isinstance(value, str) else "\n".join(str(turn.get("content")) for turn in value)
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    bare = "".join(
-        letter
-        for letter in folded
-        if not (letter in string.punctuation or letter.isspace() or unicodedata.category(letter).startswith("P"))
-    )
-    return bare or f"\0{text}"
 
 
 def _number_groups(

@@ -27,6 +27,7 @@ from hf_privacy.data import (
     with_label_noise,
 )
 from hf_privacy.data.columns import label_values, require_column
+from hf_privacy.data.near_texts import OVERLAP
 from hf_privacy.defenses import trainer_class
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.config import DataSection, Recipe
@@ -52,7 +53,12 @@ class LoadedRows(NamedTuple):
         columns = self.data.input_columns
         label_column = self.data.label_column if self.classes else None
         return find_repeats(
-            self.rows, split=split, column=columns, label_column=label_column, near=self.data.near_repeats
+            self.rows,
+            split=split,
+            column=columns,
+            label_column=label_column,
+            near=self.data.near_repeats,
+            overlap=None if self.classes else OVERLAP,
         )
 
 
@@ -79,7 +85,7 @@ def load_rows(recipe: Recipe) -> LoadedRows:
         check_labels(rows, label_column, len(classes))
     else:
         data = data.found_in(rows)
-    chosen = _chosen_rows(rows, data)
+    chosen = _chosen_rows(rows, data, has_classes=label_column is not None)
     source = rows if chosen is None else rows.select(chosen)
     mislabelled = np.zeros(len(source), dtype=bool)
     if label_column is not None:
@@ -133,14 +139,15 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
     return experiment
 
 
-def _chosen_rows(rows: datasets.Dataset, data: DataSection) -> np.ndarray | None:
+def _chosen_rows(rows: datasets.Dataset, data: DataSection, *, has_classes: bool) -> np.ndarray | None:
     """Without repeats if asked (near-exact ones too, unless not looked for), then a stratified random subset.
 
     Row numbers; None for all rows.
     """
     kept = None
     if data.repeats == "drop":
-        kept = drop_repeats(rows, column=data.input_columns, near=data.near_repeats)
+        overlap = None if has_classes else OVERLAP
+        kept = drop_repeats(rows, column=data.input_columns, near=data.near_repeats, overlap=overlap)
         rows = rows.select(kept)
     if data.max_examples is None or data.max_examples >= len(rows):
         return kept

@@ -8,7 +8,8 @@ import pytest
 
 from hf_privacy.data import make_split
 from hf_privacy.errors import InputError
-from hf_privacy.recipe import prepare
+from hf_privacy.recipe import Recipe, prepare
+from hf_privacy.recipe.build import load_rows
 
 PATIENTS = np.repeat(np.arange(20), np.r_[[2] * 10, [6] * 10])
 
@@ -85,3 +86,25 @@ def test_groups_that_cannot_be_are_refused_before_training(make_recipe, source, 
         prepare(make_recipe(source, data=data))
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_language_model_is_given_whole_authors_and_overlapping_answers_are_repeats(tmp_path):
+    rng = np.random.default_rng(0)
+    answers = [" ".join(rng.choice([f"w{number}" for number in range(400)], size=30)) for _ in range(60)]
+    answers[50] = answers[7] + " and more"
+    columns = {
+        "author": [f"author {number // 5}" for number in range(60)],
+        "prompt": [f"Question {number}" for number in range(60)],
+        "completion": answers,
+    }
+    datasets.Dataset.from_dict(columns).to_parquet(tmp_path / "texts.parquet")
+    data = {"name_or_path": str(tmp_path / "texts.parquet"), "group_column": "author", "max_examples": 58}
+    recipe = Recipe.from_dict({"task": "causal-lm", "model": {"name_or_path": "any"}, "data": data})
+    loaded = load_rows(recipe.override({"data.max_examples": "60"}))
+    assert loaded.split.n_groups == {"members": 6, "non_members": 6, "population": 0}
+    assert not loaded.split.stratified
+    assert loaded.repeats(loaded.split).near_repeats == 1
+    assert len(load_rows(recipe).rows) == 55
+    assert len(load_rows(recipe.override({"data.max_examples": "null", "data.repeats": "drop"})).rows) == 59
+    with pytest.raises(InputError, match="group_column is 'writer'"):
+        load_rows(recipe.override({"data.group_column": "writer"}))
