@@ -15,8 +15,8 @@ from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.base.checkpoints import last_whole_checkpoint
 from hf_privacy.errors import InputError
 from hf_privacy.hub import weights_sha256
-from hf_privacy.models import load_base_classifier
-from hf_privacy.recipe import Experiment, Recipe, RunFolder
+from hf_privacy.models import commit_of, load_base_classifier
+from hf_privacy.recipe import Experiment, ModelSection, Recipe, RunFolder
 from hf_privacy.reports import PrivacyReport
 from hf_privacy.signals import compute_signals
 from hf_privacy.tasks import task_named
@@ -59,6 +59,7 @@ def train_target(experiment: Experiment, trainer: PrivacyTrainer, folder: RunFol
             "split_hash": split.hash,
             "weights_sha256": weights_sha256(folder.path),
             "world_size": trainer.args.world_size,
+            "base_revision": _base_revision(experiment.recipe.model),
         }
         folder.finish(split, record)
     return record
@@ -137,7 +138,11 @@ def audit_target(
         trainer=experiment.trainer(output_dir=folder.private),
         base_model=base,
         repeats=experiment.repeats,
-        provenance=provenance(recipe, training_seconds=folder.record()["training_seconds"]),
+        provenance=provenance(
+            recipe,
+            training_seconds=folder.record()["training_seconds"],
+            base_revision=folder.record().get("base_revision"),
+        ),
         worker_pool=worker_pool,
         references_dir=references_dir,
         replace_report=replace_report,
@@ -146,15 +151,31 @@ def audit_target(
     )
 
 
-def provenance(recipe: Recipe, *, training_seconds: float | None = None, caveats: tuple[str, ...] = ()) -> Provenance:
-    """What report and card call the recipe's model and data, and that labels are wrong on purpose, if they are."""
+def _base_revision(model: ModelSection) -> str | None:
+    """The commit of the base that training starts from; None where the base is published under another name."""
+    if model.from_scratch or model.base_model_id not in (None, model.name_or_path):
+        return model.revision
+    return commit_of(model.name_or_path, model.revision) or model.revision
+
+
+def provenance(
+    recipe: Recipe,
+    *,
+    training_seconds: float | None = None,
+    base_revision: str | None = None,
+    caveats: tuple[str, ...] = (),
+) -> Provenance:
+    """What report and card call the recipe's model and data, and that labels are wrong on purpose, if they are.
+
+    ``base_revision`` is the commit that training started from, where its record says so.
+    """
     if recipe.data.label_noise:
         turned = f"{100 * recipe.data.label_noise:g} % of the labels were turned to a wrong class on purpose."
         caveats = (turned, *caveats)
     return Provenance(
         model_name=recipe.push.repo_id or recipe.name or Path(recipe.output_dir).name,
         base_model=None if recipe.model.from_scratch else recipe.model.base_model_id or recipe.model.name_or_path,
-        base_revision=recipe.model.revision,
+        base_revision=base_revision or recipe.model.revision,
         dataset_name=recipe.data.dataset_id or recipe.data.name_or_path,
         dataset_revision=recipe.data.revision,
         training_seconds=training_seconds,

@@ -84,7 +84,7 @@ def _clean_json(name: str, content: bytes, base_model_id: str | None) -> bytes:
             if base_model_id is None:
                 raise InputError(
                     "adapter_config.json names a local folder as its base model, which nobody else can load: pass "
-                    "base_model_id with the base model's repository id"
+                    "base_model_id (model.base_model_id of a recipe) with the base model's repository id"
                 )
             after = {**after, "base_model_name_or_path": base_model_id}
     if after == before:

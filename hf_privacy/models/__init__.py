@@ -6,6 +6,7 @@ Importing this room lets transformers' Auto classes open tabular models too.
 from hf_privacy.models.architectures import TASKS
 from hf_privacy.models.base import base_of
 from hf_privacy.models.checkpoint_classes import are_named, class_order, names_of
+from hf_privacy.models.commit import commit_of
 from hf_privacy.models.describe import describe_model
 from hf_privacy.models.loading import (
     load_base,
@@ -43,6 +44,7 @@ __all__ = [
     "base_of",
     "check_token_ids",
     "class_order",
+    "commit_of",
     "context_length",
     "describe_model",
     "evaluation_mode",

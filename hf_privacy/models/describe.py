@@ -23,7 +23,7 @@ def describe_model(
         What it was fine-tuned from; an adapter knows its own. Given back as it is: for publication see
         `hf_privacy.reports.public_name`.
     base_revision : str, optional
-        The base's revision on the Hub; by default what a model that came from there says of itself.
+        The base's revision on the Hub.
 
     Returns
     -------
@@ -48,8 +48,6 @@ def describe_model(
         base_revision = base_revision or config.revision
     if not isinstance(inner, PreTrainedModel):
         raise InputError(f"model is a {type(model).__name__}: pass a transformers model or a PEFT adapter on one")
-    if base_model is not None and base_revision is None:
-        base_revision = getattr(inner.config, "_commit_hash", None)
     architecture = type(inner).__name__
     if inner.config.model_type == "timm_wrapper":
         architecture = f"{architecture} ({inner.config.architecture})"

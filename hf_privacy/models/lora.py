@@ -14,6 +14,7 @@ from transformers.pytorch_utils import Conv1D
 
 from hf_privacy.errors import InputError, one_line
 from hf_privacy.models.architectures import MODELS_OF
+from hf_privacy.models.commit import commit_of
 
 _RESERVED = {"auto_mapping", "task_type", "inference_mode", "base_model_name_or_path", "revision"}
 
@@ -45,7 +46,7 @@ def attach_lora(
     fresh_parameters : iterable of str
         Names of the parameters that were not in the base's checkpoint.
     revision : str, optional
-        The base's Hub revision, recorded in the adapter; by default the commit that the base came from.
+        The base's Hub revision, recorded in the adapter as the commit it is now.
 
     Raises
     ------
@@ -74,7 +75,7 @@ def attach_lora(
             auto_mapping=_opened(model),
             **settings,
         )
-        adapted = get_peft_model(model, config, revision=revision or getattr(model.config, "_commit_hash", None))
+        adapted = get_peft_model(model, config, revision=commit_of(model.name_or_path, revision) or revision)
     except (TypeError, ValueError, KeyError) as error:
         raise InputError(f"lora {dict(lora)} does not suit {type(model).__name__}: {one_line(error)}") from error
     if settings.get("ensure_weight_tying") and not _stays_tied(adapted):
