@@ -201,7 +201,7 @@ class GateSettings(GateFields):
     ('quick', 0, 'the push')
     """
 
-    max_tpr_at_fpr: TprBudget | None = None
+    max_tpr_at_fpr: TprBudget | None = None  # type: ignore[assignment] # pairs too, where no text is read
 
     def __post_init__(self) -> None:
         for name in ("max_auc", "max_extraction", "max_unlearning_gap"):

@@ -122,7 +122,7 @@ LORA = {"lora": {"r": 4}}
 
 @pytest.fixture(scope="module", params=["lora", pytest.param("full", marks=pytest.mark.slow)])
 def pushed(request, hub, base, recipe, tmp_path_factory) -> tuple[str, Path]:
-    """A model fine-tuned from the Hub's base, in the repository it was pushed to, and the folder it was pushed from."""
+    """A model fine-tuned from the Hub's base: the repository it was pushed to, and its folder."""
     folder, repo = tmp_path_factory.mktemp(request.param), f"tester/{request.param}"
     model = {"name_or_path": BASE, **(LORA if request.param == "lora" else {})}
     config = ["--config", str(recipe(folder, model=model, push={"repo_id": repo}))]
