@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_language import language_model, token_rows
 from torchrun import on_two_processes
 
-from hf_privacy.defenses import RelaxLossConfig, RelaxLossTrainer
+from hf_privacy.defenses import PrivacyTrainer, RelaxLossConfig, RelaxLossTrainer
 
 # As in two_process_defenses.py, with the batch of both processes on one.
 RELAX = {"alpha": 1.12, "num_train_epochs": 4, "per_device_train_batch_size": 16, "optim": "sgd", "learning_rate": 0.1}
@@ -45,3 +46,24 @@ def test_early_stopping_stops_both_processes_at_the_same_loss(two_processes):
     assert losses[0] == losses[1]
     assert 1 < len(losses[0]) < 40
     assert losses[0][-1] >= min(losses[0][:-1])
+
+
+@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+def test_two_processes_train_a_language_model_as_one_does_on_the_mean_over_all_their_tokens(
+    lora, two_processes, make_args
+):
+    args = make_args(num_train_epochs=2, per_device_train_batch_size=8, optim="sgd", learning_rate=0.1)
+    model = language_model("llama", lora=lora, spread=0.05)
+    start = {key: weight.detach().clone() for key, weight in model.named_parameters()}
+    trainer = PrivacyTrainer(model, args, train_dataset=token_rows(), eval_dataset=token_rows(seed=1))
+    trainer.train()
+    name = "lora" if lora else "full"
+    together = load_file(two_processes / f"{name}.safetensors")
+    for key, alone in model.named_parameters():
+        if alone.requires_grad:
+            assert not torch.equal(alone, start[key])
+            torch.testing.assert_close(together[key], alone.detach(), rtol=1e-4, atol=1e-5)
+    wanted = trainer.evaluate()["eval_loss"]
+    for rank in (0, 1):
+        found = json.loads((two_processes / f"{name}-rank{rank}.json").read_text())
+        assert found["eval_loss"] == pytest.approx(wanted, rel=1e-4)

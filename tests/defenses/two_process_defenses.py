@@ -1,4 +1,4 @@
-"""Run by torchrun: train RelaxLoss and early stopping on two processes and write the weights they end with.
+"""Run by torchrun: train RelaxLoss, early stopping and language models on two processes and write what they end with.
 
 Usage: torchrun --nproc_per_node 2 two_process_defenses.py FOLDER
 """
@@ -11,13 +11,25 @@ from pathlib import Path
 
 import torch
 from conftest import QUIET, tiny_data, tiny_model
+from safetensors.torch import save_file
+from tiny_language import language_model, token_rows
 
-from hf_privacy.defenses import EarlyStoppingConfig, EarlyStoppingTrainer, RelaxLossConfig, RelaxLossTrainer
+from hf_privacy.defenses import (
+    EarlyStoppingConfig,
+    EarlyStoppingTrainer,
+    PrivacyConfig,
+    PrivacyTrainer,
+    RelaxLossConfig,
+    RelaxLossTrainer,
+)
+from hf_privacy.models import scored_tokens
 
 folder = Path(sys.argv[1])
 # One global batch an epoch; the two processes' means lie on different sides of the target.
 RELAX = {"alpha": 1.12, "num_train_epochs": 4, "per_device_train_batch_size": 8, "optim": "sgd", "learning_rate": 0.1}
 STOP = {"patience": 1, "num_train_epochs": 40, "per_device_train_batch_size": 4, "learning_rate": 0.05}
+# The eight rows of an epoch at once, of unequal numbers of tokens on the two processes.
+LANGUAGE = {"num_train_epochs": 2, "per_device_train_batch_size": 4, "optim": "sgd", "learning_rate": 0.1}
 
 
 class RecordingTrainer(RelaxLossTrainer):
@@ -46,3 +58,17 @@ if __name__ == "__main__":
     )
     trainer.train()
     (folder / f"stop-rank{args.process_index}.json").write_text(json.dumps(trainer.state.log_history))
+
+    scored_tokens._CHUNK_ELEMENTS = 61 * 5  # several chunks a batch
+    for lora in (False, True):
+        name = "lora" if lora else "full"
+        args = PrivacyConfig(**shared, output_dir=str(folder / name), **LANGUAGE)
+        model = language_model("llama", lora=lora, spread=0.05)
+        trainer = PrivacyTrainer(model, args, train_dataset=token_rows(), eval_dataset=token_rows(seed=1))
+        trainer.train()
+        (folder / f"{name}-rank{args.process_index}.json").write_text(json.dumps(trainer.evaluate()))
+        if trainer.is_world_process_zero():
+            weights = {
+                key: weight.detach().clone() for key, weight in model.named_parameters() if weight.requires_grad
+            }
+            save_file(weights, folder / f"{name}.safetensors")
