@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from hf_privacy.models import load_model
 
@@ -65,3 +67,15 @@ def moved(adapter: torch.nn.Module) -> torch.nn.Module:
         for number, parameter in enumerate(p for p in adapter.parameters() if p.requires_grad):
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
     return adapter
+
+
+WORDS = {f"w{number}": number for number in range(3, 40)} | {"<unk>": 0, "<s>": 1, "</s>": 2}
+
+
+def tokenizer(words: dict[str, int] = WORDS, **more) -> PreTrainedTokenizerFast:
+    """A tokenizer of whole words."""
+    inner = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, unk_token="<unk>", bos_token="<s>", eos_token="</s>", **more
+    )

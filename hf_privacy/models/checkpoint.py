@@ -70,8 +70,8 @@ class Checkpoint:
         name, kwargs = self.name, dict(model_kwargs or {})
         if from_scratch and (name.startswith(("timm:", "timm/")) or ("/" not in name and not Path(name).is_dir())):
             return scratch_config(name, model_kwargs=kwargs)
-        if is_folder(name):
-            _check_folder(Path(name), need_weights=not from_scratch, gguf_file=self.gguf_file)
+        if is_folder(name) and self.gguf_file is None:
+            _check_folder(Path(name), need_weights=not from_scratch)
         try:
             config = AutoConfig.from_pretrained(name, trust_remote_code=False, **self._place())
         except (OSError, ValueError) as error:
@@ -155,13 +155,13 @@ def _unpacked(model: PreTrainedModel) -> PreTrainedModel:
     return with_weights(model, model.state_dict())
 
 
-def check_gguf(gguf_file: str | None, *, from_scratch: bool = False) -> None:
-    """Refuse a GGUF file that cannot be read here.
+def check_gguf(gguf_file: str | None, name: str, *, from_scratch: bool = False) -> None:
+    """Refuse a GGUF file of a folder or Hub id that cannot be read here.
 
     Raises
     ------
     InputError
-        When the package ``gguf`` is missing, the name is not one of such a file, or nothing would be read from it.
+        When the package ``gguf`` is missing, the folder has no such file, or nothing would be read from it.
     """
     if gguf_file is None:
         return
@@ -171,6 +171,8 @@ def check_gguf(gguf_file: str | None, *, from_scratch: bool = False) -> None:
         raise InputError(f"gguf_file is {gguf_file!r}: pass the name of a .gguf file in the model's folder")
     if find_spec("gguf") is None:
         raise InputError(f'gguf_file is {gguf_file!r}: pip install "hf-privacy[gguf]" to read it')
+    if is_folder(name) and not (Path(name) / gguf_file).is_file():
+        raise InputError(f"the folder {name} holds no {gguf_file}: pass the name of a .gguf file in it")
 
 
 def fit_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, *, task: str) -> None:
@@ -208,11 +210,7 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
 
 
-def _check_folder(folder: Path, *, need_weights: bool, gguf_file: str | None) -> None:
-    if gguf_file is not None:
-        if not (folder / gguf_file).is_file():
-            raise InputError(f"the folder {folder} holds no {gguf_file}: pass the name of a .gguf file in it")
-        return
+def _check_folder(folder: Path, *, need_weights: bool) -> None:
     if not (folder / "config.json").is_file():
         what = "an adapter; pass its base model" if (folder / ADAPTER_CONFIG).is_file() else "no config.json"
         if any(folder.glob("*.gguf")):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
@@ -55,7 +57,13 @@ def describe_model(
         "architecture": architecture,
         "base_model": None if base_model is None else str(base_model),
         "base_revision": base_revision,
-        "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "n_trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "n_parameters": sum(_size(parameter) for parameter in model.parameters()),
+        "n_trainable_parameters": sum(_size(parameter) for parameter in model.parameters() if parameter.requires_grad),
         "adapter": adapter,
     }
+
+
+def _size(parameter: torch.Tensor) -> int:
+    """Number of values; in four bits (bitsandbytes) two lie in a byte, and the shape stands beside them."""
+    packed = getattr(parameter, "quant_state", None)
+    return parameter.numel() if packed is None else math.prod(packed.shape)

@@ -126,7 +126,7 @@ def load_model(
             "or leave quantization out"
         )
     check_quantization(quantization, gguf_file=gguf_file)
-    check_gguf(gguf_file, from_scratch=from_scratch)
+    check_gguf(gguf_file, name, from_scratch=from_scratch)
     source = Checkpoint(name, revision, gguf_file, dtype_named(dtype), quantization)
     config = source.config(from_scratch=from_scratch, model_kwargs=kwargs)
     check_task(config, task)
@@ -181,7 +181,7 @@ def load_base(
         In evaluation mode, on the CPU.
     """
     check_quantization(quantization, gguf_file=gguf_file)
-    check_gguf(gguf_file)
+    check_gguf(gguf_file, str(name_or_path))
     source = Checkpoint(str(name_or_path), revision, gguf_file, dtype_named(dtype), quantization)
     config = source.config()
     check_task(config, task)
@@ -208,7 +208,7 @@ def load_tokenizer(
     Without a pad token it gets the one that its model's configuration names, else its end-of-text token, and a warning
     says so. `gguf_file` names the GGUF file it is in, if it is.
     """
-    check_gguf(gguf_file)
+    check_gguf(gguf_file, str(name_or_path))
     more = {} if gguf_file is None else {"gguf_file": gguf_file}
     try:
         tokenizer = AutoTokenizer.from_pretrained(

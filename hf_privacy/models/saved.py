@@ -84,7 +84,7 @@ def _saved_adapter(folder: Path, dtype: str | torch.dtype | None) -> PeftModel:
     except SafetensorError as error:
         raise InputError(f"{ADAPTER_WEIGHTS} in {folder.name} is damaged ({one_line(error)}): save it again") from None
     recorded = recorded_base(adapter)
-    check_gguf(recorded.get("gguf_file"))
+    check_gguf(recorded.get("gguf_file"), name)
     check_quantization(recorded.get("quantization"))
     base = Checkpoint(
         name, adapter.revision, gguf_file=recorded.get("gguf_file"), quantization=recorded.get("quantization")

@@ -8,23 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from language_models import GPT2, MODELS, logits, moved, scratch
+from language_models import GPT2, MODELS, WORDS, logits, moved, scratch, tokenizer
 from peft import LoraConfig, get_peft_model
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+from transformers import BertConfig, BertForMaskedLM, T5Config, T5ForConditionalGeneration
 
 from hf_privacy.errors import InputError
 from hf_privacy.models import check_token_ids, describe_model, load_base, load_model, load_saved_model, load_tokenizer
-
-WORDS = {f"w{number}": number for number in range(3, 40)} | {"<unk>": 0, "<s>": 1, "</s>": 2}
-
-
-def tokenizer(words: dict[str, int] = WORDS, **more) -> PreTrainedTokenizerFast:
-    inner = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=inner, unk_token="<unk>", bos_token="<s>", eos_token="</s>", **more
-    )
 
 
 def adapter_on(base: Path, **more) -> torch.nn.Module:
