@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from hf_privacy.attack_table import ATTACKS, is_control
 from hf_privacy.auditing.evidence import evidence_of
 from hf_privacy.auditing.scores import attack_scores
@@ -14,7 +16,7 @@ from hf_privacy.hub.evidence import ADVERSARIAL, CLEAN, by_strength
 from hf_privacy.outside import is_outside
 from hf_privacy.recipe import AuditSettings
 from hf_privacy.signals import ADVERSARIAL_QUERY
-from hf_privacy.statistics import summarize
+from hf_privacy.statistics import auc, auc_interval, summarize
 
 ON_ADVERSARIAL_INPUTS = ("loss", "lira", "rmia")
 
@@ -108,4 +110,13 @@ def summary_of(
         "queries": list(options.queries if queries is None else queries),
         "parameters": attack.parameters,
         **summary,
+        **({} if table.groups is None else {"by_group": by_group(attack.scores, table, options.confidence)}),
     }
+
+
+def by_group(scores: np.ndarray, table: SignalTable, confidence: float) -> dict[str, float]:
+    """How well whole groups are told apart, each by the mean score of its rows: "auc", "auc_low", "auc_high"."""
+    _, first, unit = np.unique(table.groups, return_index=True, return_inverse=True)
+    means, membership = np.bincount(unit, weights=scores) / np.bincount(unit), table.membership[first]
+    low, high = auc_interval(means, membership, confidence=confidence)
+    return {"auc": auc(means, membership), "auc_low": low, "auc_high": high}

@@ -68,6 +68,30 @@ def test_the_report_says_unit_and_number_of_groups(report, by_patient, tmp_path)
     assert '"p1' not in (tmp_path / "privacy_report.json").read_text(encoding="utf-8")
 
 
+def test_whole_groups_are_attacked_by_the_mean_score_of_their_rows(report, planted_table, tmp_path):
+    table = planted_table(n_references=0)
+    order = np.argsort(~table.membership, kind="stable")
+    groups = np.empty(600, dtype=np.int64)
+    groups[order] = np.repeat(np.arange(90), [10] * 30 + [5] * 60)
+    found = attack_all(replace(table, groups=groups), AuditSettings())
+    for scores, summary in zip(found.scores, found.attacks, strict=True):
+        means = [scores.scores[groups == group].mean() for group in range(90)]
+        members = [bool(table.membership[groups == group][0]) for group in range(90)]
+        wins = [
+            (one > other) + (one == other) / 2
+            for one, inside in zip(means, members, strict=True)
+            for other, within in zip(means, members, strict=True)
+            if inside and not within
+        ]
+        assert summary["by_group"]["auc"] == pytest.approx(np.mean(wins))
+        assert summary["by_group"]["auc_low"] <= summary["by_group"]["auc"] <= summary["by_group"]["auc_high"]
+    # Every row of a member is easier to tell than chance, so many of them together are more so.
+    assert found.attacks[0]["by_group"]["auc"] > found.attacks[0]["auc"] + 0.05
+    report.save(tmp_path)
+    assert "Whole groups, each by the mean score" in (tmp_path / "privacy_report.html").read_text(encoding="utf-8")
+    assert "by_group" not in attack_all(table, AuditSettings()).attacks[0]
+
+
 def test_references_hold_whole_patients(by_patient, target, tmp_path):
     trainer, encoded = target
     split = by_patient[1]

@@ -12,7 +12,7 @@ from hf_privacy.reports.model_index import ATTACKED_SPLIT, AUC_METRIC, TPR_METRI
 from hf_privacy.reports.report import Report
 from hf_privacy.reports.sections.targets import other_runs
 from hf_privacy.reports.shapes import AUC, listed, nullable, one_of, record
-from hf_privacy.reports.words import percent, unit_words
+from hf_privacy.reports.words import area, percent, unit_words
 
 _ENDS = ("low", "high", "conditional_low", "conditional_high")
 SHAPES = {
@@ -32,8 +32,10 @@ SHAPES = {
     "attack": record(
         f"name name, title text, n_references count, parameters free, {AUC}, balanced_accuracy unit, "
         "advantage signed_unit, n_members positive_count, n_nonmembers positive_count, confidence open_unit",
+        optional="by_group",
         queries=listed("text", most=64),
         tpr_at_fpr=listed("tpr_at_fpr", most=64),
+        by_group=record(AUC, description="Of whole groups, each by the mean score of its examples."),
     ),
 }
 FIELDS = {
@@ -75,6 +77,13 @@ def meaning(report: Report) -> list[str]:
         f"{_by_groups(report)}. Those of the TPR cover it at the stated FPR, the chance in the threshold included: "
         f"few non-members make them wide. None covers {other_runs(report)}",
     ]
+    strongest = strongest_attack(vars(report))
+    if "by_group" in strongest:
+        sentences.append(
+            f"Whole groups, each by the mean score of its examples, are told apart with an AUC of "
+            f"{area(strongest['by_group'])} by the strongest attack: what an attacker finds who asks for all of a "
+            "group at once."
+        )
     if report.depth == "full" and report.references is not None:
         sentences.append(
             f"Full depth: {report.references['n_models']} reference models were trained with the model's own recipe "
