@@ -16,6 +16,7 @@ from hf_privacy.signals import TokenSignals
 _FEWEST_REFERENCES = 4
 # Non-members up to which quantiles are straight lines: trees of 20 a leaf see little there; beyond, lines are slow.
 _MOST_FOR_LINES = 1000
+_COMBINED = ("loss", "min_k", "min_k_plus_plus", "mean_entropy")
 
 
 def length_bins(table: SignalTable) -> dict[str, np.ndarray]:
@@ -55,14 +56,6 @@ def _target(table: SignalTable) -> TokenSignals:
 def _reference_log_probs(table: SignalTable) -> list[np.ndarray]:
     tokens = _tokens(table)
     return [row[: tokens.offsets[table.n_pool]] for row in tokens.references]
-
-
-def _min_k(tokens: TokenSignals) -> np.ndarray:
-    return attacks.min_k(tokens.log_prob, tokens.offsets)
-
-
-def _min_k_plus_plus(tokens: TokenSignals) -> np.ndarray:
-    return attacks.min_k_plus_plus(tokens.log_prob, tokens.mean, tokens.variance, tokens.offsets)
 
 
 def _surp(table: SignalTable, settings: ScoreSettings) -> np.ndarray:
@@ -127,33 +120,26 @@ def _token_lira(mode: str) -> Score:
 
 def _combined_features(table: SignalTable, settings: ScoreSettings) -> Made:
     """Loss, Min-K %, Min-K %++, mean entropy and base difference, weighed as tells the references' members."""
-    base = None if table.base is None else table.base["loss"].mean(axis=0)[: table.n_pool]
-
-    def features(tokens: TokenSignals, loss: np.ndarray, entropy: np.ndarray) -> np.ndarray:
-        tokens = _pool(tokens, table)
-        columns = [loss, _min_k(tokens), _min_k_plus_plus(tokens), entropy]
-        return np.stack(columns if base is None else [*columns, loss - base], axis=-1)
-
-    references = zip(
-        _tokens(table).reference_tokens,
-        table.reference_pool("loss"),
-        table.reference_pool("mean_entropy"),
-        strict=True,
-    )
+    target, references = ([read(name) for name in _COMBINED] for read in (table.pool, table.reference_pool))
+    names = list(_COMBINED)
+    if table.base is not None:
+        base = table.base["loss"].mean(axis=0)[: table.n_pool]
+        for columns in (target, references):
+            columns.append(columns[_COMBINED.index("loss")] - base)
+        names.append("base_difference")
     scores = attacks.shadow_classifier(
-        features(_tokens(table).target, table.pool("loss"), table.pool("mean_entropy")),
-        [features(*reference) for reference in references],
+        np.stack(target, axis=-1),
+        np.stack(references, axis=-1),
         table.reference_pool_membership,
         seed=settings.seed,
     )
-    names = ["loss", "min_k", "min_k_plus_plus", "mean_entropy", *([] if base is None else ["base_difference"])]
     return Made(scores, {"features": names})
 
 
 TOKEN_SCORES: dict[str, Score] = {
     "loss_sum": lambda table, _: attacks.loss(table.pool("loss_sum")),
-    "min_k": lambda table, _: Made(_min_k(_target(table)), {"k": 0.2}),
-    "min_k_plus_plus": lambda table, _: Made(_min_k_plus_plus(_target(table)), {"k": 0.2}),
+    "min_k": lambda table, _: Made(table.pool("min_k"), {"k": 0.2}),
+    "min_k_plus_plus": lambda table, _: Made(table.pool("min_k_plus_plus"), {"k": 0.2}),
     "surp": _surp,
     "zlib": lambda table, _: attacks.zlib(table.pool("loss"), _texts(table)[: table.n_pool]),
     "lowercase": lambda table, _: attacks.lowercase(

@@ -232,15 +232,10 @@ def test_a_control_is_a_row_and_no_evidence(table):
     longest_first = np.argsort(-table.pool("n_tokens"))
     membership = np.zeros(POOL, dtype=bool)
     membership[longest_first[POOL // 2 :]] = True
-    quiet = SignalTable(
-        target={"phi": generator.normal(size=(1, POOL)), "loss": generator.exponential(size=(1, POOL)),
-                "n_tokens": table.target["n_tokens"][:, :POOL]},
-        membership=membership,
-    )  # fmt: skip
-    assert attack_scores(quiet, ["length"]) == []
     tokens = table.tokens.target.rows(np.arange(POOL))
-    shown = replace(quiet, target={**quiet.target, "loss_sum": quiet.target["loss"]})
-    shown = replace(shown, tokens=TokenTable(tokens.offsets, tokens))
+    noise = {name: generator.exponential(size=(1, POOL)) for name in tokens.examples()}
+    noise["n_tokens"] = table.target["n_tokens"][:, :POOL]
+    shown = SignalTable(target=noise, membership=membership, tokens=TokenTable(tokens.offsets, tokens))
     found = attack_all(shown, AuditSettings(depth="quick"))
     (length,) = (attack for attack in found.attacks if attack["name"] == "length")
     assert length["auc"] > 0.9
