@@ -6,10 +6,11 @@ import pytest
 import torch
 from killed import KillAt, KilledError
 from safetensors.torch import load_file, save_file
+from tiny_language import language_model, token_rows
 from transformers import TrainerCallback
 
 from hf_privacy.data import random_flip
-from hf_privacy.defenses import PrivacyTrainer
+from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
 from hf_privacy.defenses.base.checkpoints import seal_checkpoint
 from hf_privacy.errors import InputError
 from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
@@ -229,3 +230,25 @@ def test_the_data_seed_alone_changes_the_order_and_not_the_model(make_args, data
         trainer.train()
     assert torch.equal(runs[0][0], runs[1][0])
     assert runs[0][1].drawn != runs[1][1].drawn
+
+
+@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+def test_a_killed_language_model_resumes_bit_for_bit(lora, tmp_path):
+    def trainer(folder, callbacks=()):
+        args = PrivacyConfig(
+            str(tmp_path / folder), num_train_epochs=3, per_device_train_batch_size=2, gradient_accumulation_steps=2,
+            save_strategy="steps", save_steps=2, learning_rate=0.05, report_to="none", disable_tqdm=True, use_cpu=True,
+        )  # fmt: skip
+        model = language_model("llama", lora=lora, spread=0.05)
+        return PrivacyTrainer(model, args, train_dataset=token_rows(), callbacks=list(callbacks))
+
+    whole = trainer("whole")
+    whole.train()
+    with pytest.raises(KilledError):
+        trainer("killed", [KillAt(3)]).train()
+    resumed = trainer("killed")
+    start = weights(resumed).clone()
+    torch.manual_seed(12345)
+    resumed.train(resume_from_checkpoint=True)
+    assert torch.equal(weights(resumed), weights(whole))
+    assert not torch.equal(weights(resumed), start)

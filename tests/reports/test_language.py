@@ -190,3 +190,17 @@ def test_a_budget_on_extraction_is_held_against_the_upper_end(language_dict, hub
         check_gate(hub_folder(made), max_extraction=0.13)
     with pytest.raises(InputError, match=r"max_extraction is 2: pass a number in \[0, 1\]"):
         check_gate(hub_folder(made), max_extraction=2)
+
+
+def test_memorization_is_of_tokens(language_dict):
+    made = language_dict()
+    made["memorization_bins"] = [
+        {
+            "memorization_from": -1.0, "memorization_to": 0.1, "attack": "lira", "n_members": 90, "n_nonmembers": 90,
+            "auc": 0.6, "auc_low": 0.5, "auc_high": 0.7, "confidence": 0.95,
+        }
+    ]  # fmt: skip
+    report = PrivacyReport.from_dict(made)
+    said = "tokens models find likeliest that were trained on it"
+    assert said in render_card(report, ADAPTER)
+    assert said in report.rendered()["privacy_report.html"].decode()
