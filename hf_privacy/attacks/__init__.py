@@ -5,7 +5,7 @@ from __future__ import annotations
 from hf_privacy.attacks.attack_p import attack_p
 from hf_privacy.attacks.attack_r import attack_r
 from hf_privacy.attacks.base import base
-from hf_privacy.attacks.base_calibration import base_calibration
+from hf_privacy.attacks.base_calibration import base_calibration, base_difference
 from hf_privacy.attacks.blind_baseline import blind_baseline
 from hf_privacy.attacks.class_thresholds import class_thresholds
 from hf_privacy.attacks.confidence import confidence
@@ -44,6 +44,7 @@ __all__ = [
     "attack_r",
     "base",
     "base_calibration",
+    "base_difference",
     "blind_baseline",
     "class_thresholds",
     "confidence",

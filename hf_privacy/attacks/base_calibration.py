@@ -48,3 +48,6 @@ def base_calibration(signal: ArrayLike, base_signal: ArrayLike) -> NDArray[float
     if len(tuned) != len(base):
         raise InputError(f"base_signal has {len(base):,} rows and signal {len(tuned):,}: pass one value per example")
     return tuned - base
+
+
+base_difference = base_calibration  # what it is called of language models, with −loss as the signal
