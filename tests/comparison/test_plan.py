@@ -134,3 +134,8 @@ def test_a_host_may_be_named_and_must_be_another_entry():
     for host in ("pgd_at", "demem"):
         with pytest.raises(InputError, match="host of defence 'demem' is"):
             Comparison.from_dict({**values, "defenses": {**defenses, "demem": {"host": host}}})
+
+
+def test_a_task_without_accuracies_is_refused_before_anything_is_trained():
+    with pytest.raises(InputError, match=r"task is causal-lm: a comparison sets accuracies .* audit\.targets"):
+        Comparison.from_dict({"recipe": {"task": "causal-lm", "audit": BASE["audit"]}, "defenses": {"none": {}}})
