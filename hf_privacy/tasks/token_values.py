@@ -39,14 +39,19 @@ def token_values(scored: ScoredTokens) -> tuple[torch.Tensor, ...]:
     return scored.map(_of_logits)
 
 
+@torch.no_grad()
 def _of_logits(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    # Each pass over [n, V] costs as much as a part of the head itself: few of them, in place where they can be.
     log_p = torch.log_softmax(logits, dim=-1)
     log_prob = log_p.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    greedy = logits.argmax(dim=-1) == targets
+    greedy = log_prob == log_p.amax(dim=-1)
+    likeliest = greedy.nonzero().squeeze(-1)  # or one of several: argmax, ten times as slow, is for these alone
+    greedy[likeliest] = logits[likeliest].argmax(dim=-1) == targets[likeliest]
     p = log_p.exp()
-    mean = (p * log_p.clamp(min=-1e4)).sum(dim=-1)  # a token of probability 0 counts for nothing
+    log_p.clamp_(min=-1e4)  # a token of probability 0 counts for nothing
+    mean = torch.linalg.vecdot(p, log_p)
     # About the mean: a difference of squares would lose all digits where the model is sure.
-    variance = (p * (log_p.clamp(min=-1e4) - mean.unsqueeze(-1)).square()).sum(dim=-1)
+    variance = log_p.sub_(mean.unsqueeze(-1)).square_().mul_(p).sum(dim=-1)
     return log_prob, mean, variance, greedy
 
 

@@ -67,7 +67,7 @@ SHAPES = {
     "large_vocabulary": {
         "config": {"vocab_size": 32_000, "hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4},
         "heads": (8, 8),
-        "rows": 48,
+        "rows": 24,
         "batch_size": 8,
         "length": 256,
     },
