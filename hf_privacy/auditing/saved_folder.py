@@ -12,7 +12,7 @@ import torch
 from hf_privacy.auditing.audit import audit
 from hf_privacy.auditing.recipe_run import provenance
 from hf_privacy.errors import InputError
-from hf_privacy.models import load_base_classifier, load_model, load_saved_model, names_of
+from hf_privacy.models import load_base, load_saved_model, names_of
 from hf_privacy.recipe import Recipe, load_rows
 from hf_privacy.reports import PrivacyReport
 from hf_privacy.tasks import Task, task_of
@@ -102,10 +102,10 @@ def audit_saved_folder(
 
 def _base_model(base: str, model: torch.nn.Module, task: Task, processor: Any) -> torch.nn.Module | None:
     tokenizer = processor if task.processor == "tokenizer" else None
-    if not task.has_classes:
-        return load_model(base, task=task.name, tokenizer=tokenizer).eval()
-    names = names_of(model.config)
-    found = load_base_classifier(base, task=task.name, num_labels=len(names), id2label=names, tokenizer=tokenizer)
+    names = names_of(model.config) if task.has_classes else None
+    classes = {"num_labels": None if names is None else len(names), "id2label": names}
+    # In the target's own precision: else a difference of the two is one of rounding, too.
+    found = load_base(base, task=task.name, tokenizer=tokenizer, dtype=model.dtype, **classes)
     if found is None:
         raise InputError(f"base is {base!r}, which does not tell the target's classes apart: leave it out")
     return found
