@@ -198,8 +198,8 @@ class Comparison:
         audit = recipe.audit
         if not task_named(recipe.task).has_classes:
             raise InputError(
-                f"task is {recipe.task}: a comparison sets accuracies side by side, which this task has none of; audit "
-                "each recipe by itself with audit.targets, and read the reports side by side"
+                f"task is {recipe.task}: a comparison sets accuracies side by side, which this task has none of; "
+                "audit each recipe by itself with audit.targets, and read the reports side by side"
             )
         if audit.depth != "full":
             raise InputError(f"audit.depth is {audit.depth!r}: a comparison rests on reference models; use 'full'")
