@@ -126,6 +126,8 @@ class AuditCase:
         if isinstance(self.dataset, datasets.Dataset):
             self.split.check(self.dataset)
             _ = self.repeats
+        if not self.task.has_classes:
+            self.settings.check_task(self.task.name)
         _ = self.data
         if self.base_model is not None and self.task.has_classes:
             check_base_classes(self.base_model, self.classes)

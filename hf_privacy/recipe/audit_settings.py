@@ -217,6 +217,17 @@ class AuditSettings:
                 f"extraction is {seen(self.extraction)} and the task is {task}: only causal language models are asked "
                 "for the rest of a text; leave it out"
             )
+        about_classes = {
+            "robustness": self.robustness is not None,
+            "curvature": bool(self.curvature),
+            "extra_attacks": any(not is_outside(name) for name in self.extra_attacks),
+        }
+        asked = [name for name, is_asked in about_classes.items() if is_asked]
+        if asked and not task_named(task).has_classes:
+            raise InputError(
+                f"{asked[0]} is {seen(getattr(self, asked[0]))} and the task is {task}: only models that tell classes "
+                "apart are asked for it; leave it out"
+            )
         if set(self.queries) - set(task_named(task).queries):
             raise InputError(f"queries is {self.queries} and the task is {task}: only images are flipped")
 

@@ -90,13 +90,15 @@ class RobustEvaluationMixin:
         Raises
         ------
         InputError
-            For a model or processor without an input space, an epsilon in units of 0..255, AutoAttack without images
-            or without its library, a sharded model, or evaluation data without length.
+            For a model without classes, a model or processor without an input space, an epsilon in units of 0..255,
+            AutoAttack without images or without its library, a sharded model, or evaluation data without length.
         """
         self.eval_attacks = {}
         settings = self.args.eval_attack
         if settings is None:
             return
+        if not self.task.has_classes:
+            raise InputError(f"eval_attack is set and the model is for {self.task.name}: it has no accuracy to attack")
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             raise InputError(
                 "eval_attack is set and the model is sharded: attack the saved model on one process instead"

@@ -169,6 +169,12 @@ class PrivacyTrainer(
                 f"{type(self).__name__} is for {', '.join(self.tasks)} and the model for {self.task.name}: pass a "
                 "model of such a task"
             )
+        for callback in callbacks or []:
+            if self.task.name not in getattr(callback, "tasks", self.tasks):
+                raise InputError(
+                    f"{type(callback).__name__} is for {', '.join(callback.tasks)} and the model for "
+                    f"{self.task.name}: leave it out"
+                )
         self._check_loss_average()
         # Kept False so that no version of the Trainer hands the scaling to the model.
         self.model_accepts_loss_kwargs = False

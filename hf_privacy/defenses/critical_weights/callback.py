@@ -18,6 +18,7 @@ from hf_privacy.defenses.critical_weights.files import INITIAL, MASK, RunFiles, 
 from hf_privacy.defenses.critical_weights.scores import ShuffledBatches, count_by_kind, score_weights
 from hf_privacy.defenses.critical_weights.settings import CriticalWeightSettings
 from hf_privacy.errors import InputError
+from hf_privacy.tasks import CLASSIFICATION
 from hf_privacy.weights import FrozenWeights, mask_digest, rewind, select, zero
 
 REPORT_FILE = "critical_weights.json"
@@ -111,6 +112,7 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
     'cwrf'
     """
 
+    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
     paper: ClassVar[dict[str, str]] = {
         "title": "Learnability and Privacy Vulnerability are Entangled in a Few Critical Weights",
         "id": "arXiv:2603.13186",

@@ -20,6 +20,7 @@ from hf_privacy.data import TensorDataset
 from hf_privacy.defenses.base.config import PrivacyConfig
 from hf_privacy.defenses.observers.dynamics_store import DynamicsStore
 from hf_privacy.errors import InputError
+from hf_privacy.tasks import CLASSIFICATION
 
 
 class EpochCollector(TrainerCallback):
@@ -38,6 +39,7 @@ class EpochCollector(TrainerCallback):
     """
 
     stream: ClassVar[str]
+    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
 
     def __init__(self, dataset: TensorDataset | None, *, every_n_epochs: int, batch_size: int) -> None:
         if dataset is not None and not isinstance(dataset, TensorDataset):

@@ -1,0 +1,70 @@
+"""What is about classes is refused for a language model in one sentence, before anything is trained."""
+
+from __future__ import annotations
+
+import pytest
+from small_training import QUIET
+from tiny_language import language_model, token_rows
+
+from hf_privacy.auditing import audit
+from hf_privacy.data import MembershipSplit
+from hf_privacy.defenses import (
+    CriticalWeightRewindCallback,
+    CurvatureCallback,
+    PrivacyConfig,
+    PrivacyTrainer,
+    TrainingDynamicsCallback,
+)
+from hf_privacy.errors import InputError
+from hf_privacy.recipe import Recipe
+from hf_privacy.signals import Curvature
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"audit": {"robustness": {"epsilon": 0.1}}}, "robustness is"),
+        ({"audit": {"curvature": 2}}, "curvature is 2 and the task is causal-lm"),
+        ({"audit": {"extra_attacks": ["label_only"]}}, "extra_attacks is"),
+        ({"audit": {"queries": ["identity", "flip"]}}, "only images are flipped"),
+        ({"data": {"label_noise": 0.1}}, "whose rows have no classes"),
+    ],
+)
+def test_a_recipe_is_refused_when_it_is_read(section, said):
+    with pytest.raises(InputError, match=said):
+        Recipe.from_dict({"task": "causal-lm", **section}).check()
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        lambda: CriticalWeightRewindCallback(reference_dataset=token_rows(seed=1)),
+        TrainingDynamicsCallback,
+        lambda: CurvatureCallback(curvature=Curvature(n_vectors=1)),
+    ],
+)
+def test_callbacks_about_classes_are_refused(callback, tmp_path):
+    made = callback()
+    with pytest.raises(InputError, match=f"{type(made).__name__} is for image-classification"):
+        PrivacyTrainer(
+            language_model("llama"),
+            PrivacyConfig(str(tmp_path), **QUIET),
+            train_dataset=token_rows(),
+            callbacks=[made],
+        )
+
+
+def test_attacks_on_inputs_are_refused(tmp_path):
+    with pytest.raises(InputError, match="eval_attack is set and the model is for causal-lm"):
+        PrivacyTrainer(
+            language_model("llama"),
+            PrivacyConfig(str(tmp_path), **QUIET, eval_attack={"epsilon": 0.1}),
+            train_dataset=token_rows(),
+        )
+
+
+@pytest.mark.parametrize("settings", [{"curvature": 2}, {"extra_attacks": ["boundary_distance"]}])
+def test_an_audit_from_python_is_refused_too(settings, tmp_path):
+    split = MembershipSplit([0, 1, 2, 3], [4, 5, 6, 7], [], n_examples=8, dataset_fingerprint="tokens")
+    with pytest.raises(InputError, match="only models that tell classes apart"):
+        audit(language_model("llama"), token_rows(), split, output_dir=tmp_path, **settings)
