@@ -51,6 +51,7 @@ bench: $(INSTALLED)
 	$(BIN)/python recipes/benchmarks/adversarial/run.py
 	$(BIN)/python recipes/benchmarks/curvature/run.py
 	$(BIN)/python recipes/benchmarks/dp_noise/run.py
+	$(BIN)/python recipes/benchmarks/causal_lm/run.py
 	$(BIN)/python recipes/benchmarks/calibration/run.py
 
 cards: $(INSTALLED)

@@ -94,3 +94,23 @@ def test_the_unlearning_readme_holds_every_row_of_the_committed_results(name):
         for row in (row for key, row in request.items() if key != "sizes"):
             gap = {"mean": row["avg_gap"], "low": row["avg_gap_low"], "high": row["avg_gap_high"]}
             assert cells.percent(gap) in printed
+
+
+LANGUAGE = RECIPES / "causal_lm"
+LANGUAGE_RESULTS = sorted(path.name for path in LANGUAGE.glob("*_result.json"))
+
+
+def test_there_are_results_of_language_models():
+    assert len(LANGUAGE_RESULTS) >= 3
+
+
+@pytest.mark.parametrize("name", LANGUAGE_RESULTS)
+def test_the_readme_of_language_models_holds_every_row_of_the_committed_results(name):
+    spec = importlib.util.spec_from_file_location("language_table", LANGUAGE / "table.py")
+    table = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(table)
+    result = json.loads((LANGUAGE / name).read_text(encoding="utf-8"))
+    rows = table_rows((LANGUAGE / "README.md").read_text(encoding="utf-8"))
+    assert result["targets"]["n_targets"] >= 3
+    assert set(table_rows(table.markdown(result))) - set(rows) == set()
+    assert any(row.endswith(normalised(table.summary(result))) for row in rows)
