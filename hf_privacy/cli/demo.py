@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 from hf_privacy.cli import audit, push, train
-from hf_privacy.cli.arguments import Options
+from hf_privacy.cli.arguments import Options, parse
 from hf_privacy.errors import InputError
 
 STEPS = 4
@@ -17,14 +17,8 @@ def run(options: Options) -> int:
 
     folder = str(options.flags["output_dir"])
     config = files("hf_privacy.cli") / "demo.yaml"
-    recipe_options = Options(
-        config=str(config), overrides={"output_dir": folder}, flags={"worker": False, "replace_report": False}
-    )
-    push_options = Options(
-        config=str(config),
-        overrides={"output_dir": folder},
-        flags={"repo_id": None, "dry_run": True, "allow_unaudited": False},
-    )
+    _, recipe_options = parse(["audit", "--config", str(config), f"--output_dir={folder}"])
+    _, push_options = parse(["push", "--config", str(config), f"--output_dir={folder}", "--dry-run"])
     _step(1, "train a small ResNet on half of scikit-learn's digits", f"hf-privacy train --config {config.name}")
     train.run(recipe_options)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from second_device import assert_trains_alike
+from tiny_language import language_model, token_rows
 from torch.nn import functional as F
 from transformers import ViTImageProcessor
 
@@ -27,8 +28,10 @@ FAMILIES = {
     "tabular-classification": ["tabular"],
     "image-classification": ["timm"],
     "text-classification": ["bert", "lora-bert"],
+    "causal-lm": ["language", "lora-language"],
 }
 TRIED = [(name, family) for name in DEFENSES for task in trainer_class(name).tasks for family in FAMILIES[task]]
+CLASSIFIERS = [pair for pair in TRIED if pair[1] not in ("lora-bert", "language", "lora-language")]
 # Noise, random starts and the side of a target differ from batch to batch: their own tests hold them to this too.
 MEAN_LOSSES = [
     name
@@ -109,6 +112,8 @@ def make_trainer(args_of, model_of, lora_model_of, data_of):
     def make(defense, family="tabular", *, model=None, model_init=None, data=None, **arguments):
         kind = trainer_class(defense)
         name = family.removeprefix("lora-")
+        if name == "language":
+            model, data = language_model("llama", lora=name != family, spread=0.05), token_rows()
         if model is None and model_init is None:
             model = lora_model_of(name) if family.startswith("lora-") else model_of(name)
         data = data_of(name) if data is None else data
@@ -126,7 +131,7 @@ def make_trainer(args_of, model_of, lora_model_of, data_of):
             collate_batch,
             data,
             model_init=model_init,
-            eval_dataset=data_of(name, 7),
+            eval_dataset=token_rows(seed=1) if name == "language" else data_of(name, 7),
             **extra,
         )
 
@@ -145,7 +150,7 @@ def test_one_step_moves_every_trainable_tensor_and_no_frozen_one(defense, family
     assert {name for name in trainable if "lora_A" not in name} <= moved <= trainable
 
 
-@pytest.mark.parametrize(("defense", "family"), [(name, family) for name, family in TRIED if family != "lora-bert"])
+@pytest.mark.parametrize(("defense", "family"), CLASSIFIERS)
 def test_trap_2_the_evaluation_loss_is_the_plain_cross_entropy(defense, family, make_trainer, data_of):
     trainer = make_trainer(defense, family, max_steps=2, per_device_eval_batch_size=4)
     trainer.train()

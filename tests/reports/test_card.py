@@ -160,7 +160,8 @@ def test_an_adapter_is_loaded_onto_its_base_model(report):
     card = render_card(
         report, CardData(library_name="peft", pipeline_tag="text-classification", repo_id="ada/sst2-lora")
     )
-    assert 'from_pretrained("google-bert/bert-base-uncased", num_labels=10' in card
+    assert 'from_pretrained("google-bert/bert-base-uncased", revision="' in card
+    assert '", num_labels=10' in card
     assert 'PeftModel.from_pretrained(base, "ada/sst2-lora")' in card
     assert ModelCard(card).data.base_model_relation == "adapter"
 
