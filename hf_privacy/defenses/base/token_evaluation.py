@@ -24,7 +24,8 @@ class TokenEvaluationMixin:
             return self.task.mean_loss(outputs, inputs, average="example")
         losses = self.task.token_losses(outputs, inputs)
         if self._token_totals is not None:
-            self._token_totals += torch.stack([losses.detach().double().sum().cpu(), torch.tensor(float(len(losses)))])
+            on_cpu = losses.detach().cpu().double()  # not every accelerator has float64
+            self._token_totals += torch.stack([on_cpu.sum(), torch.tensor(float(len(on_cpu)))])
         return losses.mean()
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
