@@ -8,7 +8,7 @@ import re
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hf_privacy.errors import InputError
@@ -98,6 +98,8 @@ NASTY = st.text(
 @settings(max_examples=60, deadline=None)
 @given(NASTY, st.sampled_from(["image-classification", "text-classification"]), st.sampled_from(["peft", "timm"]))
 def test_names_are_python_strings_in_the_loading_example_whatever_they_hold(name, task, library):
+    # A letter, a colon and a backslash, also one that Python writes for a character ('A:\x1f'), are refused as a path.
+    assume(not re.search(r"[A-Za-z]:\\", repr(name)))
     card = render_card(None, CardData(repo_id=name, pipeline_tag=task, library_name=library, base_model="ann/base"))
     (code,) = re.findall(r"```python\n(.*?)\n```", card, re.DOTALL)
     strings = {node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)}
