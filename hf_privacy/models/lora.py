@@ -51,7 +51,7 @@ def attach_lora(
     Raises
     ------
     InputError
-        For an unknown field, or target modules that match nothing.
+        For an unknown field, target modules that match nothing, or a start that writes into the base (PiSSA, OLoRA).
     """
     settings = dict(lora)
     reserved = sorted(_RESERVED & set(settings))
@@ -68,6 +68,7 @@ def attach_lora(
     if not MODELS_OF[task].has_classes:
         settings.setdefault("target_modules", "all-linear")
     settings.setdefault("fan_in_fan_out", any(isinstance(module, Conv1D) for module in model.modules()))  # GPT-2
+    before = _sums(model)
     try:
         config = LoraConfig(
             task_type=MODELS_OF[task].peft_type,
@@ -76,14 +77,25 @@ def attach_lora(
             **settings,
         )
         adapted = get_peft_model(model, config, revision=commit_of(model.name_or_path, revision) or revision)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(f"lora {dict(lora)} does not suit {type(model).__name__}: {one_line(error)}") from error
+    after = _sums(adapted)
+    if any(after.get(place, total) != total for place, total in before.items()):
+        raise InputError(
+            f"lora has init_lora_weights {settings.get('init_lora_weights')!r}, which changes the base's own weights: "
+            "a saved adapter would come back on another base; leave it out, or pass 'gaussian'"
+        )
     if settings.get("ensure_weight_tying") and not _stays_tied(adapted):
         raise InputError(
             f"lora has ensure_weight_tying, and peft does not keep embeddings and head of this {type(model).__name__} "
             "tied: leave it out, and each is trained on its own if modules_to_save names it"
         )
     return adapted
+
+
+def _sums(model: nn.Module) -> dict[int, float]:
+    """Of each weight: PEFT writes past the counter that PyTorch keeps of changes."""
+    return {id(weight): float(weight.detach().float().sum()) for weight in model.parameters()}
 
 
 def _opened(base: PreTrainedModel) -> dict[str, str]:

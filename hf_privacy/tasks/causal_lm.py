@@ -101,6 +101,11 @@ class CausalLM(Task):
                 return load_model(model.name_or_path, **settings, **opened)
 
         else:
+            if model.lora.get("bias", "none") != "none":
+                raise InputError(
+                    f"model.lora has bias {model.lora['bias']!r}, which trains the base's own biases: target and "
+                    "references stand on one base, and are compared with it; leave it out"
+                )
             # Target and references are adapters of one base, which is frozen and in memory once.
             with torch.random.fork_rng(devices=[]):
                 base: Any = load_base(model.name_or_path, **opened)

@@ -96,3 +96,20 @@ def test_a_model_without_adapter_has_no_base_in_it_and_one_with_trained_biases_n
     model = load_model(tmp_path, task="causal-lm", lora={"r": 2, "bias": "all"})
     with pytest.raises(InputError, match=r"the adapter trains biases \(bias: all\)"), base_of(model):
         pass
+
+
+@pytest.mark.parametrize("start", ["pissa", "olora"])
+def test_a_start_that_writes_into_the_base_is_refused(start, tmp_path):
+    """Adapters of a recipe share their base, and one that is saved names the checkpoint as its own."""
+    scratch("llama").save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=f"init_lora_weights '{start}', which changes the base's own weights"):
+        load_model(tmp_path, task="causal-lm", lora={"r": 2, "init_lora_weights": start})
+
+
+@pytest.mark.parametrize("start", [True, False, "gaussian", "orthogonal"])
+def test_a_start_of_the_adapter_alone_leaves_the_base(start, tmp_path):
+    base = scratch("llama")
+    base.save_pretrained(tmp_path)
+    model = load_model(tmp_path, task="causal-lm", lora={"r": 2, "init_lora_weights": start})
+    with base_of(model) as same:
+        assert torch.equal(logits(same), logits(base))

@@ -15,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from hf_privacy.data import make_split
 from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
+from hf_privacy.errors import InputError
 from hf_privacy.references import reference_run
 from hf_privacy.signals import token_signals
 from hf_privacy.tasks import task_named
@@ -118,3 +119,9 @@ def test_references_resume_are_kept_and_are_stored_token_by_token(lora, folder, 
         np.testing.assert_allclose(resumed.store.tokens(number, offsets).log_prob, tokens.log_prob, atol=1e-5)
     kept = [file.stat().st_mtime_ns == time for file, time in zip(files, times, strict=True)]
     assert kept == [True, False, False, True]
+
+
+@pytest.mark.parametrize("bias", ["all", "lora_only"])
+def test_biases_of_the_shared_base_are_not_trained(bias, folder):
+    with pytest.raises(InputError, match=f"model.lora has bias '{bias}'"):
+        prepared(folder, {"r": 2, "bias": bias})
