@@ -152,11 +152,15 @@ class CausalLM(Task):
         make = self.token_losses if average == "token" else self.example_losses
         return make(outputs, batch, label_smoothing=label_smoothing).mean()
 
-    def count(self, batch: Batch, *, average: str) -> int:
-        """How many scored tokens, or rows, `mean_loss` is the mean of."""
+    def example_counts(self, batch: Batch) -> torch.Tensor:
+        """How many tokens of each row are scored, int64 [B]."""
         from hf_privacy.models import scored_positions
 
-        return int(scored_positions(batch["labels"])[2].sum()) if average == "token" else len(batch["labels"])
+        return scored_positions(batch["labels"])[2]
+
+    def count(self, batch: Batch, *, average: str) -> int:
+        """How many scored tokens, or rows, `mean_loss` is the mean of."""
+        return int(self.example_counts(batch).sum()) if average == "token" else len(batch["labels"])
 
     def signals(self, outputs: Any, batch: Batch) -> dict[str, torch.Tensor]:
         """Of each row [B]; `hf_privacy.signals.token_signals` keeps what each token gives."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from small_training import QUIET
@@ -107,6 +108,15 @@ def test_a_metric_of_the_users_own_gets_the_models_output(tmp_path):
     )
     own.evaluate()
     assert seen == [(8, 12, 61)]
+
+
+def test_predictions_are_the_models_logits_and_labels(tmp_path):
+    made = trainer(tmp_path, language_model("llama"), per_device_eval_batch_size=8)
+    found = made.predict(token_rows(seed=1))
+    batch = token_rows(seed=1).__getitems__(range(8))
+    wanted = made.model(**{name: values for name, values in batch.items() if name != "labels"}).logits.detach()
+    np.testing.assert_allclose(found.predictions, wanted.numpy(), atol=1e-5)
+    assert found.metrics["test_loss"] == pytest.approx(made.evaluate()["eval_loss"], rel=1e-5)
 
 
 def test_a_mean_that_task_or_defence_does_not_have_is_refused(tmp_path, make_args, model_of, data_of):

@@ -16,34 +16,49 @@ class TokenEvaluationMixin:
     batch size.
     """
 
+    wants_predictions = False  # whether this step of evaluation is asked for more than its loss
     _token_totals: torch.Tensor | None = None  # the sum of the losses, and how many tokens they are of
+
+    def prediction_step(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Any, Any, Any]:
+        """As in the stock Trainer."""
+        self.wants_predictions = not prediction_loss_only
+        try:
+            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        finally:
+            self.wants_predictions = False
 
     def evaluation_loss(self, outputs: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """The task's plain loss on one batch, the mean that `loss_average` says."""
         if self.loss_average == "example":
             return self.task.mean_loss(outputs, inputs, average="example")
-        losses = self.task.token_losses(outputs, inputs)
+        losses = self.task.example_losses(outputs, inputs)
+        counts = self.task.example_counts(inputs)
         if self._token_totals is not None:
-            on_cpu = losses.detach().cpu().double()  # not every accelerator has float64
-            self._token_totals += torch.stack([on_cpu.sum(), torch.tensor(float(len(on_cpu)))])
-        return losses.mean()
+            rows = torch.stack([losses.detach() * counts, counts.to(losses.dtype)], dim=1)
+            if self.args.world_size > 1:
+                rows = self.accelerator.gather_for_metrics(rows)  # without the rows that make batches even
+            self._token_totals += rows.cpu().double().sum(dim=0)  # not every accelerator has float64
+        return (losses * counts).sum() / counts.sum()
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
         """As in the stock Trainer; of a language model with the loss over all tokens, and its exponential."""
         self._token_totals = torch.zeros(2, dtype=torch.float64)
         try:
             output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-            totals = self._token_totals
+            total, n_tokens = self._token_totals.tolist()
         finally:
             self._token_totals = None
         if self.task.has_classes:
             return output
         name = f"{metric_key_prefix}_loss"
-        if self.loss_average == "token":
-            if self.args.world_size > 1:
-                totals = self.accelerator.gather(totals.to(self.args.device, torch.float32)[None]).sum(dim=0)
-            if float(totals[1]):
-                output.metrics[name] = float(totals[0] / totals[1])
+        if self.loss_average == "token" and n_tokens:
+            output.metrics[name] = total / n_tokens
         if name in output.metrics:
             output.metrics[f"{metric_key_prefix}_perplexity"] = math.exp(min(output.metrics[name], 700.0))
         return output

@@ -290,8 +290,8 @@ class PrivacyTrainer(
                 loss = loss * (share * self.current_gradient_accumulation_steps * self.args.world_size)
         else:
             with without_autocast(model):  # as an audit of the saved model measures it
-                # A metric of the user's own is given the model's output as it is.
-                wanted = return_outputs and self.compute_metrics is not None
+                # Who asks for predictions is given the model's output as it is.
+                wanted = return_outputs and self.wants_predictions
                 outputs = _model_output(model, inputs) if wanted else self.forward_without_labels(model, inputs)
             loss = self.evaluation_loss(outputs, inputs)
             if isinstance(outputs, ScoredTokens):
