@@ -121,7 +121,7 @@ def encode_language(
     -------
     TensorDataset
         With `TensorDataset.texts`, the scored text of each row as given: the text, the completion, or the contents of
-        the assistant's turns joined by newlines.
+        the assistant's turns joined by newlines; of a row that is cut, what its scored tokens say.
 
     Raises
     ------
@@ -150,9 +150,10 @@ def encode_language(
             "scored"
         )
     values = [_column(dataset, name) for name in names]
-    texts = _scored_texts(names, values)
+    texts = list(_scored_texts(names, values))
     opening, turn_marks = _opening(tokenizer, texts[0]), _turn_marks(tokenizer)
     rows: list[tuple[np.ndarray, np.ndarray]] = []
+    special = special_tokens(tokenizer)
     cut = np.zeros(len(dataset), dtype=bool)
     packed = 0
     for start in progress(range(0, len(dataset), _BATCH), description=f"tokenizing, {_BATCH} at a time"):
@@ -163,6 +164,9 @@ def encode_language(
             _close(ids, scored, tokenizer)
             packed += not is_chat and _holds_documents(ids, tokenizer.eos_token_id, turn_marks)
             cut[len(rows)] = len(ids) > max_length
+            if cut[len(rows)]:
+                kept = [ids[place] for place in range(max_length) if scored[place] and ids[place] not in special]
+                texts[len(rows)] = str(tokenizer.decode(kept, clean_up_tokenization_spaces=False))
             scored[0] = False
             rows.append((np.array(ids[:max_length], np.int32), np.array(scored[:max_length], bool)))
     if packed:
@@ -251,10 +255,15 @@ def _close(ids: list[int], scored: list[bool], tokenizer: PreTrainedTokenizerBas
     scored[-1] = True
 
 
+def special_tokens(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Numbers of all tokens that are no text: those with a part to play, and those kept in reserve."""
+    added = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return added | set(tokenizer.all_special_ids)
+
+
 def _turn_marks(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """Special tokens that a chat template may write behind an end-of-text token."""
-    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-    return special - {tokenizer.bos_token_id, tokenizer.eos_token_id}
+    return special_tokens(tokenizer) - {tokenizer.bos_token_id, tokenizer.eos_token_id}
 
 
 def _holds_documents(ids: list[int], eos: int, turn_marks: set[int]) -> bool:

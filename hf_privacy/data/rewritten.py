@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from hf_privacy.arrays import IGNORED
+from hf_privacy.data.language import special_tokens
 from hf_privacy.data.tensors import TensorDataset
 
 _Row = tuple[list[int], list[bool]]
@@ -39,7 +40,7 @@ def lowered(dataset: TensorDataset, tokenizer: PreTrainedTokenizerBase, *, max_l
     TensorDataset
         Without texts. Every row keeps a scored token.
     """
-    special, rows = set(tokenizer.all_special_ids), _rows_of(dataset)
+    special, rows = special_tokens(tokenizer), _rows_of(dataset)
     stretches = [
         (number, start, end)
         for number, (ids, scored) in enumerate(rows)

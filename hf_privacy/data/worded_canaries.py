@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_privacy.arguments import LARGEST_SEED, check_choice, check_seed, check_whole
 from hf_privacy.arrays import IGNORED, row_numbers
+from hf_privacy.data.language import special_tokens
 from hf_privacy.data.tensors import TensorDataset
 from hf_privacy.errors import InputError
 
@@ -121,7 +122,7 @@ def make_worded_canaries(
 def _choice_of_tokens(
     dataset: TensorDataset, tokenizer: PreTrainedTokenizerBase, vocabulary: int, *, rarest: bool
 ) -> np.ndarray:
-    known = np.array(sorted(set(tokenizer.get_vocab().values()) - set(tokenizer.all_special_ids)), dtype=np.int64)
+    known = np.array(sorted(set(tokenizer.get_vocab().values()) - special_tokens(tokenizer)), dtype=np.int64)
     known = known[known < vocabulary]
     if len(known) < 2:
         raise InputError(f"the tokenizer has {len(known)} tokens that are not special: no secret can be made of them")

@@ -31,6 +31,10 @@ class Words:
     eos_token_id, pad_token_id, bos_token_id = 2, 0, 1
     model_input_names = ("input_ids", "attention_mask")
 
+    @property
+    def added_tokens_decoder(self):
+        return {}
+
     def get_vocab(self):
         return {str(number): number for number in range(VOCABULARY)}
 

@@ -115,6 +115,10 @@ def test_cut_rows_are_counted_and_their_end_is_not_scored(tokenizer):
         ids, labels = rows_of(encoded)[0]
         assert (ids, labels) == (whole[0][0][:limit], whole[0][1][:limit])
         assert (tokenizer.eos_token_id in labels) == (limit == longest)
+        # What zlib is given is what is scored, and of a whole row the text as it came.
+        assert encoded.texts[1] == texts[1]
+        assert texts[0].startswith(encoded.texts[0].strip())
+        assert (encoded.texts[0] == texts[0]) == (limit >= longest - 1)
 
 
 def test_rows_without_a_scored_token_are_counted_and_the_long_prompt_is_named(tokenizer):

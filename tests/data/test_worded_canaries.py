@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from tiny_language import VOCABULARY, token_rows
+from tokenizers import AddedToken
 
 from hf_privacy.data import make_worded_canaries, worded_canaries
 from hf_privacy.errors import InputError
@@ -17,9 +18,14 @@ SPECIAL = {0, 1, 2}
 class Words:
     """What is asked of a tokenizer."""
 
-    all_special_ids = (0, 1, 2)
+    all_special_ids = (0, 1)
     eos_token_id = 2
     pad_token_id = 0
+
+    @property
+    def added_tokens_decoder(self):
+        """Some are special though they play no part."""
+        return {2: AddedToken("</s>", special=True), 60: AddedToken("word", special=False)}
 
     def get_vocab(self):
         return {str(number): number for number in range(VOCABULARY + 5)}  # more than the model has embeddings for
