@@ -94,8 +94,10 @@ def counted_groups(n_groups: int, tail: float) -> float:
     return float((student_t.isf(tail, n_groups - 1) / norm.isf(tail)) ** 2)
 
 
-def effective_counts(outcomes: NDArray[np.bool_], groups: NDArray[np.int64] | None = None) -> tuple[int, int]:
-    """Number that hold and number of examples, for 95 % intervals; of examples in groups those of independent ones.
+def effective_counts(
+    outcomes: NDArray[np.bool_], groups: NDArray[np.int64] | None = None, *, tail: float = 0.025
+) -> tuple[int, int]:
+    """Number that hold and number of examples, for an interval; of examples in groups those of independent ones.
 
     Examples count divided by their design effect, and by what its uncertainty adds. Where all outcomes are equal
     nothing says how alike those of a group are, and each group counts once.
@@ -105,6 +107,8 @@ def effective_counts(outcomes: NDArray[np.bool_], groups: NDArray[np.int64] | No
     outcomes : bool[N]
     groups : int64[N], optional
         What is drawn together, such as the author of an example.
+    tail : float
+        What the interval leaves out on either side.
 
     Returns
     -------
@@ -124,6 +128,6 @@ def effective_counts(outcomes: NDArray[np.bool_], groups: NDArray[np.int64] | No
         return k, n
     if k in (0, n) or n_groups == 1:
         return (n_groups if k == n else round(k / n * n_groups)), n_groups
-    effect = design_effect(outcomes.astype(np.float64), group) * counted_groups(n_groups, 0.025)
+    effect = design_effect(outcomes.astype(np.float64), group) * counted_groups(n_groups, tail)
     trials = int(max(n / effect, 1.0))
     return round(k / n * trials), trials

@@ -92,14 +92,11 @@ class Classification(Task):
         >>> found["accuracy"]["value"], found["loss"]
         (0.5, 0.5)
         """
-        from hf_privacy.statistics import clopper_pearson
-        from hf_privacy.statistics.clusters import effective_counts
+        from hf_privacy.statistics.grouped_rate import grouped_rate
 
-        low, high = clopper_pearson(*effective_counts(signals["correct"] > 0, groups), confidence=confidence)
-        value = self.utility(signals)["accuracy"]
-        # Of groups the counts are rounded to so many independent examples, and the value is that of all.
-        estimate = {"value": value, "low": min(float(low), value), "high": max(float(high), value)}
-        return {"accuracy": estimate, "loss": float(signals["loss"].mean())}
+        estimate = grouped_rate(signals["correct"] > 0, groups, confidence=confidence)
+        accuracy = dict(zip(("value", "low", "high"), estimate, strict=True))
+        return {"accuracy": accuracy, "loss": float(signals["loss"].mean())}
 
     def load_processor(self, name_or_path: Any, *, revision: str | None = None) -> Any:
         """None."""

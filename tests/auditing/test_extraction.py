@@ -126,10 +126,11 @@ def test_the_share_of_samples_is_the_probability_from_the_table(memorized, tmp_p
 
 def naive_parts(dataset, prefix, suffix):
     found, flat = [], 0
+    with_prompts = any((dataset[row]["labels"][1] == -100) for row in range(len(dataset)))
     for row in range(len(dataset)):
         labels, length = dataset[row]["labels"].tolist(), int(dataset[row]["attention_mask"].sum())
         places = [column for column in range(1, length) if labels[column] != -100]
-        given = prefix if prefix is not None else 0 if places[0] >= 2 else max(1, min(50, length // 2))
+        given = prefix if prefix is not None else 0 if with_prompts else max(1, min(50, length // 2))
         behind = [column for column in places if column >= given]
         if behind:
             part = [behind[0]]
@@ -223,6 +224,43 @@ def test_rows_of_one_group_make_the_intervals_of_groups(memorized, tmp_path):
         assert greedy["members"]["n_examples"] == 20
         widths[unit] = greedy["members"]["low"]
     assert widths["author"] < widths[None] - 0.2  # four authors, and not twenty rows
+
+
+def test_a_prompt_of_one_token_among_longer_ones_is_given_and_nothing_of_its_completion():
+    dataset = token_rows([12, 12], prompt=3)
+    labels = dataset.column("labels").clone()
+    labels[1] = dataset.column("input_ids")[1]
+    labels[1, 0] = -100
+    dataset = dataset.with_tensors({**{n: dataset.column(n) for n in dataset.column_names}, "labels": labels})
+    parts = asked_parts(dataset, ExtractionSettings(suffix_tokens=2))
+    assert parts.columns().tolist() == [3, 4, 1, 2]
+
+
+def test_one_row_given_back_never_narrows_what_none_left_open():
+    groups = np.repeat(np.arange(8), 20)
+    ends = [share_of(np.arange(160) < k, groups, confidence=0.95)["high"] for k in range(60)]
+    assert min(ends) == ends[0]
+    lows = [share_of(np.arange(160) < k, groups, confidence=0.95)["low"] for k in range(100, 161)]
+    assert max(lows) == lows[-1]
+
+
+@pytest.mark.parametrize(("share", "chance"), [(0.9, 0.08), (1.0, 0.1)])
+def test_few_authors_who_are_given_back_whole_are_covered(share, chance):
+    """Where most authors give nothing, the draw that meets none of the others must still allow for them."""
+    generator = np.random.default_rng(3)
+    groups, rare = np.repeat(np.arange(8), 20), 0.01
+    truth, missed = chance * share + (1 - chance) * rare, 0
+    for _ in range(200):
+        rates = np.where(generator.random(8) < chance, share, rare)
+        found = share_of(generator.random(160) < np.repeat(rates, 20), groups, confidence=0.95)
+        missed += not found["low"] <= truth <= found["high"]
+    assert missed / 200 <= 0.05
+
+
+def test_a_higher_confidence_counts_groups_at_its_own_tail():
+    hits = np.repeat(np.arange(5), 40) % 2 == 0
+    counts = [effective_counts(hits, np.repeat(np.arange(5), 40), tail=tail)[1] for tail in (0.025, 0.005)]
+    assert counts[0] > counts[1]
 
 
 def test_rows_of_one_author_count_less():

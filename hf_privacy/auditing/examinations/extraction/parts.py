@@ -75,7 +75,8 @@ def asked_parts(dataset: TensorDataset, settings: ExtractionSettings) -> AskedPa
     scored[:, 0] = False  # a row's first token is told by nothing
     columns = np.arange(scored.shape[1])
     first = scored.argmax(axis=1)
-    has_prompt = first >= 2
+    # Of one token alone, a prompt looks like the opening of a text: the other rows tell which it is.
+    has_prompt = bool((first >= 2).any())
     lengths = dataset.column("attention_mask").numpy().sum(axis=1)
     given = np.where(has_prompt, 0, np.clip(lengths // 2, 1, _PREFIX))
     if settings.prefix_tokens is not None:

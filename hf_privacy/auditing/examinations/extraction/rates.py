@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hf_privacy.statistics import clopper_pearson, rate_difference
-from hf_privacy.statistics.clusters import effective_counts
+from hf_privacy.statistics import rate_difference
 from hf_privacy.statistics.differences import difference_of
+from hf_privacy.statistics.grouped_rate import grouped_rate
 
 
 def share_of(extracted: np.ndarray, groups: np.ndarray | None, *, confidence: float) -> dict[str, Any]:
@@ -21,9 +21,8 @@ def share_of(extracted: np.ndarray, groups: np.ndarray | None, *, confidence: fl
     >>> found["rate"], round(found["low"], 3), found["n_examples"]
     (0.5, 0.187, 10)
     """
-    rate = float(np.mean(extracted))
-    low, high = clopper_pearson(*effective_counts(extracted, groups), confidence=confidence)
-    return {"rate": rate, "low": min(low, rate), "high": max(high, rate), "n_examples": len(extracted)}
+    rate, low, high = grouped_rate(extracted, groups, confidence=confidence)
+    return {"rate": rate, "low": low, "high": high, "n_examples": len(extracted)}
 
 
 def compared(
@@ -57,14 +56,18 @@ def compared(
     found: dict[str, Any] = {"base_members": None, "base_heldout": None}
     differences = {}
     for name, hits in extracted.items():
-        counts = []
+        sides = []
         for side, there in (("members", membership), ("heldout", ~membership)):
             own = None if groups is None else groups[there]
-            found[side if name == "target" else f"base_{side}"] = share_of(hits[there], own, confidence=confidence)
-            counts.append(effective_counts(hits[there], own))
-        value = float(hits[membership].mean() - hits[~membership].mean())
-        _, low, high = rate_difference(*counts[0], *counts[1], confidence=confidence)
-        differences[name] = (value, min(low, value), max(high, value))
+            share = share_of(hits[there], own, confidence=confidence)
+            found[side if name == "target" else f"base_{side}"] = share
+            sides.append((share["rate"], share["low"], share["high"]))
+        if groups is None:
+            counts = [int(hits[membership].sum()), int(membership.sum())]
+            counts += [int(hits[~membership].sum()), int((~membership).sum())]
+            differences[name] = rate_difference(*counts, confidence=confidence)
+        else:
+            differences[name] = difference_of(*sides)
     leakage = differences["target"]
     if "base" in differences:
         leakage = difference_of(leakage, differences["base"])
