@@ -211,6 +211,7 @@ class AuditCase:
             input_column=self.input_column,
             label_column=self.label_column,
             classes=self.classes,
+            trainer=self.trainer,
         )
 
     @cached_property

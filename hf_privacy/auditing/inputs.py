@@ -99,10 +99,11 @@ def to_tensors(
     input_column: str | Sequence[str] | None,
     label_column: str,
     classes: Sequence[str],
+    trainer: PrivacyTrainer | None = None,
 ) -> TensorDataset:
     """Encode a `datasets.Dataset` with the target's own processor, for its model, labels by the names of its classes.
 
-    Tensors pass through.
+    Tensors pass through. A language model's rows are cut where its trainer's were: the rest was not trained on.
     """
     if isinstance(dataset, TensorDataset):
         return dataset
@@ -112,7 +113,11 @@ def to_tensors(
     task = task_of(model)
     columns = input_columns_of(dataset, task, input_column, label_column)
     if not task.has_classes:
-        return task.encode(dataset, _processor(target, task), columns=columns, label_column="", model=model)
+        trained = None if trainer is None else trainer.train_dataset
+        was_cut = isinstance(trained, TensorDataset) and trained.truncated
+        longest = trained.column("input_ids").shape[1] if was_cut else None
+        processor = _processor(target, task)
+        return task.encode(dataset, processor, columns=columns, label_column="", model=model, max_length=longest)
     check_columns(dataset, columns, label_column)
     kinds = {_kind(dataset.features[name]) for name in columns}
     kind = kinds.pop() if len(kinds) == 1 and kinds != {"scalar"} else "features"

@@ -6,9 +6,11 @@ from dataclasses import fields
 
 import numpy as np
 import torch
+from peft import PeftModel
 
 from hf_privacy.arguments import unknown_key
 from hf_privacy.errors import InputError
+from hf_privacy.models import bare_model
 from hf_privacy.recipe.audit_signals import adversarial_inputs
 from hf_privacy.recipe.canary_settings import canary_kind
 from hf_privacy.recipe.config import Recipe
@@ -50,7 +52,8 @@ def check_later_stages(experiment: Experiment, model: torch.nn.Module) -> None:
     Raises
     ------
     InputError
-        For an attack on inputs that cannot be made, more canaries than there are rows, a population too small for the
+        For an attack on inputs that cannot be made, more canaries than there are rows, new tokens as canaries of a
+        model that cannot learn them, a population too small for the
         audit, or a request to forget that names no member.
     """
     recipe, split = experiment.recipe, experiment.split
@@ -63,6 +66,28 @@ def check_later_stages(experiment: Experiment, model: torch.nn.Module) -> None:
             f"audit.canaries is {options.canaries.n:,} and {n_outside:,} rows lie outside the training set: ask for "
             "fewer, or for audit.canaries.kind 'random'"
         )
+    if options.canaries.n:
+        check_new_tokens(model, kind)
     if recipe.unlearning.method is not None and recipe.unlearning.request:
         forget = requested_rows(experiment, request_of(recipe.unlearning.request))
         unlearning_rows(experiment, np.asarray(forget))
+
+
+def check_new_tokens(model: torch.nn.Module, kind: str) -> None:
+    """Refuse canaries that are new tokens for a model whose embedding or head is not trained.
+
+    Raises
+    ------
+    InputError
+    """
+    if kind != "new_last_token":
+        return
+    bare = bare_model(model)
+    ends = (bare.get_input_embeddings(), bare.get_output_embeddings())
+    adapted = isinstance(bare, PeftModel)
+    if adapted or not all(end is not None and end.weight.requires_grad for end in ends):
+        why = "an adapter leaves both as they are" if adapted else "this model's are frozen"
+        raise InputError(
+            f"canaries.kind is 'new_last_token': a new token is learnt by embedding and head, and {why}; use "
+            "'random_tokens' or 'suffix', or train all weights"
+        )

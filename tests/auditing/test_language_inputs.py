@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from datasets import Dataset
+from small_training import QUIET
 from tiny_tokenizers import byte_level
 from transformers import AutoModelForCausalLM, GPT2Config
 
 from hf_privacy.auditing.inputs import input_columns_of, to_tensors
 from hf_privacy.data import encode_language
+from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
 from hf_privacy.errors import InputError
 from hf_privacy.models import load_saved_model
 from hf_privacy.tasks import task_named
@@ -42,3 +44,17 @@ def test_columns_are_found_and_rows_are_cut_where_the_model_ends(folder, columns
 def test_columns_that_are_not_there_are_refused(folder):
     with pytest.raises(InputError, match="none of text"):
         input_columns_of(Dataset.from_dict({"body": ["a"]}), task_named("causal-lm"), None, "label")
+
+
+@pytest.mark.parametrize("limit", [6, 40])
+def test_what_was_cut_off_in_training_is_not_scored(folder, tmp_path, limit):
+    """The model would take twelve tokens; what it was trained on ends sooner, or nowhere."""
+    model, rows = load_saved_model(folder), Dataset.from_dict(ROWS)
+    trained = encode_language(rows, byte_level(), columns=("prompt", "completion"), max_length=limit)
+    if limit > 12:
+        trained = encode_language(rows, byte_level(), columns=("prompt", "completion"), max_length=12)
+    args = PrivacyConfig(str(tmp_path), **QUIET)
+    trainer = PrivacyTrainer(model, args, train_dataset=trained, processing_class=byte_level())
+    found = to_tensors(rows, trainer, model, input_column=None, label_column="", classes=[], trainer=trainer)
+    assert found.column("input_ids").shape == trained.column("input_ids").shape
+    assert torch.equal(found.column("labels"), trained.column("labels"))

@@ -17,6 +17,7 @@ from hf_privacy.defenses import (
 )
 from hf_privacy.errors import InputError
 from hf_privacy.recipe import Recipe
+from hf_privacy.recipe.later import check_new_tokens
 from hf_privacy.signals import Curvature
 
 
@@ -68,3 +69,10 @@ def test_an_audit_from_python_is_refused_too(settings, tmp_path):
     split = MembershipSplit([0, 1, 2, 3], [4, 5, 6, 7], [], n_examples=8, dataset_fingerprint="tokens")
     with pytest.raises(InputError, match="only models that tell classes apart"):
         audit(language_model("llama"), token_rows(), split, output_dir=tmp_path, **settings)
+
+
+def test_new_tokens_as_canaries_of_an_adapter_are_refused_before_training():
+    with pytest.raises(InputError, match=r"canaries\.kind is 'new_last_token'.*an adapter leaves both as they are"):
+        check_new_tokens(language_model("llama", lora=True), "new_last_token")
+    check_new_tokens(language_model("llama", lora=True), "random_tokens")
+    check_new_tokens(language_model("llama"), "new_last_token")

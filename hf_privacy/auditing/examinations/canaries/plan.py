@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peft import PeftModel
 
 from hf_privacy.arguments import check_whole
 from hf_privacy.attacks import exposure_by_extrapolation, exposure_by_sampling, exposure_ceiling
@@ -19,6 +18,7 @@ from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
 from hf_privacy.models.modes import bare_model
 from hf_privacy.recipe.canary_settings import FEWEST_CANARIES, canary_kind
+from hf_privacy.recipe.later import check_new_tokens
 from hf_privacy.references import ReferencePlan, recipe_hash, require_cloneable
 from hf_privacy.signals import SignalStore
 from hf_privacy.statistics import auc, auc_interval, epsilon_one_run, epsilon_one_run_fdp
@@ -228,17 +228,8 @@ def _vocabulary(trainer: PrivacyTrainer, kind: str) -> int:
     """
     if trainer.processing_class is None:
         raise InputError("the trainer has no processing_class: canaries are worded with the model's tokenizer")
-    model = bare_model(trainer.model)
-    ends = [model.get_input_embeddings(), model.get_output_embeddings()]
-    if kind == "new_last_token":
-        adapted = isinstance(model, PeftModel)
-        if adapted or not all(end is not None and end.weight.requires_grad for end in ends):
-            why = "an adapter leaves both as they are" if adapted else "this model's are frozen"
-            raise InputError(
-                f"canaries.kind is 'new_last_token': a new token is learnt by embedding and head, and {why}; use "
-                "'random_tokens' or 'suffix', or train all weights"
-            )
-    return int(ends[0].weight.shape[0])
+    check_new_tokens(trainer.model, kind)
+    return int(bare_model(trainer.model).get_input_embeddings().weight.shape[0])
 
 
 def _checked_guesses(n_canaries: int, n_guesses: int | Sequence[int] | None) -> tuple[int, ...]:
