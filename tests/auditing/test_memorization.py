@@ -102,6 +102,11 @@ def test_the_share_is_counted_among_recognised_members(planted_table, monkeypatc
         "shares": [{"top": 0.1, "share": pytest.approx(30 / 50), "n_examples": 30, "low": low, "high": high}],
         "ranked_by": "memorization",
     }
+    # Of ten authors, fifty rows are no more than ten draws.
+    by_author = replace(memorized_at(table, memorized), groups=np.arange(table.n_pool) % 10)
+    (share,) = leakage_at_top(by_author, AttackScores("rmia", "RMIA", scores))["shares"]
+    assert [share["low"], share["high"]] == list(clopper_pearson(6, 10))
+    assert share["share"] == pytest.approx(30 / 50)
 
 
 def test_no_share_is_given_where_one_percent_is_not_resolved(planted_table):

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hf_privacy.auditing.groups import BIN_BOUNDS, FEWEST, FPR, memorization_of, over_groups
 from hf_privacy.auditing.table import AttackScores, SignalTable
 from hf_privacy.memorization import leakage_share, memorization_bin
@@ -82,8 +84,11 @@ def leakage_at_top(table: SignalTable, attack: AttackScores, *, confidence: floa
     found = leakage_share(
         attack.scores, table.membership, memorization_of(table), fpr=FPR, top=TOPS, min_examples=FEWEST
     )
+    n_drawn = found["n_true_positives"]
+    if table.groups is not None:  # no group of recognised rows says more than one draw does
+        n_drawn = min(n_drawn, len(np.unique(table.groups[table.membership])))
     shares = [
-        entry | _interval(entry["share"], found["n_true_positives"], confidence)
+        entry | _interval(entry["share"], n_drawn, confidence)
         for entry in found["shares"]
         if entry["share"] is not None
     ]
@@ -93,7 +98,7 @@ def leakage_at_top(table: SignalTable, attack: AttackScores, *, confidence: floa
 
 
 def _interval(share: float, n_recognised: int, confidence: float) -> dict[str, float]:
-    """Of so many recognised members; a count between two whole ones, from ties at the border, takes the outer ends."""
+    """Of so many recognised members; a count between two whole ones, from ties or groups, takes the outer ends."""
     count = round(share * n_recognised, 6)
     low, _ = clopper_pearson(math.floor(count), n_recognised, confidence=confidence)
     _, high = clopper_pearson(math.ceil(count), n_recognised, confidence=confidence)
