@@ -26,6 +26,10 @@ class GateError(InputError):
     """A push that the gate refuses; the message is the reason in one sentence."""
 
 
+# What is usual for extraction: 50 tokens given, 50 asked for (arXiv 2202.07646).
+_LEAST_PREFIX, _MOST_SUFFIX = 50, 50
+
+
 def _tpr_budgets(budget: TprBudget | None) -> dict[float, float]:
     if budget is None:
         return {}
@@ -62,6 +66,16 @@ def _check_auc(report: dict[str, Any], max_auc: float) -> None:
             f"{worst['auc_high']:.4g} (AUC {worst['auc']:.3f} [{worst['auc_low']:.3f}, {worst['auc_high']:.3f}]); "
             f"{_strongest(report)}: defend the model, or raise the budget"
         )
+    # Where a group is the unit, what is to be kept is whose examples were there: all of a group tell more than each.
+    attacks = [(found, _named(found, inputs)) for inputs, found in all_attacks(report)]
+    grouped = [(found["by_group"], name) for found, name in attacks if "by_group" in found]
+    area, who = max(grouped, key=lambda found: found[0]["auc_high"], default=(None, ""))
+    if area is not None and area["auc_high"] > max_auc:
+        raise GateError(
+            f"the budget is max_auc {max_auc:g} and the highest upper end over whole groups by "
+            f"{report['split']['unit']!r} is that of {who}, {area['auc_high']:.4g} (AUC {area['auc']:.3f} "
+            f"[{area['auc_low']:.3f}, {area['auc_high']:.3f}]): defend the model, or raise the budget"
+        )
 
 
 def _check_tpr(report: dict[str, Any], fpr: float, max_tpr: float) -> None:
@@ -97,12 +111,20 @@ def _check_extraction(report: dict[str, Any], most: float) -> None:
             f"the budget is max_extraction {most:g} and the report says nothing of extraction: audit a causal "
             "language model with extraction, or leave max_extraction out"
         )
+    prefix, suffix = section["prefix_tokens"], section["suffix_tokens"]
+    if suffix > _MOST_SUFFIX or (prefix is not None and prefix < _LEAST_PREFIX):
+        raise GateError(
+            f"the budget is max_extraction {most:g} and the report asked for {suffix} tokens behind "
+            f"{'the prompt' if prefix is None else prefix}: with more than {_MOST_SUFFIX} asked for, or fewer than "
+            f"{_LEAST_PREFIX} given, hardly anything comes back word for word; audit with suffix_tokens "
+            f"{_MOST_SUFFIX} or fewer and prefix_tokens {_LEAST_PREFIX} or more, or left out"
+        )
     found = section["greedy"]["leakage"]
     if found["high"] > most:
         raise GateError(
             f"the budget is max_extraction {most:g} and the upper end of what the model gives back beyond held-out "
-            f"texts is {found['high']:.4g} ({found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]): defend "
-            "the model, audit more rows, or raise the budget"
+            f"texts, up to {suffix} tokens of each, is {found['high']:.4g} ({found['value']:.3f} "
+            f"[{found['low']:.3f}, {found['high']:.3f}]): defend the model, audit more rows, or raise the budget"
         )
 
 

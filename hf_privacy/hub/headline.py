@@ -205,9 +205,20 @@ def _bounds(report: Mapping[str, Any]) -> Iterator[str]:
     blind = report.get("blind_baseline")
     if blind is not None and blind["differs"]:
         yield (
-            f"Members and non-members differ even without the model (AUC {_area(blind)} by the inputs alone), which "
-            "the attacks' figures may hold."
+            f"Members and non-members differ even without the model (AUC {_area(blind)} by {blind_inputs(blind)}), "
+            "which the attacks' figures may hold."
         )
+
+
+def blind_inputs(blind: Mapping[str, Any]) -> str:
+    """Say what a blind baseline saw.
+
+    Examples
+    --------
+    >>> blind_inputs({"base_loss": True})
+    "the texts and the base model's loss of them"
+    """
+    return "the texts and the base model's loss of them" if blind.get("base_loss") else "the inputs alone"
 
 
 def _hints(report: Mapping[str, Any]) -> Iterator[str]:

@@ -204,3 +204,58 @@ def test_memorization_is_of_tokens(language_dict):
     said = "tokens models find likeliest that were trained on it"
     assert said in render_card(report, ADAPTER)
     assert said in report.rendered()["privacy_report.html"].decode()
+
+
+def test_a_budget_on_auc_holds_for_whole_groups_where_they_are_the_unit(language_dict, hub_folder):
+    from hf_privacy.hub import GateError, check_gate
+
+    made = language_dict()
+    made["attacks"][0]["by_group"] = {"auc": 0.995, "auc_low": 0.99, "auc_high": 0.9999}
+    most = max(attack["auc_high"] for attack in made["attacks"])
+    assert most < 0.9999
+    with pytest.raises(GateError, match="the highest upper end over whole groups by 'author' is that of"):
+        check_gate(hub_folder(made), max_auc=most)
+    made["attacks"][0]["by_group"] = {"auc": 0.5, "auc_low": 0.4, "auc_high": 0.6}
+    assert check_gate(hub_folder(made), max_auc=most) is not None
+
+
+@pytest.mark.parametrize("change", [{"suffix_tokens": 1000}, {"prefix_tokens": 1}])
+def test_a_budget_on_extraction_needs_parts_that_can_come_back(language_dict, hub_folder, change):
+    from hf_privacy.hub import GateError, check_gate
+
+    made = language_dict()
+    made["extraction"] = {**copy.deepcopy(FOUND), "greedy": sides(20, 4), **change}
+    with pytest.raises(GateError, match="hardly anything comes back word for word; audit with suffix_tokens 50 or"):
+        check_gate(hub_folder(made), max_extraction=0.9)
+
+
+def test_what_another_trainer_trained_on_is_not_said(language_dict):
+    made = language_dict()
+    ours = PrivacyReport.from_dict(made)
+    assert "The end-of-text token is trained on and scored. Rows that were cut have none." in render_card(
+        ours, ADAPTER
+    )
+    made["defense"]["name"] = "unknown"
+    foreign = PrivacyReport.from_dict(made)
+    card, said = render_card(foreign, ADAPTER), " ".join(what_it_means(foreign))
+    assert "The end-of-text token is scored." in card
+    assert "Which of them the model was trained on is not known: another trainer wrote it." in said
+    assert "trained on and scored" not in card + said
+    assert "trained on are scored" not in said
+
+
+def test_a_blind_baseline_that_saw_the_bases_loss_says_so(language_dict):
+    made = language_dict()
+    made["blind_baseline"] = {"auc": 0.8, "auc_low": 0.7, "auc_high": 0.9, "confidence": 0.95, "differs": True}
+    assert "by the inputs alone)" in headline(made)
+    made["blind_baseline"]["base_loss"] = True
+    assert "by the texts and the base model's loss of them)" in headline(made)
+
+
+def test_how_many_rows_were_generated_for_is_said_of_each_side(language_dict):
+    made = language_dict()
+    made["extraction"] = copy.deepcopy(FOUND)
+    made["extraction"]["overlap"]["members"]["n_examples"] = 64
+    made["extraction"]["overlap"]["heldout"]["n_examples"] = 30
+    page = PrivacyReport.from_dict(made).rendered()["privacy_report.html"].decode()
+    assert "(64 members, 30 held-out rows)" in page

@@ -47,8 +47,9 @@ class BlindBaseline:
                 case.data, case.split, confidence=case.settings.confidence, texts=texts, base_loss=base_loss
             )
         if found is not None and found["differs"]:
+            sees = "the texts and the base model's loss of them" if found.get("base_loss") else "only the inputs"
             case.caveats.append(
-                "Members and non-members can be told apart without the model: a classifier that sees only the inputs "
+                f"Members and non-members can be told apart without the model: a classifier that sees {sees} "
                 f"reaches an AUC of {found['auc']:.3f} [{found['auc_low']:.3f}, {found['auc_high']:.3f}]. The figures "
                 "of the attacks may hold that difference of the data; draw the split at random."
             )
@@ -80,14 +81,15 @@ def blind_baseline(
     texts : sequence of str, optional
         The whole text of each row of a language model's pool.
     base_loss : float array of shape [N], optional
-        Of the pool, by the checkpoint before fine-tuning, which has seen neither side.
+        Of the pool, by the checkpoint before fine-tuning. If that has seen one side, the two differ for it.
 
     Returns
     -------
     dict or None
         None for fewer than 30 members or non-members, or 3 groups of either, which cannot train such a classifier.
         Otherwise the report's ``blind_baseline``: "auc", "auc_low", "auc_high", "confidence" and "differs", True where
-        the interval lies above 0.5: then the figures of the attacks hold a difference of the data, not the model's.
+        the interval lies above 0.5: then the figures of the attacks hold a difference of the data, not the model's;
+        "base_loss", True where the classifier saw it.
     """
     n_members = int(split.membership.sum())
     n_groups = (
@@ -117,6 +119,7 @@ def blind_baseline(
         "auc_high": high,
         "confidence": confidence,
         "differs": low > 0.5,
+        **({} if base_loss is None else {"base_loss": True}),
     }
 
 

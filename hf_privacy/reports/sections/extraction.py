@@ -152,8 +152,9 @@ def _sentences(found: dict[str, Any]) -> list[str]:
             if (entry := overlap[side]) is not None
         ]
         said.append(
-            f"The longest run that greedily generated and true text share ({overlap['members']['n_examples']:,} rows "
-            "a side), on average, and the share of the true text's runs of eight tokens found in what was generated: "
+            "The longest run that greedily generated and true text share "
+            f"({overlap['members']['n_examples']:,} members, {overlap['heldout']['n_examples']:,} held-out rows), on "
+            "average, and the share of the true text's runs of eight tokens found in what was generated: "
             f"{'; '.join(parts)}."
         )
     if found["n_left_out"]:

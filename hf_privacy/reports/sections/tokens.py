@@ -38,11 +38,18 @@ def shown(report: Report) -> dict[str, Any]:
     if tokens is None:
         return {"about": f"{report.dataset['n_classes']:,} classes", "unit": None}
     unit = report.split.get("unit")
+    done = "scored" if _is_foreign(report) else "trained on and scored"
+    cut = " Rows that were cut have none." if tokens["n_truncated"] else ""
     return {
         "about": f"{tokens['n_scored']['members']:,} scored tokens",
         "unit": f"The unit of privacy is {'one row' if unit is None else f'all rows of one {unit}'}. The end-of-text "
-        "token is trained on and scored.",
+        f"token is {done}.{cut}",
     }
+
+
+def _is_foreign(report: Report) -> bool:
+    """Whether another trainer wrote the model: then nobody here knows which tokens it was trained on."""
+    return report.defense["name"] == "unknown"
 
 
 def meaning(report: Report) -> list[str]:
@@ -59,9 +66,15 @@ def meaning(report: Report) -> list[str]:
         f"{whole}. Of each row the tokens that were trained on are scored, which are a completion's, an answer's or "
         "the whole text's, and the end-of-text token with them; a prompt's are not."
     )
+    if _is_foreign(report):
+        sentence = (
+            f"{whole}. Of each row the tokens of a completion, an answer or the whole text are scored, and the "
+            "end-of-text token with them. Which of them the model was trained on is not known: another trainer wrote "
+            "it."
+        )
     if not tokens["n_truncated"]:
         return [sentence]
     return [
         f"{sentence} {tokens['n_truncated']:,} rows were cut at {tokens['max_length']:,} tokens: of what came after, "
-        "their end too, nothing was trained on or scored."
+        f"their end too, nothing was {'scored' if _is_foreign(report) else 'trained on or scored'}."
     ]
