@@ -255,7 +255,7 @@ def test_a_blind_baseline_that_saw_the_bases_loss_says_so(language_dict):
 def test_how_many_rows_were_generated_for_is_said_of_each_side(language_dict):
     made = language_dict()
     made["extraction"] = copy.deepcopy(FOUND)
-    made["extraction"]["overlap"]["members"]["n_examples"] = 64
-    made["extraction"]["overlap"]["heldout"]["n_examples"] = 30
+    for side, count in (("members", 64), ("heldout", 30)):
+        made["extraction"]["overlap"][side] = {**FOUND["overlap"][side], "n_examples": count}
     page = PrivacyReport.from_dict(made).rendered()["privacy_report.html"].decode()
     assert "(64 members, 30 held-out rows)" in page
