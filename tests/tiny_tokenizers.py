@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 CORPUS = ["the cat sat on the mat", "thecat andthe dog", "who is it? itis me.", "a?b a?b a?b", "user assistant"] * 3
 
@@ -46,3 +50,12 @@ def llama_like(*, ends: bool = False) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="</s>"
     )
+
+
+def saved_language_model(folder: Path, tokenizer: PreTrainedTokenizerFast, kind: str, **sizes: Any) -> Path:
+    """An untrained model of this tokenizer's tokens in a folder, the tokenizer beside it; the same each time."""
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), **sizes)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

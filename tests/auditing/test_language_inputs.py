@@ -6,8 +6,7 @@ import pytest
 import torch
 from datasets import Dataset
 from small_training import QUIET
-from tiny_tokenizers import byte_level
-from transformers import AutoModelForCausalLM, GPT2Config
+from tiny_tokenizers import byte_level, saved_language_model
 
 from hf_privacy.auditing.inputs import input_columns_of, to_tensors
 from hf_privacy.data import encode_language
@@ -19,13 +18,8 @@ from hf_privacy.tasks import task_named
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    tokenizer, path = byte_level(), tmp_path_factory.mktemp("model")
-    config = GPT2Config(
-        vocab_size=len(tokenizer), n_embd=8, n_layer=1, n_head=1, n_positions=12, bos_token_id=0, eos_token_id=0
-    )
-    AutoModelForCausalLM.from_config(config).save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
+    sizes = {"n_embd": 8, "n_layer": 1, "n_head": 1, "n_positions": 12, "bos_token_id": 0, "eos_token_id": 0}
+    return saved_language_model(tmp_path_factory.mktemp("model"), byte_level(), "gpt2", **sizes)
 
 
 ROWS = {"prompt": ["a", "who is it?"], "completion": ["the cat sat on the mat", "b"], "label": [0, 1]}

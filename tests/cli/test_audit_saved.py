@@ -6,11 +6,10 @@ import json
 import random
 
 import pytest
-import torch
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
-from tiny_tokenizers import CORPUS, byte_level
-from transformers import AutoModelForCausalLM, GPT2Config
+from tiny_tokenizers import CORPUS, byte_level, saved_language_model
+from transformers import AutoModelForCausalLM
 
 from hf_privacy.cli import main
 
@@ -24,14 +23,8 @@ def texts(n: int, seed: int) -> list[str]:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    tokenizer, folder = byte_level(), tmp_path_factory.mktemp("base")
-    torch.manual_seed(0)
-    config = GPT2Config(
-        vocab_size=len(tokenizer), n_embd=16, n_layer=1, n_head=2, n_positions=48, bos_token_id=0, eos_token_id=0
-    )
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    sizes = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 48, "bos_token_id": 0, "eos_token_id": 0}
+    return saved_language_model(tmp_path_factory.mktemp("base"), byte_level(), "gpt2", **sizes)
 
 
 @pytest.fixture(scope="module")

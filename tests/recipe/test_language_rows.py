@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from datasets import Dataset
-from tiny_tokenizers import byte_level
-from transformers import AutoModelForCausalLM, LlamaConfig
+from tiny_tokenizers import byte_level, saved_language_model
 
 from hf_privacy.data import dataset_fingerprint
 from hf_privacy.errors import InputError
@@ -17,20 +16,9 @@ CONTEXT = 24
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    tokenizer, folder = byte_level(pad="<pad>"), tmp_path_factory.mktemp("base")
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=CONTEXT,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes |= {"max_position_embeddings": CONTEXT, "bos_token_id": 0, "eos_token_id": 0}
+    return saved_language_model(tmp_path_factory.mktemp("base"), byte_level(pad="<pad>"), "llama", **sizes)
 
 
 @pytest.fixture

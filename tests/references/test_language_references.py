@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 from small_training import QUIET
-from tiny_tokenizers import byte_level
-from transformers import LlamaConfig, LlamaForCausalLM
+from tiny_tokenizers import byte_level, saved_language_model
 
 from hf_privacy.data import make_split
 from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
@@ -23,12 +22,8 @@ from hf_privacy.tasks import task_named
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder, tokenizer = tmp_path_factory.mktemp("base"), byte_level()
     sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    torch.manual_seed(0)
-    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return saved_language_model(tmp_path_factory.mktemp("base"), byte_level(), "llama", **sizes)
 
 
 def prepared(folder, lora):
