@@ -16,7 +16,7 @@ from hf_privacy.tasks.tabular import TabularClassification
 from hf_privacy.tasks.task import Prepared, Task
 from hf_privacy.tasks.text import TextClassification
 
-__all__ = ["CLASSIFICATION", "TASKS", "Prepared", "Task", "task_named", "task_of"]
+__all__ = ["CLASSIFICATION", "LANGUAGE_MODELS", "TASKS", "Prepared", "Task", "task_named", "task_of"]
 
 # By the Hub's name of the task.
 TASKS: dict[str, Task] = {
@@ -24,6 +24,8 @@ TASKS: dict[str, Task] = {
 }
 # Of those whose examples have a class each.
 CLASSIFICATION = tuple(name for name, task in TASKS.items() if task.has_classes)
+# Of those whose examples are rows of tokens.
+LANGUAGE_MODELS = tuple(name for name, task in TASKS.items() if not task.has_classes)
 
 
 def task_named(name: str) -> Task:
