@@ -211,6 +211,37 @@ def search(study: Study, name: str, method: dict[str, Any], request: str) -> dic
     return study.keep(key, {"settings": best[1], "gap": best[0], "tried": len(choices(method)), "seconds": seconds})
 
 
+def measured_row(
+    study: Study,
+    name: str,
+    method: dict[str, Any],
+    request: str,
+    rows: UnlearningRows,
+    before: list[Any],
+    judges: list[Any],
+    retrain_seconds: float,
+) -> dict[str, Any]:
+    """One method's row of a request's table, measured once."""
+    key = f"row/{request}/{name}"
+    if key in study.measured:
+        return study.measured[key]
+    found = search(study, name, method, request)
+    chosen = {**method, "training": {**method.get("training", {}), **found["settings"]}}
+    runs = [study.forgotten(chosen, rows, seed) for seed in study.config["seeds"]]
+    row = row_of([run[0] for run in runs], before, judges, [run[1] for run in runs], retrain_seconds)
+    row |= {"title": method.get("title", name), "settings": found["settings"]}
+    row["search_seconds"], row["tried"] = found["seconds"], found["tried"]
+    if runs[0][2]:
+        row["after_edit"] = {key: float(np.mean([run[2][key] for run in runs])) for key in runs[0][2]}
+    return study.keep(key, row)
+
+
+def write_result(study: Study, results: dict[str, Any]) -> None:
+    """The result and its table, whole or so far."""
+    write_atomically(study.folder / "result.json", json.dumps(results, indent=1).encode())
+    write_atomically(study.folder / "table.md", markdown(study.config, results).encode())
+
+
 def main() -> None:
     """Search, measure, print."""
     parser = command_line(__doc__)
@@ -235,20 +266,12 @@ def main() -> None:
         table["original"] = row_of(before, before, judges, [], retrain_seconds)
         table["retrained"] = row_of(judges, before, judges, [retrain_seconds] * len(judges), retrain_seconds)
         for name, method in config["methods"].items():
-            found = search(study, name, method, request)
-            chosen = {**method, "training": {**method.get("training", {}), **found["settings"]}}
-            runs = [study.forgotten(chosen, rows, seed) for seed in config["seeds"]]
-            table[name] = row_of([run[0] for run in runs], before, judges, [run[1] for run in runs], retrain_seconds)
-            table[name] |= {"title": method.get("title", name), "settings": found["settings"]}
-            table[name]["search_seconds"], table[name]["tried"] = found["seconds"], found["tried"]
-            if runs[0][2]:
-                table[name]["after_edit"] = {key: float(np.mean([run[2][key] for run in runs])) for key in runs[0][2]}
+            table[name] = measured_row(study, name, method, request, rows, before, judges, retrain_seconds)
             print(f"{request}, {name}: AvgGap {100 * table[name]['avg_gap']:.2f}", flush=True)
+            write_result(study, {**results, request: table})  # a run that is cut off leaves the rows it has
         results[request] = study.keep(f"table/{request}", table)
-    write_atomically(study.folder / "result.json", json.dumps(results, indent=1).encode())
-    text = markdown(config, results)
-    write_atomically(study.folder / "table.md", text.encode())
-    print(text)
+    write_result(study, results)
+    print(markdown(config, results))
 
 
 if __name__ == "__main__":
