@@ -103,6 +103,11 @@ def _autocast(device_type: str, *args: Any, **kwargs: Any) -> Any:
     return _AUTOCAST("cpu" if device_type == DEVICE.type else device_type, *args, **kwargs)
 
 
+def _of_the_cpu(ask: Any) -> Any:
+    """Of a function of a device's type that does not know "meta"."""
+    return lambda *kind: ask(*("cpu" if each == DEVICE.type else each for each in kind))
+
+
 def _inference_mode(mode: bool) -> Any:
     """Its tensors have no version counter, which wrapped ones need."""
     return torch.no_grad() if mode else torch.enable_grad()
@@ -144,6 +149,8 @@ def second_device(*, training: bool = False) -> Iterator[torch.device]:
     try:
         with (
             mock.patch.object(torch, "autocast", _autocast),
+            mock.patch.object(torch, "is_autocast_enabled", _of_the_cpu(torch.is_autocast_enabled)),
+            mock.patch.object(torch, "get_autocast_dtype", _of_the_cpu(torch.get_autocast_dtype)),
             mock.patch.object(torch, "Generator", _generator),
             mock.patch.object(torch._C, "_InferenceMode", _inference_mode),
             mock.patch.object(torch, "tensor", _made_here(torch.tensor)),

@@ -15,6 +15,7 @@ DEFENSES: dict[str, str] = {
     "dp_adversarial": "hf_privacy.defenses.dp_adversarial.trainer:DPAdversarialTrainer",
     "early_stopping": "hf_privacy.defenses.early_stopping.trainer:EarlyStoppingTrainer",
     "focal_loss": "hf_privacy.defenses.focal_loss.trainer:FocalLossTrainer",
+    "goldfish": "hf_privacy.defenses.goldfish.trainer:GoldfishTrainer",
     "hamp": "hf_privacy.defenses.hamp.trainer:HAMPTrainer",
     "label_smoothing": "hf_privacy.defenses.label_smoothing.trainer:LabelSmoothingTrainer",
     "relax_loss": "hf_privacy.defenses.relax_loss.trainer:RelaxLossTrainer",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import MISSING, fields
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from second_device import assert_trains_alike
 from tiny_language import language_model, token_rows
+from tiny_models import tiny_data
 from torch.nn import functional as F
 from transformers import ViTImageProcessor
 
@@ -31,13 +33,16 @@ FAMILIES = {
     "causal-lm": ["language", "lora-language"],
 }
 TRIED = [(name, family) for name in DEFENSES for task in trainer_class(name).tasks for family in FAMILIES[task]]
-CLASSIFIERS = [pair for pair in TRIED if pair[1] not in ("lora-bert", "language", "lora-language")]
+# What each is tried on where one family will do.
+HOMES = {name: "tabular" if "tabular-classification" in trainer_class(name).tasks else "language" for name in DEFENSES}
+PLAIN = [pair for pair in TRIED if not pair[1].startswith("lora-")]
 # Noise, random starts and the side of a target differ from batch to batch: their own tests hold them to this too.
 MEAN_LOSSES = [
     name
     for name in METHODS
     if not trainer_class(name).is_private and name not in ("adversarial", "demem", "relax_loss", "early_stopping")
 ]
+MEAN_LOSSES = [(name, family) for name, family in TRIED if name in MEAN_LOSSES and family in ("tabular", "language")]
 
 
 def required(name):
@@ -105,19 +110,36 @@ def another(args_of):
     return find
 
 
+LENGTHS = (9, 4, 12, 2, 7, 5, 11, 3, 8, 10, 6, 9, 4, 12, 2, 7, 5)
+
+
+def rows_of(family, n=8, *, seed=0):
+    """So many rows for a model of this family."""
+    return token_rows(LENGTHS[:n], seed=seed) if family == "language" else tiny_data(family, n, seed=seed)
+
+
+def untrained(family):
+    """A model of this family as a reference starts from it."""
+    if family == "language":
+        return language_model("llama", spread=0.05)
+    return TabularMLPForClassification(TabularMLPConfig(input_size=4, hidden_sizes=[8], num_labels=3))
+
+
 @pytest.fixture
-def make_trainer(args_of, model_of, lora_model_of, data_of):
+def make_trainer(args_of, model_of, lora_model_of):
     """Give a function: ``make_trainer("ccl", "bert", max_steps=1)``."""
 
-    def make(defense, family="tabular", *, model=None, model_init=None, data=None, **arguments):
+    def make(defense, family=None, *, model=None, model_init=None, data=None, **arguments):
         kind = trainer_class(defense)
+        family = HOMES[defense] if family is None else family
         name = family.removeprefix("lora-")
-        if name == "language":
-            model, data = language_model("llama", lora=name != family, spread=0.05), token_rows()
         if model is None and model_init is None:
-            model = lora_model_of(name) if family.startswith("lora-") else model_of(name)
-        data = data_of(name) if data is None else data
-        extra = {"validation_dataset": data_of(name, 6, seed=9)} if kind.needs_validation else {}
+            if name == "language":
+                model = language_model("llama", lora=name != family, spread=0.05)
+            else:
+                model = lora_model_of(name) if family.startswith("lora-") else model_of(name)
+        data = rows_of(name) if data is None else data
+        extra = {"validation_dataset": rows_of(name, 6, seed=9)} if kind.needs_validation else {}
         if name == "timm":
             # Normalised pixels, as an attack needs them.
             data = data.with_tensors(
@@ -131,7 +153,7 @@ def make_trainer(args_of, model_of, lora_model_of, data_of):
             collate_batch,
             data,
             model_init=model_init,
-            eval_dataset=token_rows(seed=1) if name == "language" else data_of(name, 7),
+            eval_dataset=rows_of(name, 7),
             **extra,
         )
 
@@ -150,24 +172,36 @@ def test_one_step_moves_every_trainable_tensor_and_no_frozen_one(defense, family
     assert {name for name in trainable if "lora_A" not in name} <= moved <= trainable
 
 
-@pytest.mark.parametrize(("defense", "family"), CLASSIFIERS)
-def test_trap_2_the_evaluation_loss_is_the_plain_cross_entropy(defense, family, make_trainer, data_of):
+@pytest.mark.parametrize(("defense", "family"), PLAIN)
+def test_trap_2_the_evaluation_loss_is_the_plain_cross_entropy(defense, family, make_trainer):
     trainer = make_trainer(defense, family, max_steps=2, per_device_eval_batch_size=4)
     trainer.train()
-    batch = data_of(family, 7).__getitems__(range(7))
+    batch = rows_of(family, 7).__getitems__(range(7))
     labels = batch.pop("labels")
     with torch.no_grad():
-        expected = float(F.cross_entropy(trainer.model.eval()(**batch)["logits"], labels))
+        logits = trainer.model.eval()(**batch)["logits"]
+    if family == "language":
+        rows = [
+            F.cross_entropy(of_row[:-1], targets[1:], reduction="none")[targets[1:] >= 0]
+            for of_row, targets in zip(logits, labels, strict=True)
+        ]
+        by_row = torch.stack([losses.mean() for losses in rows])
+        expected = float(by_row.mean() if trainer.loss_average == "example" else torch.cat(rows).mean())
+    else:
+        expected = float(F.cross_entropy(logits, labels))
     assert trainer.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("defense", MEAN_LOSSES)
-def test_trap_1_eight_examples_at_once_and_two_times_four_move_the_weights_alike(defense, make_trainer, data_of):
+@pytest.mark.parametrize(("defense", "family"), MEAN_LOSSES)
+def test_trap_1_eight_examples_at_once_and_two_times_four_move_the_weights_alike(defense, family, make_trainer):
     def movement(batch_size, accumulation):
-        tensors = {name: data_of("tabular", 17).column(name) for name in ("features", "labels")}
-        data = TensorDataset({**tensors, "features": tensors["features"].double()})
+        data = rows_of(family, 17)
+        if family == "tabular":
+            tensors = {name: data.column(name) for name in ("features", "labels")}
+            data = TensorDataset({**tensors, "features": tensors["features"].double()})
         trainer = make_trainer(
             defense,
+            family,
             data=data,
             optim="sgd",
             momentum=0.0,
@@ -191,15 +225,12 @@ def test_trap_1_eight_examples_at_once_and_two_times_four_move_the_weights_alike
 # ---- references ----
 
 
-def mlp():
-    return TabularMLPForClassification(TabularMLPConfig(input_size=4, hidden_sizes=[8], num_labels=3))
-
-
 @pytest.mark.parametrize("defense", DEFENSES)
-def test_a_reference_is_trained_with_the_same_defence_and_settings(defense, make_trainer, another, data_of, tmp_path):
+def test_a_reference_is_trained_with_the_same_defence_and_settings(defense, make_trainer, another, tmp_path):
+    family = HOMES[defense]
     for changed in [{}, *({key: another(defense, key)} for key in CHANGES.get(defense, []))]:
-        target = make_trainer(defense, model_init=mlp, max_steps=1, **changed)
-        clone = reference_trainer(target, data_of("tabular", 8), seed=4, output_dir=tmp_path / "reference")
+        target = make_trainer(defense, model_init=partial(untrained, family), max_steps=1, **changed)
+        clone = reference_trainer(target, rows_of(family), seed=4, output_dir=tmp_path / "reference")
         assert type(clone) is type(target)
         assert type(clone.args) is type(target.args)
         assert {name: getattr(clone.args, name) for name in changed} == changed
@@ -210,7 +241,8 @@ def test_a_reference_is_trained_with_the_same_defence_and_settings(defense, make
 def test_each_argument_of_a_defence_is_part_of_the_recipes_hash_and_of_the_report(defense, key, make_trainer, another):
     plan = plan_references(np.arange(12) % 3, n_models=2)
     changed = {key: another(defense, key)}
-    trainers = [make_trainer(defense, model_init=mlp, **arguments) for arguments in ({}, {}, changed)]
+    model_init = partial(untrained, HOMES[defense])
+    trainers = [make_trainer(defense, model_init=model_init, **arguments) for arguments in ({}, {}, changed)]
     hashes = [recipe_hash(trainer, plan, dataset_fingerprint="d", pool_hash="p") for trainer in trainers]
     assert hashes[0] == hashes[1] != hashes[2]
     assert trainers[2].describe_defense()["parameters"][key] == changed[key]
@@ -227,12 +259,13 @@ FURTHER = {
 
 
 @pytest.mark.parametrize("defense", [name for name in DEFENSES if not trainer_class(name).is_private])
-def test_a_defence_does_not_depend_on_where_the_model_lies(defense, make_trainer, model_of, data_of):
+def test_a_defence_does_not_depend_on_where_the_model_lies(defense, make_trainer, model_of):
     settings = {"num_train_epochs": 2, "optim": "adamw_torch", "max_grad_norm": 0.0, **FURTHER.get(defense, {})}
-    start = model_of("tabular")
+    family = HOMES[defense]
+    start = model_of("tabular") if family == "tabular" else untrained(family)
 
     def trained(model):
-        trainer = make_trainer(defense, model=model, data=data_of("tabular", 12), **settings)
+        trainer = make_trainer(defense, model=model, data=rows_of(family, 12), **settings)
         trainer.train()
         return {key: parameter.detach().cpu() for key, parameter in trainer.model.named_parameters()}
 
@@ -272,6 +305,7 @@ OF_THE_PAPERS = {
     "label_smoothing": {"label_smoothing_factor"},
     "confidence_penalty": {"beta"},
     "early_stopping": set(),
+    "goldfish": {"k", "context_width"},
 }
 
 
@@ -306,11 +340,11 @@ def test_the_pair_is_exported_by_its_room_and_at_the_top(defense):
 
 
 @pytest.mark.parametrize("defense", METHODS)
-def test_arguments_of_another_defence_are_refused(defense, make_args, model_of, data_of):
-    kind = trainer_class(defense)
-    extra = {"validation_dataset": data_of("tabular")} if kind.needs_validation else {}
+def test_arguments_of_another_defence_are_refused(defense, make_args):
+    kind, family = trainer_class(defense), HOMES[defense]
+    extra = {"validation_dataset": rows_of(family)} if kind.needs_validation else {}
     with pytest.raises(InputError, match=f"args is PrivacyConfig: pass a {kind.config_class.__name__}"):
-        kind(model_of("tabular"), make_args(), train_dataset=data_of("tabular"), **extra)
+        kind(untrained(family), make_args(), train_dataset=rows_of(family), **extra)
 
 
 NOT_A_NUMBER = float("nan")
@@ -335,11 +369,16 @@ NOT_A_NUMBER = float("nan")
         ("ccl", {"concave_term": "log"}, "concave_term is 'log': pass 'exp_p' or 'p'"),
         ("confidence_penalty", {"beta": -1.0}, "beta is -1.0"),
         ("label_smoothing", {"label_smoothing_factor": 1.0}, r"label_smoothing_factor is 1.0: pass .* \(0, 1\)"),
+        ("goldfish", {"k": 1}, "k is 1: pass a whole number of at least 2"),
+        ("goldfish", {"k": 2.5}, "k is 2.5"),
+        ("goldfish", {"context_width": 0}, "context_width is 0"),
+        ("goldfish", {"drop": "product"}, "drop is 'product': pass 'hash' or 'random'"),
+        ("goldfish", {"hash_seed": -1}, "hash_seed is -1"),
         ("early_stopping", {"patience": 1.5}, "patience is 1.5: pass a whole number of at least 1"),
         ("early_stopping", {"min_improvement": -0.1}, "min_improvement is -0.1"),
         *[
             (defense, {"label_smoothing_factor": 0.1}, "label_smoothing_factor is 0.1: .* sets the training loss")
-            for defense in ("relax_loss", "hamp", "ccl", "confidence_penalty", "dp", "adversarial")
+            for defense in ("relax_loss", "hamp", "ccl", "confidence_penalty", "dp", "adversarial", "goldfish")
         ],
     ],
     ids=str,

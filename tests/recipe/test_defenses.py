@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from datasets import Dataset
+from tiny_tokenizers import byte_level, saved_language_model
 
 from hf_privacy.defenses import DEFENSES, PrivacyTrainer, RelaxLossTrainer, ValidationStopCallback, trainer_class
 from hf_privacy.errors import InputError
@@ -18,14 +20,44 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("name", DEFENSES)
-def test_a_recipe_trains_with_the_defence_it_names(name, make_recipe):
+TASKS = ("tabular-classification", "causal-lm")
+TRIED = [(name, task) for name in DEFENSES for task in TASKS if task in trainer_class(name).tasks]
+
+
+@pytest.fixture(scope="module")
+def language_base(tmp_path_factory):
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes |= {"max_position_embeddings": 24, "bos_token_id": 0, "eos_token_id": 0}
+    return saved_language_model(tmp_path_factory.mktemp("base"), byte_level(pad="<pad>"), "llama", **sizes)
+
+
+@pytest.fixture
+def recipe_of(make_recipe, language_base, tmp_path):
+    """Give a function: ``recipe_of("causal-lm", defense="goldfish", training={})``, with a population."""
+
+    def make(task, **sections):
+        if task != "causal-lm":
+            return make_recipe(data={"population_fraction": 0.2}, **sections)
+        path = tmp_path / "rows.parquet"
+        Dataset.from_dict({"text": [f"number {n} is it" for n in range(50)]}).to_parquet(str(path))
+        sections["training"] = {"use_cpu": True, "num_train_epochs": 1, **sections["training"]}
+        data = {"name_or_path": str(path), "population_fraction": 0.2}
+        model = {"name_or_path": str(language_base), "lora": {"r": 2, "target_modules": "all-linear"}}
+        return Recipe.from_dict(
+            {"task": task, "output_dir": str(tmp_path / "run"), "model": model, "data": data, **sections}
+        )
+
+    return make
+
+
+@pytest.mark.parametrize(("name", "task"), TRIED)
+def test_a_recipe_trains_with_the_defence_it_names(name, task, recipe_of):
     kind = trainer_class(name)
     if kind.is_private:
         pytest.importorskip("opacus")
     noise = {"noise_multiplier": 1.0, "accountant": "rdp"} if kind.is_private else {}
     arguments = {**noise, **SETTINGS.get(name, {})}
-    trainer = prepare(make_recipe(defense=name, training=arguments, data={"population_fraction": 0.2})).trainer()
+    trainer = prepare(recipe_of(task, defense=name, training=arguments)).trainer()
     assert type(trainer) is kind
     assert {key: getattr(trainer.args, key) for key in arguments} == arguments
     trainer.train()

@@ -1,0 +1,1 @@
+"""Goldfish loss (Hans et al. 2024)."""
