@@ -23,7 +23,7 @@ _CHUNK_ELEMENTS = 1 << 21
 # Whether a model's logits are known to be what `_after_head` makes of its head's values; tried once for each.
 _PLAIN_HEADS: weakref.WeakKeyDictionary[nn.Module, bool] = weakref.WeakKeyDictionary()
 
-TokenFunction = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, ...]]
+TokenFunction = Callable[..., tuple[torch.Tensor, ...]]
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,17 @@ class ScoredTokens:
         logits = states if self.head is None else self.head(states)
         return logits if logits.dtype == torch.float64 else logits.float()
 
-    def map(self, function: TokenFunction) -> tuple[torch.Tensor, ...]:
+    def map(self, function: TokenFunction, *others: ScoredTokens) -> tuple[torch.Tensor, ...]:
         """What `function` gives for each token, from logits [m, V] and targets [m]; in chunks of tokens.
 
         With gradients the logits of a chunk are made again on the way back, where they do not all fit into one.
+
+        Parameters
+        ----------
+        function : callable
+            From logits [m, V], targets [m], and the logits [m, V] of each of `others`, to values [m].
+        *others : ScoredTokens
+            What other models say of the same tokens; their heads must still be as they were.
 
         Examples
         --------
@@ -80,14 +87,14 @@ class ScoredTokens:
         >>> scored.map(lambda logits, targets: (logits.logsumexp(-1),))
         (tensor([1.6094, 1.6094]),)
         """
-        size = max(1, _CHUNK_ELEMENTS // self.vocabulary)
-        if len(self.targets) <= size:
-            return function(self.logits(), self.targets)
-        recompute = torch.is_grad_enabled() and self.states.requires_grad
+        size = max(1, _CHUNK_ELEMENTS // (self.vocabulary * (1 + len(others))))
 
         def of_chunk(rows: slice) -> tuple[torch.Tensor, ...]:
-            return function(self.logits(rows), self.targets[rows])
+            return function(self.logits(rows), self.targets[rows], *(other.logits(rows) for other in others))
 
+        if len(self.targets) <= size:
+            return of_chunk(slice(None))
+        recompute = torch.is_grad_enabled() and any(each.states.requires_grad for each in (self, *others))
         chunks = [
             checkpoint(of_chunk, slice(start, start + size), use_reentrant=False, preserve_rng_state=False)
             if recompute

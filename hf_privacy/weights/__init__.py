@@ -6,7 +6,7 @@ callback that freezes weights within a Trainer is `hf_privacy.defenses.FrozenWei
 
 from hf_privacy.weights.edit import dampen, perturb, reinitialise, rewind, zero
 from hf_privacy.weights.entanglement import pearson_by_kind
-from hf_privacy.weights.example_scores import fisher, mas_sensitivity
+from hf_privacy.weights.example_scores import fisher, likelihood_sensitivity, mas_sensitivity
 from hf_privacy.weights.freeze import FrozenWeights
 from hf_privacy.weights.kinds import KINDS, weight_kinds, which_weights
 from hf_privacy.weights.mask_file import load_mask, mask_digest, save_mask
@@ -19,6 +19,7 @@ __all__ = [
     "FrozenWeights",
     "dampen",
     "fisher",
+    "likelihood_sensitivity",
     "load_mask",
     "magnitude",
     "mas_sensitivity",

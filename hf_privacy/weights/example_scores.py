@@ -1,8 +1,9 @@
-"""Scores of weights that need the gradient of each example by itself: MAS sensitivity and the Fisher diagonal."""
+"""Scores of weights that need the gradient of each example by itself: sensitivities and the Fisher diagonal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,21 +11,20 @@ from torch.func import functional_call, grad, vmap
 
 from hf_privacy.arguments import check_whole
 from hf_privacy.errors import InputError
+from hf_privacy.tasks import task_of
 from hf_privacy.weights.checks import check_parameters
 from hf_privacy.weights.passes import (
     Batch,
     Loss,
+    Objective,
     accumulators,
     forward,
     gradients,
-    logits_of,
     loss_of,
     on_device,
+    outputs_of,
     prepared,
 )
-
-# From logits and labels of a batch to the number whose gradient is taken.
-_Objective = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def mas_sensitivity(
@@ -75,24 +75,121 @@ def mas_sensitivity(
     >>> mas_sensitivity(net, [batch])["weight"]  # 2 · f(x) · x, with f(x) = 3
     tensor([[ 6., 12.]])
     """
+    if not task_of(model).has_classes:
+        raise InputError(
+            f"{type(model).__name__} has logits at every token, and no figure of them all is an example's: rank its "
+            "weights by likelihood_sensitivity"
+        )
 
-    def squared_norm(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return logits.square().sum() / len(logits)
+    def squared_norm(model: nn.Module, batch: Batch) -> torch.Tensor:
+        return forward(model, batch).square().sum()
 
+    return _mean_magnitude(
+        model,
+        batches,
+        squared_norm,
+        description="MAS sensitivity",
+        parameters=parameters,
+        per_example=per_example,
+        examples_at_once=examples_at_once,
+        show_progress=show_progress,
+    )
+
+
+def likelihood_sensitivity(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    *,
+    parameters: Iterable[str] | None = None,
+    per_example: bool = True,
+    examples_at_once: int = 1,
+    show_progress: bool = False,
+) -> dict[str, torch.Tensor]:
+    """Sensitivity of what the model says of its labels, Ω = mean over examples of |∂ log p(y|x)/∂w|.
+
+    For a row of tokens log p is the sum over those that are scored, so that a long row counts for more than a short
+    one. The model is in evaluation mode.
+
+    Parameters
+    ----------
+    model, batches, parameters, show_progress
+        As in `taylor`; `batches` is the forget set.
+    per_example, examples_at_once
+        As in `mas_sensitivity`; rows of tokens are taken one at a time.
+
+    Returns
+    -------
+    dict of float32 tensor
+        Nonnegative, of each weight's shape, by name; float64 for float64 weights.
+
+    Raises
+    ------
+    InputError
+        As `mas_sensitivity`, and for rows of tokens with `examples_at_once` above 1.
+
+    References
+    ----------
+    The sensitivity of fine-grained parameter perturbation (arXiv 2401.04385), with the log-likelihood as the model
+    function, which is our choice for language models: their logits have no norm of their own.
+
+    Examples
+    --------
+    >>> net = nn.Linear(1, 2, bias=False)
+    >>> _ = net.weight.data.zero_()
+    >>> batch = {"input": torch.tensor([[3.0]]), "labels": torch.tensor([0])}
+    >>> likelihood_sensitivity(net, [batch])["weight"]  # |onehot − p| · x
+    tensor([[1.5000],
+            [1.5000]])
+    """
+    task = task_of(model)
+
+    def summed_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+        # The mean over all that is scored in the batch, times how many there are.
+        mean = task.mean_loss(outputs_of(task, model, batch), batch, average="token")
+        return mean * task.count(batch, average="token")
+
+    return _mean_magnitude(
+        model,
+        batches,
+        summed_loss,
+        description="likelihood sensitivity",
+        parameters=parameters,
+        per_example=per_example,
+        examples_at_once=examples_at_once,
+        show_progress=show_progress,
+    )
+
+
+def _mean_magnitude(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    summed: Objective,
+    *,
+    description: str,
+    parameters: Iterable[str] | None,
+    per_example: bool,
+    examples_at_once: int,
+    show_progress: bool,
+) -> dict[str, torch.Tensor]:
+    """Mean over examples of the magnitude of the gradient of `summed`, a figure added up over examples."""
     chosen = check_parameters(model, parameters)
-    check_whole("examples_at_once", examples_at_once, at_least=1)
+    _check_at_once(model, examples_at_once)
     scores = accumulators(chosen)
     n_examples = 0
     with prepared(model, chosen.values()):
-        for batch in on_device(model, batches, description="MAS sensitivity", show_progress=show_progress):
+        for batch in on_device(model, batches, description=description, show_progress=show_progress):
             n_examples += len(batch["labels"])
             if per_example:
-                _add_per_example(scores, model, batch, chosen, squared_norm, torch.abs, examples_at_once)
-            else:
-                found = gradients(squared_norm(forward(model, batch), batch["labels"]), chosen)
-                for score, gradient in zip(scores.values(), found, strict=True):
-                    score.add_(gradient.abs_(), alpha=len(batch["labels"]))
+                _add_per_example(scores, model, batch, chosen, summed, torch.abs, examples_at_once)
+            else:  # n · |∂(mean)/∂w| = |∂(sum)/∂w|
+                for score, gradient in zip(scores.values(), gradients(summed(model, batch), chosen), strict=True):
+                    score += gradient.abs_()
     return {name: score.div_(n_examples) for name, score in scores.items()}
+
+
+def _check_at_once(model: nn.Module, examples_at_once: int) -> None:
+    if check_whole("examples_at_once", examples_at_once, at_least=1) > 1 and not task_of(model).has_classes:
+        raise InputError(f"examples_at_once is {examples_at_once}: rows of tokens are taken one at a time, pass 1")
 
 
 def fisher(
@@ -147,16 +244,21 @@ def fisher(
     """
     if not empirical and loss_function is not None:
         raise InputError("empirical is False with a loss_function: the exact Fisher needs none, leave it out")
-    loss_function = loss_function or loss_of(model)
+    if not empirical and not task_of(model).has_classes:
+        raise InputError(
+            f"empirical is False: the exact Fisher takes a pass for each of the tokens {type(model).__name__} may say "
+            "at each place; leave it True"
+        )
+    loss = loss_of(model, loss_function)
     chosen = check_parameters(model, parameters)
-    check_whole("examples_at_once", examples_at_once, at_least=1)
+    _check_at_once(model, examples_at_once)
     scores = accumulators(chosen)
     n_examples = 0
     with prepared(model, chosen.values()):
         for batch in on_device(model, batches, description="Fisher information", show_progress=show_progress):
             n_examples += len(batch["labels"])
             if empirical:
-                _add_per_example(scores, model, batch, chosen, loss_function, torch.square, examples_at_once)
+                _add_per_example(scores, model, batch, chosen, loss, torch.square, examples_at_once)
                 continue
             with torch.no_grad():
                 n_classes = forward(model, batch).shape[-1]
@@ -167,8 +269,8 @@ def fisher(
     return {name: score.div_(n_examples) for name, score in scores.items()}
 
 
-def _weighted_log_p(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    log_p = logits.log_softmax(dim=-1).gather(-1, labels[:, None])
+def _weighted_log_p(model: nn.Module, batch: Batch) -> torch.Tensor:
+    log_p = forward(model, batch).log_softmax(dim=-1).gather(-1, batch["labels"][:, None])
     return (log_p.detach() / 2).exp().mul(log_p).sum()
 
 
@@ -177,7 +279,7 @@ def _add_per_example(
     model: nn.Module,
     batch: dict[str, torch.Tensor],
     parameters: dict[str, nn.Parameter],
-    objective: _Objective,
+    objective: Objective,
     reduce: Callable[[torch.Tensor], torch.Tensor],
     examples_at_once: int,
 ) -> None:
@@ -186,7 +288,7 @@ def _add_per_example(
     for start in range(0, n, examples_at_once):
         part = {name: column[start : start + examples_at_once] for name, column in batch.items()}
         if examples_at_once == 1:
-            found = gradients(objective(forward(model, part), part["labels"]), parameters)
+            found = gradients(objective(model, part), parameters)
             for score, gradient in zip(scores.values(), found, strict=True):
                 score += reduce(gradient)
             continue
@@ -204,14 +306,12 @@ def _add_per_example(
 
 
 def _vmapped_gradients(
-    model: nn.Module, batch: dict[str, torch.Tensor], parameters: dict[str, nn.Parameter], objective: _Objective
+    model: nn.Module, batch: dict[str, torch.Tensor], parameters: dict[str, nn.Parameter], objective: Objective
 ) -> dict[str, torch.Tensor]:
     def of_one_example(weights: dict[str, torch.Tensor], example: dict[str, torch.Tensor]) -> torch.Tensor:
-        rows = {name: column.unsqueeze(0) for name, column in example.items()}
-        inputs = {name: column for name, column in rows.items() if name != "labels"}
         # Tied weights get the one tensor under all their names.
-        outputs = functional_call(model, weights, (), inputs, tie_weights=True)
-        return objective(logits_of(outputs), rows["labels"])
+        at_weights: Any = lambda **inputs: functional_call(model, weights, (), inputs, tie_weights=True)  # noqa: E731
+        return objective(at_weights, {name: column.unsqueeze(0) for name, column in example.items()})
 
     weights = {name: parameter.detach() for name, parameter in parameters.items()}
     return vmap(grad(of_one_example), in_dims=(None, 0))(weights, batch)

@@ -12,23 +12,35 @@ from torch import nn
 from hf_privacy.errors import InputError
 from hf_privacy.models.modes import evaluation_mode
 from hf_privacy.progress import progress
-from hf_privacy.tasks import task_of
+from hf_privacy.tasks import Task, task_of
 
 # From logits and labels of a batch to the mean over its examples.
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Batch = Mapping[str, torch.Tensor]
+# From a model and a batch to a number, whose gradient is taken.
+Objective = Callable[[nn.Module, Batch], torch.Tensor]
 
 
-def loss_of(model: nn.Module) -> Loss:
-    """The mean of the losses that the model's task gives each example.
+def loss_of(model: nn.Module, given: Loss | None = None) -> Objective:
+    """The mean of the losses that the model's task gives each example; or a loss given of logits and labels.
 
     Examples
     --------
-    >>> loss_of(nn.Linear(1, 2))(torch.zeros(3, 2), torch.tensor([0, 1, 1])).exp().round(decimals=4)
-    tensor(2.)
+    >>> net = nn.Linear(1, 2)
+    >>> _ = [parameter.data.zero_() for parameter in net.parameters()]
+    >>> loss_of(net)(net, {"input": torch.ones(3, 1), "labels": torch.tensor([0, 1, 1])}).exp().round(decimals=4)
+    tensor(2., grad_fn=<RoundBackward1>)
     """
+    if given is not None:
+        return lambda model, batch: given(forward(model, batch), batch["labels"])
     task = task_of(model)
-    return lambda logits, labels: task.example_losses({"logits": logits}, {"labels": labels}).mean()
+    return lambda model, batch: task.example_losses(outputs_of(task, model, batch), batch).mean()
+
+
+def outputs_of(task: Task, model: nn.Module, batch: Batch) -> Any:
+    """What the task makes of the model and a batch; of a bare tensor, a dict with "logits"."""
+    outputs = task.forward(model, batch)
+    return {"logits": outputs} if isinstance(outputs, torch.Tensor) else outputs
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hf_privacy.weights.checks import check_parameters
-from hf_privacy.weights.passes import Batch, Loss, accumulators, forward, gradients, loss_of, on_device, prepared
+from hf_privacy.weights.passes import Batch, Loss, accumulators, gradients, loss_of, on_device, prepared
 
 
 def taylor(
@@ -26,12 +26,12 @@ def taylor(
     Parameters
     ----------
     model : torch.nn.Module
-        A classifier; it leaves as it came: modes, ``requires_grad``, ``.grad`` and buffers.
+        A classifier or causal language model; it leaves as it came: modes, ``requires_grad``, ``.grad`` and buffers.
     batches : iterable of dict of tensor
         Columns of a batch by name, with "labels".
     loss_function : callable, optional
-        From logits [B, C] and labels [B] to the mean loss of the batch; g_t is its gradient. By default the loss of
-        the model's task.
+        From logits and labels to the mean loss of the batch; g_t is its gradient. By default the mean of what the
+        model's task gives each example: cross-entropy, for a row of tokens the mean over those that are scored.
     squared : bool
         Σ_t (g_t · w)² instead, the control.
     parameters : iterable of str, optional
@@ -64,12 +64,12 @@ def taylor(
     >>> scores["weight"].shape, bool((scores["weight"] >= 0).all()), net.weight.grad
     (torch.Size([2, 2]), True, None)
     """
-    loss_function = loss_function or loss_of(model)
+    loss = loss_of(model, loss_function)
     chosen = check_parameters(model, parameters)
     scores = accumulators(chosen)
     with prepared(model, chosen.values(), training=training):
         for batch in on_device(model, batches, description="Taylor score", show_progress=show_progress):
-            found = gradients(loss_function(forward(model, batch), batch["labels"]), chosen)
+            found = gradients(loss(model, batch), chosen)
             with torch.no_grad():
                 for (name, parameter), gradient in zip(chosen.items(), found, strict=True):
                     add_taylor_(scores[name], gradient, parameter, squared=squared)
@@ -121,13 +121,13 @@ def saliency(
     >>> sorted(saliency(nn.Linear(2, 2), [batch]))
     ['bias', 'weight']
     """
-    loss_function = loss_function or loss_of(model)
+    loss = loss_of(model, loss_function)
     chosen = check_parameters(model, parameters)
     scores = accumulators(chosen)
     n_examples = 0
     with prepared(model, chosen.values(), training=training):
         for batch in on_device(model, batches, description="saliency", show_progress=show_progress):
-            found = gradients(loss_function(forward(model, batch), batch["labels"]), chosen)
+            found = gradients(loss(model, batch), chosen)
             for score, gradient in zip(scores.values(), found, strict=True):
                 score.add_(gradient, alpha=len(batch["labels"]))
             n_examples += len(batch["labels"])

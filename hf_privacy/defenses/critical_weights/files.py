@@ -32,11 +32,13 @@ def initial_state_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     >>> list(initial_state_of(torch.nn.Linear(1, 1)))
     ['weight', 'bias']
     """
-    parameters = dict(model.named_parameters(remove_duplicate=False))
+    # A quantised base saves more than its tensors.
+    kept = dict(model.named_buffers(remove_duplicate=False))
+    kept |= {name: weight for name, weight in model.named_parameters(remove_duplicate=False) if weight.requires_grad}
     return {
         name: tensor.detach().to("cpu", copy=True).contiguous()
         for name, tensor in model.state_dict().items()
-        if name not in parameters or parameters[name].requires_grad
+        if name in kept
     }
 
 
