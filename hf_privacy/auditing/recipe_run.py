@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hf_privacy.auditing.audit import audit
 from hf_privacy.auditing.case import Provenance
 from hf_privacy.defenses import PrivacyTrainer
@@ -116,12 +118,9 @@ def audit_target(
     recipe = experiment.recipe
     check_split(experiment, folder)
     base = None
-    if recipe.model.from_scratch:
-        pass
-    elif not task_named(recipe.task).has_classes:
-        # What training started from; of an adapter, the target itself with its adapter off.
-        base = None if recipe.model.lora is not None else experiment.model_init()
-    else:
+    if not task_named(recipe.task).has_classes:
+        base = started_from(experiment)
+    elif not recipe.model.from_scratch:
         base = load_base_classifier(
             recipe.model.name_or_path,
             task=recipe.task,
@@ -149,6 +148,15 @@ def audit_target(
         show_progress=show_progress,
         **asdict(recipe.audit),
     )
+
+
+def started_from(experiment: Experiment) -> torch.nn.Module | None:
+    """What training of a language model's full weights started from; of an adapter it is the model, its adapter off.
+
+    None there, and where it started from scratch.
+    """
+    model = experiment.recipe.model
+    return None if model.from_scratch or model.lora is not None else experiment.model_init()
 
 
 def _base_revision(model: ModelSection) -> str | None:

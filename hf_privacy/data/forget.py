@@ -16,12 +16,12 @@ from hf_privacy.data.fingerprint import example_ids
 from hf_privacy.data.splits import MembershipSplit
 from hf_privacy.errors import InputError
 
-_FORMS = ("rows", "ids", "label", "where", "fraction")
+_FORMS = ("rows", "ids", "label", "where", "group", "fraction")
 
 
 @dataclass(frozen=True)
 class ForgetRequest:
-    """Which training examples are to be forgotten; exactly one of the five forms.
+    """Which training examples are to be forgotten; exactly one of the six forms.
 
     Parameters
     ----------
@@ -33,6 +33,9 @@ class ForgetRequest:
         One class, by number or name.
     where : mapping of str to value, optional
         One column and the value it must have, such as ``{"person": "p17"}``.
+    group : str, int or list of them, optional
+        One value or several of the column that says whose row it is (``data.group_column``): all rows of these people,
+        and every one of them must have been trained on.
     fraction : float, optional
         A random share of the members, in (0, 1): for studies; a person's request is one of the others.
     seed : int
@@ -57,6 +60,7 @@ class ForgetRequest:
     ids: Sequence[str] | None = None
     label: int | str | None = None
     where: Mapping[str, Any] | None = None
+    group: Any = None
     fraction: float | None = None
     seed: int = field(default=0, kw_only=True)
 
@@ -79,6 +83,11 @@ class ForgetRequest:
             check_instance("where", self.where, Mapping)
         if self.where is not None and len(self.where) != 1:
             raise InputError(f"where has {len(self.where)} columns: pass one column and its value")
+        if self.group is not None and not self.groups:
+            raise InputError("group is empty: name at least one group to forget")
+        for value in self.groups:
+            if isinstance(value, bool) or not isinstance(value, (str, int)):
+                raise InputError(f"group is {seen(self.group)}: pass a text or a whole number, or a list of them")
         if self.fraction is not None:
             check_number("fraction", self.fraction, 0.0, 1.0, low_open=True, high_open=True)
         if self.label is not None and not isinstance(self.label, str):
@@ -98,8 +107,20 @@ class ForgetRequest:
         """The form it has; the one thing of a request that a report may name."""
         return next(name for name in _FORMS if getattr(self, name) is not None)
 
+    @property
+    def groups(self) -> list[Any]:
+        """The values of ``group``, each once; none of another form."""
+        values = self.group if isinstance(self.group, (list, tuple)) else [self.group]
+        return [] if self.group is None else list(dict.fromkeys(values))
+
     def select(
-        self, dataset: Dataset, members: np.ndarray, *, label_column: str = "label", labels: np.ndarray | None = None
+        self,
+        dataset: Dataset,
+        members: np.ndarray,
+        *,
+        label_column: str = "label",
+        labels: np.ndarray | None = None,
+        group_column: str | None = None,
     ) -> np.ndarray:
         """Row numbers of the members it names, sorted.
 
@@ -112,11 +133,14 @@ class ForgetRequest:
             For ``label``.
         labels : int64[N], optional
             Class numbers of all rows, where the column holds something else.
+        group_column : str, optional
+            For ``group``.
 
         Raises
         ------
         InputError
-            For rows, ids or a value that no member has, or rows that are no members.
+            For rows, ids, groups or a value that no member has, rows that are no members, or a group with a row that
+            is none.
         """
         members = np.sort(row_numbers("members", members, below=len(dataset)))
         if self.fraction is not None:
@@ -132,6 +156,8 @@ class ForgetRequest:
             if unknown:
                 raise InputError(f"{unknown} of {len(self.ids)} ids name no row of the dataset: pass its example_ids")
             return self._members_only(np.unique([place[name] for name in self.ids]), members, "ids")
+        if self.group is not None:
+            return self._whole_groups(dataset, members, group_column)
         if self.label is not None:
             wanted, values = self.label, labels
             if isinstance(wanted, str):
@@ -154,6 +180,31 @@ class ForgetRequest:
         if len(chosen) == 0:
             raise InputError(f"{described} and no training example has that value: nothing is to be forgotten")
         return chosen
+
+    def _whole_groups(self, dataset: Dataset, members: np.ndarray, group_column: str | None) -> np.ndarray:
+        """All rows of the groups; no value is named in what is refused: it may be a person's name."""
+        if group_column is None:
+            raise InputError(
+                "the forget request names a group and no column says whose row it is: set data.group_column before "
+                "training, or name the rows by where, rows or ids"
+            )
+        require_column(dataset, group_column, argument="group_column")
+        values = dataset[group_column][:]
+        unknown = set(self.groups).difference(values)
+        if unknown:
+            raise InputError(
+                f"{len(unknown)} of the {len(self.groups)} groups asked for are no value of the column "
+                f"{group_column!r}: pass values that it holds, of its type"
+            )
+        wanted = set(self.groups)
+        chosen = np.array([row for row, value in enumerate(values) if value in wanted], dtype=np.int64)
+        outside = int((~np.isin(chosen, members)).sum())
+        if 0 < outside < len(chosen):
+            raise InputError(
+                f"{outside} of the {len(chosen)} rows of the groups asked for are not in the training set: a group is "
+                "forgotten whole; name the rows that were trained on by where, rows or ids"
+            )
+        return self._members_only(chosen, members, "group")
 
     @staticmethod
     def _members_only(chosen: np.ndarray, members: np.ndarray, name: str) -> np.ndarray:

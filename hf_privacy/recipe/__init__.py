@@ -16,7 +16,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "experiment": ("Experiment", "training_arguments"),
         "extraction_settings": ("ExtractionSettings",),
         "folder": ("RunFolder",),
-        "forget_rows": ("UnlearningRows", "request_of", "requested_rows", "unlearning_rows"),
+        "forget_rows": ("UnlearningRows", "request_of", "requested_rows", "unit_of", "unlearning_rows"),
         "robustness_settings": ("RobustnessSettings",),
         "unlearning": (
             "RETRAIN",

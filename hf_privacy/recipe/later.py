@@ -15,7 +15,7 @@ from hf_privacy.recipe.audit_signals import adversarial_inputs
 from hf_privacy.recipe.canary_settings import canary_kind
 from hf_privacy.recipe.config import Recipe
 from hf_privacy.recipe.experiment import Experiment
-from hf_privacy.recipe.forget_rows import request_of, requested_rows, unlearning_rows
+from hf_privacy.recipe.forget_rows import check_form, request_of, requested_rows, unlearning_rows
 from hf_privacy.recipe.unlearning import check_unlearning
 from hf_privacy.tasks import task_named
 from hf_privacy.unlearning import UNLEARNERS, unlearner_class
@@ -27,7 +27,7 @@ def check_later_sections(recipe: Recipe) -> None:
     Raises
     ------
     InputError
-        As `check_unlearning`, and for a request of no form.
+        As `check_unlearning`, and for a request of no form, or of one that the recipe's rows cannot answer.
     """
     if recipe.unlearning.method is not None:
         check_unlearning(recipe)
@@ -37,7 +37,7 @@ def check_later_sections(recipe: Recipe) -> None:
             if key not in known:
                 raise unknown_key(str(key), sorted(known), "section 'unlearning.training'")
     if recipe.unlearning.request:
-        request_of(recipe.unlearning.request)
+        check_form(recipe, request_of(recipe.unlearning.request))
 
 
 def check_later_stages(experiment: Experiment, model: torch.nn.Module) -> None:

@@ -139,7 +139,7 @@ def unlearner(
     args = unlearning_arguments(experiment.recipe, output_dir)
     is_there = references is not None and (Path(references) / "metadata.json").is_file()
     split = experiment.split
-    labels = experiment.dataset.column("labels").numpy()[np.concatenate([split.pool, split.population])]
+    pool = experiment.dataset.subset(np.concatenate([split.pool, split.population]))
     return trainer_class(
         model,
         args,
@@ -148,6 +148,9 @@ def unlearner(
         experiment.dataset.subset(rows.split.heldout),
         processing_class=experiment.processor,
         **trainer_class.arguments_of_references(
-            args, SignalStore.open(references) if is_there else None, labels, n_classes=len(experiment.classes)
+            args,
+            SignalStore.open(references) if is_there else None,
+            pool.column("labels").numpy(),
+            n_classes=len(experiment.classes),
         ),
     )

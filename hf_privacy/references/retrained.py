@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.data import ForgetSplit, TensorDataset
@@ -16,8 +17,10 @@ from hf_privacy.errors import InputError
 from hf_privacy.references.clone import recipe_hash
 from hf_privacy.references.collect import ReferenceRun
 from hf_privacy.references.plan import ReferencePlan
-from hf_privacy.signals import SIGNAL_NAMES, SignalStore
+from hf_privacy.signals import SignalStore, TokenSignals, scored_offsets
+from hf_privacy.tasks import Task
 from hf_privacy.unlearning import UnlearningEvaluation
+from hf_privacy.unlearning.base.evaluation import token_columns
 
 FIGURES_FILE = "figures.json"
 
@@ -77,25 +80,39 @@ def retrained_run(
         "n_models": n_models,
         "n_examples": len(rows),
         "queries": ["identity"],
-        "signals": list(SIGNAL_NAMES),
+        "signals": list(trainer.task.signal_names),
         "n_forget": len(split.forget),
         "n_retain": len(split.retain),
     }
+    judged = dataset.subset(rows)
+    if not trainer.task.has_classes:
+        metadata["n_tokens"] = int(scored_offsets(judged)[-1])
     pool = dataset.subset(rows[:n_pool])
     if trainer.train_dataset.augmentation is not None:
         pool = pool.with_augmentation(trainer.train_dataset.augmentation)
-    return ReferenceRun(trainer, pool, dataset.subset(rows), plan, SignalStore.create(folder, metadata))
+    return ReferenceRun(trainer, pool, judged, plan, SignalStore.create(folder, metadata))
 
 
-def retrained_evaluations(store: SignalStore, labels: np.ndarray) -> list[UnlearningEvaluation]:
+def retrained_evaluations(
+    store: SignalStore,
+    labels: np.ndarray,
+    *,
+    task: Task | None = None,
+    base: TokenSignals | None = None,
+    groups: np.ndarray | None = None,
+) -> list[UnlearningEvaluation]:
     """What each retrained model of a store does on forget, retain and test set; no model is needed.
 
     Parameters
     ----------
     store : SignalStore
         That of `retrained_run`, whole.
-    labels : int64[F + R + T]
-        Classes of the forget, the retain and the test rows.
+    labels : int64[F + R + T], or [F + R + T, L] of a language model
+        Classes of the forget, the retain and the test rows; or the labels of their tokens.
+    task : Task, optional
+        What an example is; by default one with a class.
+    base, groups
+        Of a language model, of these rows, as in `hf_privacy.unlearning.evaluate_unlearning`.
 
     Raises
     ------
@@ -112,13 +129,16 @@ def retrained_evaluations(store: SignalStore, labels: np.ndarray) -> list[Unlear
     if missing:
         raise InputError(f"{missing} of {store.n_models} retrained models are missing: run the same command again")
     sizes = {"n_forget": store.metadata["n_forget"], "n_retain": store.metadata["n_retain"]}
-    return [
-        UnlearningEvaluation.of_arrays(
-            {**{name: store.read(name, models=[number], query=0)[0] for name in store.signals}, "label": labels},
-            **sizes,
-        )
-        for number in range(store.n_models)
-    ]
+    evaluations = []
+    for number in range(store.n_models):
+        signals = {name: store.read(name, models=[number], query=0)[0] for name in store.signals}
+        if task is None or task.has_classes:
+            signals["label"] = labels
+        else:
+            offsets = scored_offsets(TensorDataset({"labels": torch.as_tensor(labels)}))
+            signals |= token_columns(store.tokens(number, offsets), base, groups)
+        evaluations.append(UnlearningEvaluation.of_arrays(signals, **sizes, task=task))
+    return evaluations
 
 
 def retrained_seconds(store: SignalStore) -> list[float]:

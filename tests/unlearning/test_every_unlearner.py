@@ -10,23 +10,30 @@ import pytest
 import torch
 from killed import KillAt, KilledError
 from second_device import assert_trains_alike
+from tiny_language import language_model, token_rows
 from tiny_models import tiny_data, tiny_lora_model, tiny_model
 
 import hf_privacy
 from hf_privacy import unlearning
 from hf_privacy.defenses import PrivacyConfig
 from hf_privacy.errors import InputError
-from hf_privacy.models import load_saved_model
+from hf_privacy.models import load_model, load_saved_model
 from hf_privacy.tasks import TASKS
 from hf_privacy.unlearning import UNLEARNERS, UnlearningConfig, UnlearningTrainer, unlearner_class
 
-# A model of each task that every unlearner of it is tried on.
+# Models of each task that every unlearner of it is tried on.
 FAMILIES = {
-    "tabular-classification": "tabular",
-    "image-classification": "resnet",
-    "text-classification": "lora-bert",
+    "tabular-classification": ["tabular"],
+    "image-classification": ["resnet"],
+    "text-classification": ["lora-bert"],
+    "causal-lm": ["language", "lora-language"],
 }
-TRIED = [(name, FAMILIES[task]) for name in UNLEARNERS for task in unlearner_class(name).tasks]
+TRIED = [(name, family) for name in UNLEARNERS for task in unlearner_class(name).tasks for family in FAMILIES[task]]
+# What each is tried on where one family will do.
+HOMES = {
+    name: "tabular" if "tabular-classification" in unlearner_class(name).tasks else "language" for name in UNLEARNERS
+}
+LENGTHS = (9, 4, 12, 6, 7, 5, 11, 10, 8, 7)
 # Settings under which it does something within a few steps.
 SETTINGS = {
     "parameter_perturbation": {"fraction": 0.1},
@@ -48,7 +55,7 @@ def has_epochs(name):
 
 
 def sets_of(family):
-    data = tiny_data(family, 100)
+    data = token_rows(LENGTHS * 10) if family == "language" else tiny_data(family, 100)
     rows = {"forget": range(12), "retain": range(12, 60), "heldout": range(60, 100)}
     return {f"{name}_dataset": data.subset(numbers) for name, numbers in rows.items()}
 
@@ -65,6 +72,13 @@ def differ(one, other):
 def model_of(tmp_path):
     def make(family):
         is_lora = family.startswith("lora-")
+        if family == "language":
+            return language_model("llama", spread=0.05)
+        if family == "lora-language":
+            language_model("llama", spread=0.05).save_pretrained(tmp_path / "base")
+            return load_model(
+                tmp_path / "base", task="causal-lm", lora={"r": 2, "target_modules": "all-linear"}, seed=0
+            )
         return tiny_lora_model(family.removeprefix("lora-"), tmp_path / "base") if is_lora else tiny_model(family)
 
     return make
@@ -80,7 +94,7 @@ def make_trainer(make_args):
         if has_epochs(name):
             settings["num_train_epochs"] = 2
         args = make_args(kind.config_class, **{**settings, **SETTINGS.get(name, {}), **arguments})
-        return kind(model, args, **(sets or sets_of("tabular")), callbacks=list(callbacks))
+        return kind(model, args, **(sets or sets_of(HOMES[name])), callbacks=list(callbacks))
 
     return make
 
@@ -108,7 +122,7 @@ def test_it_moves_what_is_trainable_and_nothing_else_and_is_saved_as_it_is(
 
 @pytest.mark.parametrize("name", UNLEARNERS)
 def test_a_run_is_a_function_of_its_seed_killed_or_not(name, make_trainer, model_of, tmp_path):
-    start, saving = model_of("tabular"), {"save_strategy": "steps", "save_steps": 2, "seed": 3}
+    start, saving = model_of(HOMES[name]), {"save_strategy": "steps", "save_steps": 2, "seed": 3}
 
     def trainer(folder, *callbacks):
         model = copy.deepcopy(start)
@@ -126,7 +140,7 @@ def test_a_run_is_a_function_of_its_seed_killed_or_not(name, make_trainer, model
 
 @pytest.mark.parametrize("name", UNLEARNERS)
 def test_it_does_not_depend_on_where_the_model_lies(name, make_trainer, model_of):
-    start, settings = model_of("tabular"), {"max_grad_norm": 0.0, "optim": "adamw_torch"}
+    start, settings = model_of(HOMES[name]), {"max_grad_norm": 0.0, "optim": "adamw_torch"}
 
     def unlearned(model):
         trainer = make_trainer(name, model, **settings)
@@ -142,27 +156,27 @@ def test_it_does_not_depend_on_where_the_model_lies(name, make_trainer, model_of
 @pytest.mark.parametrize("name", UNLEARNERS)
 @pytest.mark.parametrize("part", ["forget_dataset", "retain_dataset"])
 def test_no_rows_are_refused_in_one_sentence(name, part, make_trainer, model_of):
-    sets = sets_of("tabular")
+    sets = sets_of(HOMES[name])
     with pytest.raises(InputError, match=f"{part} is empty: an unlearner needs examples") as refused:
-        make_trainer(name, model_of("tabular"), sets={**sets, part: sets[part].subset([])})
+        make_trainer(name, model_of(HOMES[name]), sets={**sets, part: sets[part].subset([])})
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("name", UNLEARNERS)
 def test_held_out_rows_are_asked_for_by_those_alone_that_need_them(name, make_trainer, model_of):
-    sets = {**sets_of("tabular"), "heldout_dataset": None}
+    sets = {**sets_of(HOMES[name]), "heldout_dataset": None}
     if unlearner_class(name).needs_heldout:
         with pytest.raises(InputError, match=f"heldout_dataset is missing: {unlearner_class(name).__name__}"):
-            make_trainer(name, model_of("tabular"), sets=sets)
+            make_trainer(name, model_of(HOMES[name]), sets=sets)
     else:
-        make_trainer(name, model_of("tabular"), sets=sets).unlearn()
+        make_trainer(name, model_of(HOMES[name]), sets=sets).unlearn()
 
 
 @pytest.mark.parametrize("name", UNLEARNERS)
 def test_arguments_of_training_are_refused(name, tmp_path, model_of):
     config = unlearner_class(name).config_class.__name__
     with pytest.raises(InputError, match=f"args is PrivacyConfig: pass a {config}"):
-        unlearner_class(name)(model_of("tabular"), PrivacyConfig(str(tmp_path)), **sets_of("tabular"))
+        unlearner_class(name)(model_of(HOMES[name]), PrivacyConfig(str(tmp_path)), **sets_of(HOMES[name]))
 
 
 @pytest.mark.parametrize("name", [name for name in UNLEARNERS if not has_epochs(name)])
@@ -181,7 +195,7 @@ def own_fields(name):
 
 @pytest.mark.parametrize("name", UNLEARNERS)
 def test_the_report_names_it_its_paper_and_every_argument_it_has(name, make_trainer, model_of):
-    described = make_trainer(name, model_of("tabular"), learning_rate=0.125).describe_unlearning()
+    described = make_trainer(name, model_of(HOMES[name]), learning_rate=0.125).describe_unlearning()
     json.dumps(described, allow_nan=False)
     assert described["name"] == name
     assert described["paper"]["id"].startswith("arXiv:")

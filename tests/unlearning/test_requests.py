@@ -78,7 +78,7 @@ def test_the_log_keeps_no_name_and_is_found_again(tmp_path):
     log.append(log.name_of("ann@example.org"), **FACTS)
     (entry,) = RequestLog(tmp_path).entries()
     assert set(entry) == {
-        "request", "method", "time", "weights_before", "weights_after", "n_new", "n_forgotten",
+        "request", "method", "time", "weights_before", "weights_after", "n_new", "n_forgotten", "unit",
     }  # fmt: skip
     assert "ann" not in log.path.read_text()
     assert RequestLog(tmp_path).is_served("ann@example.org")

@@ -15,11 +15,21 @@ TITLES = {
     "TA": "Unseen: right (TA)",
     "MIA": "Forget set: judged unseen (MIA)",
 }
+# What the figures of a language model are called: an example has many tokens.
+TOKEN_TITLES = {
+    "UA": "Forget set: tokens wrong (UA)",
+    "RA": "Retain set: tokens right (RA)",
+    "TA": "Unseen: tokens right (TA)",
+    "MIA": TITLES["MIA"],
+}
+SETS = {"forget": "Forget set", "retain": "Retain set", "test": "Unseen"}
+_ATTACKS = {"window_comparison": "window comparison with the base model", "loss": "loss"}
 _KINDS = {
     "rows": "named rows",
     "ids": "named examples",
     "label": "one class",
     "where": "one column's value",
+    "group": "named groups",
     "fraction": "a random share",
     "queue": "a queue of requests",
 }
@@ -28,6 +38,21 @@ SHAPES = {
     "figure": one_of(*TITLES),
     "unlearning_figures": listed(record(f"name figure, {ESTIMATE}, n_examples positive_count"), least=4, most=4),
     "loss_quantiles": listed("amount", least=1, most=16),
+    "unlearning_losses": listed(
+        record(
+            "loss amount, perplexity perplexity, low optional_number, high optional_number, "
+            "n_examples positive_count, n_tokens positive_count",
+            name=one_of(*SETS),
+        ),
+        least=len(SETS),
+        most=len(SETS),
+    ),
+    "forget_membership": record(
+        f"attack name, {AUC}",
+        tpr_at_fpr=listed(
+            record("fpr unit, tpr optional_unit, low optional_unit, high optional_unit"), least=1, most=8
+        ),
+    ),
 }
 FIELDS = {
     "unlearning": nullable(
@@ -35,12 +60,13 @@ FIELDS = {
             "method defense, n_retrained count",
             request=record(
                 "n_requests positive_count, n_forget positive_count, n_retain positive_count, n_heldout count, "
-                "n_test positive_count",
+                "n_test positive_count, unit text, n_units positive_count",
+                optional="unit n_units",
                 kind=one_of(*_KINDS),
             ),
             after_edit=nullable(
-                {"type": "object", "maxProperties": 8, "additionalProperties": shape("unit")},
-                "Accuracies after the edit of the weights, before any epoch.",
+                {"type": "object", "maxProperties": 16, "additionalProperties": shape("amount")},
+                "What the model is worth after the edit of the weights, before any epoch.",
             ),
             figures=record(
                 "before unlearning_figures, after unlearning_figures", retrained=nullable("unlearning_figures")
@@ -65,6 +91,17 @@ FIELDS = {
                 ),
                 "Quantiles of the loss, for 20 forgotten examples or more.",
             ),
+            language=nullable(
+                record(
+                    sets=record(
+                        "before unlearning_losses, after unlearning_losses", retrained=nullable("unlearning_losses")
+                    ),
+                    membership=record(
+                        "before forget_membership, after forget_membership", retrained=nullable("forget_membership")
+                    ),
+                ),
+                "Of a language model: perplexity, and whether forgotten rows are told from unseen ones.",
+            ),
             relearning=nullable(
                 record(
                     "cap positive_count, steps count, regained boolean, retrained_steps optional_amount, "
@@ -82,6 +119,7 @@ FIELDS = {
                 "scoring_seconds amount, shadows_seconds amount, training_seconds amount, total_seconds amount, "
                 "retrain_seconds optional_amount, share_of_retrain optional_amount, share_with_shadows optional_amount"
             ),
+            optional="language",
             description="Counts and aggregates; never which examples were forgotten. Figures are shares of 0 to 1.",
         ),
         "What the model was made to forget, beside models retrained without it.",
@@ -96,18 +134,48 @@ def unlearning_headers(section: dict[str, Any]) -> list[str]:
 
 
 def unlearning_table_rows(section: dict[str, Any]) -> list[list[str]]:
-    """Each figure before, after and retrained, in percent with its interval, and the gap in points."""
-    stages = [section["figures"]["before"], section["figures"]["after"]]
-    if section["figures"]["retrained"] is not None:
-        stages.append(section["figures"]["retrained"])
+    """Each figure before, after and retrained, in percent with its interval, and the gap in points.
+
+    Of a language model perplexity and membership too, which have no part in the gap.
+    """
+    titles = TITLES if section.get("language") is None else TOKEN_TITLES
     rows = [
-        [TITLES[figures[0]["name"]], *(" ".join(rate(f["value"], f["low"], f["high"])) for f in figures)]
-        for figures in zip(*stages, strict=True)
+        [titles[figures[0]["name"]], *(" ".join(rate(f["value"], f["low"], f["high"])) for f in figures)]
+        for figures in zip(*_stages(section["figures"]), strict=True)
     ]
     if section["gap"] is not None:
         for row, gap in zip(rows, section["gap"]["figures"], strict=True):
             row.append(points(gap["gap"]))
+    return rows + _language_rows(section)
+
+
+def _stages(values: dict[str, Any]) -> list[Any]:
+    return [values[stage] for stage in ("before", "after", "retrained") if values[stage] is not None]
+
+
+def _language_rows(section: dict[str, Any]) -> list[list[str]]:
+    language = section.get("language")
+    if language is None:
+        return []
+    no_gap = [] if section["gap"] is None else [""]
+    rows = [
+        [f"{SETS[sets[0]['name']]}: perplexity", *(_perplexity(one) for one in sets), *no_gap]
+        for sets in zip(*_stages(language["sets"]), strict=True)
+    ]
+    stages = _stages(language["membership"])
+    rows.append(["Forget set against unseen: AUC", *(area(one) for one in stages), *no_gap])
+    for rates in zip(*(one["tpr_at_fpr"] for one in stages), strict=True):
+        if all(entry["tpr"] is not None for entry in rates):
+            title = f"Forget set against unseen: TPR at {percent(rates[0]['fpr'])} FPR"
+            rows.append(
+                [title, *(" ".join(rate(entry["tpr"], entry["low"], entry["high"])) for entry in rates), *no_gap]
+            )
     return rows
+
+
+def _perplexity(found: dict[str, Any]) -> str:
+    said = f"{found['perplexity']:.4g}"
+    return said if found["low"] is None else f"{said} [{found['low']:.4g}, {found['high']:.4g}]"
 
 
 def unlearning_request_words(section: dict[str, Any]) -> str:
@@ -121,6 +189,8 @@ def unlearning_request_words(section: dict[str, Any]) -> str:
     """
     request = section["request"]
     kind = _KINDS[request["kind"]]
+    if request.get("unit", "row") != "row":
+        kind += f", {request['n_units']:,} by {request['unit']}"
     if request["kind"] == "queue":
         kind = f"{request['n_requests']:,} request{'s' * (request['n_requests'] != 1)} of a queue"
     total = request["n_forget"] + request["n_retain"]
@@ -129,7 +199,14 @@ def unlearning_request_words(section: dict[str, Any]) -> str:
 
 def unlearning_sentences(section: dict[str, Any]) -> list[str]:
     """What the figures say, one sentence or two each: the gap, harm, relearning, U-LiRA, cost."""
-    return [*_gap(section), _harm(section["retain_harm"]), *_relearning(section), *_u_lira(section), _cost(section)]
+    return [
+        *_gap(section),
+        _harm(section),
+        *_membership(section),
+        *_relearning(section),
+        *_u_lira(section),
+        _cost(section),
+    ]
 
 
 def unlearning_lines(section: dict[str, Any]) -> str:
@@ -190,8 +267,24 @@ def _gap(section: dict[str, Any]) -> list[str]:
     return [f"{said}."]
 
 
-def _harm(harm: dict[str, Any]) -> str:
-    wrong, right = harm["newly_wrong"], harm["newly_right"]
+def _membership(section: dict[str, Any]) -> list[str]:
+    language = section.get("language")
+    if language is None:
+        return []
+    stages = _stages(language["membership"])
+    attack = _ATTACKS.get(stages[0]["attack"], stages[0]["attack"])
+    said = f"By {attack} forgotten rows were told from unseen ones with an AUC of {area(stages[0])}, and now with"
+    said += f" {area(stages[1])}"
+    if len(stages) > 2:
+        said += f"; in retrained models it is {area(stages[2])}"
+    return [f"{said}; 0.5 is guessing, and what lies below it tells them apart as well."]
+
+
+def _harm(section: dict[str, Any]) -> str:
+    wrong, right = section["retain_harm"]["newly_wrong"], section["retain_harm"]["newly_right"]
+    if section.get("language") is not None:
+        more = percent(right["value"])
+        return f"Of the retained rows {share(wrong)} have fewer tokens right than before, and {more} have more."
     return f"Of the retained examples {share(wrong)} turned wrong and {percent(right['value'])} right."
 
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from hf_privacy.tasks import CLASSIFICATION, LANGUAGE_MODELS
 from hf_privacy.unlearning.base.trainer import Batch, UnlearningTrainer
 from hf_privacy.unlearning.gradient_ascent.config import GradientAscentConfig
 
@@ -32,6 +33,7 @@ class GradientAscentTrainer(UnlearningTrainer):
     unlearning_name: ClassVar[str] = "gradient_ascent"
     uses: ClassVar[tuple[str, ...]] = ("forget",)
     anchor: ClassVar[str] = "forget"
+    tasks: ClassVar[tuple[str, ...]] = (*CLASSIFICATION, *LANGUAGE_MODELS)
     paper: ClassVar[dict[str, str] | None] = {
         "title": "Unrolling SGD: Understanding Factors Influencing Machine Unlearning",
         "id": "arXiv:2109.13398",

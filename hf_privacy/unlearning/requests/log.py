@@ -17,6 +17,7 @@ from hf_privacy.errors import InputError
 LOG_NAME = "unlearning_log.jsonl"
 SALT_NAME = "salt"
 _FIELDS = {"request", "method", "time", "weights_before", "weights_after", "n_new", "n_forgotten"}
+_UNIT = "unit"  # a line of version 0.2 and before has none
 _DIGEST = "sha256"
 _LOCK_NAME = ".unlearning_log.lock"
 
@@ -69,7 +70,7 @@ class RequestLog:
                 kept = entry.pop(_DIGEST, None)  # none: a line of version 0.1
             except (ValueError, TypeError, AttributeError, RecursionError):
                 entry, kept = {}, None
-            if set(entry) != _FIELDS:
+            if set(entry) - {_UNIT} != _FIELDS:
                 raise InputError(f"line {number} of {LOG_NAME} is no entry: the log was changed; restore it")
             if kept not in (None, _digest(before, entry)):
                 raise InputError(f"line {number} of {LOG_NAME}, or one before it, was changed: restore the log")
@@ -91,6 +92,7 @@ class RequestLog:
         weights_after: str,
         n_new: int,
         n_forgotten: int,
+        unit: str = "row",
         time: str | None = None,
     ) -> None:
         """Add one line, on disk before this returns.
@@ -104,6 +106,9 @@ class RequestLog:
             SHA-256 of the weights.
         n_new, n_forgotten : int
             Examples that this request added, and all that are forgotten by now.
+        unit : str
+            What was asked for as a whole: "row", or the name of the column whose values are groups, such as "author";
+            never such a value.
         time : str, optional
             UTC, ISO 8601; now by default.
 
@@ -123,6 +128,7 @@ class RequestLog:
                     "weights_after": weights_after,
                     "n_new": n_new,
                     "n_forgotten": n_forgotten,
+                    _UNIT: unit,
                 }
             )
 

@@ -20,6 +20,7 @@ from hf_privacy.errors import InputError
 from hf_privacy.hub import weights_sha256
 from hf_privacy.recipe import UnlearningRows
 from hf_privacy.recipe.folder import PRIVATE, RunFolder
+from hf_privacy.recipe.forget_rows import ROW
 
 UNLEARNED = "unlearned"
 PLAN_FILE = "plan.json"
@@ -78,7 +79,9 @@ class UnlearnedFolder:
         """
         record, parts = self.record(), load_file(self.path / ROWS_FILE)
         split = ForgetSplit(parts["forget"], parts["retain"], parts["heldout"])
-        rows = UnlearningRows(split, parts["test"], record["kind"], record["n_requests"])
+        rows = UnlearningRows(
+            split, parts["test"], record["kind"], record["n_requests"], record.get("unit", ROW), parts.get("groups")
+        )
         if record.get("rows_sha256", rows.digest()) != rows.digest():  # version 0.1 kept none
             raise InputError(f"the rows kept in {str(self.path)!r} are not those that were forgotten: unlearn again")
         return rows
@@ -105,6 +108,8 @@ class UnlearnedFolder:
         """Write rows and record to `partial`, leave out what only resuming needs, and give it its name."""
         split = rows.split
         parts = {"forget": split.forget, "retain": split.retain, "heldout": split.heldout, "test": rows.test}
+        if rows.groups is not None:
+            parts["groups"] = rows.groups
         arrays = save({name: np.ascontiguousarray(part) for name, part in parts.items()})
         (self.partial / PRIVATE).mkdir(parents=True, exist_ok=True)
         write_atomically(self.partial / ROWS_FILE, arrays, mode=0o600)

@@ -15,12 +15,13 @@ import torch
 from hf_privacy.auditing.audit import audit
 from hf_privacy.auditing.examinations.unlearning.folder import UnlearnedFolder, folder_name
 from hf_privacy.auditing.examinations.unlearning.section import Outcome, unlearning_section
-from hf_privacy.auditing.recipe_run import provenance
+from hf_privacy.auditing.recipe_run import provenance, started_from
+from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import trainer_class
 from hf_privacy.errors import InputError
 from hf_privacy.forgetting import u_lira
 from hf_privacy.hub import weights_sha256
-from hf_privacy.models import load_saved_model
+from hf_privacy.models import base_of, load_saved_model
 from hf_privacy.outside import own_sources
 from hf_privacy.recipe import (
     AuditSettings,
@@ -42,6 +43,8 @@ from hf_privacy.references import (
     unlearned_references,
 )
 from hf_privacy.reports import PrivacyReport
+from hf_privacy.signals import TokenSignals, signals_and_tokens
+from hf_privacy.tasks import task_named
 from hf_privacy.unlearning import (
     Relearning,
     UnlearningEvaluation,
@@ -97,8 +100,19 @@ def judge_unlearning(
         )
     batch_size = experiment.recipe.audit.batch_size
     original, model = (_on_device(load_saved_model(path)) for path in (run.path, unlearned.path))
+    order = np.concatenate([rows.split.forget, rows.split.retain, rows.test])
+    judged = experiment.dataset.subset(order)
+    base = _base_tokens(experiment, original, judged, batch_size=batch_size)
     before, after = (
-        evaluate_unlearning(one, experiment.dataset, rows.split, test=rows.test, batch_size=batch_size)
+        evaluate_unlearning(
+            one,
+            experiment.dataset,
+            rows.split,
+            test=rows.test,
+            batch_size=batch_size,
+            base=base,
+            groups=rows.groups,
+        )
         for one in (original, model)
     )
     evaluations: list[UnlearningEvaluation] = []
@@ -108,8 +122,13 @@ def judge_unlearning(
         say(f"judging by {section.retrains} models retrained on {len(rows.split.retain):,} examples")
         retrained = _retrained(experiment, run, rows)
         retrained.train(batch_size=batch_size, keep_weights=True, workers=worker_pool, show_progress=show_progress)
-        judged = np.concatenate([rows.split.forget, rows.split.retain, rows.test])
-        evaluations = retrained_evaluations(retrained.store, experiment.dataset.column("labels").numpy()[judged])
+        evaluations = retrained_evaluations(
+            retrained.store,
+            judged.column("labels").numpy(),
+            task=task_named(experiment.recipe.task),
+            base=base,
+            groups=rows.groups_of(order),
+        )
         seconds = retrained_seconds(retrained.store)
         save_retrained_figures(retrained.store, evaluations)
         kept = map(retrained.kept_model, range(retrained.plan.n_models))
@@ -137,6 +156,23 @@ def judge_unlearning(
     if section.audit == "none":
         return found, None
     return found, _audited(experiment, unlearned, rows, found, show_progress=show_progress)
+
+
+def _base_tokens(
+    experiment: Experiment, original: torch.nn.Module, judged: TensorDataset, *, batch_size: int
+) -> TokenSignals | None:
+    """What the checkpoint before fine-tuning says of a language model's rows; None of a classifier, or from scratch.
+
+    Of an adapter it is the original with its adapter off, else the recipe's own start.
+    """
+    recipe = experiment.recipe
+    if task_named(recipe.task).has_classes or recipe.model.from_scratch:
+        return None
+    start = started_from(experiment)
+    if start is not None:
+        return signals_and_tokens(_on_device(start), judged, batch_size=batch_size)[1]
+    with base_of(original) as base:
+        return signals_and_tokens(base, judged, batch_size=batch_size)[1]
 
 
 def _relearned(experiment: Experiment, rows: UnlearningRows, model: torch.nn.Module, target_loss: float) -> Relearning:
@@ -214,6 +250,7 @@ def _audited(
         experiment.dataset,
         split,
         output_dir=unlearned.path,
+        base_model=None if task_named(recipe.task).has_classes else started_from(experiment),
         repeats=None if experiment.repeats is None else experiment.repeats.across(split),
         provenance=replace(provenance(recipe), caveats=(_caveat(recipe.defense, section),)),
         replace_report=True,  # the same quick audit each time

@@ -13,7 +13,8 @@ from hf_privacy.auditing.examinations.unlearning.folder import UnlearnedFolder
 from hf_privacy.auditing.examinations.unlearning.serve import Say, Service, Watch
 from hf_privacy.errors import InputError
 from hf_privacy.hub import weights_sha256
-from hf_privacy.recipe import Experiment, RunFolder, requested_rows, unlearning_rows
+from hf_privacy.recipe import Experiment, RunFolder, requested_rows, unit_of, unlearning_rows
+from hf_privacy.recipe.forget_rows import ROW
 from hf_privacy.unlearning import LOG_NAME, QueuedRequest, RequestLog
 
 
@@ -86,16 +87,17 @@ def _serve_next(
     forgotten = np.empty(0, dtype=np.int64) if current is None else current.rows().split.forget
     new = np.setdiff1d(rows, forgotten)
     name, number = log.name_of(queued.request_id), len(log.entries()) + 1
+    facts = {"request": name, "request_unit": unit_of(service.experiment.split, rows), "n_new": len(new)}
     if current is not None and len(new) == 0:
         before = current.record()
-        _log(log, {**before, "request": name, "weights_before": before["weights_after"], "n_new": 0, "time": None})
+        _log(log, {**before, **facts, "weights_before": before["weights_after"], "time": None})
         service.say(f"request {number}: its examples are forgotten already")
         return current
     total = unlearning_rows(service.experiment, np.union1d(forgotten, rows), kind="queue", n_requests=number)
     destination = UnlearnedFolder(_model_folder(base, number))
     start, earlier = (service.run.path, {}) if current is None else (current.path, current.record()["timing"])
     service.say(f"request {number}: {len(new):,} examples more, {len(total.split.forget):,} in all")
-    service.serve(total, start, destination, facts={"request": name, "n_new": len(new)}, earlier=earlier)
+    service.serve(total, start, destination, facts=facts, earlier=earlier)
     _log(log, destination.record())
     _drop_earlier(base, destination)
     return destination
@@ -120,6 +122,7 @@ def _recovered(base: Path, log: RequestLog) -> UnlearnedFolder | None:
 
 def _log(log: RequestLog, record: dict[str, Any]) -> None:
     shared = {name: record[name] for name in ("weights_before", "weights_after", "n_new", "time")}
+    shared["unit"] = record.get("request_unit", ROW)  # a model made by version 0.2 says none
     log.append(record["request"], method=record["method"]["name"], n_forgotten=record["n_forget"], **shared)
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from hf_privacy.auditing.examinations.unlearning.language import language_figures, over_models
 from hf_privacy.auditing.groups import FEWEST
 from hf_privacy.forgetting import unlearning_gap
 from hf_privacy.recipe import UnlearningRows
-from hf_privacy.statistics import t_interval
 from hf_privacy.unlearning import Relearning, UnlearningEvaluation
 from hf_privacy.unlearning.base.evaluation import share_of
 
@@ -75,12 +75,14 @@ def unlearning_section(outcome: Outcome) -> dict[str, Any]:
         models, Student's t interval; for one model its own exact interval); ``gap`` what
         `hf_privacy.forgetting.unlearning_gap` gives of them, None without retrained models; ``retain_harm`` the
         retained examples that turned wrong and right; ``forget_loss`` quantiles of the loss on the forget set, None
-        for fewer than 20 examples; ``relearning``, ``u_lira`` and ``cost``.
+        for fewer than 20 examples; ``language`` what `language_figures` gives; ``relearning``, ``u_lira``, ``cost``.
     """
     split = outcome.rows.split
     return {
         "request": {
             "kind": outcome.rows.kind,
+            "unit": outcome.rows.unit,
+            "n_units": outcome.rows.n_units,
             "n_requests": outcome.rows.n_requests,
             "n_forget": len(split.forget),
             "n_retain": len(split.retain),
@@ -94,6 +96,7 @@ def unlearning_section(outcome: Outcome) -> dict[str, Any]:
         "gap": _gap(outcome),
         "retain_harm": _retain_harm(outcome),
         "forget_loss": _forget_loss(outcome),
+        "language": language_figures(outcome.before, outcome.after, outcome.retrained, confidence=outcome.confidence),
         "relearning": _relearning(outcome),
         "u_lira": None if outcome.u_lira is None else {name: outcome.u_lira[name] for name in U_LIRA},
         "cost": _cost(outcome),
@@ -104,17 +107,8 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
     before, after, *retrained = (
         model.figures(confidence=outcome.confidence) for model in (outcome.before, outcome.after, *outcome.retrained)
     )
-    over_models = [_over_models(figures, outcome.confidence) for figures in zip(*retrained, strict=True)]
-    return {"before": before, "after": after, "retrained": over_models or None}
-
-
-def _over_models(figures: Sequence[Mapping[str, Any]], confidence: float) -> dict[str, Any]:
-    """One figure of several models: its mean and interval over them; a single model's is as it is."""
-    if len(figures) == 1:
-        return dict(figures[0])
-    values = np.array([figure["value"] for figure in figures])
-    low, high = t_interval(values, within=(0.0, 1.0), confidence=confidence)
-    return {**figures[0], "value": float(values.mean()), "low": low, "high": high}
+    merged = [over_models(figures, confidence=outcome.confidence) for figures in zip(*retrained, strict=True)]
+    return {"before": before, "after": after, "retrained": merged or None}
 
 
 def _gap(outcome: Outcome) -> dict[str, Any] | None:
@@ -135,10 +129,11 @@ def _gap(outcome: Outcome) -> dict[str, Any] | None:
 
 
 def _retain_harm(outcome: Outcome) -> dict[str, Any]:
-    before, after = (model.retain["correct"] == 1 for model in (outcome.before, outcome.after))
+    """Of a language model, rows of which fewer, or more, tokens are right than before."""
+    before, after = (model.retain["correct"] for model in (outcome.before, outcome.after))
     return {
-        "newly_wrong": share_of(before & ~after, outcome.confidence),
-        "newly_right": share_of(~before & after, outcome.confidence),
+        "newly_wrong": share_of(after < before, outcome.confidence),
+        "newly_right": share_of(after > before, outcome.confidence),
         "mean_loss_before": float(outcome.before.retain["loss"].mean()),
         "mean_loss_after": float(outcome.after.retain["loss"].mean()),
     }

@@ -153,6 +153,7 @@ class Service:
             "plan": plan,
             "kind": rows.kind,
             "n_requests": rows.n_requests,
+            "unit": rows.unit,
             "timing": _with_earlier(timing, earlier or {}),
             "time": utc_now(),
             "weights_before": before,
