@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hf_privacy.errors import InputError
-from hf_privacy.tasks.task import Batch, Prepared, Task
+from hf_privacy.tasks.task import Batch, PredictionFunction, Prepared, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,6 +146,21 @@ class CausalLM(Task):
         scored = self._scored(outputs, batch)
         losses = self.token_losses(scored, batch, label_smoothing=label_smoothing)
         return scored.row_sums(losses) / scored.counts
+
+    def example_means(self, outputs: Any, batch: Batch, function: PredictionFunction) -> tuple[torch.Tensor, ...]:
+        """What `function` gives of each scored token, as the mean over its row [B]; never of all logits at once.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from hf_privacy.tasks import task_named
+        >>> outputs, batch = {"logits": torch.zeros(1, 3, 5)}, {"labels": torch.tensor([[-100, 2, 4]])}
+        >>> task_named("causal-lm").example_means(outputs, batch, lambda log_p, targets: (targets.float(),))
+        (tensor([3.]),)
+        """
+        scored = self._scored(outputs, batch)
+        values = scored.map(lambda logits, targets: function(logits.log_softmax(dim=-1), targets))
+        return tuple(scored.row_sums(of_tokens) / scored.counts for of_tokens in values)
 
     def mean_loss(self, outputs: Any, batch: Batch, *, average: str, label_smoothing: float = 0.0) -> torch.Tensor:
         """Mean over the batch's scored tokens ("token"), or over its rows of each row's own mean ("example")."""

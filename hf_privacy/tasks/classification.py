@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hf_privacy.errors import InputError
-from hf_privacy.tasks.task import Batch, Task
+from hf_privacy.tasks.task import Batch, PredictionFunction, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,12 +43,13 @@ class Classification(Task):
 
     def example_losses(self, outputs: Any, batch: Batch, *, label_smoothing: float = 0.0) -> torch.Tensor:
         """Cross-entropy of each example [B]; `label_smoothing` is the share of a label that all classes divide."""
-        import torch
         from torch.nn import functional as F
 
-        logits = outputs["logits"]
-        logits = logits if logits.dtype == torch.float64 else logits.float()
-        return F.cross_entropy(logits, batch["labels"], reduction="none", label_smoothing=label_smoothing)
+        return F.cross_entropy(_logits(outputs), batch["labels"], reduction="none", label_smoothing=label_smoothing)
+
+    def example_means(self, outputs: Any, batch: Batch, function: PredictionFunction) -> tuple[torch.Tensor, ...]:
+        """What `function` gives of the log-probabilities [B, C] and the labels [B]: an example is one prediction."""
+        return function(_logits(outputs).log_softmax(dim=-1), batch["labels"])
 
     def mean_loss(self, outputs: Any, batch: Batch, *, average: str, label_smoothing: float = 0.0) -> torch.Tensor:
         """Mean over the examples; each is one of what there is to average over, however that is called."""
@@ -134,3 +135,11 @@ class Classification(Task):
             )
 
         return model_init
+
+
+def _logits(outputs: Any) -> torch.Tensor:
+    """In float32 at least."""
+    import torch
+
+    logits = outputs["logits"]
+    return logits if logits.dtype == torch.float64 else logits.float()

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from hf_privacy.data import TensorDataset
 
 Batch = Mapping[str, Any]
+# From log-probabilities [m, C] and targets [m] of predictions to values of each [m], with gradients.
+PredictionFunction = Callable[["torch.Tensor", "torch.Tensor"], "tuple[torch.Tensor, ...]"]
 
 
 class Prepared(NamedTuple):
@@ -61,6 +63,12 @@ class Task(Protocol):
         """The loss of each example [B], in float32 at least, of outputs of `forward`, or any with "logits".
 
         Each depends on nothing but its own example.
+        """
+
+    def example_means(self, outputs: Any, batch: Batch, function: PredictionFunction) -> tuple[torch.Tensor, ...]:
+        """What `function` gives of each prediction, as the mean over an example's predictions: each [B].
+
+        A class is one prediction; a row of tokens makes one for each token that is scored.
         """
 
     def mean_loss(self, outputs: Any, batch: Batch, *, average: str, label_smoothing: float = 0.0) -> torch.Tensor:

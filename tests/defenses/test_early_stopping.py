@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from killed import KillAt, KilledError
+from tiny_language import language_model, token_rows
 from transformers import EarlyStoppingCallback
 
 from hf_privacy.data import TensorDataset
@@ -101,6 +102,21 @@ def test_training_again_starts_counting_anew(make_trainer):
     losses = validation_losses(trainer)
     trainer.train()
     assert validation_losses(trainer) == losses
+
+
+def test_of_a_language_model_it_is_the_loss_over_all_tokens_of_the_validation_rows(make_args):
+    rows = token_rows(seed=5)
+    args = make_args(EarlyStoppingConfig, num_train_epochs=40, patience=2, learning_rate=0.02)
+    trainer = EarlyStoppingTrainer(
+        language_model("llama", spread=0.05), args, train_dataset=token_rows(), validation_dataset=rows
+    )
+    trainer.train()
+    losses = validation_losses(trainer)
+    assert 2 < len(losses) == trainer.state.epoch < 40
+    assert losses.index(min(losses)) == len(losses) - 3
+    with torch.no_grad():
+        wanted = float(trainer.model.eval()(**rows.__getitems__(range(8))).loss)
+    assert losses[-1] == pytest.approx(wanted, rel=1e-5)
 
 
 # ---- references ----

@@ -11,7 +11,16 @@ from small_training import QUIET
 from tiny_language import language_model, token_rows
 from torch.nn import functional as F
 
-from hf_privacy.defenses import DPConfig, DPTrainer, PrivacyConfig, PrivacyTrainer, RelaxLossConfig, RelaxLossTrainer
+from hf_privacy.defenses import (
+    AdversarialConfig,
+    AdversarialTrainer,
+    DPConfig,
+    DPTrainer,
+    HAMPConfig,
+    HAMPTrainer,
+    PrivacyConfig,
+    PrivacyTrainer,
+)
 from hf_privacy.errors import InputError
 
 SGD = {**QUIET, "optim": "sgd", "momentum": 0.0, "learning_rate": 0.1, "max_grad_norm": 0.0, "num_train_epochs": 1}
@@ -126,7 +135,9 @@ def test_a_mean_that_task_or_defence_does_not_have_is_refused(tmp_path, make_arg
         PrivacyTrainer(model_of("tabular"), make_args(loss_average="token"), train_dataset=data_of("tabular"))
 
 
-@pytest.mark.parametrize(("kind", "config"), [(RelaxLossTrainer, RelaxLossConfig), (DPTrainer, DPConfig)])
+@pytest.mark.parametrize(
+    ("kind", "config"), [(HAMPTrainer, HAMPConfig), (AdversarialTrainer, AdversarialConfig), (DPTrainer, DPConfig)]
+)
 def test_a_defence_for_classes_refuses_a_language_model(kind, config, tmp_path):
     private = {"noise_multiplier": 1.0, "max_grad_norm": 1.0} if kind is DPTrainer else {}
     with pytest.raises(InputError, match=f"{kind.__name__} is for image-classification"):

@@ -7,17 +7,18 @@ from typing import Any, ClassVar
 import torch
 
 from hf_privacy.defenses.base.config import PrivacyConfig
+from hf_privacy.defenses.base.predictions import surprise
 from hf_privacy.defenses.base.trainer import PrivacyTrainer
 from hf_privacy.defenses.ccl.config import CCLConfig
-from hf_privacy.tasks import CLASSIFICATION
 
 
 class CCLTrainer(PrivacyTrainer):
-    """`PrivacyTrainer` on β·mean[α·CE − (1 − α)·exp(p)], p the probability of the true class.
+    """`PrivacyTrainer` on β·mean[α·CE − (1 − α)·exp(p)], p the probability of the true class, or of a scored token.
 
     A convex loss narrows the losses of the training set, which is what a loss threshold needs; the concave term, whose
-    pull grows with p, widens them again. It is a mean over examples:
-    accumulation and processes leave the step as it is.
+    pull grows with p, widens them again. Of a language model both terms are taken token by token, and a row is the
+    mean over its own. It is a mean over examples: none depends on another, and accumulation and processes leave the
+    step as it is.
 
     Parameters
     ----------
@@ -39,7 +40,6 @@ class CCLTrainer(PrivacyTrainer):
 
     config_class: ClassVar[type[PrivacyConfig]] = CCLConfig
     defense_name: ClassVar[str] = "ccl"
-    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
     paper: ClassVar[dict[str, str] | None] = {
         "title": "Mitigating Privacy Risk in Membership Inference by Convex-Concave Loss",
         "id": "arXiv:2402.05453",
@@ -54,9 +54,13 @@ class CCLTrainer(PrivacyTrainer):
     def training_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
         """The convex-concave loss of one batch."""
         outputs = self.forward_without_labels(model, inputs)
-        losses = self.task.example_losses(outputs, inputs)
+        (losses,) = self.task.example_means(outputs, inputs, self._of_predictions)
+        return self.args.beta * losses.mean(), outputs
+
+    def _of_predictions(self, log_probabilities: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor]:
+        losses = surprise(log_probabilities, targets)
         concave = torch.exp(-losses)
         if self.args.concave_term == "exp_p":
             concave = torch.exp(concave)
         alpha = self.args.alpha
-        return self.args.beta * (alpha * losses - (1 - alpha) * concave).mean(), outputs
+        return (alpha * losses - (1 - alpha) * concave,)

@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 import torch
 
 from hf_privacy.defenses.base.config import PrivacyConfig
-from hf_privacy.defenses.base.entropy import entropy
+from hf_privacy.defenses.base.predictions import entropy, surprise
 from hf_privacy.defenses.base.trainer import PrivacyTrainer
 from hf_privacy.defenses.confidence_penalty.config import ConfidencePenaltyConfig
-from hf_privacy.tasks import CLASSIFICATION
 
 
 class ConfidencePenaltyTrainer(PrivacyTrainer):
     """`PrivacyTrainer` on the mean of CE − β·H(p): sure predictions cost.
 
-    It is a mean over examples: accumulation and processes leave the step as it is.
+    Of a language model the entropy is that over the vocabulary at each scored token, and a row is the mean over its
+    own. It is a mean over examples: none depends on another, and accumulation and processes leave the step as it is.
 
     Parameters
     ----------
@@ -38,7 +38,6 @@ class ConfidencePenaltyTrainer(PrivacyTrainer):
 
     config_class: ClassVar[type[PrivacyConfig]] = ConfidencePenaltyConfig
     defense_name: ClassVar[str] = "confidence_penalty"
-    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
     paper: ClassVar[dict[str, str] | None] = {
         "title": "Regularizing Neural Networks by Penalizing Confident Output Distributions",
         "id": "arXiv:1701.06548",
@@ -53,5 +52,8 @@ class ConfidencePenaltyTrainer(PrivacyTrainer):
     def training_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
         """Cross-entropy less the weighted entropy, mean of one batch."""
         outputs = self.forward_without_labels(model, inputs)
-        logits = outputs["logits"].float()
-        return self.task.example_losses(outputs, inputs).mean() - self.args.beta * entropy(logits).mean(), outputs
+        (losses,) = self.task.example_means(outputs, inputs, self._of_predictions)
+        return losses.mean(), outputs
+
+    def _of_predictions(self, log_probabilities: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor]:
+        return (surprise(log_probabilities, targets) - self.args.beta * entropy(log_probabilities),)

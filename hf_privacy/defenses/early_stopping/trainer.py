@@ -15,11 +15,14 @@ from hf_privacy.defenses.base.trainer import PrivacyTrainer
 from hf_privacy.defenses.early_stopping.config import EarlyStoppingConfig
 from hf_privacy.errors import InputError
 from hf_privacy.signals import compute_signals
-from hf_privacy.tasks import CLASSIFICATION
+from hf_privacy.tasks import task_of
 
 
 class ValidationStopCallback(TrainerCallback):
-    """Stops training when the mean cross-entropy on a validation set has not fallen for some epochs.
+    """Stops training when the loss on a validation set has not fallen for some epochs.
+
+    The loss is the mean cross-entropy over its examples, of a language model over all their scored tokens, as its
+    perplexity is.
 
     The losses stand in the trainer state's ``log_history`` ("validation_loss") and nowhere else: checkpoints carry
     them, so a resumed run stops where it would have stopped.
@@ -46,7 +49,9 @@ class ValidationStopCallback(TrainerCallback):
         # At the end of the last step, not of the epoch: a checkpoint of this step is written in between.
         if not float(state.epoch).is_integer():
             return
-        loss = [float(compute_signals(model, self.validation_dataset)["loss"].mean())]
+        signals = compute_signals(model, self.validation_dataset)
+        found = task_of(model).utility_estimates({name: values[0] for name, values in signals.items()})
+        loss = [found["loss"]]
         # One process decides for all: buffers, of batch norm say, differ between them.
         loss = broadcast_object_list(loss)[0] if args.world_size > 1 else loss[0]
         state.log_history.append({"validation_loss": loss, "epoch": state.epoch, "step": state.global_step})
@@ -104,7 +109,6 @@ class EarlyStoppingTrainer(PrivacyTrainer):
 
     config_class: ClassVar[type[PrivacyConfig]] = EarlyStoppingConfig
     defense_name: ClassVar[str] = "early_stopping"
-    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
     paper: ClassVar[dict[str, str] | None] = {
         "title": "Systematic Evaluation of Privacy Risks of Machine Learning Models",
         "id": "arXiv:2003.10595",

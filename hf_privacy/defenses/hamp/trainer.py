@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses.base.config import PrivacyConfig
-from hf_privacy.defenses.base.entropy import entropy
+from hf_privacy.defenses.base.predictions import entropy
 from hf_privacy.defenses.base.trainer import PrivacyTrainer
 from hf_privacy.defenses.hamp.config import HAMPConfig
 from hf_privacy.defenses.hamp.outputs import defended_model
@@ -135,10 +135,11 @@ class HAMPTrainer(PrivacyTrainer):
         soft = torch.zeros_like(logits)
         soft[:, classes] = (1 - top) / (len(classes) - 1)
         soft.scatter_(1, inputs["labels"].unsqueeze(1), top)
-        divergence = F.kl_div(F.log_softmax(logits, dim=1), soft, reduction="batchmean")
+        log_probabilities = F.log_softmax(logits, dim=1)
+        divergence = F.kl_div(log_probabilities, soft, reduction="batchmean")
         if self.args.kl_mean_over_classes:
             divergence = divergence / n_classes
-        return divergence - self.args.alpha * entropy(logits).mean(), outputs
+        return divergence - self.args.alpha * entropy(log_probabilities).mean(), outputs
 
     def _classes_with_rows(self, n_classes: int) -> torch.Tensor:
         """The classes of the training set: int64[K]. One that no row has would otherwise be taught as likely."""

@@ -7,15 +7,14 @@ from typing import Any, ClassVar
 from hf_privacy.defenses.base.config import PrivacyConfig
 from hf_privacy.defenses.base.trainer import PrivacyTrainer
 from hf_privacy.defenses.label_smoothing.config import LabelSmoothingConfig
-from hf_privacy.tasks import CLASSIFICATION
 
 
 class LabelSmoothingTrainer(PrivacyTrainer):
-    """`PrivacyTrainer` on the cross-entropy with labels (1 − s)·one-hot + s/C.
+    """`PrivacyTrainer` on the cross-entropy with labels (1 − s)·one-hot + s/C, C the classes or the vocabulary.
 
     A baseline: it was not made against membership inference. The loss is `PrivacyTrainer`'s own; what this class adds
-    is the name under which it is compared. It is a mean over examples: accumulation and processes leave the step as it
-    is.
+    is the name under which it is compared. It is a mean over examples, of a language model over tokens unless its
+    arguments say otherwise: accumulation and processes leave the step as it is.
 
     Parameters
     ----------
@@ -37,7 +36,6 @@ class LabelSmoothingTrainer(PrivacyTrainer):
 
     config_class: ClassVar[type[PrivacyConfig]] = LabelSmoothingConfig
     defense_name: ClassVar[str] = "label_smoothing"
-    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
     paper: ClassVar[dict[str, str] | None] = {
         "title": "Rethinking the Inception Architecture for Computer Vision",
         "id": "arXiv:1512.00567",

@@ -19,7 +19,8 @@ class RelaxLossConfig(PrivacyConfig):
     ----------
     alpha : float, default 1.0
         The mean cross-entropy, in nats, that training aims at and no lower; 0 is training to the end. The authors'
-        settings: CIFAR-10 1.0 (ResNet-20), CIFAR-100 3.0, Purchase 0.8.
+        settings: CIFAR-10 1.0 (ResNet-20), CIFAR-100 3.0, Purchase 0.8. For a language model, which they have none
+        for, in nats a token: its loss on held-out text when an undefended run is best is the place to begin.
     flattening : {"with_ascent", "soft_labels_only"}, default "with_ascent"
         What odd epochs minimise at or below ``alpha``: the mean of (1 − correct)·CE(soft) − CE, the authors' code for
         images; or the mean of CE(soft) alone, their code for tables and the form of later work.

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from torch.nn import functional as F
 
 from hf_privacy.defenses.base.config import PrivacyConfig
+from hf_privacy.defenses.base.predictions import surprise
 from hf_privacy.defenses.base.trainer import PrivacyTrainer
 from hf_privacy.defenses.relax_loss.config import RelaxLossConfig
-from hf_privacy.tasks import CLASSIFICATION
 
 
 class RelaxLossTrainer(PrivacyTrainer):
@@ -22,6 +21,10 @@ class RelaxLossTrainer(PrivacyTrainer):
     - odd epochs minimise mean ℓ while it is above α; at or below it they flatten the posterior, minimising
       mean[(1 − correct_i)·CE(soft_i) − ℓ_i], where soft_i holds the example's own p_y (capped) on the true class and
       (1 − p_y)/(C − 1) on each other class. ``flattening="soft_labels_only"`` minimises mean CE(soft_i) there.
+
+    Of a language model ℓ_i is the mean over a row's scored tokens, α is in nats a token, and what flattens is taken
+    token by token, C being the vocabulary. Below the loss that a model reaches on text it has not seen α lets members
+    be learnt better than others; at the loss of the checkpoint that is fine-tuned, or above, nothing is learnt at all.
 
     The epoch is the trainer state's, so a resumed run goes on with the parity it had.
 
@@ -60,7 +63,8 @@ class RelaxLossTrainer(PrivacyTrainer):
 
     config_class: ClassVar[type[PrivacyConfig]] = RelaxLossConfig
     defense_name: ClassVar[str] = "relax_loss"
-    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
+    # Which side of α a batch lies on is said of its mean.
+    couples_rows: ClassVar[bool] = True
     paper: ClassVar[dict[str, str] | None] = {
         "title": "RelaxLoss: Defending Membership Inference Attacks without Losing Utility",
         "id": "arXiv:2207.05801",
@@ -75,17 +79,16 @@ class RelaxLossTrainer(PrivacyTrainer):
 
     def training_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
         """RelaxLoss of one batch, by the parity of the epoch."""
-        outputs = self.forward_without_labels(model, inputs)
-        logits, labels, args = outputs["logits"].float(), inputs["labels"], self.args
-        losses = self.task.example_losses(outputs, inputs)
-        mean = self._mean_over_processes(losses)
-        is_even = int(self.state.epoch or 0) % 2 == 0
-        if is_even:
+        outputs, alpha = self.forward_without_labels(model, inputs), self.args.alpha
+        if int(self.state.epoch or 0) % 2 == 0:
+            losses = self.task.example_losses(outputs, inputs)
+            mean = self._mean_over_processes(losses)
             # |mean − α| with its subgradient: +1 above α, −1 below, 0 at it.
-            return torch.sign(mean - args.alpha) * (losses.mean() - args.alpha), outputs
-        flattened = _flattening_loss(logits, labels, losses, args)
+            return torch.sign(mean - alpha) * (losses.mean() - alpha), outputs
+        losses, flattened = self.task.example_means(outputs, inputs, self._flattening)
+        mean = self._mean_over_processes(losses)
         # Chosen on the device: asking the host which side it is would wait for every batch.
-        return torch.where(mean > args.alpha, losses, flattened).mean(), outputs
+        return torch.where(mean > alpha, losses, flattened).mean(), outputs
 
     def _mean_over_processes(self, losses: torch.Tensor) -> torch.Tensor:
         """The mean over this forward pass on all processes, without a gradient."""
@@ -95,20 +98,17 @@ class RelaxLossTrainer(PrivacyTrainer):
         total = self.accelerator.reduce(total, reduction="sum")
         return total[0] / total[1]
 
-
-def _flattening_loss(
-    logits: torch.Tensor, labels: torch.Tensor, losses: torch.Tensor, args: RelaxLossConfig
-) -> torch.Tensor:
-    """What an odd epoch minimises at or below α, per example: float32 [B]."""
-    log_probabilities = F.log_softmax(logits, dim=1)
-    label_share = torch.exp(-losses).clamp(max=args.confidence_cap)
-    if args.detach_soft_labels:
-        label_share = label_share.detach()
-    other_share = (1 - label_share) / (logits.shape[1] - 1)
-    # CE(soft): the true class has its own share, all others one and the same.
-    log_others = log_probabilities.sum(dim=1) + losses
-    soft = label_share * losses - other_share * log_others
-    if args.flattening == "soft_labels_only":
-        return soft
-    is_wrong = (logits.argmax(dim=1) != labels).to(losses.dtype)
-    return is_wrong * soft - losses
+    def _flattening(self, log_probabilities: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loss of each prediction, and what an odd epoch minimises of it at or below α."""
+        losses, args = surprise(log_probabilities, targets), self.args
+        label_share = torch.exp(-losses).clamp(max=args.confidence_cap)
+        if args.detach_soft_labels:
+            label_share = label_share.detach()
+        other_share = (1 - label_share) / (log_probabilities.shape[1] - 1)
+        # CE(soft): the true class has its own share, all others one and the same.
+        log_others = log_probabilities.sum(dim=1) + losses
+        soft = label_share * losses - other_share * log_others
+        if args.flattening == "soft_labels_only":
+            return losses, soft
+        is_wrong = (log_probabilities.argmax(dim=1) != targets).to(losses.dtype)
+        return losses, is_wrong * soft - losses
