@@ -1,4 +1,4 @@
-"""Many adapters on one base that is in memory once."""
+"""What models need not hold twice: many adapters on one base, and what a model was beside what it becomes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import copy
 from typing import TypeVar
 
 from torch import nn
+
+from hf_privacy.models.modes import bare_model
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -25,3 +27,25 @@ def on_the_same_weights(model: Module) -> Module:
     """
     shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     return copy.deepcopy(model, shared)
+
+
+def as_it_is_now(model: Module) -> Module:
+    """A copy of the model as it is now, to compare with what training makes of it: for evaluation, without gradients.
+
+    Only what is trained is copied; what is frozen, such as the base of an adapter, both hold.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        May be wrapped (:func:`~hf_privacy.models.bare_model`); the copy is not.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2))
+    >>> before = as_it_is_now(model)
+    >>> before[0].weight is model[0].weight, before[1].weight is model[1].weight, before.training
+    (True, False, False)
+    """
+    bare = bare_model(model)
+    frozen = {id(weight): weight for weight in bare.parameters() if not weight.requires_grad}
+    return copy.deepcopy(bare, frozen).eval().requires_grad_(False)

@@ -19,6 +19,7 @@ import hf_privacy
 from hf_privacy import defenses
 from hf_privacy.data import TensorDataset, collate_batch
 from hf_privacy.defenses import DEFENSES, PrivacyConfig, trainer_class
+from hf_privacy.defenses.demem.config import OF_THE_ATTACK
 from hf_privacy.errors import InputError
 from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
 from hf_privacy.references import plan_references, recipe_hash, reference_trainer
@@ -77,8 +78,8 @@ def candidates(name, field, make_args):
         yield from (0.5 * (default or 0.0), 0.125, 1.5, "class_variance")
 
 
-# What a defence inherits and keeps at its default, since its guarantee allows no other value.
-FIXED = {("dp_adversarial", "awp_gamma")}
+# What a defence keeps at its default where it is tried here: its guarantee or its task allows no other value.
+FIXED = {("dp_adversarial", "awp_gamma"), ("demem", "minus_base")}
 CHANGES = {name: [f.name for f in own_fields(name) if (name, f.name) not in FIXED] for name in METHODS}
 
 
@@ -293,6 +294,9 @@ def test_a_defence_names_its_paper_and_tells_of_every_argument_it_has(defense):
 def test_the_report_shows_every_argument_and_no_other(defense, make_trainer):
     names = {field.name for field in own_fields(defense)}
     assert set(make_trainer(defense).describe_defense()["parameters"]) == names
+    if (defense, "language") in TRIED:
+        unsaid = OF_THE_ATTACK.keys() if defense == "demem" else set()
+        assert set(make_trainer(defense, "language").describe_defense()["parameters"]) == names - unsaid
 
 
 # What each paper gives, by our reading of it; whatever else a config has is ours or the authors' code's.

@@ -14,6 +14,7 @@ from hf_privacy.recipe import Recipe, prepare
 SETTINGS = {
     "adversarial": {"objective": "trades", "epsilon": 0.05, "awp_gamma": 0.01},
     "demem": {"epsilon": 0.05, "variance_weight": -0.1, "control": "negative_variance"},
+    ("demem", "causal-lm"): {"variance_weight": 0.4, "minus_base": True},
     "dp_adversarial": {"objective": "mart", "epsilon": 0.05},
     "relax_loss": {"alpha": 0.5},
     "hamp": {"gamma": 0.5, "alpha": 0.01},
@@ -56,7 +57,7 @@ def test_a_recipe_trains_with_the_defence_it_names(name, task, recipe_of):
     if kind.is_private:
         pytest.importorskip("opacus")
     noise = {"noise_multiplier": 1.0, "accountant": "rdp"} if kind.is_private else {}
-    arguments = {**noise, **SETTINGS.get(name, {})}
+    arguments = {**noise, **SETTINGS.get((name, task), SETTINGS.get(name, {}))}
     trainer = prepare(recipe_of(task, defense=name, training=arguments)).trainer()
     assert type(trainer) is kind
     assert {key: getattr(trainer.args, key) for key in arguments} == arguments

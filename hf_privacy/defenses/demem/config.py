@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from hf_privacy.arguments import check_choice, check_number, check_whole
 from hf_privacy.defenses.adversarial.config import AdversarialConfig
+from hf_privacy.defenses.base.config import PrivacyConfig
 from hf_privacy.errors import InputError
 
+# What says how examples are attacked, which rows of tokens are not.
+_SHARED = {field.name for field in fields(PrivacyConfig)}
+OF_THE_ATTACK = {field.name: field.default for field in fields(AdversarialConfig) if field.name not in _SHARED}
 CONTROLS = ("negative_variance", "class_variance")
 
 
@@ -22,6 +26,9 @@ class DeMemConfig(AdversarialConfig):
     control : {None, "negative_variance", "class_variance"}, optional
         A control in place of the method: a ``variance_weight`` below 0, which raises the variance; or the variance of
         the classes' mean losses in place of the examples' losses. None is the method.
+    minus_base : bool, default False
+        Of a language model: the variance of how far each row's loss lies below the one it had before training, which
+        is not that of rows that are long or plain.
 
     Raises
     ------
@@ -41,6 +48,9 @@ class DeMemConfig(AdversarialConfig):
     variance_weight: float = field(default=0.2, metadata={"help": "DeMem: weight of the loss variance."})
     control: str | None = field(
         default=None, metadata={"help": "DeMem: None, or the control 'negative_variance' or 'class_variance'."}
+    )
+    minus_base: bool = field(
+        default=False, metadata={"help": "DeMem: a language model's rows count by their loss less the one before."}
     )
 
     def __post_init__(self) -> None:

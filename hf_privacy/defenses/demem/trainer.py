@@ -8,8 +8,12 @@ import torch
 
 from hf_privacy.defenses.adversarial.trainer import AdversarialTrainer
 from hf_privacy.defenses.base.config import PrivacyConfig
-from hf_privacy.defenses.demem.config import DeMemConfig
+from hf_privacy.defenses.base.starting_model import StartingModel
+from hf_privacy.defenses.demem.config import OF_THE_ATTACK, DeMemConfig
 from hf_privacy.errors import InputError
+from hf_privacy.tasks import TASKS
+
+_FEWEST_ROWS = 8  # whose variance says something
 
 
 def class_variance(losses: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -46,7 +50,12 @@ class DeMemTrainer(AdversarialTrainer):
     The variance is that of one forward pass: of each accumulated batch and each process by itself, so 2 × 4
     (batch × accumulation) is not the step of 8 × 1. With AWP, v ascends the loss with its variance term.
 
-    Logs ``loss_variance``, Var(ℓ) averaged over the forward passes since the last log, for the controls too.
+    A language model is trained without an attack, on mean ℓ + λ·Var(ℓ), ℓ_i the mean over row i's scored tokens. A
+    mean over more tokens varies less, so that short rows weigh most; with ``minus_base`` the variance is of ℓ_i less
+    what the model gave before training, of an adapter what it gives without it.
+
+    Logs ``loss_variance``, Var(ℓ) averaged over the forward passes since the last log, for the controls too (with
+    ``minus_base`` that of the differences).
 
     Parameters
     ----------
@@ -57,7 +66,8 @@ class DeMemTrainer(AdversarialTrainer):
     Raises
     ------
     InputError
-        Before training: fewer than two examples for each process, or as in `AdversarialTrainer`.
+        Before training: fewer than two examples for each process, or as in `AdversarialTrainer`. Of a language model:
+        fewer than eight rows a forward pass, settings of an attack, or of classes. Of any other: ``minus_base``.
 
     References
     ----------
@@ -83,6 +93,8 @@ class DeMemTrainer(AdversarialTrainer):
 
     config_class: ClassVar[type[PrivacyConfig]] = DeMemConfig
     defense_name: ClassVar[str] = "demem"
+    tasks: ClassVar[tuple[str, ...]] = tuple(TASKS)
+    couples_rows: ClassVar[bool] = True
     paper: ClassVar[dict[str, str] | None] = {
         "title": "DeMem: Privacy-Enhanced Robust Adversarial Learning via De-Memorization",
         "id": "arXiv:2412.05767",
@@ -110,6 +122,44 @@ class DeMemTrainer(AdversarialTrainer):
         self._batch_variance: torch.Tensor | None = None
         self._variance_sum: torch.Tensor | float = 0.0
         self._n_variances = 0
+        if self.task.has_classes:
+            if self.args.minus_base:
+                raise InputError(
+                    f"minus_base is True and the model for {self.task.name}: before training it knows no class; leave "
+                    "it out"
+                )
+            return
+        self._check_language_model()
+        self._starting_model = StartingModel(self.model) if self.args.minus_base else None
+        self.paper_defaults = {"variance_weight": type(self).paper_defaults["variance_weight"]}
+
+    def _check_language_model(self) -> None:
+        args = self.args
+        for name, usual in OF_THE_ATTACK.items():
+            if getattr(args, name) != usual:
+                raise InputError(
+                    f"{name} is {getattr(args, name)!r} and the model for {self.task.name}, which DeMem trains "
+                    "without an attack: leave it out"
+                )
+        if args.control == "class_variance":
+            raise InputError(
+                f"control is 'class_variance' and the model for {self.task.name}, whose rows have no classes: pass "
+                "'negative_variance', or none"
+            )
+        if args.per_device_train_batch_size < _FEWEST_ROWS:
+            raise InputError(
+                f"per_device_train_batch_size is {args.per_device_train_batch_size}: the variance is that of one "
+                f"forward pass, and of fewer than {_FEWEST_ROWS} rows says little; pass {_FEWEST_ROWS} or more, with "
+                "gradient_checkpointing where memory is short"
+            )
+
+    def describe_defense(self) -> dict[str, Any]:
+        """As in `PrivacyTrainer`; of a language model without the settings of an attack."""
+        described = super().describe_defense()
+        if self.task.has_classes:
+            return described
+        parameters = {name: value for name, value in described["parameters"].items() if name not in OF_THE_ATTACK}
+        return {**described, "parameters": parameters}
 
     def get_train_dataloader(self) -> Any:
         """As in `PrivacyTrainer`, where each batch holds at least two examples."""
@@ -136,12 +186,23 @@ class DeMemTrainer(AdversarialTrainer):
         return losses.mean() + self.args.variance_weight * variance
 
     def training_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
-        """As in `AdversarialTrainer`, and the loss variance of the batch is kept for the log."""
-        result = super().training_loss(model, inputs)
+        """As in `AdversarialTrainer`, or without an attack; the loss variance of the batch is kept for the log."""
+        result = (super().training_loss if self.task.has_classes else self._language_loss)(model, inputs)
         # AWP's ascent computes one too; the last is that of the loss that is trained on.
         self._variance_sum += self._batch_variance
         self._n_variances += 1
         return result
+
+    def _language_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
+        before: torch.Tensor | float = 0.0
+        if self.args.minus_base:
+            with self._starting_model(model) as start:
+                before = self.task.example_losses(self.forward_without_labels(start, inputs), inputs)
+        outputs = self.forward_without_labels(model, inputs)
+        losses = self.task.example_losses(outputs, inputs)
+        variance = (losses - before).var()
+        self._batch_variance = variance.detach()
+        return losses.mean() + self.args.variance_weight * variance, outputs
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """With the training loss, its variance: the mean over forward passes and processes since the last log."""
