@@ -7,17 +7,25 @@ from hf_privacy.exports import lazy_exports, method_class, method_exports
 # Each unlearner by the name that recipes give it: the one place where it is named outside its own folder.
 UNLEARNERS: dict[str, str] = {
     "bad_teacher": "hf_privacy.unlearning.bad_teacher.trainer:BadTeacherTrainer",
+    "dpo": "hf_privacy.unlearning.dpo.trainer:DPOUnlearningTrainer",
     "fine_tune": "hf_privacy.unlearning.fine_tune.trainer:FineTuneTrainer",
     "fisher": "hf_privacy.unlearning.fisher.trainer:FisherTrainer",
+    "grad_diff": "hf_privacy.unlearning.grad_diff.trainer:GradDiffTrainer",
     "gradient_ascent": "hf_privacy.unlearning.gradient_ascent.trainer:GradientAscentTrainer",
     "l1_sparse": "hf_privacy.unlearning.l1_sparse.trainer:L1SparseTrainer",
     "neg_grad_plus": "hf_privacy.unlearning.neg_grad_plus.trainer:NegGradPlusTrainer",
+    "npo": "hf_privacy.unlearning.npo.trainer:NPOTrainer",
     "parameter_perturbation": "hf_privacy.unlearning.parameter_perturbation.trainer:ParameterPerturbationTrainer",
     "random_labels": "hf_privacy.unlearning.random_labels.trainer:RandomLabelsTrainer",
     "remi": "hf_privacy.unlearning.remi.trainer:ReMITrainer",
+    "rmu": "hf_privacy.unlearning.rmu.trainer:RMUTrainer",
     "salun": "hf_privacy.unlearning.salun.trainer:SalUnTrainer",
     "scrub": "hf_privacy.unlearning.scrub.trainer:SCRUBTrainer",
+    "simnpo": "hf_privacy.unlearning.simnpo.trainer:SimNPOTrainer",
     "ssd": "hf_privacy.unlearning.ssd.trainer:SSDTrainer",
+    "task_arithmetic": "hf_privacy.unlearning.task_arithmetic.trainer:TaskArithmeticTrainer",
+    "undial": "hf_privacy.unlearning.undial.trainer:UNDIALTrainer",
+    "wga": "hf_privacy.unlearning.wga.trainer:WGATrainer",
 }
 
 _BASE = "hf_privacy.unlearning.base.trainer:UnlearningTrainer"

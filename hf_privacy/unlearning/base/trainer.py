@@ -54,7 +54,7 @@ class UnlearningTrainer(PrivacyTrainer):
         Seconds spent: "scoring" (in `prepare`), "shadows" (whatever trained other models), "training" (edit and
         epochs), "total".
     original_state : dict of str to tensor
-        Weights and buffers before anything was changed, on the CPU.
+        Weights that may be trained and buffers before anything was changed, on the CPU.
     after_edit : dict of str to float, or None
         For a method that edits the weights and then trains: accuracy on each set after the edit alone, so that what
         the epochs add can be told from what they repair.
@@ -119,8 +119,11 @@ class UnlearningTrainer(PrivacyTrainer):
             raise InputError(f"{name} is passed to an unlearner: it belongs to training a model")
         for dataset in (forget_dataset, retain_dataset):
             check_fit(self.model, dataset)
+        frozen = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
         self.original_state = {
-            name: tensor.detach().to("cpu", copy=True) for name, tensor in self.model.state_dict().items()
+            name: tensor.detach().to("cpu", copy=True)
+            for name, tensor in self.model.state_dict().items()
+            if name not in frozen  # an adapter's base stays as it is
         }
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -219,9 +222,14 @@ class UnlearningTrainer(PrivacyTrainer):
         self.timing[part] += time.perf_counter() - started - inner
 
     def original_model(self) -> torch.nn.Module:
-        """A frozen copy of the model before anything was changed, in evaluation mode, on the same device."""
-        model = copy.deepcopy(self.accelerator.unwrap_model(self.model))
-        model.load_state_dict(self.original_state)
+        """The model before anything was changed, adapter included: without gradients, in evaluation mode.
+
+        A copy on the same device, which shares what is frozen: of an adapter's base there is one in memory.
+        """
+        now = self.accelerator.unwrap_model(self.model)
+        frozen = {id(parameter): parameter for parameter in now.parameters() if not parameter.requires_grad}
+        model = copy.deepcopy(now, frozen)
+        model.load_state_dict(self.original_state, strict=False)
         return model.requires_grad_(False).eval()
 
     def training_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> tuple[torch.Tensor, Any]:

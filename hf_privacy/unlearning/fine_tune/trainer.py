@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from hf_privacy.tasks import CLASSIFICATION, LANGUAGE_MODELS
 from hf_privacy.unlearning.base.trainer import Batch, UnlearningTrainer
 from hf_privacy.unlearning.fine_tune.config import FineTuneConfig
 
@@ -28,6 +29,7 @@ class FineTuneTrainer(UnlearningTrainer):
 
     config_class: ClassVar[type[FineTuneConfig]] = FineTuneConfig
     unlearning_name: ClassVar[str] = "fine_tune"
+    tasks: ClassVar[tuple[str, ...]] = (*CLASSIFICATION, *LANGUAGE_MODELS)
     uses: ClassVar[tuple[str, ...]] = ("retain",)
     anchor: ClassVar[str] = "retain"
     paper: ClassVar[dict[str, str] | None] = {

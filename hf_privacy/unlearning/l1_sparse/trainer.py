@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from hf_privacy.tasks import CLASSIFICATION, LANGUAGE_MODELS
 from hf_privacy.unlearning.base.trainer import Batch, UnlearningTrainer
 from hf_privacy.unlearning.l1_sparse.config import L1SparseConfig
 
@@ -27,6 +28,7 @@ class L1SparseTrainer(UnlearningTrainer):
 
     config_class: ClassVar[type[L1SparseConfig]] = L1SparseConfig
     unlearning_name: ClassVar[str] = "l1_sparse"
+    tasks: ClassVar[tuple[str, ...]] = (*CLASSIFICATION, *LANGUAGE_MODELS)
     uses: ClassVar[tuple[str, ...]] = ("retain",)
     anchor: ClassVar[str] = "retain"
     paper: ClassVar[dict[str, str] | None] = {

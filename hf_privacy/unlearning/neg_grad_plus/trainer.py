@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from hf_privacy.tasks import CLASSIFICATION, LANGUAGE_MODELS
 from hf_privacy.unlearning.base.trainer import Batch, UnlearningTrainer
 from hf_privacy.unlearning.neg_grad_plus.config import NegGradPlusConfig
 
@@ -33,6 +34,7 @@ class NegGradPlusTrainer(UnlearningTrainer):
 
     config_class: ClassVar[type[NegGradPlusConfig]] = NegGradPlusConfig
     unlearning_name: ClassVar[str] = "neg_grad_plus"
+    tasks: ClassVar[tuple[str, ...]] = (*CLASSIFICATION, *LANGUAGE_MODELS)
     paper: ClassVar[dict[str, str] | None] = {
         "title": "Towards Unbounded Machine Unlearning",
         "id": "arXiv:2302.09880",

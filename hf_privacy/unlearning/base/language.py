@@ -1,0 +1,115 @@
+"""What unlearners of language models share: their losses are of scored tokens, beside the model as it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+
+from hf_privacy.arguments import check_choice, check_number
+from hf_privacy.tasks import LANGUAGE_MODELS
+from hf_privacy.unlearning.base.config import UnlearningConfig
+from hf_privacy.unlearning.base.trainer import Batch, UnlearningTrainer
+
+RETAIN_LOSSES = ("nll", "kl")
+
+
+@dataclass
+class LanguageUnlearningConfig(UnlearningConfig):
+    """`UnlearningConfig` with what keeps a language model as it is on the rest of its training set.
+
+    Parameters
+    ----------
+    retain_weight : float ≥ 0, default 1
+        Weight of the retain rows' loss beside the forget rows'; 0 leaves it out.
+    retain_loss : {"nll", "kl"}, default "nll"
+        The negative log-likelihood of the retain rows, or the divergence KL(original ‖ model) of what both say at
+        their scored tokens; each row's mean over its own.
+
+    Raises
+    ------
+    InputError
+        For values outside their range.
+
+    Examples
+    --------
+    >>> LanguageUnlearningConfig("runs/doc", retain_loss="l2")
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: retain_loss is 'l2': pass 'nll' or 'kl'
+    """
+
+    retain_weight: float = field(default=1.0, metadata={"help": "Weight of the retain rows' loss; 0 leaves it out."})
+    retain_loss: str = field(default="nll", metadata={"help": "'nll', or 'kl' to the model before unlearning."})
+
+    def __post_init__(self) -> None:
+        check_number("retain_weight", self.retain_weight, 0.0)
+        check_choice("retain_loss", self.retain_loss, RETAIN_LOSSES)
+        super().__post_init__()
+
+
+class LanguageUnlearningTrainer(UnlearningTrainer):
+    """`UnlearningTrainer` for causal language models: the losses of rows are made of their scored tokens alone.
+
+    A method overrides `forget_loss`, and says in `needs_reference` whether it reads `reference`: the model before
+    unlearning. Under an adapter that is base and adapter; the base alone has never seen what is to be forgotten.
+
+    Attributes
+    ----------
+    reference : torch.nn.Module or None
+        See `UnlearningTrainer.original_model`; there from `prepare` on, where it is needed.
+    """
+
+    tasks: ClassVar[tuple[str, ...]] = LANGUAGE_MODELS
+    needs_reference: ClassVar[bool] = False
+
+    args: LanguageUnlearningConfig
+    reference: torch.nn.Module | None = None
+
+    def prepare(self) -> None:
+        """Keep the model as it was, where a loss compares with it."""
+        if self.needs_reference or (self.args.retain_weight and self.args.retain_loss == "kl"):
+            self.reference = self.original_model()
+
+    def forget_loss(self, model: torch.nn.Module, forget: Batch) -> torch.Tensor:
+        """What the method minimises on the rows to be forgotten: a scalar, mean over rows."""
+        raise NotImplementedError(f"{type(self).__name__} has no loss")
+
+    def unlearning_loss(self, model: torch.nn.Module, forget: Batch, retain: Batch) -> torch.Tensor:
+        """The forget rows' loss, and the weighted one of the retain rows."""
+        loss = self.forget_loss(model, forget)
+        if not self.args.retain_weight:
+            return loss
+        kept = self.mean_loss(model, retain) if self.args.retain_loss == "nll" else self.divergence(model, retain)
+        return loss + self.args.retain_weight * kept
+
+    def token_losses(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """−ln p of each scored token, flat in the order of the rows, in nats: [n]."""
+        return self.task.token_losses(self.forward_without_labels(model, batch), batch)
+
+    def sequence_log_prob(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """Ln p of all scored tokens of each row, their sum in nats: [B]."""
+        scored = self.forward_without_labels(model, batch)
+        return -scored.row_sums(self.task.token_losses(scored, batch))
+
+    def log_ratio(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """Ln p(row) − ln p_reference(row), sums over scored tokens: [B]."""
+        return self.sequence_log_prob(model, batch) - self.of_reference(self.sequence_log_prob, batch)
+
+    def divergence(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """KL(reference ‖ model) at each scored token, mean over each row's own, then over rows: a scalar."""
+        scored = self.forward_without_labels(model, batch)
+        before = self.of_reference(self.forward_without_labels, batch)
+        return (scored.row_sums(scored.map(_kl, before)[0]) / scored.counts).mean()
+
+    @torch.no_grad()
+    def of_reference(self, function: Any, batch: Batch) -> Any:
+        """A method that takes a model and a batch, of the model before unlearning."""
+        assert self.reference is not None
+        return function(self.reference, batch)
+
+
+def _kl(logits: torch.Tensor, targets: torch.Tensor, before: torch.Tensor) -> tuple[torch.Tensor]:
+    log_p, log_before = logits.log_softmax(dim=-1), before.log_softmax(dim=-1)
+    return ((log_before.exp() * (log_before - log_p)).sum(dim=-1),)

@@ -1,0 +1,1 @@
+"""Negative preference optimisation (Zhang et al. 2024)."""

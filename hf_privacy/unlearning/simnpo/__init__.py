@@ -1,0 +1,1 @@
+"""SimNPO: negative preference optimisation without a reference (Fan et al. 2024)."""

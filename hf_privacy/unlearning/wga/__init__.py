@@ -1,0 +1,1 @@
+"""Weighted gradient ascent (Wang et al. 2025)."""
