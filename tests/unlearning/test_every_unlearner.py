@@ -118,8 +118,8 @@ def test_it_moves_what_is_trainable_and_nothing_else_and_is_saved_as_it_is(
     moved = differ(before, after)
     assert moved
     assert moved <= trainable
-    # One that marks single weights, or whose loss ends at a layer, may leave a tensor as it was. LoRA's A gets a gradient
-    # through B, which is zero.
+    # One that marks single weights, or whose loss ends at a layer, leaves tensors as they were. LoRA's A gets a
+    # gradient through B, which is zero.
     whole = {key for key in trainable - moved if "lora_A" not in key} == set()
     assert whole or hasattr(trainer, "mask") or hasattr(trainer, "layer")
     assert all(values.isfinite().all() for values in after.values())
