@@ -4,6 +4,7 @@ One primitive under critical weight rewinding, Top-K and Random-k perturbation, 
 callback that freezes weights within a Trainer is `hf_privacy.defenses.FrozenWeightsCallback`.
 """
 
+from hf_privacy.weights.components import component_mask, component_norms, lora_components
 from hf_privacy.weights.edit import dampen, perturb, reinitialise, rewind, zero
 from hf_privacy.weights.entanglement import pearson_by_kind
 from hf_privacy.weights.example_scores import fisher, likelihood_sensitivity, mas_sensitivity
@@ -17,10 +18,13 @@ from hf_privacy.weights.vulnerability import privacy_vulnerability
 __all__ = [
     "KINDS",
     "FrozenWeights",
+    "component_mask",
+    "component_norms",
     "dampen",
     "fisher",
     "likelihood_sensitivity",
     "load_mask",
+    "lora_components",
     "magnitude",
     "mas_sensitivity",
     "mask_digest",

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
+from peft import PeftModel
 from torch import nn
 
 from hf_privacy.arguments import seen
 from hf_privacy.errors import InputError
+from hf_privacy.models.head import class_parameters
+from hf_privacy.models.modes import bare_model
+from hf_privacy.tasks import task_of
 
 KINDS = ("conv", "linear", "attention", "norm", "embedding", "other")
 
@@ -54,6 +59,7 @@ def which_weights(
     *,
     kinds: Sequence[str] = ("conv", "linear", "attention", "norm"),
     biases: bool = False,
+    head: bool = True,
     trainable_only: bool = True,
 ) -> list[str]:
     """Names of the parameters to rank: by default the weights of all layers, the head's included, without biases.
@@ -65,6 +71,9 @@ def which_weights(
         Kinds of layer to take, see `weight_kinds`.
     biases : bool
         Whether the biases of these layers are taken too.
+    head : bool
+        Whether the last layer is taken: a language model's output embeddings, and the input's where they are tied to
+        them, or the layer that scores the classes.
     trainable_only : bool
         Leave out parameters that need no gradient: under LoRA, the base model.
 
@@ -93,15 +102,28 @@ def which_weights(
     if not isinstance(kinds, (list, tuple)) or not kinds or not all(kind in KINDS for kind in kinds):
         raise InputError(f"kinds is {seen(kinds)}: pass a list of {', '.join(KINDS)}")
     parameters = dict(model.named_parameters())
+    left_out = set() if head else _head_parameters(model)
     names = [
         name
         for name, kind in weight_kinds(model).items()
-        if kind in kinds and (biases or not _is_bias(name)) and (parameters[name].requires_grad or not trainable_only)
+        if kind in kinds
+        and (biases or not _is_bias(name))
+        and (parameters[name].requires_grad or not trainable_only)
+        and name not in left_out
     ]
     if not names:
         which = "trainable weights" if trainable_only else "weights"
         raise InputError(f"kinds is {list(kinds)}: {type(model).__name__} has no {which} of such layers, pass others")
     return names
+
+
+def _head_parameters(model: nn.Module) -> set[str]:
+    if task_of(model).has_classes:
+        return class_parameters(model)
+    bare = bare_model(model)
+    base: Any = bare.get_base_model() if isinstance(bare, PeftModel) else bare
+    own = {id(parameter) for parameter in base.get_output_embeddings().parameters()}
+    return {name for name, parameter in model.named_parameters() if id(parameter) in own}
 
 
 def _kind(name: str, modules: dict[str, nn.Module]) -> str:

@@ -112,10 +112,22 @@ def gradients(output: torch.Tensor, parameters: Mapping[str, nn.Parameter], **op
     ]
 
 
-def accumulators(parameters: Mapping[str, nn.Parameter]) -> dict[str, torch.Tensor]:
-    """A zero for each weight, in float32 (float64 for float64 weights)."""
+def accumulators(parameters: Mapping[str, nn.Parameter], *, columns: bool = False) -> dict[str, torch.Tensor]:
+    """A zero for each weight, or for each column of each matrix, in float32 (float64 for float64 weights).
+
+    Raises
+    ------
+    InputError
+        If columns are asked for of a weight that has none.
+    """
+    if columns:
+        for name, parameter in parameters.items():
+            if parameter.ndim < 2:
+                raise InputError(f"columns is True and {name} has none: name matrices in parameters")
     return {
-        name: torch.zeros_like(parameter, dtype=accumulator_type(parameter), requires_grad=False)
+        name: parameter.new_zeros(
+            parameter.shape[1] if columns else parameter.shape, dtype=accumulator_type(parameter)
+        )
         for name, parameter in parameters.items()
     }
 

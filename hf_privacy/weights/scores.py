@@ -18,6 +18,7 @@ def taylor(
     loss_function: Loss | None = None,
     squared: bool = False,
     parameters: Iterable[str] | None = None,
+    columns: bool = False,
     training: bool = False,
     show_progress: bool = False,
 ) -> dict[str, torch.Tensor]:
@@ -36,6 +37,9 @@ def taylor(
         Σ_t (g_t · w)² instead, the control.
     parameters : iterable of str, optional
         Names of the weights to score; by default all that need a gradient. `which_weights` leaves out biases.
+    columns : bool
+        Score each column of each matrix as one: |∂ℓ/∂c|, c = 1 a factor in front of the column. Of the matrices B of
+        a LoRA adapter these are its rank-1 components (`lora_components`).
     training : bool
         Run the model in training mode: with dropout and batch statistics.
     show_progress : bool
@@ -43,8 +47,8 @@ def taylor(
     Returns
     -------
     dict of float32 tensor
-        Nonnegative, of each weight's shape, by name; float64 for float64 weights. The sum over batches depends on
-        how examples are batched; ranks are meant, not values.
+        Nonnegative, of each weight's shape (of its number of columns), by name; float64 for float64 weights. The sum
+        over batches depends on how examples are batched; ranks are meant, not values.
 
     Raises
     ------
@@ -66,19 +70,28 @@ def taylor(
     """
     loss = loss_of(model, loss_function)
     chosen = check_parameters(model, parameters)
-    scores = accumulators(chosen)
+    scores = accumulators(chosen, columns=columns)
     with prepared(model, chosen.values(), training=training):
         for batch in on_device(model, batches, description="Taylor score", show_progress=show_progress):
             found = gradients(loss(model, batch), chosen)
             with torch.no_grad():
                 for (name, parameter), gradient in zip(chosen.items(), found, strict=True):
-                    add_taylor_(scores[name], gradient, parameter, squared=squared)
+                    add_taylor_(scores[name], gradient, parameter, squared=squared, columns=columns)
     return scores
 
 
-def add_taylor_(score: torch.Tensor, gradient: torch.Tensor, weight: torch.Tensor, *, squared: bool = False) -> None:
-    """Add |g ⊙ w|, or its square, to the score."""
+def add_taylor_(
+    score: torch.Tensor,
+    gradient: torch.Tensor,
+    weight: torch.Tensor,
+    *,
+    squared: bool = False,
+    columns: bool = False,
+) -> None:
+    """Add |g ⊙ w|, or its square, to the score; of each column as one, |Σ_j g_j · w_j|."""
     product = gradient * weight.detach().to(gradient.dtype)
+    if columns:
+        product = product.transpose(0, 1).flatten(1).sum(dim=1)
     score += product.square_() if squared else product.abs_()
 
 

@@ -34,7 +34,7 @@ def batches_of(dataset: TensorDataset, *sizes: int) -> list[dict[str, torch.Tens
 
 
 def scored_log_probs(model, batch, row):
-    """Each log p(·| before) of every scored place of one row alone, without padding, and the tokens there."""
+    """Each log p(·| before) of the scored places of one row alone, unpadded, and the tokens that stand there."""
     length = int(batch["attention_mask"][row].sum())
     ids, labels = batch["input_ids"][row, :length], batch["labels"][row, :length]
     log_p = model(input_ids=ids[None]).logits[0].log_softmax(-1)

@@ -15,10 +15,11 @@ from hf_privacy.atomic_file import write_atomically
 from hf_privacy.data import TensorDataset, collate_batch, tensors_digest
 from hf_privacy.defenses.critical_weights.checks import attributes_of_checkpoint, check_run
 from hf_privacy.defenses.critical_weights.files import INITIAL, MASK, RunFiles, initial_state_of
+from hf_privacy.defenses.critical_weights.ranking import ranking_of
 from hf_privacy.defenses.critical_weights.scores import ShuffledBatches, count_by_kind, score_weights
 from hf_privacy.defenses.critical_weights.settings import CriticalWeightSettings
 from hf_privacy.errors import InputError
-from hf_privacy.tasks import CLASSIFICATION
+from hf_privacy.tasks import TASKS
 from hf_privacy.weights import FrozenWeights, mask_digest, rewind, select, zero
 
 REPORT_FILE = "critical_weights.json"
@@ -42,6 +43,11 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
     fine-tune, LoRA's adapter as it was attached. Biases stay out of the ranking by default, and buffers (running
     means) are no weights: neither is rewound or frozen.
 
+    Of a causal language model, embeddings and head stay out as well, and both terms of the score are means over a
+    row's scored tokens. Its LoRA adapter is ranked and rewound by rank-1 components: the column of B goes back to
+    zero and the row of A to its first draw, by which the component is gone, and no further one comes in its place
+    (``edit="zero"`` gives the same function). What the initial model says is then what the base says.
+
     A killed run resumes in either phase to the same weights. Each checkpoint of the first phase therefore holds the
     initial weights as well, and each of the second the mask, in a folder "critical_weights".
 
@@ -56,8 +62,8 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
         Data the model is not trained on, in the columns of the training set: neither members, nor the audit's
         non-members. In a recipe, and for reference models: the population. Needed by the privacy-vulnerability score.
     **settings
-        ``fraction``, ``score``, ``edit``, ``train``, ``num_train_epochs``, ``scope``, ``kinds``, ``biases``,
-        ``entanglement``, ``seed``, and of the privacy-vulnerability score ``pve_weight``, ``pve_epochs``,
+        ``fraction``, ``score``, ``edit``, ``train``, ``num_train_epochs``, ``scope``, ``kinds``, ``biases``, ``head``,
+        ``unit``, ``entanglement``, ``seed``, and of the privacy-vulnerability score ``pve_weight``, ``pve_epochs``,
         ``pve_learning_rate``, ``pve_start``, ``temperature``: see `CriticalWeightSettings`.
 
     Attributes
@@ -65,7 +71,9 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
     entanglement_ : dict of float, or None
         Pearson correlation of the privacy-vulnerability and the learnability score, by kind of layer and over "all".
     rewound_ : dict, or None
-        By kind of layer, how many weights were ``marked``, and ``of`` how many.
+        By kind of layer, how many weights or components were ``marked``, and ``of`` how many.
+    unit_ : {"weight", "component"}, or None
+        Which of both.
 
     Raises
     ------
@@ -112,7 +120,7 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
     'cwrf'
     """
 
-    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
+    tasks: ClassVar[tuple[str, ...]] = tuple(TASKS)
     paper: ClassVar[dict[str, str]] = {
         "title": "Learnability and Privacy Vulnerability are Entangled in a Few Critical Weights",
         "id": "arXiv:2603.13186",
@@ -153,6 +161,7 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
     def _forget(self) -> None:
         self.first_steps: int | None = None
         self.second_steps: int | None = None
+        self.unit_: str | None = None
         self.entanglement_: dict[str, float | None] | None = None
         self.rewound_: dict[str, dict[str, int]] | None = None
         self._initial: dict[str, torch.Tensor] | None = None
@@ -228,6 +237,7 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
                 "PrivacyTrainer or another defence's, not to add_callback"
             )
         self.check_run(args, model, train_dataloader.dataset)
+        self.unit_ = ranking_of(self.settings, model).unit
         files, step = RunFiles(args.output_dir), state.global_step
         if step == 0:
             self._initial = initial_state_of(model)
@@ -300,6 +310,7 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
             "settings": {**asdict(self.settings), "kinds": list(self.settings.kinds)},
             "training_steps": self.first_steps,
             "fine_tuning_steps": self.second_steps,
+            "unit": self.unit_,
             "weights": self.rewound_,
             "entanglement": self.entanglement_,
         }
@@ -308,8 +319,10 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
         settings = self.settings
         seed = args.seed if settings.seed is None else settings.seed
         shuffled = {"batch_size": args.train_batch_size, "seed": seed}
+        ranking = ranking_of(settings, model)
         scores, self.entanglement_ = score_weights(
             settings,
+            ranking,
             model,
             self._initial,
             ShuffledBatches(train_dataloader.dataset, train_dataloader.collate_fn, **shuffled),
@@ -317,13 +330,14 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
             seed=seed,
             show_progress=not args.disable_tqdm and state.is_world_process_zero,
         )
-        mask = _of_first_process(select(scores, fraction=settings.fraction, scope=settings.scope))
+        selected = _of_first_process(select(scores, fraction=settings.fraction, scope=settings.scope))
+        mask = ranking.mask(model, selected)
         if settings.edit == "zero":
             zero(model, mask)
         else:
             rewind(model, mask, self._initial)
         self._initial = None
-        self.rewound_ = count_by_kind(model, mask)
+        self.rewound_ = count_by_kind(model, selected)
         self._frozen = FrozenWeights(model, self._frozen_mask(model, mask))
         saved = {name: selected.cpu() for name, selected in mask.items()}
         self._digests["mask_sha256"] = mask_digest(saved)

@@ -8,9 +8,9 @@ import torch
 from transformers import TrainerState, TrainingArguments
 
 from hf_privacy.data import TensorDataset
+from hf_privacy.defenses.critical_weights.ranking import ranking_of
 from hf_privacy.defenses.critical_weights.settings import CriticalWeightSettings
 from hf_privacy.errors import InputError
-from hf_privacy.weights import which_weights
 
 
 def check_run(
@@ -33,12 +33,11 @@ def check_run(
         raise InputError("the weights are sharded (FSDP or DeepSpeed): rewind critical weights under DDP")
     if settings.needs_reference:
         _check_reference(dataset, reference_dataset)
-    names = which_weights(model, kinds=settings.kinds, biases=settings.biases)
-    sizes = [model.get_parameter(name).numel() for name in names]
-    counts = [round(settings.fraction * size) for size in ([sum(sizes)] if settings.scope == "global" else sizes)]
-    if sum(counts) == 0:
+    ranking = ranking_of(settings, model)
+    groups = [sum(ranking.sizes)] if settings.scope == "global" else ranking.sizes
+    if sum(round(settings.fraction * size) for size in groups) == 0:
         raise InputError(
-            f"fraction is {settings.fraction} of {sum(sizes):,} weights, which is none: pass a larger one"
+            f"fraction is {settings.fraction} of {sum(groups):,} {ranking.unit}s, which is none: pass a larger one"
         )
 
 

@@ -11,16 +11,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from hf_privacy.defenses.base.batch_sampler import MembershipBatchSampler
+from hf_privacy.defenses.critical_weights.ranking import Ranking
 from hf_privacy.defenses.critical_weights.settings import CriticalWeightSettings
-from hf_privacy.weights import (
-    magnitude,
-    pearson_by_kind,
-    privacy_vulnerability,
-    random,
-    taylor,
-    weight_kinds,
-    which_weights,
-)
+from hf_privacy.weights import pearson_by_kind, privacy_vulnerability, taylor, weight_kinds
 from hf_privacy.weights.vulnerability import network_at
 
 Scores = dict[str, torch.Tensor]
@@ -54,6 +47,7 @@ class ShuffledBatches:
 
 def score_weights(
     settings: CriticalWeightSettings,
+    ranking: Ranking,
     model: torch.nn.Module,
     initial_state: Mapping[str, torch.Tensor],
     members: Iterable[Any],
@@ -69,6 +63,8 @@ def score_weights(
     Parameters
     ----------
     settings : CriticalWeightSettings
+    ranking : Ranking
+        Of the model.
     model : torch.nn.Module
         As trained.
     initial_state : mapping of str to tensor
@@ -82,19 +78,19 @@ def score_weights(
     Returns
     -------
     scores : dict of tensor
-        Of the ranked weights, by name.
+        Of the ranked weights or components, by name.
     entanglement : dict of float, or None
         Pearson correlation by kind of layer and over all ("all"), see `pearson_by_kind`; with the privacy
         vulnerability alone.
     """
-    names = which_weights(model, kinds=settings.kinds, biases=settings.biases)
-    options: dict[str, Any] = {"parameters": names, "show_progress": show_progress}
+    options: dict[str, Any] = {"parameters": ranking.names, "columns": ranking.by_component}
+    options["show_progress"] = show_progress
     entanglement = None
     with _own_random_state(model, seed), without_hooks(model):
         if settings.score == "random":
-            scores = random(model, generator=torch.Generator().manual_seed(seed), parameters=names)
+            scores = ranking.random(model, seed=seed)
         elif settings.score == "magnitude":
-            scores = magnitude(model, parameters=names)
+            scores = ranking.magnitude(model)
         elif settings.score == "learnability":
             scores = taylor(model, members, **options)
         else:
@@ -115,8 +111,8 @@ def score_weights(
     return scores, entanglement
 
 
-def count_by_kind(model: torch.nn.Module, mask: Mapping[str, torch.Tensor]) -> dict[str, dict[str, int]]:
-    """How many weights a mask marks, of how many, for each kind of layer.
+def count_by_kind(model: torch.nn.Module, selected: Mapping[str, torch.Tensor]) -> dict[str, dict[str, int]]:
+    """How many weights or components are selected, of how many, for each kind of layer.
 
     Examples
     --------
@@ -125,10 +121,10 @@ def count_by_kind(model: torch.nn.Module, mask: Mapping[str, torch.Tensor]) -> d
     """
     counts: dict[str, dict[str, int]] = {}
     for name, kind in weight_kinds(model).items():
-        if name in mask:
+        if name in selected:
             count = counts.setdefault(kind, {"marked": 0, "of": 0})
-            count["marked"] += int(mask[name].sum())
-            count["of"] += mask[name].numel()
+            count["marked"] += int(selected[name].sum())
+            count["of"] += selected[name].numel()
     return counts
 
 

@@ -17,6 +17,7 @@ EDITS = ("rewind", "zero")
 TRAINED = ("rest", "top")
 STARTS = ("trained", "initial")
 SCOPES = ("global", "layer")
+UNITS = ("weight", "component")
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,16 @@ class CriticalWeightSettings:
     scope : {"global", "layer"}
         Rank all weights together, or the share within each tensor.
     kinds : sequence of str
-        Layers whose weights are ranked, see `hf_privacy.weights.weight_kinds`.
+        Layers whose weights are ranked, see `hf_privacy.weights.weight_kinds`; embeddings are not by default.
     biases : bool, default False
         Whether their biases are ranked too.
+    head : bool, optional
+        Whether the last layer is ranked; by default a classifier's is and a language model's is not, nor are
+        embeddings tied to it.
+    unit : {"weight", "component"}, optional
+        What is ranked and rewound as one. A component is one of the rank-1 maps a LoRA adapter is the sum of: its
+        column of B and its row of A go back together. By default a language model's adapter is ranked by components,
+        beside which modules saved in full stay out; all else by single weights.
     entanglement : bool, default True
         With the privacy-vulnerability score: also compute the learnability score, and report their correlation.
     seed : int, optional
@@ -83,6 +91,8 @@ class CriticalWeightSettings:
     scope: str = "global"
     kinds: tuple[str, ...] = ("conv", "linear", "attention", "norm")
     biases: bool = False
+    head: bool | None = None
+    unit: str | None = None
     entanglement: bool = True
     seed: int | None = None
 
@@ -100,6 +110,10 @@ class CriticalWeightSettings:
         check_choice("pve_start", self.pve_start, STARTS)
         check_number("temperature", self.temperature, 0.0, low_open=True)
         check_choice("scope", self.scope, SCOPES)
+        if self.unit is not None:
+            check_choice("unit", self.unit, UNITS)
+        if self.unit == "component" and self.biases:
+            raise InputError("biases is True with unit 'component': a component has none; leave it out")
         listed = isinstance(self.kinds, (list, tuple)) and all(kind in KINDS for kind in self.kinds)
         if not listed or not self.kinds:
             raise InputError(f"kinds is {seen(self.kinds)}: pass a list of {', '.join(KINDS)}")
