@@ -13,6 +13,7 @@ DEFENSES: dict[str, str] = {
     "demem": "hf_privacy.defenses.demem.trainer:DeMemTrainer",
     "dp": "hf_privacy.defenses.dp.trainer:DPTrainer",
     "dp_adversarial": "hf_privacy.defenses.dp_adversarial.trainer:DPAdversarialTrainer",
+    "duolearn": "hf_privacy.defenses.duolearn.trainer:DuoLearnTrainer",
     "early_stopping": "hf_privacy.defenses.early_stopping.trainer:EarlyStoppingTrainer",
     "focal_loss": "hf_privacy.defenses.focal_loss.trainer:FocalLossTrainer",
     "goldfish": "hf_privacy.defenses.goldfish.trainer:GoldfishTrainer",

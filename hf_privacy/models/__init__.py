@@ -27,7 +27,7 @@ from hf_privacy.models.padding import (
 from hf_privacy.models.push_guard import allow_unguarded_push, guard_push
 from hf_privacy.models.saved import load_saved_model
 from hf_privacy.models.scored_tokens import IGNORED, ScoredTokens, score_tokens, scored_positions
-from hf_privacy.models.shared_base import as_it_is_now, on_the_same_weights
+from hf_privacy.models.shared_base import beside, on_the_same_weights
 from hf_privacy.models.tabular_mlp import TabularMLPConfig, TabularMLPForClassification
 
 __all__ = [
@@ -39,10 +39,10 @@ __all__ = [
     "align_padding",
     "allow_unguarded_push",
     "are_named",
-    "as_it_is_now",
     "attach_lora",
     "bare_model",
     "base_of",
+    "beside",
     "check_token_ids",
     "class_order",
     "commit_of",

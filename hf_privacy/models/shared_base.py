@@ -29,10 +29,8 @@ def on_the_same_weights(model: Module) -> Module:
     return copy.deepcopy(model, shared)
 
 
-def as_it_is_now(model: Module) -> Module:
-    """A copy of the model as it is now, to compare with what training makes of it: for evaluation, without gradients.
-
-    Only what is trained is copied; what is frozen, such as the base of an adapter, both hold.
+def beside(model: Module) -> Module:
+    """A copy of the model to go another way than it: of what is trained; what is frozen, as a base is, both hold.
 
     Parameters
     ----------
@@ -42,10 +40,10 @@ def as_it_is_now(model: Module) -> Module:
     Examples
     --------
     >>> model = nn.Sequential(nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2))
-    >>> before = as_it_is_now(model)
-    >>> before[0].weight is model[0].weight, before[1].weight is model[1].weight, before.training
-    (True, False, False)
+    >>> other = beside(model)
+    >>> other[0].weight is model[0].weight, other[1].weight is model[1].weight, other[1].weight.requires_grad
+    (True, False, True)
     """
     bare = bare_model(model)
     frozen = {id(weight): weight for weight in bare.parameters() if not weight.requires_grad}
-    return copy.deepcopy(bare, frozen).eval().requires_grad_(False)
+    return copy.deepcopy(bare, frozen)

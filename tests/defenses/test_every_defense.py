@@ -41,7 +41,8 @@ PLAIN = [pair for pair in TRIED if not pair[1].startswith("lora-")]
 MEAN_LOSSES = [
     name
     for name in METHODS
-    if not trainer_class(name).is_private and name not in ("adversarial", "demem", "relax_loss", "early_stopping")
+    if not trainer_class(name).is_private
+    and name not in ("adversarial", "demem", "duolearn", "relax_loss", "early_stopping")
 ]
 MEAN_LOSSES = [(name, family) for name, family in TRIED if name in MEAN_LOSSES and family in ("tabular", "language")]
 
@@ -79,7 +80,7 @@ def candidates(name, field, make_args):
 
 
 # What a defence keeps at its default where it is tried here: its guarantee or its task allows no other value.
-FIXED = {("dp_adversarial", "awp_gamma"), ("demem", "minus_base")}
+FIXED = {("dp_adversarial", "awp_gamma"), ("demem", "minus_base"), ("duolearn", "reference_model")}
 CHANGES = {name: [f.name for f in own_fields(name) if (name, f.name) not in FIXED] for name in METHODS}
 
 
@@ -310,6 +311,7 @@ OF_THE_PAPERS = {
     "confidence_penalty": {"beta"},
     "early_stopping": set(),
     "goldfish": {"k", "context_width"},
+    "duolearn": {"hard_share", "memorized_share", "threshold", "alpha"},
 }
 
 
@@ -373,6 +375,11 @@ NOT_A_NUMBER = float("nan")
         ("ccl", {"concave_term": "log"}, "concave_term is 'log': pass 'exp_p' or 'p'"),
         ("confidence_penalty", {"beta": -1.0}, "beta is -1.0"),
         ("label_smoothing", {"label_smoothing_factor": 1.0}, r"label_smoothing_factor is 1.0: pass .* \(0, 1\)"),
+        ("duolearn", {"hard_share": 0.0}, r"hard_share is 0.0: pass a number in \(0, 1\]"),
+        ("duolearn", {"memorized_share": 0.5}, "hard_share is 0.6 and memorized_share 0.5: a token is learnt or"),
+        ("duolearn", {"threshold": NOT_A_NUMBER}, "threshold is nan"),
+        ("duolearn", {"alpha": -0.1}, "alpha is -0.1"),
+        ("duolearn", {"reference_model": 3}, "reference_model is 3: pass the folder of a saved model"),
         ("goldfish", {"k": 1}, "k is 1: pass a whole number of at least 2"),
         ("goldfish", {"k": 2.5}, "k is 2.5"),
         ("goldfish", {"context_width": 0}, "context_width is 0"),
@@ -382,7 +389,16 @@ NOT_A_NUMBER = float("nan")
         ("early_stopping", {"min_improvement": -0.1}, "min_improvement is -0.1"),
         *[
             (defense, {"label_smoothing_factor": 0.1}, "label_smoothing_factor is 0.1: .* sets the training loss")
-            for defense in ("relax_loss", "hamp", "ccl", "confidence_penalty", "dp", "adversarial", "goldfish")
+            for defense in (
+                "relax_loss",
+                "hamp",
+                "ccl",
+                "confidence_penalty",
+                "dp",
+                "adversarial",
+                "goldfish",
+                "duolearn",
+            )
         ],
     ],
     ids=str,

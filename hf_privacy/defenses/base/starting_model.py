@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from peft import PeftModel
 
-from hf_privacy.models import as_it_is_now, bare_model, base_of, evaluation_mode
+from hf_privacy.models import bare_model, base_of, beside, evaluation_mode
 
 
 class StartingModel:
@@ -32,7 +32,8 @@ class StartingModel:
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
-        self._copy = None if isinstance(bare_model(model), PeftModel) else as_it_is_now(model)
+        adapted = isinstance(bare_model(model), PeftModel)
+        self._copy = None if adapted else beside(model).eval().requires_grad_(False)
 
     @contextmanager
     def __call__(self, model: torch.nn.Module) -> Iterator[torch.nn.Module]:

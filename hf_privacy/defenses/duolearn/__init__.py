@@ -1,0 +1,1 @@
+"""DuoLearn (Tran et al. 2025)."""
