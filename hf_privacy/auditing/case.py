@@ -317,6 +317,8 @@ class AuditCase:
     def _base_signals(self) -> tuple[dict[str, np.ndarray] | None, TokenSignals | None]:
         """Signals of the checkpoint before fine-tuning, where there is one: of a language model, its adapter off."""
         passes = {"batch_size": self.settings.batch_size, "queries": self.settings.queries}
+        if not self.task.has_classes:  # the base's is what the links between curvature and memorization stand beside
+            passes["curvature"] = curvature_settings(self.settings)
         with self.base() as base:
             return (None, None) if base is None else signals_and_tokens(base, self.evaluated, **passes)
 

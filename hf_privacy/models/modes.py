@@ -173,6 +173,36 @@ def float32_logits(model: nn.Module) -> Iterator[Callable[[Mapping[str, torch.Te
 
 
 @contextmanager
+def float32_weights(model: nn.Module) -> Iterator[nn.Module]:
+    """Inside, `model` without what wraps it, computing in float32 whatever precision its weights have.
+
+    Weights and buffers in bfloat16 or float16 are copied to float32 for the duration; on leaving, those that were
+    there are back, to the bit. Autocast is off, also the one that ``accelerator.prepare`` builds into
+    ``model.forward``.
+
+    Examples
+    --------
+    >>> model = nn.Linear(2, 2).bfloat16()
+    >>> with float32_weights(model) as bare:
+    ...     bare.weight.dtype
+    torch.float32
+    >>> model.weight.dtype
+    torch.bfloat16
+    """
+    bare = bare_model(model)
+    low = [(tensor, tensor.data) for tensor in (*bare.parameters(), *bare.buffers()) if tensor.dtype in _LOW_PRECISION]
+    device = next(bare.parameters()).device
+    with torch.autocast(device.type, enabled=False), _own_forward(bare):
+        try:
+            for tensor, values in low:
+                tensor.data = values.float()
+            yield bare
+        finally:
+            for tensor, values in low:
+                tensor.data = values
+
+
+@contextmanager
 def without_autocast(model: nn.Module) -> Iterator[None]:
     """Inside, `model` computes in the precision of its weights, whatever precision training uses.
 

@@ -72,7 +72,8 @@ class AuditSettings:
         `RobustnessSettings`, such as ``{"epsilon": 0.0314, "autoattack": true}``.
     curvature : int
         Above 0: the curvature of the loss in the inputs, with that many random vectors (10 is usual), and the attacks
-        that read it; each costs about two gradient passes, for every query and model.
+        that read it; each costs about two gradient passes, for every query and model. Of a language model the inputs
+        are the embeddings of a row's scored tokens.
     extraction : dict or bool, optional
         Whether a causal language model gives the rest of its rows back: a mapping of `ExtractionSettings`, such as
         ``{"prefix_tokens": 32}``; by default made with their defaults, False for none. Not for models with classes.
@@ -219,7 +220,6 @@ class AuditSettings:
             )
         about_classes = {
             "robustness": self.robustness is not None,
-            "curvature": bool(self.curvature),
             "extra_attacks": any(not is_outside(name) for name in self.extra_attacks),
         }
         asked = [name for name, is_asked in about_classes.items() if is_asked]

@@ -16,6 +16,8 @@ from hf_privacy.errors import InputError
 from hf_privacy.models.modes import evaluation_mode, without_autocast, without_tf32
 from hf_privacy.progress import progress as with_progress
 
+TOKENS_A_PASS = 16_384
+
 
 def map_batches(
     model: torch.nn.Module,
@@ -77,6 +79,22 @@ def map_batches(
     if accelerator is not None and accelerator.num_processes > 1:
         batches = gather_object(batches)  # ranks in order, so batches in order
     return np.concatenate(batches, axis=axis)
+
+
+def rows_a_pass(dataset: TensorDataset, batch_size: int) -> int:
+    """`batch_size`; where rows of tokens are scored token by token, no more of them than make `TOKENS_A_PASS`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> rows_a_pass(TensorDataset({"labels": torch.zeros(3, 4096, dtype=torch.int64)}), 256)
+    4
+    >>> rows_a_pass(TensorDataset({"labels": torch.zeros(3, dtype=torch.int64)}), 256)
+    256
+    """
+    if "labels" not in dataset.column_names or dataset.column("labels").ndim == 1:
+        return batch_size
+    return max(1, min(batch_size, TOKENS_A_PASS // max(1, dataset.column("labels").shape[1])))
 
 
 def refuse_unlabelled(dataset: TensorDataset, what: str) -> None:

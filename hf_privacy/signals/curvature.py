@@ -12,22 +12,10 @@ from hf_privacy.adversarial import InputSpace, input_space
 from hf_privacy.arguments import check_choice, check_number, check_seed, check_whole
 from hf_privacy.errors import InputError
 from hf_privacy.models.modes import float32_logits, no_parameter_gradients
-from hf_privacy.signals.curvature_estimators import (
-    METHODS,
-    by_finite_differences,
-    by_hessian_products,
-    by_zero_order,
-    smallest_step,
-)
-from hf_privacy.signals.curvature_memory import examples_at_a_time
-from hf_privacy.signals.curvature_model import (
-    CONTINUOUS_COLUMNS,
-    AsGiven,
-    cross_entropies,
-    full_precision,
-    twice_differentiable,
-)
-from hf_privacy.signals.curvature_vectors import random_vectors
+from hf_privacy.signals.curvature_estimators import METHODS, smallest_step
+from hf_privacy.signals.curvature_model import CONTINUOUS_COLUMNS, AsGiven, cross_entropies, full_precision
+from hf_privacy.signals.curvature_passes import estimated
+from hf_privacy.signals.row_curvature import row_curvature
 
 
 @dataclass(frozen=True)
@@ -40,7 +28,7 @@ class Curvature:
     n_vectors : int
         Random vectors (pairs of vectors for zero order).
     h : float
-        Step of the differences, in the units of the model's inputs.
+        Step of the differences, in the units of the model's inputs; of a causal language model a share of them.
     seed : int
         Of the vectors: the same for every batch of a dataset.
 
@@ -112,10 +100,11 @@ def input_curvature(
     The model runs in float32 (float64, if its weights are), with autocast and TF32 off; the loss is taken from the
     logits in float64 by a form that keeps its precision however sure the model is. The loss is of the true class and
     summed over the batch, and all examples share the vectors, so an example's values depend on neither its batch-mates
-    nor their order; a text's on its padding neither. Only gradients with respect to the inputs are taken: parameters
-    keep their gradients and flags. Attention runs on PyTorch's plain ("math") kernel for ``"hvp"``, because the fused
-    ones cannot be differentiated twice. One vector is worked on at a time, and for ``"hvp"`` as many
-    examples as need the memory of one training step on the batch.
+    nor their order; a text's on its padding neither. Of a causal language model's rows the loss is the sum over the
+    scored tokens, whose embeddings alone move, and values are per coordinate: see `row_curvature`. Only gradients with
+    respect to the inputs are taken: parameters keep their gradients and flags. Attention runs on PyTorch's plain
+    ("math") kernel for ``"hvp"``, because the fused ones cannot be differentiated twice. One vector is worked on at a
+    time, and for ``"hvp"`` as many examples as need the memory of one training step on the batch.
 
     Parameters
     ----------
@@ -126,12 +115,13 @@ def input_curvature(
         (``labels`` in it are left out). Pixels are taken as given, normalised, as in the paper's code, so one unit is
         one unit of the normalised pixel. Of texts (``input_ids``) the word embeddings are moved, those of padding not.
     labels : integer tensor [B]
-        True classes.
+        True classes; of a causal language model [B, L], the token where it is scored, else −100.
     n_vectors : int
         Vectors, or pairs (v, u) for zero order.
     h : float
         Step in the units of the inputs. The papers take 1e-3 and find 1e-3 to 1e-1 stable. Zero order in float32
-        needs 1e-2: below that rounding drowns the second difference.
+        needs 1e-2: below that rounding drowns the second difference. Of a causal language model a share of the root
+        mean square of a row's scored embeddings.
     method : {"hvp", "finite_difference", "zero_order"}
     generator : torch.Generator, optional
         On the CPU, whatever the model's device; by default torch's global one. Vectors are drawn once a call.
@@ -181,6 +171,11 @@ def input_curvature(
         raise InputError(
             f"generator is on {generator.device}: pass one on the CPU, so that every device draws the same"
         )
+    if labels is not None and labels.ndim == 2 and "input_ids" in inputs:
+        if space is not None:
+            raise InputError("space is set and labels are of tokens: rows are moved in their scored embeddings alone")
+        rows = row_curvature(model, inputs, labels, n_vectors=n_vectors, h=h, method=method, generator=generator)
+        return _finite(rows)
 
     with (
         full_precision(next(model.parameters()).device),
@@ -198,30 +193,26 @@ def input_curvature(
         points = where.points(model, template).to(dtype)
         labels = _checked_labels(labels, points)
         _check_step(settings, points)
-        vectors = random_vectors(
-            points,
-            where.free(template, points),
-            n=2 * n_vectors if method == "zero_order" else n_vectors,
-            generator=generator,
-        )
 
         def losses(points: torch.Tensor, rows: slice) -> torch.Tensor:
             logits = logits_of(where.inputs(points, {name: tensor[rows] for name, tensor in template.items()}))
             return cross_entropies(logits, labels[rows])
 
-        if method == "hvp":
-            with twice_differentiable():
-                part_size = examples_at_a_time(
-                    losses,
-                    points,
-                    weights=[*model.parameters(), *model.buffers()],
-                    gradient_bytes=sum(parameter.nbytes for parameter in trainable),
-                )
-                found = by_hessian_products(losses, points, vectors, n_vectors, part_size=part_size)
-        elif method == "finite_difference":
-            found = by_finite_differences(losses, points, vectors, n_vectors, h=h)
-        else:
-            found = by_zero_order(losses, points, vectors, n_vectors, h=h)
+        found = estimated(
+            losses,
+            points,
+            where.free(template, points),
+            method=method,
+            n_vectors=n_vectors,
+            h=h,
+            generator=generator,
+            model=model,
+            trainable=trainable,
+        )
+    return _finite(found)
+
+
+def _finite(found: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     bad = sum(int((~torch.isfinite(value)).sum()) for value in found.values())
     if bad:
         raise InputError(

@@ -11,7 +11,7 @@ from accelerate.state import AcceleratorState
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
-from hf_privacy.signals.batches import map_batches, refuse_unlabelled
+from hf_privacy.signals.batches import map_batches, refuse_unlabelled, rows_a_pass
 from hf_privacy.signals.curvature import Curvature
 from hf_privacy.signals.curvature_estimators import RESULTS
 
@@ -35,9 +35,11 @@ def compute_curvature(
     model : torch.nn.Module
         As in :func:`input_curvature`, in any mode.
     dataset : TensorDataset of N examples, with labels
+        Of a causal language model as `hf_privacy.data.encode_language` makes it.
     curvature : Curvature
     batch_size : int
-        Examples at a time; changes values by rounding alone.
+        Examples at a time; changes values by rounding alone. Of a language model no more than make
+        `hf_privacy.signals.batches.TOKENS_A_PASS` tokens.
     accelerator : accelerate.Accelerator, optional
         Spreads the work over its processes; every process must make this call and gets the complete arrays.
     progress : bool
@@ -74,7 +76,7 @@ def compute_curvature(
         model,
         dataset,
         values_of,
-        batch_size=batch_size,
+        batch_size=rows_a_pass(dataset, batch_size),
         accelerator=accelerator,
         progress=progress,
         description="curvature",

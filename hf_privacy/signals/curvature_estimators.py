@@ -56,9 +56,9 @@ def by_hessian_products(
 
 
 def by_finite_differences(
-    losses: Losses, points: torch.Tensor, vectors: Vectors, n: int, *, h: float
+    losses: Losses, points: torch.Tensor, vectors: Vectors, n: int, *, h: float | torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    """Hv as (∇ℓ(x + hv) − ∇ℓ(x)) / h: n + 1 gradients, exact to first order in h.
+    """Hv as (∇ℓ(x + hv) − ∇ℓ(x)) / h: n + 1 gradients, exact to first order in h; a tensor has a step a point.
 
     Returns
     -------
@@ -75,9 +75,11 @@ def by_finite_differences(
 
 
 def by_zero_order(
-    losses: Losses, points: torch.Tensor, vectors: Vectors, n: int, *, h: float
+    losses: Losses, points: torch.Tensor, vectors: Vectors, n: int, *, h: float | torch.Tensor
 ) -> dict[str, torch.Tensor]:
     """vᵀHu from losses alone, for n pairs of vectors (2n in all), each with four forward passes.
+
+    A tensor `h`, [B, 1, ...], has a step a point.
 
     Returns
     -------
@@ -87,12 +89,13 @@ def by_zero_order(
     rows = slice(0, len(points))
     absolute = torch.zeros((), device=points.device)
     squared = torch.zeros((), device=points.device)
+    area = 4 * h * h if isinstance(h, float) else 4 * h.flatten().square()
     with torch.no_grad():
         for k in range(n):
             v, u = h * vectors(2 * k, rows), h * vectors(2 * k + 1, rows)
             same = losses(points + (v + u), rows) + losses(points - (v + u), rows)
             opposite = losses(points - (v - u), rows) + losses(points + (v - u), rows)
-            product = (same - opposite) / (4 * h * h)
+            product = (same - opposite) / area
             absolute, squared = absolute + product.abs(), squared + product.square()
     return {"zero_order": absolute / n, "squared_norm": squared / n}
 

@@ -47,8 +47,17 @@ def curvature_signals(
     logarithm as a membership signal: Ravikumar et al., "Curvature clues", 2024 (arXiv 2407.02747).
     """
     found = curvature(model, inputs, labels)
-    values = found["zero_order" if curvature.method == "zero_order" else "squared_norm"].double().cpu().numpy()
+    return log_curvature({name: values.double().cpu().numpy() for name, values in found.items()})
+
+
+def log_curvature(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The signals of `curvature_signals`, from what `hf_privacy.signals.compute_curvature` gives.
+
+    Examples
+    --------
+    >>> log_curvature({"trace": np.array([2.0]), "squared_norm": np.array([1.0]), "norm": np.array([1.0])})
+    {'curvature': array([0.]), 'curvature_trace': array([2.])}
+    """
+    values = found["zero_order"] if "zero_order" in found else found["squared_norm"]
     signals = {"curvature": np.log(np.maximum(values, SMALLEST_CURVATURE))}
-    if curvature.method != "zero_order":
-        signals["curvature_trace"] = found["trace"].double().cpu().numpy()
-    return signals
+    return signals if "zero_order" in found else signals | {"curvature_trace": found["trace"]}

@@ -13,12 +13,12 @@ from accelerate import Accelerator
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.models import IGNORED
-from hf_privacy.signals.batches import map_batches, refuse_unlabelled
+from hf_privacy.signals.batches import map_batches, refuse_unlabelled, rows_a_pass
+from hf_privacy.signals.curvature_dataset import compute_curvature
 from hf_privacy.signals.extract import compute_signals
+from hf_privacy.signals.log_curvature import log_curvature
 from hf_privacy.tasks import task_of
 from hf_privacy.tasks.token_values import example_values, token_values
-
-TOKENS_A_PASS = 16_384
 
 
 @dataclass(frozen=True)
@@ -89,16 +89,20 @@ def signals_and_tokens(
     ----------
     model, dataset
     batch_size : int
-        Most rows a forward pass; of a language model no more than make `TOKENS_A_PASS`.
+        Most rows a forward pass; of a language model no more than make `hf_privacy.signals.batches.TOKENS_A_PASS`.
     **passes
-        Of `compute_signals`; of a language model ``accelerator`` and ``progress``, for it is asked one query alone.
+        Of `compute_signals`; of a language model ``curvature``, ``accelerator`` and ``progress``, for it is asked one
+        query alone.
     """
     if task_of(model).has_classes:
         return compute_signals(model, dataset, batch_size=batch_size, **passes), None
-    rows = max(1, min(batch_size, TOKENS_A_PASS // max(1, dataset.column("labels").shape[1])))
     known = {name: passes[name] for name in ("accelerator", "progress") if name in passes}
-    tokens = token_signals(model, dataset, batch_size=rows, **known)
-    return {name: values[None] for name, values in tokens.examples().items()}, tokens
+    tokens = token_signals(model, dataset, batch_size=rows_a_pass(dataset, batch_size), **known)
+    signals, curvature = tokens.examples(), passes.get("curvature")
+    if curvature is not None:
+        found = compute_curvature(model, dataset, curvature=curvature, batch_size=batch_size, **known)
+        signals |= log_curvature(found)
+    return {name: values[None] for name, values in signals.items()}, tokens
 
 
 def token_signals(

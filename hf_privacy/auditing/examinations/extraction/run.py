@@ -16,7 +16,7 @@ from hf_privacy.auditing.groups import FEWEST, spread
 from hf_privacy.errors import InputError
 from hf_privacy.recipe import ExtractionSettings
 from hf_privacy.signals import greedy_continuations, sampling_log_prob
-from hf_privacy.signals.tokens import TOKENS_A_PASS
+from hf_privacy.signals.batches import rows_a_pass
 
 if TYPE_CHECKING:
     from hf_privacy.auditing.case import AuditCase
@@ -117,7 +117,7 @@ def _section(case: AuditCase, parts: AskedParts, settings: ExtractionSettings) -
 def _asked(case: AuditCase, model: torch.nn.Module, parts: AskedParts, settings: ExtractionSettings) -> dict[str, Any]:
     """What a model is asked beside the table's signals: probabilities under the scheme, and text on some rows."""
     pool = case.evaluated.subset(np.arange(len(case.split.pool)))
-    batch_size = max(1, min(case.settings.batch_size, TOKENS_A_PASS // pool.column("labels").shape[1]))
+    batch_size = rows_a_pass(pool, case.settings.batch_size)
     passes = {"batch_size": batch_size, "progress": case.show_progress}
     scheme = {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
     log_prob = sampling_log_prob(model, pool, **scheme, **passes)[parts.places]
