@@ -16,6 +16,7 @@ from hf_privacy.models.loading import (
     load_tokenizer,
 )
 from hf_privacy.models.lora import attach_lora, head_modules
+from hf_privacy.models.merging import adapted_weights, merged_adapter
 from hf_privacy.models.modes import bare_model, evaluation_mode, float32_logits, without_autocast
 from hf_privacy.models.padding import (
     align_padding,
@@ -36,6 +37,7 @@ __all__ = [
     "ScoredTokens",
     "TabularMLPConfig",
     "TabularMLPForClassification",
+    "adapted_weights",
     "align_padding",
     "allow_unguarded_push",
     "are_named",
@@ -58,6 +60,7 @@ __all__ = [
     "load_model",
     "load_saved_model",
     "load_tokenizer",
+    "merged_adapter",
     "names_of",
     "on_the_same_weights",
     "padding_side_for",

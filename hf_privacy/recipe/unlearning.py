@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from peft import PeftModel
 
 from hf_privacy.arguments import unknown_key
 from hf_privacy.defenses import PrivacyConfig
 from hf_privacy.defenses.base.config import own_arguments
 from hf_privacy.errors import InputError
-from hf_privacy.models import load_saved_model
+from hf_privacy.models import adapted_weights, bare_model, load_saved_model
 from hf_privacy.outside import is_outside
 from hf_privacy.recipe.config import Recipe
 from hf_privacy.recipe.config_arguments import config_from
@@ -102,8 +103,14 @@ def start_model(experiment: Experiment, folder: str | Path) -> torch.nn.Module:
 
 
 def trainable_again(experiment: Experiment, model: torch.nn.Module) -> torch.nn.Module:
-    """A loaded model of the recipe with the parameters trainable that the recipe trains; a loaded adapter has none."""
-    trainable = {name for name, parameter in experiment.model_init().named_parameters() if parameter.requires_grad}
+    """A loaded model of the recipe with the parameters trainable that the recipe trains; a loaded adapter has none.
+
+    Of one whose adapter was added to its base, the weights that it was added to.
+    """
+    fresh = experiment.model_init()
+    trainable = {name for name, parameter in fresh.named_parameters() if parameter.requires_grad}
+    if isinstance(fresh, PeftModel) and not isinstance(bare_model(model), PeftModel):
+        trainable = set(adapted_weights(fresh))
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in trainable)
     return model.train()

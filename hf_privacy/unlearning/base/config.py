@@ -57,3 +57,8 @@ class UnlearningConfig(PrivacyConfig):
         check_number("partner_ratio", self.partner_ratio, 0.0, 10_000.0, low_open=True)
         check_whole("stop_every_n_steps", self.stop_every_n_steps, at_least=1)
         super().__post_init__()
+
+    @property
+    def merges_adapter(self) -> bool:
+        """Whether the result of unlearning an adapter is a full model: none that a next request could start from."""
+        return False

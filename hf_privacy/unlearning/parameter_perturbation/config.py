@@ -10,6 +10,7 @@ from hf_privacy.unlearning.base.config import UnlearningConfig
 
 SELECTIONS = ("top_k", "random_k")
 EDITS = ("gaussian", "reinitialise", "zero")
+WEIGHTS = ("trainable", "merged")
 
 
 @dataclass
@@ -31,8 +32,13 @@ class ParameterPerturbationConfig(UnlearningConfig):
         Noise in proportion to the layer's spread; the other two are controls.
     sigma : float above 0, default 0.5
         The noise's standard deviation in units of that of the layer's weights.
+    weights : {"trainable", "merged"}, default "trainable"
+        What is ranked and perturbed: the parameters that training moves, of an adapter its own; or the weights of its
+        layers with the adapter added to them. The noise is then in units of the spread of what it had added to the
+        layer, both controls put the base's own value back, and the result is a full model.
     per_example_sensitivity : bool, default True
-        Mean of each example's |∂‖f(x)‖²/∂w|; False takes a batch's at once: faster, but signs cancel.
+        Mean of each example's |∂‖f(x)‖²/∂w|, of a language model's |∂ log p(x)/∂w|; False takes a batch's
+        at once: faster, but signs cancel.
 
     Raises
     ------
@@ -47,12 +53,14 @@ class ParameterPerturbationConfig(UnlearningConfig):
     scope: str = field(default="global", metadata={"help": "'global' or 'layer'."})
     edit: str = field(default="gaussian", metadata={"help": "'gaussian', 'reinitialise' or 'zero'."})
     sigma: float = field(default=0.5, metadata={"help": "Noise, in units of the layer's spread."})
+    weights: str = field(default="trainable", metadata={"help": "'trainable' or 'merged'."})
     per_example_sensitivity: bool = field(default=True, metadata={"help": "Sensitivity example by example."})
 
     def __post_init__(self) -> None:
         check_choice("selection", self.selection, SELECTIONS)
         check_choice("scope", self.scope, ("global", "layer"))
         check_choice("edit", self.edit, EDITS)
+        check_choice("weights", self.weights, WEIGHTS)
         check_number("sigma", self.sigma, 0.0, low_open=True)
         if self.fraction is not None and self.count is not None:
             raise InputError(f"fraction is {self.fraction} and count {self.count}: pass one of them")
@@ -63,3 +71,8 @@ class ParameterPerturbationConfig(UnlearningConfig):
         if self.count is not None:
             check_whole("count", self.count, at_least=1)
         super().__post_init__()
+
+    @property
+    def merges_adapter(self) -> bool:
+        """See `UnlearningConfig`."""
+        return self.weights == "merged"

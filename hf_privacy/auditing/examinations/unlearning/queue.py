@@ -13,7 +13,15 @@ from hf_privacy.auditing.examinations.unlearning.folder import UnlearnedFolder
 from hf_privacy.auditing.examinations.unlearning.serve import Say, Service, Watch
 from hf_privacy.errors import InputError
 from hf_privacy.hub import weights_sha256
-from hf_privacy.recipe import Experiment, RunFolder, requested_rows, unit_of, unlearning_rows
+from hf_privacy.recipe import (
+    RETRAIN,
+    Experiment,
+    RunFolder,
+    requested_rows,
+    unit_of,
+    unlearning_arguments,
+    unlearning_rows,
+)
 from hf_privacy.recipe.forget_rows import ROW
 from hf_privacy.unlearning import LOG_NAME, QueuedRequest, RequestLog
 
@@ -53,6 +61,11 @@ def unlearn_queue(
         that is not the one the log speaks of.
     """
     service = Service(experiment, run, say, watch)
+    if service.method != RETRAIN and unlearning_arguments(experiment.recipe, run.path).merges_adapter:
+        raise InputError(
+            f"unlearning.training has {service.method} add the adapter to its base, and the next request of a queue "
+            "would find none: serve one request, or leave the adapter as it is"
+        )
     wanted = [(queued, _rows_of(experiment, queued)) for queued in queue]
     everything = np.unique(np.concatenate([rows for _, rows in wanted]))
     unlearning_rows(experiment, everything)  # says now what would be found at the last request
