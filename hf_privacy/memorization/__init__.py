@@ -6,7 +6,9 @@ from hf_privacy.memorization import links, proxies
 from hf_privacy.memorization.bins import BIN_EDGES, memorization_bin
 from hf_privacy.memorization.dynamics import dynamics_proxies
 from hf_privacy.memorization.feldman_zhang import feldman_zhang
+from hf_privacy.memorization.group_memorization import GroupMemorization, group_memorization
 from hf_privacy.memorization.influence import InfluencePairs, influence, influence_matrix
+from hf_privacy.memorization.likelihood import RowMemorization, likelihood_memorization
 from hf_privacy.memorization.links import (
     binned_means,
     correlation_table,
@@ -25,16 +27,20 @@ from hf_privacy.memorization.summary import summarize_memorization
 
 __all__ = [
     "BIN_EDGES",
+    "GroupMemorization",
     "InfluencePairs",
+    "RowMemorization",
     "agresti_caffo",
     "binned_means",
     "correlation_table",
     "dp_bound_violations",
     "dynamics_proxies",
     "feldman_zhang",
+    "group_memorization",
     "influence",
     "influence_matrix",
     "leakage_share",
+    "likelihood_memorization",
     "linear_fit",
     "links",
     "mean_memorization_of_pairs",

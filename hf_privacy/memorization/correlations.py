@@ -12,6 +12,7 @@ from hf_privacy.arguments import LARGEST_SEED, check_instance, check_seed, check
 from hf_privacy.arrays import finite_vector, squarable
 from hf_privacy.errors import InputError
 from hf_privacy.statistics.checks import check_confidence
+from hf_privacy.statistics.clusters import group_of_each
 
 _KINDS = ("pearson", "spearman", "cosine")
 
@@ -23,6 +24,7 @@ def correlation_table(
     n_resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
+    groups: ArrayLike | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Pearson's, Spearman's and the cosine correlation of each proxy with the scores.
 
@@ -36,6 +38,8 @@ def correlation_table(
         At least 2/(1 − confidence).
     confidence : float, default 0.95
     seed : int, default 0
+    groups : array-like of int or str, shape [N], optional
+        What is drawn together, such as the author of an example: the resamples are of whole groups.
 
     Returns
     -------
@@ -52,9 +56,9 @@ def correlation_table(
 
     Notes
     -----
-    The intervals are percentiles of resampled examples, ranked anew in each resample. Fisher's transformation is not
-    used: it takes both quantities to be jointly normal, and memorization scores pile up at 0. All proxies see the
-    same resamples. A resample in which a proxy is constant counts as a correlation of 0.
+    The intervals are percentiles of resampled examples (or groups), ranked anew in each resample. Fisher's
+    transformation is not used: it takes both quantities to be jointly normal, and memorization scores pile up at 0.
+    All proxies see the same resamples. A resample in which a proxy is constant counts as a correlation of 0.
 
     They cover the choice of examples, not chance in the models: noise in the scores draws a correlation towards 0, by
     up to the root of their `reliability`. The cosine of two quantities that are both positive is high whatever
@@ -98,9 +102,11 @@ def correlation_table(
     both = np.stack([values, *(columns[name] for name in varying)], axis=1)
     levels = [np.unique(column, return_inverse=True)[1].reshape(-1) for column in both.T]
     point = _correlations(both, levels, np.ones(n_examples))
+    group = group_of_each(groups, n_examples)
+    n_groups = int(group.max()) + 1
     resampled = np.empty((n_resamples, len(_KINDS), len(varying)))
     for resample in resampled:
-        drawn = np.bincount(generator.integers(n_examples, size=n_examples), minlength=n_examples)
+        drawn = np.bincount(generator.integers(n_groups, size=n_groups), minlength=n_groups)[group]
         resample[:] = _correlations(both, levels, drawn.astype(np.float64))
     low, high = np.quantile(resampled, [tail, 1.0 - tail], axis=0)
     for number, name in enumerate(varying):

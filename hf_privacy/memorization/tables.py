@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +13,9 @@ from hf_privacy.errors import InputError
 
 Table: TypeAlias = Sequence[ArrayLike] | NDArray[Any]
 """An array of shape [K, N], or a sequence of K rows, such as one memory-mapped file per reference model."""
+
+Rows: TypeAlias = Callable[[Table, Table], Iterator[tuple[NDArray[np.float64], NDArray[np.bool_]]]]
+"""From the two tables to their rows, read one at a time."""
 
 
 def paired_rows(
@@ -37,9 +40,11 @@ def paired_rows(
 
 
 def side_sums(
-    correct: Table, reference_membership: Table, *, powers: int = 1
+    correct: Table, reference_membership: Table, *, powers: int = 1, rows: Rows | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """On how many models each example is IN, and sums of its correctness over the IN and over the OUT models.
+
+    `rows` reads the two tables row by row, as `paired_rows` does.
 
     Returns
     -------
@@ -60,7 +65,7 @@ def side_sums(
     """
     n_examples = count_examples(check_tables(correct, reference_membership)[1][0])
     n_in, sums = np.zeros(n_examples, dtype=np.int64), np.zeros((powers, 2, n_examples))
-    for row, inside in paired_rows(correct, reference_membership):
+    for row, inside in (paired_rows if rows is None else rows)(correct, reference_membership):
         n_in += inside
         for side, chosen in enumerate((inside, ~inside)):
             part = row * chosen

@@ -270,7 +270,8 @@ GOOD: list[Call] = [
     (memorization.binned_means, {"x": _SCORES, "y": _TABLE[0], "n_bins": 5, "bins": "width", "min_examples": 2}),
     (
         memorization.correlation_table,
-        {"scores": _SCORES, "proxies": {"one": _TABLE[0]}, "n_resamples": 40, "confidence": 0.9, **_SEEDS},
+        {"scores": _SCORES, "proxies": {"one": _TABLE[0]}, "n_resamples": 40, "confidence": 0.9, **_SEEDS}
+        | {"groups": _GROUPS},
     ),
     (
         memorization.dp_bound_violations,
@@ -286,6 +287,16 @@ GOOD: list[Call] = [
     ),
     (memorization.feldman_zhang, {"correct": _CORRECT, **_REFERENCES}),
     (
+        memorization.group_memorization,
+        {
+            "log_likelihood": np.log(_PROBS),
+            **_REFERENCES,
+            "groups": np.arange(_PROBS.shape[1]),
+            "measure": "log_likelihood",
+            "confidence": 0.9,
+        },
+    ),
+    (
         memorization.influence,
         {"test_correct": _CORRECT[:, :7], **_REFERENCES, "threshold": 0.5, "max_pairs": 1000},
     ),
@@ -293,6 +304,10 @@ GOOD: list[Call] = [
     (
         memorization.leakage_share,
         {**_TWO, "memorization": _UNIT[0], "fpr": 0.1, "top": [0.5], "min_examples": 5},
+    ),
+    (
+        memorization.likelihood_memorization,
+        {"log_likelihood": np.log(_PROBS), **_REFERENCES, "measure": "log_likelihood"},
     ),
     (memorization.linear_fit, {"x": _SCORES, "y": _TABLE[0], "confidence": 0.9}),
     (memorization.mean_memorization_of_pairs, {"correct": _CORRECT[[0, 4]], "reference_membership": _IN[[0, 4]]}),

@@ -39,6 +39,8 @@ TAKEN = {
             "auc_interval",
             "blind_baseline",
             "bootstrap_interval",
+            "correlation_table",
+            "group_memorization",
             "membership_permutation_test",
             "subpopulation_fits",
             "summarize",

@@ -7,7 +7,8 @@ against a Gaussian of the same under reference models trained with the example a
 ## Inputs
 
 - **predictions** (float): log of the target's input-loss curvature at each example and its **true** label, such as the
-  log of `squared_norm` or `zero_order` of `hf_privacy.signals.input_curvature`. Finite: put a floor under zero.
+  log of `squared_norm` or `zero_order` of `hf_privacy.signals.input_curvature`. Finite: put a floor under zero. Of a
+  language model one a row: of its summed loss in the embeddings of its scored tokens, per coordinate.
 - **references** (0/1): 1 for a member of the target's training set, 0 for a non-member.
 - **reference_log_curvature** (K × N): the same of K reference models, by the same estimator.
 - **reference_membership** (K × N, 0/1): 1 where the reference model was trained on the example.

@@ -8,7 +8,8 @@ other examples. Only figures over many examples are returned.
 ## Inputs
 
 - **predictions** (float): 1 where the target classifies the example correctly and 0 where not, or its probability of
-  the true class, in [0, 1].
+  the true class, in [0, 1]; of a language model the geometric mean of the probabilities of a row's scored tokens, exp
+  of the mean log-likelihood.
 - **references** (0/1): 1 for a member of the target's training set, 0 for a non-member.
 - **reference_correct** (K × N): the same as predictions of K reference models on the same examples. Probabilities give
   less noisy scores than 0/1.
@@ -40,6 +41,8 @@ on its members and non-members there |
   before.
 - Scores speak of the recipe the reference models share, not of the target alone; the gap between `member_correct` and
   `nonmember_correct` within a bin is the target's own.
+- Rows of one author that are in or out of a reference model together are not memorized apart: for whole groups use
+  `hf_privacy.memorization.group_memorization`.
 - Correctness sees what changes the decision. An example may leak through its confidence with a score of 0.
 
 ## Citation
