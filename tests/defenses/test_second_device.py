@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from second_device import assert_trains_alike
+from tiny_language import language_model, token_rows
 
-from hf_privacy.defenses import CCLConfig, CCLTrainer, CriticalWeightRewindCallback
+from hf_privacy.defenses import CCLConfig, CCLTrainer, CriticalWeightRewindCallback, PrivacyTrainer
 from hf_privacy.defenses.hamp.outputs import defended_model
 
 
@@ -18,6 +21,20 @@ def test_rewinding_does_not_depend_on_where_the_model_lies(make_args, model_of, 
         rewind = CriticalWeightRewindCallback(reference_dataset=data_of("tabular", 6, seed=6), fraction=0.2)
         args = make_args(CCLConfig, num_train_epochs=2, optim="adamw_torch", max_grad_norm=0.0)
         trainer = CCLTrainer(model, args, train_dataset=data_of("tabular", 12), callbacks=[rewind])
+        trainer.train()
+        return {key: parameter.detach().cpu() for key, parameter in trainer.model.named_parameters()}
+
+    assert_trains_alike(start, trained)
+
+
+@pytest.mark.parametrize("score", ["privacy_vulnerability", "magnitude", "random"])
+def test_rewinding_an_adapters_components_does_not_either(score, make_args):
+    start = get_peft_model(language_model("llama"), LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM"))
+
+    def trained(model):
+        rewind = CriticalWeightRewindCallback(reference_dataset=token_rows(seed=6), fraction=0.2, score=score)
+        args = make_args(num_train_epochs=2, optim="adamw_torch", max_grad_norm=0.0)
+        trainer = PrivacyTrainer(model, args, train_dataset=token_rows(), callbacks=[rewind])
         trainer.train()
         return {key: parameter.detach().cpu() for key, parameter in trainer.model.named_parameters()}
 
