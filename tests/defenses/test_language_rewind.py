@@ -342,7 +342,10 @@ def test_two_processes_rewind_the_same_components_whatever_each_would_have_chose
 
 
 def test_the_summary_says_what_was_ranked(run, tmp_path):
-    run(adapter(), arguments={"logging_strategy": "epoch"}).train()
+    trainer = run(adapter(), arguments={"logging_strategy": "epoch"})
+    trainer.check_run()
+    assert trainer.describe_defense()["parameters"]["cwrf_unit"] == "component"
+    trainer.train()
     summary = json.loads((tmp_path / "run" / "critical_weights.json").read_text())
     assert summary["unit"] == "component"
     assert summary["weights"]["linear"]["of"] == 3 * 14

@@ -73,7 +73,7 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
     rewound_ : dict, or None
         By kind of layer, how many weights or components were ``marked``, and ``of`` how many.
     unit_ : {"weight", "component"}, or None
-        Which of both.
+        Which of both; known from the check before training on.
 
     Raises
     ------
@@ -183,7 +183,7 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
 
     def check_run(self, args, model, dataset) -> None:
         """Refuse arguments, data and models that the rewind cannot be done with."""
-        check_run(self.settings, args, model, dataset, self.reference_dataset)
+        self.unit_ = check_run(self.settings, args, model, dataset, self.reference_dataset).unit
 
     @property
     def unaccounted(self) -> str | None:
@@ -210,6 +210,8 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
             for name in ("pve_weight", "pve_epochs", "pve_learning_rate", "pve_start", "temperature", "entanglement"):
                 del settings[name]
         settings["kinds"] = " ".join(self.settings.kinds)
+        if self.unit_ == "component":  # by default, too
+            settings["unit"] = self.unit_
         papers = [paper for paper in (host["paper"], self.paper) if paper is not None]
         return {
             "name": "cwrf" if host["name"] == "none" else f"{host['name']}+cwrf",
@@ -237,7 +239,6 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
                 "PrivacyTrainer or another defence's, not to add_callback"
             )
         self.check_run(args, model, train_dataloader.dataset)
-        self.unit_ = ranking_of(self.settings, model).unit
         files, step = RunFiles(args.output_dir), state.global_step
         if step == 0:
             self._initial = initial_state_of(model)

@@ -8,7 +8,7 @@ import torch
 from transformers import TrainerState, TrainingArguments
 
 from hf_privacy.data import TensorDataset
-from hf_privacy.defenses.critical_weights.ranking import ranking_of
+from hf_privacy.defenses.critical_weights.ranking import Ranking, ranking_of
 from hf_privacy.defenses.critical_weights.settings import CriticalWeightSettings
 from hf_privacy.errors import InputError
 
@@ -19,8 +19,8 @@ def check_run(
     model: torch.nn.Module,
     dataset: Any,
     reference_dataset: TensorDataset | None,
-) -> None:
-    """Refuse arguments, data and models that the rewind cannot be done with.
+) -> Ranking:
+    """What will be ranked; arguments, data and models that the rewind cannot be done with are refused.
 
     Raises
     ------
@@ -39,6 +39,7 @@ def check_run(
         raise InputError(
             f"fraction is {settings.fraction} of {sum(groups):,} {ranking.unit}s, which is none: pass a larger one"
         )
+    return ranking
 
 
 def _check_reference(dataset: Any, reference_dataset: TensorDataset | None) -> None:
