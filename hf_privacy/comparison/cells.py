@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hf_privacy.comparison.robust import CLEAN
+from hf_privacy.hub.evidence import LOW_SCORES, as_read
 from hf_privacy.reports.titles import short_title
 from hf_privacy.reports.words import percent, rate
 
@@ -58,12 +59,28 @@ def attack_headers(table: dict[str, Any], names: Sequence[str]) -> list[str]:
 
 
 def attack_cells(attacks: dict[str, Any], names: Sequence[str], area, share) -> list[str]:
-    """The same attacks' figures, written by ``area`` and ``share``; dashes for those not made."""
+    """The same attacks' figures, written by ``area`` and ``share``; dashes for those not made.
+
+    An arrow marks what was found by the lowest scores, where figures are read two-sided.
+    """
     cells = []
     for name in names:
-        found = attacks.get(name)
-        cells += ["–", "–"] if found is None else [area(found["auc"]), share(found["tpr"])]
+        found = as_read(attacks.get(name) or {})
+        for key, write in (("auc", area), ("tpr", share)):
+            figure = found.get(key)
+            cells.append(write(figure) + side_mark(figure))
     return cells
+
+
+def side_mark(figure: dict[str, Any] | None) -> str:
+    """An arrow behind what was found by the lowest scores, where an attack was read from both sides.
+
+    Examples
+    --------
+    >>> side_mark({"side": "low"}), side_mark({"side": "high"}), side_mark(None)
+    (' ↓', '', '')
+    """
+    return " ↓" if (figure or {}).get("side") == LOW_SCORES else ""
 
 
 def rate_cell(figure: dict[str, Any] | None) -> str:
@@ -76,6 +93,32 @@ def rate_cell(figure: dict[str, Any] | None) -> str:
 def area_cell(figure: dict[str, Any] | None) -> str:
     """An AUC with its interval."""
     return "–" if figure is None else f"{figure['mean']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
+
+
+def worth_cell(figure: dict[str, Any] | None, *, is_rate: bool) -> str:
+    """What a model is worth, with its interval: a rate in percent, or an amount."""
+    if is_rate:
+        return rate_cell(figure)
+    return "–" if figure is None else amount_text(figure)
+
+
+def worth_difference_cell(figure: dict[str, Any] | None, *, is_rate: bool) -> str:
+    """A difference of two such, with its sign."""
+    if is_rate:
+        return points_cell(figure)
+    return "–" if figure is None else amount_text(figure, sign="+")
+
+
+def amount_text(figure: dict[str, Any], *, sign: str = "") -> str:
+    """An amount with its interval.
+
+    Examples
+    --------
+    >>> amount_text({"mean": 22.81, "low": 19.4, "high": 26.123})
+    '22.8 [19.4, 26.1]'
+    """
+    mean, low, high = (f"{figure[key]:{sign}.3g}" for key in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
 
 
 def points_cell(figure: dict[str, Any] | None) -> str:

@@ -10,6 +10,7 @@ from hf_privacy.comparison.cells import (
     area_cell,
     attack_cells,
     attack_headers,
+    attack_title,
     how_many,
     is_over_targets,
     points_cell,
@@ -17,11 +18,18 @@ from hf_privacy.comparison.cells import (
     robust_columns,
     robust_figure,
     row_title,
+    side_mark,
     signed_cell,
+    worth_cell,
+    worth_difference_cell,
 )
+from hf_privacy.comparison.extraction import extraction_cells, extraction_headers, extraction_note
 from hf_privacy.comparison.memorization_tables import adversarial_part, by_memorization_part
+from hf_privacy.comparison.own_intervals import own_intervals_part
+from hf_privacy.comparison.worth import worth_of
+from hf_privacy.hub.evidence import as_read
 from hf_privacy.reports.titles import attack_words
-from hf_privacy.reports.words import percent
+from hf_privacy.reports.words import percent, unit_words
 
 _LABEL_ONLY = "label_only"
 
@@ -38,12 +46,12 @@ def comparison_markdown(table: dict[str, Any]) -> str:
     -------
     str
     """
-    rows, level = table["rows"], percent(table["confidence"])
+    rows, level, worth = table["rows"], percent(table["confidence"]), worth_of(table)
     split = table["split"]
     parts = [
         f"# {table['name'] or 'Comparison of defences'}",
         f"{table['model']} on {table['dataset']['name']}: {split['n_members']:,} members, {split['n_nonmembers']:,} "
-        f"non-members and {split['n_population']:,} of the population; {how_many(table)}, "
+        f"non-members and {split['n_population']:,} of the population{_unit(split)}; {how_many(table)}, "
         f"{table['references']} reference models for each defence, trained as its targets are. {_means(table, level)}"
         f"{_robust_caption(table)}",
         aligned(_headers(table), [_cells(row, table) for row in rows]),
@@ -52,17 +60,18 @@ def comparison_markdown(table: dict[str, Any]) -> str:
     if compared:
         robust = robust_columns(table)
         headers = [
-            "Defence", "Against", "Accuracy", *(title for _, title in robust), "Gap",
-            *attack_headers(table, table["attacks"]),
+            "Defence", "Against", worth.title, *(title for _, title in robust), "Gap",
+            *attack_headers(table, table["attacks"]), *extraction_headers(table)[1:],
         ]  # fmt: skip
         lines = [
             [
                 row_title(row),
                 _title_of(row["against"], rows),
-                points_cell(row["against"]["accuracy"]),
+                worth_difference_cell(row["against"][worth.name], is_rate=worth.is_rate),
                 *(points_cell(row["against"].get("robust_accuracy", {}).get(name)) for name, _ in robust),
-                points_cell(row["against"]["gap"]),
+                worth_difference_cell(row["against"]["gap"], is_rate=worth.is_rate),
                 *attack_cells(row["against"]["attacks"], table["attacks"], signed_cell, points_cell),
+                *([points_cell(row["against"]["extraction"])] if extraction_headers(table) else []),
             ]
             for row in compared
         ]
@@ -72,7 +81,7 @@ def comparison_markdown(table: dict[str, Any]) -> str:
             "not, some do so by chance.",
             aligned(headers, lines),
         ]
-    parts += adversarial_part(table) + by_memorization_part(table)
+    parts += own_intervals_part(table) + adversarial_part(table) + by_memorization_part(table)
     parts.append("\n".join(f"- {sentence}" for sentence in notes(table)))
     return "\n\n".join(parts) + "\n"
 
@@ -106,7 +115,19 @@ def notes(table: dict[str, Any]) -> list[str]:
             "Label-only: which of several augmented queries are classified right, an attack that no hiding of scores "
             "stops."
         )
+    sentences += extraction_note(table)
+    if any("two_sided" in found for row in table["rows"] for found in row["attacks"].values()):
+        sentences.append(
+            "Attacks on a defended model are read from both sides: a defence can make members score lowest (↓), and "
+            "whoever knows it calls those members. AUC is then the larger of itself and 1 less it, TPR that of the "
+            "tail that finds more, with one side for all seeds, and intervals cover the choice. The larger of two "
+            "estimates lies a little above guessing where nothing leaks."
+        )
     return sentences
+
+
+def _unit(split: dict[str, Any]) -> str:
+    return f" ({unit_words(split)})" if split.get("unit") else ""
 
 
 def _means(table: dict[str, Any], level: str) -> str:
@@ -142,23 +163,26 @@ def _robust_caption(table: dict[str, Any]) -> str:
 
 
 def _headers(table: dict[str, Any]) -> list[str]:
-    robust = [title for _, title in robust_columns(table)]
-    headers = ["Defence", "Accuracy", *robust, "Train–test gap", *attack_headers(table, _columns(table))]
-    headers += [f"Largest mean {'TPR' if _by_rate(table) else 'AUC'} of all attacks"]
+    robust, worth = [title for _, title in robust_columns(table)], worth_of(table)
+    headers = ["Defence", worth.title, *robust, worth.gap, *attack_headers(table, _columns(table))]
+    headers += [f"{attack_title(table['attacks'][0], table['rows'])} AUC, whole groups"] if _grouped(table) else []
+    headers += [f"Largest mean {'TPR' if _by_rate(table) else 'AUC'} of all attacks", *extraction_headers(table)]
     headers += ["Canary AUC"] if any(row["canary_auc"] for row in table["rows"]) else []
     return headers + (["Guaranteed ε"] if any(row["epsilon"] for row in table["rows"]) else [])
 
 
 def _cells(row: dict[str, Any], table: dict[str, Any]) -> list[str]:
-    strongest = row["strongest"]
+    strongest, worth = row["strongest"], worth_of(table)
     shown = rate_cell(strongest) if strongest["measure"] == "tpr" else area_cell(strongest)
     cells = [
         row_title(row),
-        rate_cell(row["accuracy"]),
+        worth_cell(row[worth.name], is_rate=worth.is_rate),
         *(rate_cell(robust_figure(row, name)) for name, _ in robust_columns(table)),
-        rate_cell(row["gap"]),
+        worth_cell(row["gap"], is_rate=worth.is_rate),
         *attack_cells(row["attacks"], _columns(table), area_cell, rate_cell),
-        f"{shown} {strongest['title']}",
+        *([_group_cell(row, table["attacks"][0])] if _grouped(table) else []),
+        f"{shown}{side_mark(strongest)} {strongest['title']}",
+        *extraction_cells(row, table),
     ]
     if any(other["canary_auc"] for other in table["rows"]):
         cells.append(area_cell(row["canary_auc"]))
@@ -172,6 +196,16 @@ def _columns(table: dict[str, Any]) -> list[str]:
     """The attacks asked for, and label-only where a defence was audited with it for being what it is."""
     has_label_only = any(_LABEL_ONLY in row["attacks"] for row in table["rows"])
     return list(dict.fromkeys([*table["attacks"], *([_LABEL_ONLY] if has_label_only else [])]))
+
+
+def _grouped(table: dict[str, Any]) -> bool:
+    """Whether the first attack tells whole groups apart too."""
+    return any("by_group" in row["attacks"].get(table["attacks"][0], {}) for row in table["rows"])
+
+
+def _group_cell(row: dict[str, Any], name: str) -> str:
+    figure = as_read(row["attacks"].get(name) or {}).get("by_group")
+    return area_cell(figure) + side_mark(figure)
 
 
 def _by_rate(table: dict[str, Any]) -> bool:

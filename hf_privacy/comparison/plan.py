@@ -19,7 +19,6 @@ from hf_privacy.outside import is_outside
 from hf_privacy.recipe import EXTRA_ATTACKS, Recipe, RunFolder, read_yaml
 from hf_privacy.recipe.config import checked, set_dotted
 from hf_privacy.recipe.folder import PRIVATE
-from hf_privacy.tasks import task_named
 
 # What a comparison says elsewhere, or differs in from run to run.
 _NOT_OVERRIDDEN = {
@@ -196,11 +195,6 @@ class Comparison:
 
     def _check_audit(self, recipe: Recipe) -> None:
         audit = recipe.audit
-        if not task_named(recipe.task).has_classes:
-            raise InputError(
-                f"task is {recipe.task}: a comparison sets accuracies side by side, which this task has none of; "
-                "audit each recipe by itself with audit.targets, and read the reports side by side"
-            )
         if audit.depth != "full":
             raise InputError(f"audit.depth is {audit.depth!r}: a comparison rests on reference models; use 'full'")
         if not any(abs(fpr - self.fpr) < 1e-12 for fpr in audit.fprs):

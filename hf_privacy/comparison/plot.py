@@ -13,6 +13,8 @@ import hf_privacy.reports.style as style
 from hf_privacy.comparison.cells import attack_title, how_many, robust_columns, robust_figure, row_title
 from hf_privacy.comparison.labels import place_labels
 from hf_privacy.comparison.robust import CLEAN
+from hf_privacy.comparison.worth import ACCURACY, Worth, worth_of
+from hf_privacy.hub.evidence import as_read
 from hf_privacy.reports.titles import epsilon_text, norm_title
 from hf_privacy.reports.words import percent
 
@@ -34,14 +36,16 @@ def comparison_figure(table: dict[str, Any], *, across: str = CLEAN) -> Figure:
     """Draw AUC, and TPR where it is resolved, of the first attack against the accuracy on non-members.
 
     Every row of the table is a point with its intervals, named beside it. What is built on another defence, such as
-    weight rewinding, has its host's colour, and an arrow leads there from the host. Lower and further right is better.
+    weight rewinding, has its host's colour, and an arrow leads there from the host. Lower and further right is better;
+    of language models lower and further left, since there it is perplexity, by its logarithm. Attacks on a defended
+    model that were read from both sides are drawn so.
 
     Parameters
     ----------
     table : dict
         Of `comparison_table`.
     across : str
-        Accuracy on clean inputs, or the name of an adversarial attack ("pgd", "autoattack"): accuracy under it. Rows
+        Worth on clean inputs, or the name of an adversarial attack ("pgd", "autoattack"): accuracy under it. Rows
         without it are left out.
 
     Returns
@@ -50,12 +54,13 @@ def comparison_figure(table: dict[str, Any], *, across: str = CLEAN) -> Figure:
     """
     attack = table["attacks"][0]
     name = attack_title(attack, table["rows"])
+    worth = worth_of(table) if across == CLEAN else ACCURACY
     rows = [
-        {**row, "accuracy": accuracy}
+        {**row, "worth": figure, "leakage": as_read(row["attacks"][attack])}
         for row in table["rows"]
-        if attack in row["attacks"] and (accuracy := _across(row, across)) is not None
+        if attack in row["attacks"] and (figure := _across(row, across, worth)) is not None
     ]
-    with_rates = any(row["attacks"][attack]["tpr"] for row in rows)
+    with_rates = any(row["leakage"]["tpr"] for row in rows)
     measures = [("auc", f"{name} AUC", 0.5)]
     if with_rates:
         measures.append(("tpr", f"{name} TPR at {percent(table['fpr'])} FPR", table["fpr"]))
@@ -68,53 +73,57 @@ def comparison_figure(table: dict[str, Any], *, across: str = CLEAN) -> Figure:
         figure,
         ncols=3,
         handles=_key(rows),
-        title=f"{means}; lower and further right is better",
+        title=f"{means}; lower and further {worth.better} is better",
         title_fontsize=style.SMALL,
         alignment="left",
         handletextpad=0.3,
     )
     for axes, (measure, label, guess) in zip(grid, measures, strict=True):
-        _panel(axes, rows, attack, measure=measure, label=label, guess=guess)
-        axes.set_xlabel(_axis_label(table, across))
+        _panel(axes, rows, worth, measure=measure, label=label, guess=guess)
+        axes.set_xlabel(_axis_label(table, across, worth))
     # Labels come last: where they go depends on where everything else is.
     figure.draw_without_rendering()
     for axes, (measure, _, _) in zip(grid, measures, strict=True):
-        points = [(row, row["attacks"][attack][measure]) for row in rows if row["attacks"][attack][measure]]
+        points = [(row, row["leakage"][measure]) for row in rows if row["leakage"][measure]]
         place_labels(
             axes,
-            [(row["accuracy"]["mean"], figures["mean"]) for row, figures in points],
+            [(row["worth"]["mean"], figures["mean"]) for row, figures in points],
             [row_title(row) for row, _ in points],
             colours=[_colour(row, rows) for row, _ in points],
-            lines=_lines(rows, attack, measure),
+            lines=_lines(rows, measure),
         )
     return figure
 
 
-def _across(row: dict[str, Any], across: str) -> dict[str, Any] | None:
-    return row["accuracy"] if across == CLEAN else robust_figure(row, across)
+def _across(row: dict[str, Any], across: str, worth: Worth) -> dict[str, Any] | None:
+    return row[worth.name] if across == CLEAN else robust_figure(row, across)
 
 
-def _axis_label(table: dict[str, Any], across: str) -> str:
+def _axis_label(table: dict[str, Any], across: str, worth: Worth) -> str:
     if across == CLEAN:
-        return "accuracy on non-members"
+        return worth.axis
     made = next(row["robustness"] for row in table["rows"] if robust_figure(row, across))
     title = made["accuracies"][across]["title"]
     return f"robust accuracy on non-members ({title}, {norm_title(made['norm'])}, ε = {epsilon_text(made)})"
 
 
-def _panel(axes: Axes, rows: Sequence[dict[str, Any]], attack: str, *, measure: str, label: str, guess: float) -> None:
+def _panel(
+    axes: Axes, rows: Sequence[dict[str, Any]], worth: Worth, *, measure: str, label: str, guess: float
+) -> None:
     points = {
-        (row["name"], row["outputs"]): (row["accuracy"], row["attacks"][attack][measure])
+        (row["name"], row["outputs"]): (row["worth"], row["leakage"][measure])
         for row in rows
-        if row["attacks"][attack][measure]
+        if row["leakage"][measure]
     }
+    if not worth.is_rate:
+        axes.set_xscale("log")
     for row in rows:
         if (row["name"], row["outputs"]) not in points:
             continue
-        accuracy, leakage = points[row["name"], row["outputs"]]
+        across, leakage = points[row["name"], row["outputs"]]
         colour = _colour(row, rows)
         axes.errorbar(
-            [accuracy["mean"]], [leakage["mean"]], xerr=_arms(accuracy), yerr=_arms(leakage), color=colour,
+            [across["mean"]], [leakage["mean"]], xerr=_arms(across), yerr=_arms(leakage), color=colour,
             marker=_REWOUND if _is_built_on(row) else _PLAIN, markersize=6.5,
             markerfacecolor="white" if row["outputs"] == "defended" else colour, markeredgecolor=colour,
             elinewidth=0.9, capsize=2, ecolor=(colour, 0.55), zorder=3,
@@ -122,7 +131,7 @@ def _panel(axes: Axes, rows: Sequence[dict[str, Any]], attack: str, *, measure: 
         host = points.get((row["host"], row["outputs"]))
         if host is not None:
             axes.annotate(
-                "", (accuracy["mean"], leakage["mean"]), (host[0]["mean"], host[1]["mean"]), zorder=2,
+                "", (across["mean"], leakage["mean"]), (host[0]["mean"], host[1]["mean"]), zorder=2,
                 arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.1, "shrinkA": 5, "shrinkB": 5},
             )  # fmt: skip
     style.guess_line(axes, guess, zorder=1)
@@ -130,21 +139,22 @@ def _panel(axes: Axes, rows: Sequence[dict[str, Any]], attack: str, *, measure: 
         "guessing", (1, guess), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
         ha="right", va="bottom", fontsize=8, color=style.GUESSING,
     )  # fmt: skip
-    _limit(axes, list(points.values()), guess)
-    style.in_percent(axes.xaxis)
+    _limit(axes, list(points.values()), guess, worth)
+    if worth.is_rate:
+        style.in_percent(axes.xaxis)
+    else:
+        style.in_numbers(axes.xaxis)
     if measure == "tpr":
         style.in_percent(axes.yaxis)
     style.frame(axes, label)
 
 
-def _lines(
-    rows: Sequence[dict[str, Any]], attack: str, measure: str
-) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+def _lines(rows: Sequence[dict[str, Any]], measure: str) -> list[tuple[tuple[float, float], tuple[float, float]]]:
     """The error bars and arrows of a panel."""
     middles = {}
     lines = []
     for row in rows:
-        x, y = row["accuracy"], row["attacks"][attack][measure]
+        x, y = row["worth"], row["leakage"][measure]
         if not y:
             continue
         middles[row["name"], row["outputs"]] = (x["mean"], y["mean"])
@@ -157,16 +167,21 @@ def _lines(
     return lines
 
 
-def _limit(axes: Axes, points: Sequence[tuple[dict[str, Any], dict[str, Any]]], guess: float) -> None:
-    """Around the means and guessing, with their intervals as far as a rate can go; room for the labels."""
-    for setter, figures, floor in (
-        (axes.set_xlim, [accuracy for accuracy, _ in points], []),
-        (axes.set_ylim, [leakage for _, leakage in points], [guess]),
-    ):
-        low = min([max(figure["low"], 0.0) for figure in figures] + floor)
-        high = max([min(figure["high"], 1.0) for figure in figures] + floor)
+def _limit(axes: Axes, points: Sequence[tuple[dict[str, Any], dict[str, Any]]], guess: float, worth: Worth) -> None:
+    """Around the means and guessing, with their intervals as far as a figure can go; room for the labels."""
+    least, most = worth.within
+    ends = [(max(across["low"], least), min(across["high"], most)) for across, _ in points]
+    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+    if worth.is_rate:
         room = 0.08 * (high - low) or 0.01
-        setter(low - room, high + room)
+        axes.set_xlim(low - room, high + room)
+    else:
+        room = (high / low) ** 0.08 if high > low else 1.01
+        axes.set_xlim(low / room, high * room)
+    low = min([max(leakage["low"], 0.0) for _, leakage in points] + [guess])
+    high = max([min(leakage["high"], 1.0) for _, leakage in points] + [guess])
+    room = 0.08 * (high - low) or 0.01
+    axes.set_ylim(low - room, high + room)
 
 
 def _arms(figure: dict[str, Any]) -> list[Any]:

@@ -7,15 +7,27 @@ from typing import Any
 
 from hf_privacy.auditing import versions
 from hf_privacy.comparison.defended import DEFENDED_OUTPUTS
-from hf_privacy.comparison.figures import gap, minus, over_examples, over_seeds, over_targets
+from hf_privacy.comparison.extraction import extraction_difference, extraction_part
+from hf_privacy.comparison.figures import minus, over_examples, over_seeds, over_targets
+from hf_privacy.comparison.own_intervals import over_groups, own_figures
 from hf_privacy.comparison.plan import Comparison
 from hf_privacy.comparison.robust import CLEAN, memorization_part, robustness_part
 from hf_privacy.comparison.run import require_done
+from hf_privacy.comparison.two_sided import two_sided_figures
+from hf_privacy.comparison.worth import (
+    ACCURACY,
+    Worth,
+    gap_of,
+    measured_by,
+    worth_over_seeds,
+    worth_over_targets,
+)
 from hf_privacy.errors import InputError
 from hf_privacy.hub import load_report_dict
-from hf_privacy.hub.evidence import tpr_at
+from hf_privacy.hub.evidence import as_read, tpr_at
 
 FORMAT = "hf_privacy comparison 1"
+_SIZES = ("n_members", "n_nonmembers", "n_population", "unit", "n_groups")
 
 
 def comparison_table(comparison: Comparison) -> dict[str, Any]:
@@ -35,6 +47,11 @@ def comparison_table(comparison: Comparison) -> dict[str, Any]:
         ``robustness`` and ``memorization_bins`` are what `robustness_part` and `memorization_part` give.
         ``against`` holds the differences to the host or the baseline, seed by seed: same
         members, same training seed.
+
+        Language models have ``perplexity`` in place of ``accuracy`` (``worth`` of the table says so), the gap in
+        nats, ``extraction`` (see `extraction_part`), and of each attack ``audits`` (each audit's own figures and
+        intervals), ``by_group`` (AUC of whole groups, where groups are the unit) and, where the defence's reports
+        have it, ``two_sided`` (see `two_sided_figures`).
 
         With one seed and several targets, ``over`` is "targets" and every mean is over those of the one report;
         ``values`` are there where the report has them, and ``against`` where both sides have.
@@ -67,14 +84,14 @@ def comparison_table(comparison: Comparison) -> dict[str, Any]:
                 f"attacks holds {attack!r}, which no report has over its targets: set audit.keep_weights, so that "
                 "reference models can be its targets, or compare over several seeds"
             )
-    confidence = first["attacks"][0]["confidence"]
-    add_differences(rows, baseline=comparison.baseline, confidence=confidence)
+    confidence, worth = first["attacks"][0]["confidence"], measured_by(first)
+    add_differences(rows, baseline=comparison.baseline, confidence=confidence, worth=worth)
     return {
         "format": FORMAT,
         "name": comparison.name,
         "model": first["model"]["architecture"],
         "dataset": {key: first["dataset"][key] for key in ("name", "revision", "fingerprint")},
-        "split": {key: first["split"][key] for key in ("n_members", "n_nonmembers", "n_population")},
+        "split": {key: first["split"][key] for key in _SIZES if key in first["split"]},
         "references": first["references"]["n_models"],
         "seeds": list(comparison.seeds),
         "over": "targets" if comparison.by_targets else "seeds",
@@ -82,6 +99,7 @@ def comparison_table(comparison: Comparison) -> dict[str, Any]:
         "attacks": list(comparison.attacks),
         "fpr": comparison.fpr,
         "confidence": confidence,
+        **({} if worth is ACCURACY else {"worth": worth.name}),
         "rows": rows,
         "versions": versions(),
     }
@@ -92,13 +110,15 @@ def _reports(comparison: Comparison, name: str, below: str) -> list[dict[str, An
 
 
 def _row(comparison: Comparison, name: str, outputs: str, reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    confidence = reports[0]["attacks"][0]["confidence"]
-    over = "targets" if comparison.by_targets else "seeds"
+    confidence, worth = reports[0]["attacks"][0]["confidence"], measured_by(reports[0])
+    by_targets, over = comparison.by_targets, "targets" if comparison.by_targets else "seeds"
     figures = (
-        _over_targets(reports[0], comparison.fpr)
-        if comparison.by_targets
-        else _over_seeds(reports, comparison.fpr, confidence)
+        _over_targets(reports[0], worth, comparison.fpr)
+        if by_targets
+        else _over_seeds(reports, worth, comparison.fpr, confidence)
     )
+    if worth is not ACCURACY:
+        figures["extraction"] = extraction_part(reports, confidence, by_targets=by_targets)
     defense = reports[0]["defense"]
     return {
         "name": name,
@@ -110,7 +130,7 @@ def _row(comparison: Comparison, name: str, outputs: str, reports: Sequence[dict
         "host": comparison.host_of(name),
         "epsilon": reports[0]["epsilon"]["upper"],
         **figures,
-        "gap": gap(figures["member_accuracy"], figures["accuracy"], confidence),
+        "gap": gap_of(figures, reports, worth, confidence, by_targets=by_targets),
         "strongest": _strongest(figures["attacks"]),
         "robustness": robustness_part(reports, over=over, fpr=comparison.fpr),
         "memorization_bins": memorization_part(reports),
@@ -118,32 +138,38 @@ def _row(comparison: Comparison, name: str, outputs: str, reports: Sequence[dict
     }
 
 
-def _over_seeds(reports: Sequence[dict[str, Any]], fpr: float, confidence: float) -> dict[str, Any]:
-    """Accuracies, attacks and canaries of one report a seed."""
+def _over_seeds(reports: Sequence[dict[str, Any]], worth: Worth, fpr: float, confidence: float) -> dict[str, Any]:
+    """Worth, attacks and canaries of one report a seed."""
     attacks = {}
     for entry in reports[0]["attacks"]:
-        found = [_attack(report, entry["name"]) for report in reports]
-        if None in found:
+        found = [attack for report in reports if (attack := _attack(report, entry["name"])) is not None]
+        if len(found) < len(reports):
             continue
         attacks[entry["name"]] = {
             "title": entry["title"],
             "auc": over_seeds([attack["auc"] for attack in found], confidence),
             "tpr": over_seeds([_tpr(attack, fpr) for attack in found], confidence),
+            **({} if worth is ACCURACY else _of_language_models(found, fpr, confidence)),
         }
-    accuracy, member_accuracy = (
-        over_seeds([report["utility"][f"{which}_accuracy"]["value"] for report in reports], confidence)
-        for which in ("nonmember", "member")
-    )
     canaries = [(report.get("canaries") or {}).get("auc") for report in reports]
     return {
-        "accuracy": accuracy,
-        "member_accuracy": member_accuracy,
+        **worth_over_seeds(reports, worth, confidence),
         "attacks": attacks,
         "canary_auc": over_seeds(canaries, confidence),
     }
 
 
-def _over_targets(report: dict[str, Any], fpr: float) -> dict[str, Any]:
+def _of_language_models(found: Sequence[dict[str, Any]], fpr: float, confidence: float) -> dict[str, Any]:
+    """What the table says more of one attack: by group, two-sided where that is how it is read, audit by audit."""
+    grouped, two_sided = over_groups(found, confidence), two_sided_figures(found, fpr, confidence)
+    return {
+        **({} if grouped is None else {"by_group": grouped}),
+        **({} if two_sided is None else {"two_sided": two_sided}),
+        "audits": own_figures([as_read(attack) for attack in found], fpr),
+    }
+
+
+def _over_targets(report: dict[str, Any], worth: Worth, fpr: float) -> dict[str, Any]:
     """The same of one report, over its targets; canaries were put into one model alone."""
     targets = report["targets"]
     attacks = {
@@ -155,14 +181,15 @@ def _over_targets(report: dict[str, Any], fpr: float) -> dict[str, Any]:
         for entry in targets["attacks"]
     }
     return {
-        "accuracy": over_targets(targets["nonmember_accuracy"]),
-        "member_accuracy": over_targets(targets["member_accuracy"]),
+        **worth_over_targets(targets, worth),
         "attacks": attacks,
         "canary_auc": over_examples(report.get("canaries"), "auc", prefix="auc_"),
     }
 
 
-def add_differences(rows: list[dict[str, Any]], *, baseline: str | None, confidence: float) -> None:
+def add_differences(
+    rows: list[dict[str, Any]], *, baseline: str | None, confidence: float, worth: Worth = ACCURACY
+) -> None:
     """Fill ``against``: each row's differences, seed by seed or target by target, to its host or the baseline.
 
     Defended outputs are set against the host's defended outputs, where it has any. Rows whose means hold no single
@@ -173,7 +200,7 @@ def add_differences(rows: list[dict[str, Any]], *, baseline: str | None, confide
         other = row["host"] or baseline
         if other is not None and (other != row["name"] or row["outputs"] == "defended"):
             against = by_name.get((other, row["outputs"]), by_name[other, "plain"])
-            row["against"] = _difference(row, against, confidence=confidence)
+            row["against"] = _difference(row, against, worth, confidence=confidence)
 
 
 def _attack(report: dict[str, Any], name: str) -> dict[str, Any] | None:
@@ -191,24 +218,28 @@ def _strongest(attacks: dict[str, dict[str, Any]]) -> dict[str, Any]:
     What one run shows is in its report's ``evidence``.
     """
     measure = "tpr" if any(attack["tpr"] for attack in attacks.values()) else "auc"
-    name = max((name for name in attacks if attacks[name][measure]), key=lambda name: attacks[name][measure]["mean"])
-    return {"name": name, "title": attacks[name]["title"], "measure": measure, **attacks[name][measure]}
+    figures = {name: as_read(attack)[measure] for name, attack in attacks.items() if attack[measure]}
+    name = max(figures, key=lambda name: figures[name]["mean"])
+    return {"name": name, "title": attacks[name]["title"], "measure": measure, **figures[name]}
 
 
-def _difference(row: dict[str, Any], other: dict[str, Any], *, confidence: float) -> dict[str, Any] | None:
-    accuracy = minus(row["accuracy"], other["accuracy"], confidence)
-    if accuracy is None:
+def _difference(
+    row: dict[str, Any], other: dict[str, Any], worth: Worth, *, confidence: float
+) -> dict[str, Any] | None:
+    difference = minus(row[worth.name], other[worth.name], confidence, within=worth.differences_within)
+    if difference is None:
         return None
     shared = [name for name in row["attacks"] if name in other["attacks"]]
     mine, theirs = ((one.get("robustness") or {"accuracies": {}})["accuracies"] for one in (row, other))
+    gaps = tuple(2 * end for end in worth.gap_within)
     return {
         "name": other["name"],
         "outputs": other["outputs"],
-        "accuracy": accuracy,
-        "gap": minus(row["gap"], other["gap"], confidence, within=(-2.0, 2.0)),
+        worth.name: difference,
+        "gap": minus(row["gap"], other["gap"], confidence, within=(gaps[0], gaps[1])),
         "attacks": {
             name: {
-                key: minus(row["attacks"][name][key], other["attacks"][name][key], confidence)
+                key: minus(as_read(row["attacks"][name])[key], as_read(other["attacks"][name])[key], confidence)
                 for key in ("auc", "tpr")
             }
             for name in shared
@@ -218,4 +249,5 @@ def _difference(row: dict[str, Any], other: dict[str, Any], *, confidence: float
             for name in mine
             if name in theirs and name != CLEAN
         },
+        **({} if worth is ACCURACY else {"extraction": extraction_difference(row, other, confidence)}),
     }

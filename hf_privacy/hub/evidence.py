@@ -10,6 +10,7 @@ from hf_privacy.attack_table import is_control
 # Where a TPR decides which attack is the strongest, in this order: 10 % where there are too few non-members for 1 %.
 HEADLINE_FPRS = (0.01, 0.1)
 CLEAN, ADVERSARIAL = "clean", "adversarial"
+LOW_SCORES = "low"  # the side of `hf_privacy.statistics.two_sided` on which members score lowest
 
 
 def tpr_at(attack: Mapping[str, Any], *, fpr: float) -> dict[str, Any] | None:
@@ -20,11 +21,22 @@ def tpr_at(attack: Mapping[str, Any], *, fpr: float) -> dict[str, Any] | None:
     return None
 
 
+def as_read(attack: Mapping[str, Any]) -> dict[str, Any]:
+    """Give an attack's figures as they are judged: from both sides where the model is defended, else as they are.
+
+    Examples
+    --------
+    >>> as_read({"name": "loss", "auc": 0.25, "two_sided": {"side": "low", "auc": 0.75}})["auc"]
+    0.75
+    """
+    return {**attack, **attack.get("two_sided", {})}
+
+
 def all_attacks(report: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Give every membership attack of a report with its inputs, "clean" or "adversarial"; its controls are none."""
+    """Give every membership attack of a report, as read, with its inputs, "clean" or "adversarial"; no controls."""
     robustness = report["robustness"] or {}
     return [
-        *((CLEAN, attack) for attack in report["attacks"] if not is_control(attack["name"])),
+        *((CLEAN, as_read(attack)) for attack in report["attacks"] if not is_control(attack["name"])),
         *((ADVERSARIAL, attack) for attack in robustness.get("membership_attacks") or []),
     ]
 

@@ -151,7 +151,8 @@ def _shown(report: Mapping[str, Any]) -> Iterator[str]:
     ]
     if by_area:
         _, attack, inputs = max(by_area, key=lambda entry: entry[0])
-        whose = "Its AUC" if attack is strongest else f"The largest AUC ({named(attack, inputs)})"
+        is_strongest = (attack["name"], inputs) == (found["attack"], found["inputs"])
+        whose = "Its AUC" if is_strongest else f"The largest AUC ({named(attack, inputs)})"
         yield f"{whose} is {_area(attack)}; that of guessing is 0.50."
 
 

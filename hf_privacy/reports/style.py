@@ -61,6 +61,12 @@ def in_percent(axis: Axis) -> None:
     axis.set_major_formatter(FuncFormatter(lambda share, _: percent(max(share, 0.0))))
 
 
+def in_numbers(axis: Axis) -> None:
+    """Write an axis of amounts by their logarithm in plain numbers, between the powers of ten too."""
+    for setter in (axis.set_major_formatter, axis.set_minor_formatter):
+        setter(FuncFormatter(lambda amount, _: f"{amount:g}"))
+
+
 def guess_line(axes: Axes, at: float, **more: Any) -> None:
     """Draw what guessing reaches as a dotted line across."""
     axes.axhline(at, color=GUESSING, linewidth=1, linestyle=":", **more)
