@@ -12,11 +12,12 @@ from hf_privacy.attack_table import ATTACKS, is_control
 from hf_privacy.auditing.evidence import evidence_of
 from hf_privacy.auditing.scores import attack_scores
 from hf_privacy.auditing.table import AttackScores, SignalTable
-from hf_privacy.hub.evidence import ADVERSARIAL, CLEAN, by_strength
+from hf_privacy.hub.evidence import ADVERSARIAL, CLEAN, as_read, by_strength
 from hf_privacy.outside import is_outside
 from hf_privacy.recipe import AuditSettings
 from hf_privacy.signals import ADVERSARIAL_QUERY
-from hf_privacy.statistics import auc, auc_interval, summarize
+from hf_privacy.statistics import auc, auc_interval, summarize, two_sided
+from hf_privacy.statistics.two_sided import two_sided_area
 
 ON_ADVERSARIAL_INPUTS = ("loss", "lira", "rmia")
 
@@ -47,7 +48,13 @@ class Findings:
     adversarial: list[dict[str, Any]] | None
 
 
-def attack_all(table: SignalTable, options: AuditSettings, *, adversarial: SignalTable | None = None) -> Findings:
+def attack_all(
+    table: SignalTable,
+    options: AuditSettings,
+    *,
+    adversarial: SignalTable | None = None,
+    both_sides: bool = False,
+) -> Findings:
     """Make every attack the settings ask for.
 
     Parameters
@@ -57,17 +64,27 @@ def attack_all(table: SignalTable, options: AuditSettings, *, adversarial: Signa
     options : AuditSettings
     adversarial : SignalTable, optional
         The same target and references on adversarial inputs, where membership attacks are to be made there too.
+    both_sides : bool
+        Read each attack from both sides of its scores too (see `hf_privacy.statistics.two_sided`), and judge it so:
+        for a defended model, of which members may score lowest.
     """
     scores = all_scores(table, options)
     attacks = [summary_of(attack, table, options) for attack in scores]
+    if both_sides:
+        attacks = [
+            {**summary, "two_sided": two_sided_summary(attack, table, options)}
+            for attack, summary in zip(scores, attacks, strict=True)
+        ]
     there = None if adversarial is None else adversarial_attacks(adversarial, options)
     made = [
-        (CLEAN, score, summary)
+        (CLEAN, score, as_read(summary))
         for score, summary in zip(scores, attacks, strict=True)
         if not is_control(score.name)  # a row of the report, and no evidence
     ]
     made += [(ADVERSARIAL, score, summary) for score, summary in there or []]
-    evidence = evidence_of(made, table.membership, confidence=options.confidence, groups=table.groups)
+    evidence = evidence_of(
+        made, table.membership, confidence=options.confidence, groups=table.groups, both_sides=both_sides
+    )
     figures_of = [(inputs, summary) for inputs, _, summary in made]
     _, ordered = by_strength(figures_of, evidence["attacks"], level=evidence["level"])
     strongest = next(summary["name"] for inputs, summary, _ in ordered if inputs == CLEAN)
@@ -112,6 +129,17 @@ def summary_of(
         **summary,
         **({} if table.groups is None else {"by_group": by_group(attack.scores, table, options.confidence)}),
     }
+
+
+def two_sided_summary(attack: AttackScores, table: SignalTable, options: AuditSettings) -> dict[str, Any]:
+    """The same attack's figures from the side that tells more, whole groups included."""
+    drawn: dict[str, Any] = {"confidence": options.confidence, "groups": table.groups}
+    found = two_sided(attack.scores, table.membership, fprs=tuple(options.fprs), **drawn)
+    if table.groups is not None:
+        one_sided = by_group(attack.scores, table, options.confidence)
+        _, *turned = two_sided_area(*one_sided.values())
+        found["by_group"] = dict(zip(one_sided, turned, strict=True))
+    return found
 
 
 def by_group(scores: np.ndarray, table: SignalTable, confidence: float) -> dict[str, float]:

@@ -343,7 +343,16 @@ class AuditCase:
         clean, adversarial = self._tables
         with self.timed("attacks"):
             there = adversarial if self.settings.attacks_adversarial_inputs else None
-            return attack_all(clean, self.settings, adversarial=there)
+            return attack_all(clean, self.settings, adversarial=there, both_sides=self.both_sides)
+
+    @property
+    def both_sides(self) -> bool:
+        """Whether attacks are read from both sides: of a language model that is known to be defended.
+
+        A defence that lifts the loss of what a model has by heart may leave members less likely than others.
+        """
+        defended = self.trainer is not None and self.trainer.describe_defense()["name"] != "none"
+        return defended and not self.task.has_classes
 
     def extras_of(self, number: int) -> dict[str, np.ndarray]:
         """The extra signals of a reference by its number; empty where its weights were not kept."""

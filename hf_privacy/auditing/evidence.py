@@ -22,6 +22,7 @@ def evidence_of(
     *,
     confidence: float,
     groups: np.ndarray | None = None,
+    both_sides: bool = False,
 ) -> dict[str, Any]:
     """Test all attacks together and name the strongest.
 
@@ -35,6 +36,8 @@ def evidence_of(
         guessing is a claim about one end alone.
     groups : int array of shape [N], optional
         Where whole groups are members, whole groups are permuted.
+    both_sides : bool
+        Test both sides of each attack's scores, all together; an attack has the smaller of its two p-values.
 
     Returns
     -------
@@ -45,27 +48,29 @@ def evidence_of(
     """
     level = float(np.clip(round((1 - confidence) / 2, 12), *_LEVELS))
     fprs = [entry["fpr"] for entry in attacks[0][2]["tpr_at_fpr"] if entry["tpr"] is not None]
+    rows = [scores.scores for _, scores, _ in attacks]
     found = membership_permutation_test(
-        [scores.scores for _, scores, _ in attacks],
+        rows + [-row for row in rows] if both_sides else rows,
         membership,
         fprs=fprs,
         n_permutations=N_PERMUTATIONS,
         groups=groups,
     )
+    # Corrected for all rows of the test, so the smaller of an attack's two is corrected for choosing its side.
     tests = [
         {
             "attack": summary["name"],
             "inputs": inputs,
-            "auc": found["auc"][row],
-            "tpr": [{"fpr": fpr, "p_value": found["tpr"][fpr][row]} for fpr in fprs],
+            "auc": min(found["auc"][row :: len(rows)]),
+            "tpr": [{"fpr": fpr, "p_value": min(found["tpr"][fpr][row :: len(rows)])} for fpr in fprs],
         }
         for row, (inputs, _, summary) in enumerate(attacks)
     ]
     strongest = strongest_of([(inputs, summary) for inputs, _, summary in attacks], tests, level=level)
+    by_groups = "" if groups is None else " by whole groups"
+    sides = " and both sides of their scores" if both_sides else ""
     return {
-        "method": "permutation of the membership, largest of all attacks"
-        if groups is None
-        else "permutation of the membership by whole groups, largest of all attacks",
+        "method": f"permutation of the membership{by_groups}, largest of all attacks{sides}",
         "n_attacks": len(attacks),
         "n_permutations": found["n_permutations"],
         "level": level,

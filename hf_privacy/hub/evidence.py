@@ -21,7 +21,7 @@ def tpr_at(attack: Mapping[str, Any], *, fpr: float) -> dict[str, Any] | None:
     return None
 
 
-def as_read(attack: Mapping[str, Any]) -> dict[str, Any]:
+def as_read(attack: dict[str, Any]) -> dict[str, Any]:
     """Give an attack's figures as they are judged: from both sides where the model is defended, else as they are.
 
     Examples
@@ -29,7 +29,7 @@ def as_read(attack: Mapping[str, Any]) -> dict[str, Any]:
     >>> as_read({"name": "loss", "auc": 0.25, "two_sided": {"side": "low", "auc": 0.75}})["auc"]
     0.75
     """
-    return {**attack, **attack.get("two_sided", {})}
+    return {**attack, **attack["two_sided"]} if "two_sided" in attack else attack
 
 
 def all_attacks(report: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -48,7 +48,8 @@ def _tpr_budgets(budget: TprBudget | None) -> dict[float, float]:
 
 
 def _named(attack: Mapping[str, Any], inputs: str) -> str:
-    return attack["name"] + (" on adversarial inputs" if inputs == ADVERSARIAL else "")
+    sides = " (read from both sides)" if "two_sided" in attack else ""
+    return attack["name"] + (" on adversarial inputs" if inputs == ADVERSARIAL else "") + sides
 
 
 def _strongest(report: dict[str, Any]) -> str:
@@ -255,7 +256,8 @@ def check_gate(folder: str | Path, **settings: Any) -> dict[str, Any] | None:
 
     The budget is held against the highest upper end of all attacks' intervals, those on adversarial inputs included: a
     model passes when the audit shows that it leaks little, not when the audit was too small, too shallow or at too
-    little confidence to see. The report is not signed: the gate keeps an honest user from mistakes, not a dishonest
+    little confidence to see. Attacks on a defended language model count from whichever side of their scores tells
+    more. The report is not signed: the gate keeps an honest user from mistakes, not a dishonest
     one from writing figures.
 
     Parameters

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hf_privacy.attack_table import compares_with_base
-from hf_privacy.hub.evidence import ADVERSARIAL, all_attacks, strongest_attack, tpr_at
+from hf_privacy.hub.evidence import ADVERSARIAL, LOW_SCORES, all_attacks, strongest_attack, tpr_at
 
 
 def percent(share: float) -> str:
@@ -106,7 +106,8 @@ def named(attack: Mapping[str, Any], inputs: str = "clean") -> str:
     title = attack["title"].replace(" (", " ").replace(")", "")
     count = attack["n_references"]
     models = "no reference models" if not count else "1 reference model" if count == 1 else f"{count} reference models"
-    return f"{title}, {models}{', on adversarial inputs' if inputs == ADVERSARIAL else ''}"
+    side = ", by the lowest scores" if attack.get("side") == LOW_SCORES else ""
+    return f"{title}, {models}{', on adversarial inputs' if inputs == ADVERSARIAL else ''}{side}"
 
 
 def _p_words(evidence: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from hf_privacy.reports.sections import (
     utility,
 )
 from hf_privacy.reports.sections.attack_table import attack_table
+from hf_privacy.reports.sections.attacks import shown_attacks
 from hf_privacy.reports.sections.evidence import evidence_sentence
 from hf_privacy.reports.words import wrapped
 
@@ -23,6 +24,6 @@ _BELOW = (utility, targets, memorization, robustness, leakage_share, extraction,
 
 def table(report: Report) -> str:
     """Lay a report out as plain text of at most 100 columns: the attacks, then each section that it has."""
-    attacks = "\n".join([attack_table(report.attacks), *wrapped(evidence_sentence(vars(report)))])
+    attacks = "\n".join([attack_table(shown_attacks(report)), *wrapped(evidence_sentence(vars(report)))])
     more = [section.lines(report) for section in _BELOW]
     return "\n\n".join([attacks, *filter(None, more)])

@@ -17,6 +17,7 @@ from hf_privacy.statistics.slices import summarize_slices
 from hf_privacy.statistics.summary import summarize
 from hf_privacy.statistics.t_interval import t_interval
 from hf_privacy.statistics.tpr import tpr_at_fpr
+from hf_privacy.statistics.two_sided import two_sided
 from hf_privacy.statistics.vulnerability import vulnerability, vulnerable_share
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "summarize_slices",
     "t_interval",
     "tpr_at_fpr",
+    "two_sided",
     "vulnerability",
     "vulnerable_share",
 ]

@@ -136,6 +136,25 @@ def test_a_host_may_be_named_and_must_be_another_entry():
             Comparison.from_dict({**values, "defenses": {**defenses, "demem": {"host": host}}})
 
 
-def test_a_task_without_accuracies_is_refused_before_anything_is_trained():
-    with pytest.raises(InputError, match=r"task is causal-lm: a comparison sets accuracies .* audit\.targets"):
-        Comparison.from_dict({"recipe": {"task": "causal-lm", "audit": BASE["audit"]}, "defenses": {"none": {}}})
+def test_rank_dropout_and_epochs_of_a_language_model_are_entries_of_their_own():
+    lora = {"r": 8, "lora_alpha": 16}
+    recipe = {"task": "causal-lm", "model": {"name_or_path": "a/b", "lora": lora}, "training": {"num_train_epochs": 5}}
+    plan = Comparison.from_dict(
+        {
+            "recipe": recipe,
+            "defenses": {
+                "none": {},
+                "rank": {"defense": "none", "model": {"lora": {"r": 1}}},
+                "dropout": {"defense": "none", "model": {"lora": {"lora_dropout": 0.1}}},
+                "short": {"defense": "none", "training": {"num_train_epochs": 1}},
+            },
+        }
+    )
+    made = {name: plan.cells(name)[0].recipe for name in plan.defenses}
+    assert [made[name].model.lora for name in ("none", "rank", "dropout")] == [
+        lora,
+        {**lora, "r": 1},
+        {**lora, "lora_dropout": 0.1},
+    ]
+    assert made["short"].training["num_train_epochs"] == 1
+    assert plan.baseline == "none"

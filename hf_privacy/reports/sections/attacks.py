@@ -6,36 +6,61 @@ from typing import Any
 
 from huggingface_hub import EvalResult
 
-from hf_privacy.hub.evidence import ADVERSARIAL, all_attacks, p_value_of, strongest_attack
+from hf_privacy.hub.evidence import ADVERSARIAL, LOW_SCORES, all_attacks, as_read, p_value_of, strongest_attack
 from hf_privacy.hub.headline import named
 from hf_privacy.reports.model_index import ATTACKED_SPLIT, AUC_METRIC, TPR_METRIC, result
 from hf_privacy.reports.report import Report
 from hf_privacy.reports.sections.targets import other_runs
-from hf_privacy.reports.shapes import AUC, listed, nullable, one_of, record
+from hf_privacy.reports.shapes import AUC, listed, nullable, one_of, record, shape
 from hf_privacy.reports.words import area, percent, unit_words
 
 _ENDS = ("low", "high", "conditional_low", "conditional_high")
+_RATE = (
+    "fpr unit, tpr optional_unit, low optional_unit, high optional_unit, conditional_low optional_unit, "
+    "conditional_high optional_unit, reason text"
+)
+_RESOLVED = {
+    "if": {"properties": {"tpr": {"type": "null"}}},
+    "then": {"required": ["reason"], "properties": {end: {"type": "null"} for end in _ENDS}},
+    "else": {"properties": {end: {"type": "number"} for end in _ENDS}},
+}
 SHAPES = {
     "tpr_at_fpr": {
         **record(
-            "fpr unit, tpr optional_unit, low optional_unit, high optional_unit, conditional_low optional_unit, "
-            "conditional_high optional_unit, reason text",
+            _RATE,
             optional="reason",
             description="The true-positive rate at a false-positive rate; low and high cover it at that rate, the "
             "chance in the threshold included, conditional_low and conditional_high take the threshold as given; null "
             "with a reason where too few non-members resolve it.",
         ),
-        "if": {"properties": {"tpr": {"type": "null"}}},
-        "then": {"required": ["reason"], "properties": {end: {"type": "null"} for end in _ENDS}},
-        "else": {"properties": {end: {"type": "number"} for end in _ENDS}},
+        **_RESOLVED,
     },
+    "side": one_of("high", LOW_SCORES),
+    "two_sided_rate": {
+        **record(
+            f"{_RATE}, side side, low_tail unit",
+            optional="reason side low_tail",
+            description="The larger rate of the highest and of the lowest scores, with the side it is of and the rate "
+            "of the lowest; the interval covers the choice.",
+        ),
+        **_RESOLVED,
+    },
+    "area": record(AUC, description="Of whole groups, each by the mean score of its examples."),
     "attack": record(
         f"name name, title text, n_references count, parameters free, {AUC}, balanced_accuracy unit, "
         "advantage signed_unit, n_members positive_count, n_nonmembers positive_count, confidence open_unit",
-        optional="by_group",
+        optional="by_group two_sided",
         queries=listed("text", most=64),
         tpr_at_fpr=listed("tpr_at_fpr", most=64),
-        by_group=record(AUC, description="Of whole groups, each by the mean score of its examples."),
+        by_group=shape("area"),
+        two_sided=record(
+            f"side side, {AUC}, balanced_accuracy unit, advantage unit",
+            optional="by_group",
+            tpr_at_fpr=listed("two_sided_rate", most=64),
+            by_group=shape("area"),
+            description="The figures from whichever side of the scores tells more, by which an attack on a defended "
+            "language model is judged.",
+        ),
     ),
 }
 FIELDS = {
@@ -48,8 +73,18 @@ FIELDS = {
 def shown(report: Report) -> dict[str, Any]:
     return {
         "fprs": sorted({entry["fpr"] for attack in report.attacks for entry in attack["tpr_at_fpr"]}),
+        "attacks": shown_attacks(report),
         "attack_titles": {attack["name"]: attack["title"] for attack in report.attacks},
     }
+
+
+def shown_attacks(report: Report) -> list[dict[str, Any]]:
+    """Give the attacks as they are read, with what tables call them."""
+    attacks = [as_read(attack) for attack in report.attacks]
+    return [
+        {**attack, "title": f"{attack['title']}, by the lowest scores"} if attack.get("side") == LOW_SCORES else attack
+        for attack in attacks
+    ]
 
 
 def facts(report: Report) -> list[tuple[str, str]]:
@@ -83,6 +118,13 @@ def meaning(report: Report) -> list[str]:
             f"Whole groups, each by the mean score of its examples, are told apart with an AUC of "
             f"{area(strongest['by_group'])} by the strongest attack: what an attacker finds who asks for all of a "
             "group at once."
+        )
+    if "two_sided" in strongest:
+        sentences.append(
+            "The model is defended, so each attack was read from both sides: a defence can make training examples "
+            "score lowest, and whoever knows it calls those. An AUC is the larger of itself and 1 less it, a TPR that "
+            "of the tail that finds more; intervals and the test cover the choice of the side."
+            + (" The reference models were trained under the same defence." if report.depth == "full" else "")
         )
     if report.depth == "full" and report.references is not None:
         sentences.append(
@@ -134,6 +176,8 @@ def results(report: Report, dataset: dict[str, Any], adversary: dict[str, Any]) 
     found = []
     for (inputs, attack), test in zip(all_attacks(vars(report)), report.evidence["attacks"], strict=True):
         before = {"attack": attack["name"], "n_references": attack["n_references"]}
+        if "two_sided" in attack:
+            before["two_sided"] = True
         if inputs == ADVERSARIAL:
             before |= {"inputs": inputs, **adversary}
         if (attack["name"], inputs) == (strongest["attack"], strongest["inputs"]):
