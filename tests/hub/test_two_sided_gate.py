@@ -10,7 +10,6 @@ from hf_privacy.hub import GateError, check_gate
 from hf_privacy.hub.headline import headline
 from hf_privacy.reports import PrivacyReport
 
-
 ENDS = {"low": 0.01, "high": 0.2, "conditional_low": 0.05, "conditional_high": 0.15}
 
 
