@@ -111,6 +111,7 @@ GOOD: list[Call] = [
         {**_TWO, "groups": _GROUPS, "fprs": [0.1], "confidence": 0.9, "min_examples": 10, "simultaneous": True},
     ),
     (statistics.tpr_at_fpr, {**_TWO, "fpr": 0.1, "confidence": 0.9, "groups": _OWN_SIDE}),
+    (statistics.two_sided, {**_TWO, "fprs": [0.1, 0.2], "confidence": 0.9, "groups": _OWN_SIDE}),
     (statistics.vulnerability, {"scores": _TABLE, "membership": _IN, "fpr": 0.2}),
     (
         statistics.vulnerable_share,
