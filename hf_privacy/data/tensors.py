@@ -71,6 +71,7 @@ class TensorDataset(Dataset):
         self._token_counts = tensors["attention_mask"].sum(dim=1).numpy() if padding_side else None
         self._texts = None if texts is None else list(texts)
         self._truncated = None if truncated is None else np.asarray(truncated, dtype=bool)
+        self._groups: np.ndarray | None = None
         self._rows: np.ndarray | None = None
         self._augmentation: Callable[[torch.Tensor], torch.Tensor] | None = None
 
@@ -98,6 +99,11 @@ class TensorDataset(Dataset):
         if self._truncated is None:
             return None
         return int((self._truncated if self._rows is None else self._truncated[self._rows]).sum())
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """Number of the group of each row of this view, int64[N]; None where `with_groups` gave none."""
+        return self._groups if self._groups is None or self._rows is None else self._groups[self._rows]
 
     @property
     def augmentation(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
@@ -199,6 +205,36 @@ class TensorDataset(Dataset):
         return TensorDataset(
             tensors, padding_side=self._padding_side, sequence_columns=self._sequence_columns, texts=texts
         )
+
+    def with_groups(self, groups: np.ndarray | None) -> TensorDataset:
+        """A view whose rows come in groups, such as those of one author; its own views keep theirs.
+
+        Parameters
+        ----------
+        groups : int64[N], optional
+            None takes them away.
+
+        Raises
+        ------
+        InputError
+            For another number of rows.
+
+        Examples
+        --------
+        >>> dataset = TensorDataset({"labels": torch.arange(3)}).with_groups(np.array([4, 4, 9]))
+        >>> dataset.subset([2, 0]).groups
+        array([9, 4])
+        """
+        view = self._copy()
+        if groups is None:
+            view._groups = None
+            return view
+        if len(groups) != len(self):
+            raise InputError(f"groups has {len(groups)} entries and the dataset {len(self)} rows: pass one for each")
+        every = np.full(len(next(iter(self._tensors.values()))), -1, dtype=np.int64)
+        every[slice(None) if self._rows is None else self._rows] = np.asarray(groups, dtype=np.int64)
+        view._groups = every
+        return view
 
     def with_augmentation(self, augmentation: Callable[[torch.Tensor], torch.Tensor] | None) -> TensorDataset:
         """A view whose batches have `augmentation` applied to "pixel_values" [B, C, H, W]; None takes it away.

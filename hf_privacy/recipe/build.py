@@ -129,6 +129,7 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
         rows, model=recipe.model, data=data, classes=classes
     )
     check_fit(model, dataset)
+    dataset = dataset.with_groups(split.groups)
     if data.member_seed is not None:
         split = redraw_members(split, dataset.row_classes, seed=data.member_seed)
     repeats = loaded.repeats(split) if with_repeats else None

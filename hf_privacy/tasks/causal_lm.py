@@ -162,6 +162,32 @@ class CausalLM(Task):
         values = scored.map(lambda logits, targets: function(logits.log_softmax(dim=-1), targets))
         return tuple(scored.row_sums(of_tokens) / scored.counts for of_tokens in values)
 
+    def separate_losses(self, call: Callable[..., Any], batch: Batch) -> torch.Tensor:
+        """As `example_losses`, with the logits of all positions in memory.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from hf_privacy.tasks import task_named
+        >>> def call(input_ids):
+        ...     return {"logits": torch.zeros(*input_ids.shape, 5)}
+        >>> ids = torch.tensor([[3, 2, 4]])
+        >>> task_named("causal-lm").separate_losses(call, {"input_ids": ids, "labels": ids})  # ln 5
+        tensor([1.6094])
+        """
+        import torch
+        from torch.nn import functional as F
+
+        from hf_privacy.arrays import IGNORED
+
+        names = (*INPUT_NAMES, "position_ids")
+        logits = call(**{name: batch[name] for name in names if name in batch})["logits"][:, :-1]
+        targets = batch["labels"][:, 1:]
+        if logits.dtype != torch.float64:
+            logits = logits.float()
+        losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none", ignore_index=IGNORED)
+        return losses.view(targets.shape).sum(dim=1) / (targets != IGNORED).sum(dim=1)
+
     def mean_loss(self, outputs: Any, batch: Batch, *, average: str, label_smoothing: float = 0.0) -> torch.Tensor:
         """Mean over the batch's scored tokens ("token"), or over its rows of each row's own mean ("example")."""
         make = self.token_losses if average == "token" else self.example_losses

@@ -51,6 +51,10 @@ class Classification(Task):
         """What `function` gives of the log-probabilities [B, C] and the labels [B]: an example is one prediction."""
         return function(_logits(outputs).log_softmax(dim=-1), batch["labels"])
 
+    def separate_losses(self, call: Callable[..., Any], batch: Batch) -> torch.Tensor:
+        """As `example_losses`."""
+        return self.example_losses(self.forward(call, batch), batch)
+
     def mean_loss(self, outputs: Any, batch: Batch, *, average: str, label_smoothing: float = 0.0) -> torch.Tensor:
         """Mean over the examples; each is one of what there is to average over, however that is called."""
         return self.example_losses(outputs, batch, label_smoothing=label_smoothing).mean()

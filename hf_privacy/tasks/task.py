@@ -71,6 +71,12 @@ class Task(Protocol):
         A class is one prediction; a row of tokens makes one for each token that is scored.
         """
 
+    def separate_losses(self, call: Callable[..., Any], batch: Batch) -> torch.Tensor:
+        """The losses of `example_losses` [B], by operations whose shapes do not hang on values, as `torch.func` asks.
+
+        ``call`` is the model, or stands in for it with other weights.
+        """
+
     def mean_loss(self, outputs: Any, batch: Batch, *, average: str, label_smoothing: float = 0.0) -> torch.Tensor:
         """The mean loss of a batch: over its examples ("example"), or over the tokens they are made of ("token")."""
 

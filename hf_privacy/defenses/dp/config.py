@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hf_privacy.arguments import check_choice, check_number
+from hf_privacy.arguments import check_choice, check_number, check_whole
 from hf_privacy.defenses.base.config import PrivacyConfig
 from hf_privacy.defenses.base.config_checks import check_fields, refuse_label_smoothing
 from hf_privacy.defenses.dp.accounting import ACCOUNTANTS, MOST_NOISE
@@ -19,7 +19,7 @@ class DPConfig(PrivacyConfig):
     Give ``target_epsilon`` and the noise is chosen so that the whole training stays within it; give
     ``noise_multiplier`` and ε follows; give both and training stops before the step that would exceed the budget.
     A step's batch is drawn by Poisson sampling: ``per_device_train_batch_size`` × accumulation × processes is its
-    expected size.
+    expected size, in rows or in groups.
 
     Parameters
     ----------
@@ -27,15 +27,23 @@ class DPConfig(PrivacyConfig):
     noise_multiplier : float ≥ 0, optional
         Standard deviation of the noise in units of ``max_grad_norm``. 0 clips without noise: ε is infinite.
     target_delta : float in (0, 1), optional
-        By default one tenth of one over the number of training examples.
+        By default one tenth of one over the number of training examples, or groups.
     max_grad_norm : float above 0, default 1
-        Norm that each example's gradient is clipped to. (The gradient of the step is not clipped again.)
+        Norm that each unit's gradient is clipped to. (The gradient of the step is not clipped again.)
+    privacy_unit : {"row", "group"}, default "row"
+        What is added or removed: a row, or all rows of a group (``data.group_column``), whose gradient is the mean of
+        its rows', clipped as one.
+    max_rows_per_group : int, optional
+        The most rows of a group that a step takes; by default all.
+    larger_groups : {"refuse", "draw"}, default "refuse"
+        What to do about groups with more: nothing, in one sentence, or to draw so many of their rows afresh each time.
     accountant : {"prv", "rdp"}, default "prv"
-    per_sample_gradients : {"functional", "hooks", "ghost", "loop"}, default "functional"
-        `torch.func.vmap`; Opacus's hooks, faster for convolutions on a CPU; Opacus's ghost clipping, the fastest
-        where nearly all weights are in linear layers; or one backward pass an example, the slowest, which follows
-        every model (BART, T5, XLNet, gradient checkpointing). The first batch, and the shortest and the longest text,
-        are checked against the last.
+    per_sample_gradients : {"auto", "bookkeeping", "functional", "hooks", "ghost", "loop"}, default "auto"
+        One pass and no gradient kept, the fastest for linear layers, adapters, embeddings and norms;
+        `torch.func.vmap`; Opacus's hooks, faster for convolutions on a CPU; Opacus's ghost clipping; or one backward
+        pass an example, the slowest, which follows every model (BART, T5, XLNet, gradient checkpointing). The first
+        batch, and the shortest and the longest text, are checked against the last; "auto" takes the first of
+        bookkeeping, functional and loop that passes.
 
     Raises
     ------
@@ -56,7 +64,15 @@ class DPConfig(PrivacyConfig):
     target_delta: float | None = field(default=None, metadata={"help": "DP: δ, by default 1/(10 · examples)."})
     accountant: str = field(default="prv", metadata={"help": "DP: 'prv' or 'rdp'."})
     per_sample_gradients: str = field(
-        default="functional", metadata={"help": "DP: 'functional', 'hooks', 'ghost' or 'loop'."}
+        default="auto",
+        metadata={"help": "DP: 'auto', 'bookkeeping', 'functional', 'hooks', 'ghost' or 'loop'."},
+    )
+    privacy_unit: str = field(default="row", metadata={"help": "DP: what is protected, a 'row' or a 'group'."})
+    max_rows_per_group: int | None = field(
+        default=None, metadata={"help": "DP by group: most rows of a group in a step; all by default."}
+    )
+    larger_groups: str = field(
+        default="refuse", metadata={"help": "DP by group: 'refuse' groups with more rows, or 'draw' so many of them."}
     )
 
     def __post_init__(self) -> None:
@@ -72,6 +88,19 @@ class DPConfig(PrivacyConfig):
         check_number("max_grad_norm", self.max_grad_norm, 0.0, low_open=True)
         check_choice("accountant", self.accountant, ACCOUNTANTS)
         check_choice("per_sample_gradients", self.per_sample_gradients, PER_SAMPLE_GRADIENTS)
+        check_choice("privacy_unit", self.privacy_unit, ("row", "group"))
+        check_choice("larger_groups", self.larger_groups, ("refuse", "draw"))
+        if self.max_rows_per_group is not None:
+            check_whole("max_rows_per_group", self.max_rows_per_group, at_least=1)
+            if self.privacy_unit == "row":
+                raise InputError(
+                    f"max_rows_per_group is {self.max_rows_per_group} and privacy_unit is 'row': set it to 'group'"
+                )
+        if self.privacy_unit == "group" and self.per_sample_gradients in ("hooks", "ghost"):
+            raise InputError(
+                f"per_sample_gradients is {self.per_sample_gradients!r}, which clips rows, and privacy_unit is "
+                "'group': set it to 'auto'"
+            )
         refuse_label_smoothing(self, "DP-SGD")
         if self.fp16:
             raise InputError(

@@ -1,10 +1,12 @@
-"""The gradient of each example's own loss, clipped and summed, in four ways.
+"""The gradient of each example's own loss, clipped and summed, in five ways.
 
-"functional" is `torch.func.vmap`: one example's gradient by construction, on nearly any model, slow for convolutions
-on a CPU. "hooks" are Opacus's: faster there, but they cannot follow every model. "ghost" is Opacus's fast gradient
-clipping: norms without gradients, then a second backward pass; by far the fastest where nearly all weights are in
-linear layers. "loop" is the definition itself, one backward pass an example: slow, and right for every model. The
-others can go wrong without a word, so `ClippedSum.check` holds whichever way is taken against it, once a training.
+"bookkeeping" is ours: one pass, after which each layer's clipped sum is made of what went in and what came back
+(`hf_privacy.defenses.dp.bookkeeping`); the fastest for linear layers, adapters, embeddings and norms. "functional" is
+`torch.func.vmap`: one example's gradient by construction, on nearly any model, slow for convolutions on a CPU. "hooks"
+are Opacus's: faster there, but they cannot follow every model. "ghost" is Opacus's fast gradient clipping: norms
+without gradients, then a second backward pass. "loop" is the definition itself, one backward pass an example: slow,
+and right for every model. The others can go wrong without a word, so `ClippedSum.check` holds whichever way is taken
+against it, once a training; "auto" takes the first of bookkeeping, functional and loop that passes.
 """
 
 from __future__ import annotations
@@ -16,10 +18,16 @@ from typing import Any
 
 import torch
 
+from hf_privacy.defenses.dp.bookkeeping import Units, clipped_sum_by_bookkeeping
 from hf_privacy.errors import InputError
 from hf_privacy.signals.invariance import unpadded
 
-PER_SAMPLE_GRADIENTS = ("functional", "hooks", "ghost", "loop")
+PER_SAMPLE_GRADIENTS = ("auto", "bookkeeping", "functional", "hooks", "ghost", "loop")
+# What "auto" tries, the cheapest first.
+_AUTO = ("bookkeeping", "functional", "loop")
+# In a batch, the unit of each row, int64 [B], counted from 0: rows of one unit are clipped as one, their mean.
+UNIT = "privacy_unit"
+_SHARES = "privacy_shares"
 # From a model to call and a batch to the loss of each example.
 Losses = Callable[[Callable[..., Any], dict[str, torch.Tensor]], torch.Tensor]
 # Per-sample gradients held at a time: what a CPU's cache is good for, and what a GPU has to spare.
@@ -29,7 +37,7 @@ _CPU_BYTES, _GPU_BYTES = 16 * 2**20, 2 * 2**30
 # on the right. `ClippedSum.check` takes the first that gives an example's own gradients.
 _MASKS = ("open", "causal", "none")
 # What models raise that a way cannot follow; it is no fault of the data, which a plain pass has gone through.
-_ERRORS = (ValueError, RuntimeError, IndexError, TypeError, AttributeError)
+_ERRORS = (ValueError, RuntimeError, IndexError, TypeError, AttributeError, NotImplementedError)
 # Modules whose output for one example depends on its batch-mates, or whose buffers remember them.
 _MIXING = (torch.nn.modules.batchnorm._BatchNorm,)
 
@@ -62,7 +70,8 @@ class ClippedSum:
 
     def __init__(self, model: torch.nn.Module, way: str, max_norm: float, losses: Losses, hooks: Any = None) -> None:
         self.model = model
-        self.way = way
+        self.way = _AUTO[0] if way == "auto" else way
+        self._others = _AUTO[1:] if way == "auto" else ()
         self.max_norm = max_norm
         self._losses = losses
         self._hooks = hooks
@@ -74,19 +83,29 @@ class ClippedSum:
         Parameters
         ----------
         batch : dict of tensor
-            With "labels" [B], B ≥ 1.
+            With "labels" [B], B ≥ 1, and with `UNIT` where rows are clipped together.
 
         Returns
         -------
         gradients : list of tensor or None
             One a trainable parameter, in the order of ``model.parameters()``; None where the loss does not reach it.
-        losses : tensor [B]
+        losses : tensor [B], or of each unit [U]
         """
+        batch, units = _with_units(batch)
         if self.way == "loop":
-            return _by_loop(self.model, batch, self.max_norm, self._losses)
+            return _by_loop(self.model, batch, self.max_norm, self._losses, units)
         try:
             if self.way == "functional":
-                return _by_vmap(self.model, batch, self.max_norm, self._losses, mask=self._mask)
+                return _by_vmap(self.model, batch, self.max_norm, self._losses, units, mask=self._mask)
+            if self.way == "bookkeeping":
+                return clipped_sum_by_bookkeeping(
+                    self.model,
+                    lambda: self._losses(self.model, batch),
+                    lambda norms: _factors(norms, self.max_norm),
+                    units,
+                )
+            if units is not None:
+                raise _cannot_follow(self.way, "it clips rows, and not the mean of a group's")
             by = _by_hooks if self.way == "hooks" else _by_ghost
             with warnings.catch_warnings():
                 # The first layer's input has no gradient, and need not have one.
@@ -113,14 +132,15 @@ class ClippedSum:
     def check(self, batch: dict[str, torch.Tensor]) -> None:
         """Hold the clipped sum against one backward pass an example, on up to four examples and without dropout.
 
-        Each of them goes through it without its padding: what moves with a batch-mate's length is found too.
+        Each of them goes through it without its padding: what moves with a batch-mate's length is found too. Where the
+        way was left open, the next one is tried.
 
         Raises
         ------
         InputError
             If they differ: then no example's influence is bounded, whatever ε is reported.
         """
-        few = {name: values[:4] for name, values in batch.items()}
+        few = _first_units(batch, 4)
         modes = {module: module.training for module in self.model.modules()}
         # Dropout would draw differently; but Opacus's hooks look away from a module in evaluation mode.
         for module in modes:
@@ -133,21 +153,30 @@ class ClippedSum:
                 if self.way in ("functional", "loop") or isinstance(error, (InputError, torch.OutOfMemoryError)):
                     raise
                 raise _cannot_follow(self.way, str(error)) from error  # the hooks stand in the way
-            if self.way == "loop":
-                return
-            problem = self._difference(few, expected)
             first = self._mask
-            for mask in _MASKS if self.way == "functional" and "attention_mask" in few else ():
-                if problem is None:
-                    break
-                self._mask = mask
-                problem = self._difference(few, expected)
+            problem = self._problem(few, expected)
+            while problem is not None and self._others:
+                self.way, *rest = self._others
+                self._others = tuple(rest)
+                problem = self._problem(few, expected)
         finally:
             for module, mode in modes.items():
                 module.training = mode
         if problem is not None:
             self._mask = first
             raise problem
+
+    def _problem(self, batch: dict[str, torch.Tensor], expected: list[torch.Tensor]) -> InputError | None:
+        """What is wrong with the way as it is; the masks of texts are tried in turn where it takes any."""
+        if self.way == "loop":
+            return None
+        problem = self._difference(batch, expected)
+        for mask in _MASKS if self.way == "functional" and "attention_mask" in batch else ():
+            if problem is None:
+                break
+            self._mask = mask
+            problem = self._difference(batch, expected)
+        return problem
 
     def _difference(self, batch: dict[str, torch.Tensor], expected: list[torch.Tensor]) -> InputError | None:
         try:
@@ -171,7 +200,8 @@ def clipped_gradients(model: torch.nn.Module, way: str, *, max_norm: float, loss
     Parameters
     ----------
     model : torch.nn.Module
-    way : "functional", "hooks", "ghost" or "loop"
+    way : str
+        One of `PER_SAMPLE_GRADIENTS`.
     max_norm : float
         Norm that each example's gradient is clipped to.
     losses : callable
@@ -182,7 +212,7 @@ def clipped_gradients(model: torch.nn.Module, way: str, *, max_norm: float, loss
     InputError
         If opacus is not installed, or cannot follow the model.
     """
-    if way in ("functional", "loop"):
+    if way not in ("hooks", "ghost"):
         yield ClippedSum(model, way, max_norm, losses)
         return
     try:
@@ -208,17 +238,41 @@ def clipped_sum_by_loop(
     model: torch.nn.Module, batch: dict[str, torch.Tensor], *, max_norm: float, losses: Losses
 ) -> list[torch.Tensor]:
     """The definition: one backward pass an example, without its padding, clipped, summed."""
-    return _by_loop(model, batch, max_norm, losses)[0]
+    batch, units = _with_units(batch)
+    return _by_loop(model, batch, max_norm, losses, units)[0]
+
+
+def _with_units(batch: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], Units | None]:
+    """What the model is given, and which rows are clipped together."""
+    if UNIT not in batch:
+        return batch, None
+    return {name: values for name, values in batch.items() if name != UNIT}, Units.of(batch[UNIT])
+
+
+def _first_units(batch: dict[str, torch.Tensor], count: int) -> dict[str, torch.Tensor]:
+    """The rows of the first so many units."""
+    if UNIT not in batch:
+        return {name: values[:count] for name, values in batch.items()}
+    kept = batch[UNIT] < count
+    return {name: values[kept] for name, values in batch.items()}
 
 
 def _by_loop(
-    model: torch.nn.Module, batch: dict[str, torch.Tensor], max_norm: float, losses_of: Losses
+    model: torch.nn.Module,
+    batch: dict[str, torch.Tensor],
+    max_norm: float,
+    losses_of: Losses,
+    units: Units | None = None,
 ) -> tuple[list[torch.Tensor], torch.Tensor]:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     totals = [torch.zeros_like(parameter) for parameter in parameters]
     losses = []
-    for row in range(len(batch["labels"])):
-        loss = losses_of(model, unpadded(batch, row)).sum()
+    n_rows = len(batch["labels"])
+    together = [[row] for row in range(n_rows)]
+    if units is not None:
+        together = [[row for row in rows if row < n_rows] for rows in units.rows.tolist()]
+    for rows in together:
+        loss = torch.stack([losses_of(model, unpadded(batch, row)).sum() for row in rows]).mean()
         gradients = _own_gradients(model, loss, parameters)
         norm = torch.stack([gradient.float().norm() for gradient in gradients if gradient is not None]).norm()
         factor = _factors(norm[None], max_norm)[0]
@@ -290,21 +344,39 @@ def _by_ghost(
 
 
 def _by_vmap(
-    model: torch.nn.Module, batch: dict[str, torch.Tensor], max_norm: float, losses_of: Losses, *, mask: str
+    model: torch.nn.Module,
+    batch: dict[str, torch.Tensor],
+    max_norm: float,
+    losses_of: Losses,
+    units: Units | None,
+    *,
+    mask: str,
 ) -> tuple[list[torch.Tensor | None], torch.Tensor]:
     """Dropout draws afresh for each example."""
+    n_rows = len(batch["labels"])
+    rows, shares = (torch.arange(n_rows)[:, None], torch.ones(n_rows, 1)) if units is None else _places(units)
+    rows, shares = rows.to(batch["labels"].device), shares.to(batch["labels"].device)
     weights = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
     fixed = {name: p for name, p in model.named_parameters() if not p.requires_grad} | dict(model.named_buffers())
 
-    def loss_of(weights: dict[str, torch.Tensor], example: dict[str, torch.Tensor]) -> torch.Tensor:
+    def loss_of(weights: dict[str, torch.Tensor], unit: dict[str, torch.Tensor]) -> torch.Tensor:
         def call(**inputs: torch.Tensor) -> Any:
             return torch.func.functional_call(model, {**fixed, **weights}, kwargs=inputs)
 
-        return losses_of(call, {name: values.unsqueeze(0) for name, values in example.items()}).sum()
+        losses = losses_of(call, {name: values for name, values in unit.items() if name != _SHARES})
+        return (losses * unit[_SHARES]).sum()
 
     per_example = torch.func.vmap(torch.func.grad_and_value(loss_of), in_dims=(None, 0), randomness="different")
     with _plain_attention(model):
-        return _in_chunks(per_example, weights, _with_mask(batch, mask), max_norm)
+        of_units = {name: values[rows] for name, values in _with_mask(batch, mask).items()}
+        return _in_chunks(per_example, weights, {**of_units, _SHARES: shares}, max_norm)
+
+
+def _places(units: Units) -> tuple[torch.Tensor, torch.Tensor]:
+    """Row numbers [U, G] of each unit, filled up with a row of a share of 0, and the shares."""
+    n_rows = len(units.shares)
+    places = units.rows.clamp(max=n_rows - 1)
+    return places, units.shares[places] * (units.rows < n_rows)
 
 
 def _in_chunks(

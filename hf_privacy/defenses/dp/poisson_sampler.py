@@ -36,6 +36,8 @@ class PoissonBatchSampler(Sampler[list[int]]):
     n_skipped : int
         Steps that a resumed training skips at the start of its first epoch: they hand out empty parts, draw nothing
         and are not accounted again.
+    of : str
+        What is drawn, for the message: "group", or anything else for examples.
 
     Raises
     ------
@@ -60,11 +62,12 @@ class PoissonBatchSampler(Sampler[list[int]]):
         stream: SecretStream | None = None,
         on_batch: Callable[[], None] | None = None,
         n_skipped: int = 0,
+        of: str = "example",
     ) -> None:
         if not 0 < sample_rate <= 1:
             raise InputError(
                 f"the sample rate is {sample_rate:.4g}: a step's batch must not be larger than the training set of "
-                f"{n_examples:,} examples"
+                f"{n_examples:,} {'groups' if of == 'group' else 'examples'}"
             )
         self.n_examples = n_examples
         self.sample_rate = sample_rate

@@ -31,10 +31,11 @@ from hf_privacy.defenses.dp.per_sample_gradients import (
     clipped_gradients,
 )
 from hf_privacy.defenses.dp.poisson_sampler import PoissonBatchSampler
+from hf_privacy.defenses.dp.privacy_units import PrivacyUnits, units_of
 from hf_privacy.defenses.dp.secret_stream import KEY_BYTES, SecretStream
 from hf_privacy.errors import InputError
 from hf_privacy.signals.invariance import extremes
-from hf_privacy.tasks import CLASSIFICATION
+from hf_privacy.tasks import TASKS
 
 
 class _BudgetCallback(TrainerCallback):
@@ -49,7 +50,7 @@ class _BudgetCallback(TrainerCallback):
 
 
 class DPTrainer(PrivacyTrainer):
-    """`PrivacyTrainer` with (ε, δ)-differential privacy for each training example.
+    """`PrivacyTrainer` with (ε, δ)-differential privacy for each training example, or each group of them.
 
     Each step draws a Poisson batch, clips every example's gradient to ``max_grad_norm``, sums, adds Gaussian noise of
     ``noise_multiplier * max_grad_norm`` and divides by the expected batch size. A batch without examples takes its
@@ -59,6 +60,9 @@ class DPTrainer(PrivacyTrainer):
     Every step whose weights were ever saved, evaluated or handed back counts: going back to an older checkpoint and
     training on spends what was released before as well (`ReleaseJournal`, in ``output_dir/private``). A training from
     the start is a mechanism of its own; who gives away the models of several adds their ε up.
+
+    With ``privacy_unit="group"`` read "group" for "example": a step draws groups, and clips the mean of the gradients
+    of a group's rows. A row of tokens has the mean loss of its own scored tokens, whatever is in its batch.
 
     The guarantee is for adding or removing one example, and covers everything computed from the weights afterwards. It
     does not cover what looks at the members again: the training loss in the logs, an audit's figures, hyper-parameters
@@ -84,7 +88,7 @@ class DPTrainer(PrivacyTrainer):
 
     config_class: ClassVar[type[PrivacyConfig]] = DPConfig
     defense_name: ClassVar[str] = "dp"
-    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
+    tasks: ClassVar[tuple[str, ...]] = tuple(TASKS)
     paper: ClassVar[dict[str, str] | None] = {
         "title": "Deep Learning with Differential Privacy",
         "id": "arXiv:1607.00133",
@@ -114,9 +118,16 @@ class DPTrainer(PrivacyTrainer):
         self._resumed_at = 0
         self._checked = False
         self._clipped_sum: ClippedSum | None = None
+        if self.couples_rows:
+            raise InputError(
+                f"{type(self).__name__} says that it couples_rows: the loss of one row depends on others, so no row's "
+                "influence is bounded and no ε would hold; train it without differential privacy"
+            )
         if self.model is not None:
             check_private(self.model)
+        self.units: PrivacyUnits | None = None
         if self.train_dataset is not None:
+            self.units = units_of(self.train_dataset, self.args)
             self.plan()
         for reason in self._unaccounted():
             warnings.warn(reason, stacklevel=2)
@@ -130,15 +141,21 @@ class DPTrainer(PrivacyTrainer):
 
     @property
     def target_delta(self) -> float:
-        """δ: the config's, or one tenth of one over the number of training examples."""
-        return self.args.target_delta if self.args.target_delta is not None else 0.1 / len(self.train_dataset)
+        """δ: the config's, or one tenth of one over the number of training examples or groups."""
+        return self.args.target_delta if self.args.target_delta is not None else 0.1 / self.n_units
+
+    @property
+    def n_units(self) -> int:
+        """How many examples, or groups, the training set has."""
+        assert self.units is not None
+        return len(self.units)
 
     @property
     def sample_rate(self) -> float:
-        """Probability that an example is in a step's batch."""
+        """Probability that an example, or a group, is in a step's batch."""
         args = self.args
         expected = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
-        return expected / len(self.train_dataset)
+        return expected / self.n_units
 
     def planned_steps(self) -> int:
         """Steps of the whole training, with those of a second phase where one follows."""
@@ -153,7 +170,7 @@ class DPTrainer(PrivacyTrainer):
         n_steps = self.planned_steps()
         if self._planned is None or self._planned[0] != n_steps:
             # Refuses a batch larger than the training set.
-            PoissonBatchSampler(len(self.train_dataset), sample_rate=self.sample_rate)
+            PoissonBatchSampler(self.n_units, sample_rate=self.sample_rate, of=self.args.privacy_unit)
             noise_multiplier = self.args.noise_multiplier
             if noise_multiplier is None:
                 noise_multiplier = noise_multiplier_for(
@@ -201,6 +218,7 @@ class DPTrainer(PrivacyTrainer):
             "delta": self.target_delta,
             "accountant": accountant.upper(),
             "sampler": "Poisson",
+            "unit": self.args.privacy_unit,
         }
 
     def _allowed_steps(self, most: int) -> int:
@@ -222,7 +240,7 @@ class DPTrainer(PrivacyTrainer):
 
         ``call`` is the model, or stands in for it with other weights.
         """
-        return self.task.example_losses(self.forward_without_labels(call, batch), batch)
+        return self.task.separate_losses(call, batch)
 
     def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
         """Train with hooks on the model, which leave it again whatever happens."""
@@ -271,8 +289,9 @@ class DPTrainer(PrivacyTrainer):
             )
         self._budget.last_step = resumed_at + allowed
         steps_per_epoch = round(1 / self.sample_rate)
+        assert self.units is not None
         sampler = PoissonBatchSampler(
-            len(self.train_dataset),
+            self.n_units,
             sample_rate=self.sample_rate,
             n_parts=self.args.gradient_accumulation_steps,
             rank=self.args.process_index,
@@ -281,7 +300,8 @@ class DPTrainer(PrivacyTrainer):
             on_batch=self._account,
             n_skipped=resumed_at % steps_per_epoch,
         )
-        return DataLoader(self.train_dataset, batch_sampler=sampler, collate_fn=self._collate_poisson)
+        rows = self.units.as_dataset() if self.args.privacy_unit == "group" else self.train_dataset
+        return DataLoader(rows, batch_sampler=sampler, collate_fn=self._collate_poisson)
 
     def _account(self) -> None:
         for ledger in (self.ledger, self._attempt):
@@ -320,8 +340,15 @@ class DPTrainer(PrivacyTrainer):
         return loss
 
     def private_inputs(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """What `private_losses` is given of a batch that is not empty: here, the batch."""
-        return inputs
+        """What `private_losses` is given of a batch that is not empty: here, the batch.
+
+        To a model that learns its positions they are given for each row: what is looked up once for all rows has no
+        gradient of a row's own.
+        """
+        if self.task.has_classes or not _learns_positions(self.accelerator.unwrap_model(model)):
+            return inputs
+        ids = inputs["input_ids"]
+        return {**inputs, "position_ids": torch.arange(ids.shape[1], device=ids.device).expand_as(ids).contiguous()}
 
     def _check_clipping(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> None:
         """Hold the first batch's sum against one example at a time, and that of the shortest and the longest text."""
@@ -334,7 +361,7 @@ class DPTrainer(PrivacyTrainer):
     def _set_noisy_gradient(self, parameters: list[torch.nn.Parameter]) -> None:
         assert self._sums is not None
         assert self._noise is not None
-        expected = self.sample_rate * len(self.train_dataset)
+        expected = self.sample_rate * self.n_units
         scale = self.plan() * self.args.max_grad_norm
         for parameter, total in zip(parameters, self._sums, strict=True):
             if self.args.world_size > 1:
@@ -399,3 +426,10 @@ class DPTrainer(PrivacyTrainer):
                 "under-reported; restore it, or train anew"
             )
         return released
+
+
+def _learns_positions(model: torch.nn.Module) -> bool:
+    """Whether a language model trains a table beside that of its tokens, such as GPT-2's."""
+    own = model.get_input_embeddings()
+    tables = [layer for layer in model.modules() if isinstance(layer, torch.nn.Embedding) and layer is not own]
+    return any(table.weight.requires_grad for table in tables)

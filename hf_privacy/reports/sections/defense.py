@@ -9,11 +9,13 @@ from hf_privacy.reports.shapes import nullable, record, shape
 from hf_privacy.reports.words import percent, value_rows
 
 SHAPES = {"defense": record("name text, parameters free", paper=nullable(record("title text, id text")))}
+# Whose presence a guarantee hides; reports before version 0.3 do not say that it is a row.
+_UNITS = {"row": "training example", "group": "group of training examples"}
 _BOUND = "epsilon amount, delta unit"
 FIELDS = {
     "defense": shape("defense"),
     "epsilon": record(
-        upper=nullable(record(f"{_BOUND}, accountant text, sampler text")),
+        upper=nullable(record(f"{_BOUND}, accountant text, sampler text", optional="unit text")),
         lower=nullable(record(f"{_BOUND}, confidence open_unit, method text")),
     ),
 }
@@ -44,7 +46,7 @@ def meaning(report: Report) -> list[str]:
     if upper is not None:
         sentences.append(
             f"The training gives differential privacy with ε = {upper['epsilon']:.3g} at δ = {upper['delta']:.3g} "
-            f"({upper['accountant']}, {upper['sampler']} sampling): a guarantee against every attack, if the "
+            f"for each {_UNITS[upper.get('unit', 'row')]} ({upper['accountant']}, {upper['sampler']} sampling): a guarantee against every attack, if the "
             "implementation is right."
         )
     if lower is not None and report.canaries is None:
@@ -64,6 +66,7 @@ def limits(report: Report) -> list[str]:
 def _epsilon(bound: dict[str, Any] | None) -> str:
     if bound is None:
         return "none"
-    source = bound.get("method") or f"{bound['accountant']}, {bound['sampler']} sampling"
+    unit = ", for each group" if bound.get("unit") == "group" else ""
+    source = bound.get("method") or f"{bound['accountant']}, {bound['sampler']} sampling{unit}"
     confidence = f", {percent(bound['confidence'])} confidence" if "confidence" in bound else ""
     return f"ε = {bound['epsilon']:.3g} at δ = {bound['delta']:.3g} ({source}{confidence})"
