@@ -80,7 +80,12 @@ def candidates(name, field, make_args):
 
 
 # What a defence keeps at its default where it is tried here: its guarantee or its task allows no other value.
-FIXED = {("dp_adversarial", "awp_gamma"), ("demem", "minus_base"), ("duolearn", "reference_model")}
+FIXED = {
+    ("dp_adversarial", "awp_gamma"),
+    ("demem", "minus_base"),
+    ("duolearn", "reference_model"),
+    *((name, key) for name in ("dp", "dp_adversarial") for key in ("max_rows_per_group", "larger_groups")),
+}
 CHANGES = {name: [f.name for f in own_fields(name) if (name, f.name) not in FIXED] for name in METHODS}
 
 
@@ -117,7 +122,8 @@ LENGTHS = (9, 4, 12, 2, 7, 5, 11, 3, 8, 10, 6, 9, 4, 12, 2, 7, 5)
 
 def rows_of(family, n=8, *, seed=0):
     """So many rows for a model of this family."""
-    return token_rows(LENGTHS[:n], seed=seed) if family == "language" else tiny_data(family, n, seed=seed)
+    rows = token_rows(LENGTHS[:n], seed=seed) if family == "language" else tiny_data(family, n, seed=seed)
+    return rows.with_groups(np.arange(n) // 2)
 
 
 def untrained(family):

@@ -58,7 +58,9 @@ def test_both_epsilon_bounds_are_said_with_their_conditions(report):
         "lower": {"epsilon": 0.7, "delta": 1e-5, "confidence": 0.95, "method": "Clopper-Pearson"},
     }
     text = " ".join(what_it_means(report))
-    assert "ε = 8 at δ = 1e-05 (PRV, Poisson sampling)" in text
+    assert "ε = 8 at δ = 1e-05 for each training example (PRV, Poisson sampling)" in text
+    report.epsilon["upper"]["unit"] = "group"
+    assert "for each group of training examples (PRV" in " ".join(what_it_means(report))
     assert "at 95 % confidence, that ε is at least 0.7" in text
     assert "No differential-privacy" not in " ".join(what_it_does_not_mean(report))
 

@@ -18,6 +18,7 @@ from hf_privacy.defenses.dp.secret_stream import SecretStream
 from hf_privacy.defenses.dp.trainer import DPTrainer
 from hf_privacy.defenses.dp_adversarial.config import DPAdversarialConfig
 from hf_privacy.errors import InputError
+from hf_privacy.tasks import CLASSIFICATION
 
 # The column that carries the attacked points to the per-sample gradients.
 _POINTS = "adversarial_points"
@@ -55,6 +56,7 @@ class DPAdversarialTrainer(AdversarialMixin, DPTrainer):
 
     config_class: ClassVar[type[PrivacyConfig]] = DPAdversarialConfig
     defense_name: ClassVar[str] = "dp_adversarial"
+    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
     # With the default objective; an instance names its own.
     paper: ClassVar[dict[str, str] | None] = _with_dp(PAPERS["pgd_at"])
     # DeMem's.

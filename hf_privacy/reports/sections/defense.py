@@ -46,8 +46,8 @@ def meaning(report: Report) -> list[str]:
     if upper is not None:
         sentences.append(
             f"The training gives differential privacy with ε = {upper['epsilon']:.3g} at δ = {upper['delta']:.3g} "
-            f"for each {_UNITS[upper.get('unit', 'row')]} ({upper['accountant']}, {upper['sampler']} sampling): a guarantee against every attack, if the "
-            "implementation is right."
+            f"for each {_UNITS[upper.get('unit', 'row')]} ({upper['accountant']}, {upper['sampler']} sampling): a "
+            "guarantee against every attack, if the implementation is right."
         )
     if lower is not None and report.canaries is None:
         sentences.append(
