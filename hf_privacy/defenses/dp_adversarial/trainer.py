@@ -14,6 +14,7 @@ from hf_privacy.defenses.adversarial.trainer import AdversarialTrainer
 from hf_privacy.defenses.base.config import PrivacyConfig
 from hf_privacy.defenses.demem.config import DeMemConfig
 from hf_privacy.defenses.demem.trainer import DeMemTrainer
+from hf_privacy.defenses.dp.per_sample_gradients import UNIT
 from hf_privacy.defenses.dp.secret_stream import SecretStream
 from hf_privacy.defenses.dp.trainer import DPTrainer
 from hf_privacy.defenses.dp_adversarial.config import DPAdversarialConfig
@@ -89,7 +90,8 @@ class DPAdversarialTrainer(AdversarialMixin, DPTrainer):
         """The batch with the points that its examples are attacked with."""
         assert self._clipped_sum is not None
         with self._clipped_sum.paused():
-            return {**inputs, _POINTS: self.adversarial_points(model, inputs)}
+            given = {name: values for name, values in inputs.items() if name != UNIT}
+            return {**inputs, _POINTS: self.adversarial_points(model, given)}
 
     @torch.no_grad()
     def start_noise(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor | None:
