@@ -22,7 +22,7 @@ QUICK := $(addprefix tests/,attacks data forgetting hub memorization metrics mod
 	$(addprefix tests/defenses/test_,trainer.py gradient_accumulation.py dp_trainer.py resume.py saved_files.py secret_stream.py) \
 	tests/unlearning/test_baselines.py tests/auditing/test_audit.py tests/cli/test_commands.py
 
-.PHONY: demo test quick quality style bench cards lock latest
+.PHONY: demo test quick quality style bench rehearse cards lock latest
 
 demo: $(INSTALLED)
 	$(BIN)/hf-privacy demo
@@ -53,6 +53,12 @@ bench: $(INSTALLED)
 	$(BIN)/python recipes/benchmarks/dp_noise/run.py
 	$(BIN)/python recipes/benchmarks/causal_lm/run.py
 	$(BIN)/python recipes/benchmarks/calibration/run.py
+
+# The stages for a GPU at a hundredth of their size, on the CPU; LOCAL is a folder with cifar10/train.parquet and its like.
+LOCAL ?= ../shared/data
+rehearse: $(INSTALLED)
+	$(BIN)/python recipes/paper_scale/run.py --rehearse --minutes 20 --data $(LOCAL) \
+		--out runs/rehearsal/results --work runs/rehearsal/work
 
 cards: $(INSTALLED)
 	$(BIN)/python model_cards/render.py
