@@ -8,17 +8,10 @@ from tiny_language import language_model, token_rows
 
 from hf_privacy.auditing import audit
 from hf_privacy.data import MembershipSplit
-from hf_privacy.defenses import (
-    CriticalWeightRewindCallback,
-    CurvatureCallback,
-    PrivacyConfig,
-    PrivacyTrainer,
-    TrainingDynamicsCallback,
-)
+from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
 from hf_privacy.errors import InputError
 from hf_privacy.recipe import Recipe
 from hf_privacy.recipe.later import check_new_tokens
-from hf_privacy.signals import Curvature
 
 
 @pytest.mark.parametrize(
@@ -33,25 +26,6 @@ from hf_privacy.signals import Curvature
 def test_a_recipe_is_refused_when_it_is_read(section, said):
     with pytest.raises(InputError, match=said):
         Recipe.from_dict({"task": "causal-lm", **section}).check()
-
-
-@pytest.mark.parametrize(
-    "callback",
-    [
-        lambda: CriticalWeightRewindCallback(reference_dataset=token_rows(seed=1)),
-        TrainingDynamicsCallback,
-        lambda: CurvatureCallback(curvature=Curvature(n_vectors=1)),
-    ],
-)
-def test_callbacks_about_classes_are_refused(callback, tmp_path):
-    made = callback()
-    with pytest.raises(InputError, match=f"{type(made).__name__} is for image-classification"):
-        PrivacyTrainer(
-            language_model("llama"),
-            PrivacyConfig(str(tmp_path), **QUIET),
-            train_dataset=token_rows(),
-            callbacks=[made],
-        )
 
 
 def test_attacks_on_inputs_are_refused(tmp_path):

@@ -22,6 +22,8 @@ class CurvatureCallback(EpochCollector):
     it looks, that training does not notice, resuming, privacy, reference models. Both, where both are passed, are of
     the same dataset. `read_training_dynamics` gives ``curvature_squared_norm`` and so on.
 
+    Of a causal language model it is that of each row's summed loss in the embeddings of its scored tokens.
+
     Cost, each time: about ``2 × n_vectors`` passes forth and back over the dataset, so many epochs' time where that is
     the training set; raise ``every_n_epochs`` or pass a subset. The seconds are in the log history
     (``curvature_seconds``) and in the store's metadata.

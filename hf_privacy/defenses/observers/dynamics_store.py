@@ -223,7 +223,8 @@ def read_training_dynamics(folder: str | Path) -> dict[str, np.ndarray]:
     dict of str to array
         From `TrainingDynamicsCallback`: ``loss`` (nats), ``probability`` (of the true class), ``el2n`` (in [0, √2]),
         float64 [E, N], ``correct``, bool [E, N], and ``epochs``, float64 [E], ascending: how many epochs were trained
-        when a row was taken. From `CurvatureCallback`: ``curvature_trace``, ``curvature_squared_norm`` and
+        when a row was taken; of a causal language model ``token_accuracy``, float64 [E, N], in place of ``el2n`` and
+        ``correct``. From `CurvatureCallback`: ``curvature_trace``, ``curvature_squared_norm`` and
         ``curvature_norm`` (zero order: ``curvature_squared_norm`` and ``curvature_zero_order``), float64 [F, N], and
         ``curvature_epochs``, float64 [F]. Columns are the examples in the order of the callbacks' dataset. A callback
         that did not run has no entries.

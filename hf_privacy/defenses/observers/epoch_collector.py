@@ -20,7 +20,6 @@ from hf_privacy.data import TensorDataset
 from hf_privacy.defenses.base.config import PrivacyConfig
 from hf_privacy.defenses.observers.dynamics_store import DynamicsStore
 from hf_privacy.errors import InputError
-from hf_privacy.tasks import CLASSIFICATION
 
 
 class EpochCollector(TrainerCallback):
@@ -39,13 +38,12 @@ class EpochCollector(TrainerCallback):
     """
 
     stream: ClassVar[str]
-    tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
 
     def __init__(self, dataset: TensorDataset | None, *, every_n_epochs: int, batch_size: int) -> None:
         if dataset is not None and not isinstance(dataset, TensorDataset):
             raise InputError(
                 f"dataset is {type(dataset).__name__}: pass a TensorDataset, as hf_privacy.data.encode_images, "
-                "encode_text and encode_features make, or none for the training set"
+                "encode_text, encode_features and encode_language make, or none for the training set"
             )
         if dataset is not None and len(dataset) == 0:
             raise InputError("dataset is empty: pass at least one example")
@@ -122,7 +120,7 @@ class EpochCollector(TrainerCallback):
         if not isinstance(dataset, TensorDataset):
             raise InputError(
                 f"the training set is {type(dataset).__name__}: pass dataset=, a TensorDataset as "
-                "hf_privacy.data.encode_images, encode_text and encode_features make"
+                "hf_privacy.data.encode_images, encode_text, encode_features and encode_language make"
             )
         if "labels" not in dataset.column_names:
             raise InputError(f"dataset has the columns {sorted(dataset.column_names)}: pass one with labels")

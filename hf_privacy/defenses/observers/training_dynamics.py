@@ -11,7 +11,9 @@ from accelerate.state import AcceleratorState
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses.observers.epoch_collector import EpochCollector
-from hf_privacy.signals.batches import map_batches
+from hf_privacy.signals import token_signals
+from hf_privacy.signals.batches import map_batches, rows_a_pass
+from hf_privacy.tasks import task_of
 from hf_privacy.tasks.class_signals import signals_from_logits
 
 
@@ -26,6 +28,12 @@ class TrainingDynamicsCallback(EpochCollector):
     - ``probability``: p_y, of the true class;
     - ``correct``: whether the true class has the largest logit;
     - ``el2n``: ‖p − onehot(y)‖₂, in [0, √2] (Paul et al. 2021).
+
+    Of a causal language model, row by row over the scored tokens:
+
+    - ``loss``: the mean of −log p, in nats a token;
+    - ``probability``: the geometric mean of p;
+    - ``token_accuracy``: the share that greedy decoding would give.
 
     `read_training_dynamics` gives them as arrays [epochs, examples], of which `hf_privacy.memorization` makes
     forgetting events, confidence, variability and so on. Training does not notice: weights, buffers, modes, gradients
@@ -93,7 +101,18 @@ class TrainingDynamicsCallback(EpochCollector):
         return type(self)(self.dataset, every_n_epochs=self.every_n_epochs, batch_size=self.batch_size)
 
     def values_of(self, model: torch.nn.Module, dataset: TensorDataset, state: AcceleratorState) -> dict[str, Any]:
-        """``loss``, ``probability``, ``correct`` and ``el2n``, each [N]."""
+        """``loss``, ``probability``, ``correct`` and ``el2n``, each [N].
+
+        Of rows of tokens ``token_accuracy`` in place of the last two.
+        """
+        if not task_of(model).has_classes:
+            rows = rows_a_pass(dataset, self.batch_size)
+            found = token_signals(model, dataset, batch_size=rows, accelerator=state).examples()
+            return {
+                "loss": found["loss"],
+                "probability": found["probability"],
+                "token_accuracy": found["correct"],
+            }
         loss, probability, correct, el2n = map_batches(
             model,
             dataset,
