@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset, Value
+from datasets import Dataset, Value, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
 from hf_privacy.arguments import check_instance, seen
@@ -94,6 +94,7 @@ def encode_language(
     columns: str | Sequence[str] | None = None,
     max_length: int | None = None,
     max_gigabytes: float = 8.0,
+    paraphrase_column: str | None = None,
 ) -> TensorDataset:
     """All rows tokenized, once: "input_ids", "attention_mask" and "labels", int64[N, L], padded on the right.
 
@@ -116,6 +117,9 @@ def encode_language(
         were is `TensorDataset.truncated`.
     max_gigabytes : float
         Largest result allowed.
+    paraphrase_column : str, optional
+        A column of texts that say what the scored text of a row says (the text, or the completion); nothing, or an
+        empty text, for a row without. Each is encoded as its row is, see `TensorDataset.paraphrased`.
 
     Returns
     -------
@@ -142,6 +146,10 @@ def encode_language(
     tensor([[-100, -100,    3,    0]])
     """
     names = language_columns(dataset, columns)
+    if paraphrase_column is not None:
+        both = concatenate_datasets([dataset.select_columns(names), _paraphrases(dataset, names, paraphrase_column)])
+        encoded = encode_language(both, tokenizer, columns=names, max_length=max_length, max_gigabytes=max_gigabytes)
+        return encoded.halved()
     _check_tokenizer(tokenizer)
     max_length = tokenizer.model_max_length if max_length is None else max_length  # 10³⁰ where it has no limit
     if isinstance(max_length, bool) or not isinstance(max_length, (int, np.integer)) or max_length < 2:
@@ -176,6 +184,20 @@ def encode_language(
         )
     _check_scored([scored for _, scored in rows], cut, max_length)
     return _tensors(rows, cut, texts, tokenizer.pad_token_id, max_gigabytes)
+
+
+def _paraphrases(dataset: Dataset, names: Sequence[str], column: str) -> Dataset:
+    """The rows with the text that is scored put as its paraphrase does, where there is one."""
+    check_columns(dataset, [column])
+    scored = names[-1]
+    for name in (column, scored):
+        if not is_text(dataset.features[name]):
+            raise InputError(f"column {name!r} holds no texts: a paraphrase is the text of a text or a completion")
+    rows = dataset.with_format(None)[:]
+    texts = [other or own for own, other in zip(rows[scored], rows[column], strict=True)]
+    replaced = dataset.select_columns(names).remove_columns(scored)
+    replaced = Dataset.from_dict({scored: texts}) if len(names) == 1 else replaced.add_column(scored, texts)
+    return replaced.select_columns(names).cast(dataset.select_columns(names).features)
 
 
 def _check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:

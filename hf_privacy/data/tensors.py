@@ -73,6 +73,7 @@ class TensorDataset(Dataset):
         self._truncated = None if truncated is None else np.asarray(truncated, dtype=bool)
         self._groups: np.ndarray | None = None
         self._rows: np.ndarray | None = None
+        self._paraphrases_at: int | None = None  # where a row's paraphrase lies behind it
         self._augmentation: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     @property
@@ -124,6 +125,61 @@ class TensorDataset(Dataset):
         if "labels" not in self._tensors or self._tensors["labels"].ndim != 1:
             return None
         return self.column("labels").numpy()
+
+    @property
+    def has_paraphrase(self) -> np.ndarray | None:
+        """Which rows of this view have a paraphrase, one that is other than they are: bool[N]; None without any.
+
+        Examples
+        --------
+        >>> both = TensorDataset({"input_ids": torch.tensor([[1], [2], [3], [2]])})
+        >>> both.halved().has_paraphrase
+        array([ True, False])
+        """
+        if self._paraphrases_at is None:
+            return None
+        others = self.paraphrased(np.ones(len(self), dtype=bool))
+        differs = [
+            (self.column(name) != others.column(name)).reshape(len(self), -1).any(dim=1) for name in self.column_names
+        ]
+        return np.asarray(torch.stack(differs).any(dim=0).numpy())
+
+    def halved(self) -> TensorDataset:
+        """The first half of the rows, whose paraphrases are the second half, in the same order.
+
+        A row without one is its own.
+
+        Raises
+        ------
+        InputError
+            For an odd number of rows, or rows of a view.
+        """
+        if len(self) % 2 or self._rows is not None:
+            raise InputError(f"the dataset has {len(self)} rows: pass one that is no view, and as many paraphrases")
+        half = self.subset(np.arange(len(self) // 2))
+        half._paraphrases_at = len(self) // 2
+        return half
+
+    def paraphrased(self, where: np.ndarray) -> TensorDataset:
+        """A view in which the rows at `where`, bool[N], are their paraphrases.
+
+        Raises
+        ------
+        InputError
+            Without paraphrases (see `halved`).
+
+        Examples
+        --------
+        >>> both = TensorDataset({"input_ids": torch.tensor([[1], [2], [3], [2]])})
+        >>> both.halved().paraphrased(np.array([True, False])).column("input_ids").flatten()
+        tensor([3, 2])
+        """
+        if self._paraphrases_at is None or self._rows is None:
+            raise InputError("the dataset has no paraphrases: encode it with paraphrase_column")
+        view = self._copy()
+        view._rows = self._rows + self._paraphrases_at * np.asarray(where, dtype=bool)
+        view._paraphrases_at = None
+        return view
 
     def column(self, name: str) -> torch.Tensor:
         """The whole tensor of that name, in the rows of this view, untrimmed and unaugmented."""
@@ -181,11 +237,13 @@ class TensorDataset(Dataset):
         return len(np.intersect1d(mine, theirs))
 
     def digest(self) -> str:
-        """SHA-256 of the tensors themselves, and of the texts: another processor, size or length is other data."""
+        """SHA-256 of the tensors themselves, texts and paraphrases: another processor, size or length is other data."""
         # In blocks: of a subset, each is a copy.
         blocks = [self.subset(np.arange(start, min(start + 4096, len(self)))) for start in range(0, len(self), 4096)]
         parts = [tensors_digest({name: block.column(name) for name in self.column_names}) for block in blocks]
         parts += [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in self.texts or ()]
+        if self._paraphrases_at is not None:
+            parts.append(self.paraphrased(np.ones(len(self), dtype=bool)).digest())
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
     def with_tensors(
@@ -193,7 +251,7 @@ class TensorDataset(Dataset):
     ) -> TensorDataset:
         """A dataset of other tensors of the same names, trimmed as this one is and without augmentation.
 
-        Its texts are the given ones: those of this dataset belong to its own rows.
+        Its texts are the given ones, and it has no paraphrases: those of this dataset belong to its own rows.
 
         Raises
         ------

@@ -20,6 +20,7 @@ DEFENSES: dict[str, str] = {
     "hamp": "hf_privacy.defenses.hamp.trainer:HAMPTrainer",
     "label_smoothing": "hf_privacy.defenses.label_smoothing.trainer:LabelSmoothingTrainer",
     "relax_loss": "hf_privacy.defenses.relax_loss.trainer:RelaxLossTrainer",
+    "soft": "hf_privacy.defenses.soft.trainer:SOFTTrainer",
 }
 
 # What the package itself exports too: trainers, configs and callbacks.

@@ -85,6 +85,8 @@ def load_rows(recipe: Recipe) -> LoadedRows:
         check_labels(rows, label_column, len(classes))
     else:
         data = data.found_in(rows)
+        if data.paraphrase_column is not None:
+            require_column(rows, data.paraphrase_column, argument="data.paraphrase_column")
     chosen = _chosen_rows(rows, data, has_classes=label_column is not None)
     source = rows if chosen is None else rows.select(chosen)
     mislabelled = np.zeros(len(source), dtype=bool)
@@ -92,7 +94,8 @@ def load_rows(recipe: Recipe) -> LoadedRows:
         source, mislabelled = with_label_noise(
             source, label_column=label_column, share=data.label_noise, seed=data.label_noise_seed
         )
-    rows = source.select_columns([*data.input_columns, *([] if label_column is None else [label_column])])
+    beside = [column for column in (label_column, data.paraphrase_column) if column is not None]
+    rows = source.select_columns([*data.input_columns, *beside])
     split = _split(source, data, dataset_fingerprint(rows))
     return LoadedRows(data, source, rows, split, classes, mislabelled)
 

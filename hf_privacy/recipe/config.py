@@ -82,6 +82,8 @@ class DataSection:
     Rows for a causal language model are texts (``input_column``), prompts and completions (``prompt_column``,
     ``completion_column``) or conversations (``messages_column``); where none is named, the columns text, prompt and
     completion, or messages. They have no classes: nothing is stratified, and no label is read.
+    ``paraphrase_column`` holds, for a text or a completion, another that says the same; nothing where there is none
+    (`SOFTTrainer`).
     ``member_column`` (true or false) says which rows are members, in place of a draw.
     ``group_column`` says whose row it is (author, user, document): whole groups are drawn, ``member_fraction`` is one
     of the groups, ``max_examples`` takes whole ones, and the audit's intervals and tests are by group.
@@ -101,6 +103,7 @@ class DataSection:
     prompt_column: str | None = None
     completion_column: str | None = None
     messages_column: str | None = None
+    paraphrase_column: str | None = None
     label_column: str = "label"
     label_names: list | dict | None = None
     group_column: str | None = None
@@ -175,6 +178,11 @@ class DataSection:
         languages = ("prompt_column", "completion_column", "messages_column")
         used = [name for name in languages if getattr(self, name) is not None]
         if task.has_classes:
+            if self.paraphrase_column is not None:
+                raise InputError(
+                    f"data.paraphrase_column is set and the task is {task.name}: only a language model's rows have "
+                    "paraphrases"
+                )
             if used:
                 raise InputError(
                     f"data.{used[0]} is set and the task is {task.name}: name its input with input_column"

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_type_hints
 from transformers.integrations import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 
 from hf_privacy.arguments import unknown_key
-from hf_privacy.defenses import DEFENSES, PrivacyConfig, trainer_class
+from hf_privacy.defenses import DEFENSES, PrivacyConfig, PrivacyTrainer, trainer_class
 from hf_privacy.errors import InputError, one_line
 from hf_privacy.recipe.config import checked
 
@@ -74,7 +74,14 @@ def config_from(
 def _refuse_choice(name: str, key: str, value: Any) -> None:
     """What the Trainer chooses by its evaluation set would be chosen on the audit's non-members."""
     if (key in _CHOOSING and value) or (key in _CHOOSING_VALUES and value == _CHOOSING_VALUES[key]):
-        validating = " or ".join(method for method in DEFENSES if trainer_class(method).needs_validation)
+        kinds = {method: trainer_class(method) for method in DEFENSES}
+        # Those that train as everyone does, and choose when to stop.
+        choosing = [
+            method
+            for method, kind in kinds.items()
+            if kind.needs_validation and kind.training_loss is PrivacyTrainer.training_loss
+        ]
+        validating = " or ".join(choosing)
         raise InputError(
             f"{name} is {value!r}: it chooses by the evaluation set, which is the audit's non-members, and what is "
             f"chosen on them is no longer judged by them; leave it out, or use defense {validating}, which looks at "

@@ -66,6 +66,7 @@ class CausalLM(Task):
         label_column: str = "",
         model: Any = None,
         max_length: int | None = None,
+        paraphrase_column: str | None = None,
     ) -> TensorDataset:
         """See `hf_privacy.data.encode_language`; cut where tokenizer or model end, at the latest."""
         from hf_privacy.data import encode_language
@@ -73,7 +74,9 @@ class CausalLM(Task):
 
         limits = [max_length, processor.model_max_length, None if model is None else context_length(model)]
         longest = min(limit for limit in limits if limit is not None)  # a tokenizer without one says 10³⁰
-        return encode_language(rows, processor, columns=columns, max_length=longest)
+        return encode_language(
+            rows, processor, columns=columns, max_length=longest, paraphrase_column=paraphrase_column
+        )
 
     def prepare(self, rows: Dataset, *, model: Any, data: Any, classes: Sequence[str]) -> Prepared:
         """Rows are cut where model or tokenizer end, or at the recipe's ``max_length``."""
@@ -115,7 +118,14 @@ class CausalLM(Task):
                 return guard_push(attach_lora(copy, model.lora, task=self.name, revision=model.revision)).train()
 
         built = model_init()
-        dataset = self.encode(rows, tokenizer, columns=data.input_columns, model=built, max_length=data.max_length)
+        dataset = self.encode(
+            rows,
+            tokenizer,
+            columns=data.input_columns,
+            model=built,
+            max_length=data.max_length,
+            paraphrase_column=data.paraphrase_column,
+        )
         check_token_ids(built, dataset.column("input_ids"))
         return Prepared(dataset, tokenizer, model_init, built)
 

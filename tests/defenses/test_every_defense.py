@@ -42,7 +42,7 @@ MEAN_LOSSES = [
     name
     for name in METHODS
     if not trainer_class(name).is_private
-    and name not in ("adversarial", "demem", "duolearn", "relax_loss", "early_stopping")
+    and name not in ("adversarial", "demem", "duolearn", "relax_loss", "early_stopping", "soft")
 ]
 MEAN_LOSSES = [(name, family) for name, family in TRIED if name in MEAN_LOSSES and family in ("tabular", "language")]
 
@@ -122,7 +122,10 @@ LENGTHS = (9, 4, 12, 2, 7, 5, 11, 3, 8, 10, 6, 9, 4, 12, 2, 7, 5)
 
 def rows_of(family, n=8, *, seed=0):
     """So many rows for a model of this family."""
-    rows = token_rows(LENGTHS[:n], seed=seed) if family == "language" else tiny_data(family, n, seed=seed)
+    if family == "language":
+        rows = token_rows([*LENGTHS[:n], *LENGTHS[1:n], 6], seed=seed).halved()  # with paraphrases
+    else:
+        rows = tiny_data(family, n, seed=seed)
     return rows.with_groups(np.arange(n))
 
 
@@ -317,6 +320,7 @@ OF_THE_PAPERS = {
     "confidence_penalty": {"beta"},
     "early_stopping": set(),
     "goldfish": {"k", "context_width"},
+    "soft": set(),
     "duolearn": {"hard_share", "memorized_share", "threshold", "alpha"},
 }
 
@@ -386,6 +390,9 @@ NOT_A_NUMBER = float("nan")
         ("duolearn", {"threshold": NOT_A_NUMBER}, "threshold is nan"),
         ("duolearn", {"alpha": -0.1}, "alpha is -0.1"),
         ("duolearn", {"reference_model": 3}, "reference_model is 3: pass the folder of a saved model"),
+        ("soft", {"warmup_epochs": 0}, "warmup_epochs is 0: pass a whole number of at least 1"),
+        ("soft", {"replaced_share": 1.5}, r"replaced_share is 1.5: pass a number in \(0, 1\]"),
+        ("soft", {"warmup_epochs": 3}, "num_train_epochs is 3.* and warmup_epochs 3: rows are replaced after"),
         ("goldfish", {"k": 1}, "k is 1: pass a whole number of at least 2"),
         ("goldfish", {"k": 2.5}, "k is 2.5"),
         ("goldfish", {"context_width": 0}, "context_width is 0"),

@@ -17,6 +17,7 @@ SETTINGS = {
     ("demem", "causal-lm"): {"variance_weight": 0.4, "minus_base": True},
     "dp_adversarial": {"objective": "mart", "epsilon": 0.05},
     "relax_loss": {"alpha": 0.5},
+    "soft": {"num_train_epochs": 2, "replaced_share": 0.3},
     "hamp": {"gamma": 0.5, "alpha": 0.01},
 }
 
@@ -40,9 +41,10 @@ def recipe_of(make_recipe, language_base, tmp_path):
         if task != "causal-lm":
             return make_recipe(data={"population_fraction": 0.2}, **sections)
         path = tmp_path / "rows.parquet"
-        Dataset.from_dict({"text": [f"number {n} is it" for n in range(50)]}).to_parquet(str(path))
+        texts = {"text": [f"number {n} is it" for n in range(50)], "other": [f"it is {n}" for n in range(50)]}
+        Dataset.from_dict(texts).to_parquet(str(path))
         sections["training"] = {"use_cpu": True, "num_train_epochs": 1, **sections["training"]}
-        data = {"name_or_path": str(path), "population_fraction": 0.2}
+        data = {"name_or_path": str(path), "population_fraction": 0.2, "paraphrase_column": "other"}
         model = {"name_or_path": str(language_base), "lora": {"r": 2, "target_modules": "all-linear"}}
         return Recipe.from_dict(
             {"task": task, "output_dir": str(tmp_path / "run"), "model": model, "data": data, **sections}

@@ -85,9 +85,13 @@ def _private_seed(folder: Path, coin_seed: int | None) -> int:
 
 def _with_canaries(trainer: PrivacyTrainer, members: TensorDataset, inserted: TensorDataset) -> TensorDataset:
     """Members and inserted canaries as one training set, augmented as the target's is."""
+    parts, has_paraphrases = [members, inserted], members.has_paraphrase is not None
+    if has_paraphrases:  # a canary is its own
+        parts += [members.paraphrased(np.ones(len(members), dtype=bool)), inserted]
     together = members.with_tensors(
-        {name: torch.cat([members.column(name), inserted.column(name)]) for name in members.column_names}
+        {name: torch.cat([part.column(name) for part in parts]) for name in members.column_names}
     )
+    together = together.halved() if has_paraphrases else together
     augmentation = trainer.train_dataset.augmentation
     return together if augmentation is None else together.with_augmentation(augmentation)
 

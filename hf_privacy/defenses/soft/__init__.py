@@ -1,0 +1,1 @@
+"""SOFT (Zhang et al. 2025)."""
