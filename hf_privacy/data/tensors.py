@@ -237,7 +237,7 @@ class TensorDataset(Dataset):
         return len(np.intersect1d(mine, theirs))
 
     def digest(self) -> str:
-        """SHA-256 of the tensors themselves, texts and paraphrases: another processor, size or length is other data."""
+        """SHA-256 of the tensors themselves, texts and paraphrases: another processor or size is other data."""
         # In blocks: of a subset, each is a copy.
         blocks = [self.subset(np.arange(start, min(start + 4096, len(self)))) for start in range(0, len(self), 4096)]
         parts = [tensors_digest({name: block.column(name) for name in self.column_names}) for block in blocks]
