@@ -179,7 +179,7 @@ class TensorDataset(Dataset):
         view = self._copy()
         view._rows = self._rows + self._paraphrases_at * np.asarray(where, dtype=bool)
         view._paraphrases_at = None
-        return view
+        return view.with_groups(self.groups)
 
     def column(self, name: str) -> torch.Tensor:
         """The whole tensor of that name, in the rows of this view, untrimmed and unaugmented."""

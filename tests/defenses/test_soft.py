@@ -79,6 +79,7 @@ def test_a_dataset_knows_its_rows_paraphrases_through_every_view():
     wanted = [data.column("input_ids")[7], others.column("input_ids")[2], others.column("input_ids")[0]]
     assert torch.equal(changed.column("input_ids"), torch.stack(wanted))
     assert changed.has_paraphrase is None
+    assert data.with_groups(np.arange(8)).subset([7, 2]).paraphrased(where[1:]).groups.tolist() == [7, 2]
     assert data.digest() != data.paraphrased(np.zeros(8, dtype=bool)).digest()  # the same rows without any
     assert token_rows().has_paraphrase is None
     assert data.with_tensors({name: data.column(name) for name in data.column_names}).has_paraphrase is None
