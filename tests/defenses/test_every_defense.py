@@ -233,6 +233,26 @@ def test_trap_1_eight_examples_at_once_and_two_times_four_move_the_weights_alike
     torch.testing.assert_close(cut, whole, rtol=1e-4, atol=1e-6)
 
 
+# Those whose loss is drawn, private ones and those that say of themselves that they couple rows are left out.
+BY_ROW = [
+    (name, family)
+    for name, family in TRIED
+    if family in ("tabular", "language")
+    and not (trainer_class(name).is_private or trainer_class(name).couples_rows or name == "adversarial")
+]
+
+
+@pytest.mark.parametrize(("defense", "family"), BY_ROW)
+def test_a_defence_that_couples_no_rows_gives_each_the_loss_it_has_alone(defense, family, make_trainer):
+    trainer = make_trainer(defense, family)
+    model, rows = trainer.model.eval(), rows_of(family)  # without dropout
+    parts = [rows.__getitems__([row]) for row in range(8)]
+    losses = torch.stack([trainer.training_loss(model, part)[0] for part in parts])
+    counts = torch.tensor([float(trainer.task.count(part, average=trainer.loss_average)) for part in parts])
+    whole, _ = trainer.training_loss(model, rows.__getitems__(range(8)))
+    torch.testing.assert_close(whole, (losses * counts).sum() / counts.sum(), rtol=1e-5, atol=1e-5)
+
+
 # ---- references ----
 
 
