@@ -179,6 +179,19 @@ def test_scores_in_chunks_of_tokens_are_those_of_all_at_once(monkeypatch):
     assert_scores(privacy_vulnerability(model, [batch], [batch], initial_state=start), whole)
 
 
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_gradient_checkpointing_of_either_kind_changes_no_score(reentrant):
+    def scores(**settings):
+        model = language_model("llama", lora=True).train()
+        if settings:
+            model.get_base_model().gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
+        (batch,) = batches_of(ROWS, 8)
+        start = {name: 0.5 * weight.detach() for name, weight in model.named_parameters() if weight.requires_grad}
+        return privacy_vulnerability(model, [batch], [batch], initial_state=start)
+
+    assert_scores(scores(use_reentrant=reentrant), scores())
+
+
 def test_entanglement_is_reported_by_kind():
     model = language_model("llama")
     scores = taylor(model, batches_of(ROWS, 8))
