@@ -52,7 +52,17 @@ def same_bits(one, other):
 def run(tmp_path):
     """Give a function that trains 2 + 2 epochs of 3 batches: ``run(adapter(), fraction=0.2, optim="sgd")``."""
 
-    def make(model=None, *, host="none", folder="run", model_init=None, others=(), arguments=None, **settings):
+    def make(
+        model=None,
+        *,
+        host="none",
+        folder="run",
+        model_init=None,
+        members=MEMBERS,
+        others=(),
+        arguments=None,
+        **settings,
+    ):
         kind = trainer_class(host)
         given = {**QUIET, "num_train_epochs": 2, "per_device_train_batch_size": 3, "learning_rate": 0.02}
         if kind.is_private:
@@ -61,7 +71,7 @@ def run(tmp_path):
         trainer = kind(
             model,
             kind.config_class(str(tmp_path / folder), **{**given, **(arguments or {})}),
-            train_dataset=MEMBERS,
+            train_dataset=members,
             model_init=model_init,
             **({"validation_dataset": POPULATION} if kind.needs_validation else {}),
             callbacks=[
@@ -256,7 +266,9 @@ def test_training_the_top_alone_leaves_all_other_components_as_trained(run):
 @pytest.mark.filterwarnings("ignore:.*looks at members")
 @pytest.mark.parametrize("host", HOSTS)
 def test_it_composes_with_every_defence_of_language_models(host, run):
-    trainer = run(adapter(), host=host, arguments={"per_device_train_batch_size": 8})  # a variance needs that many
+    members = token_rows([9, 4, 12, 2, 7, 5, 11, 3] * 2).halved()  # with paraphrases
+    arguments = {"per_device_train_batch_size": 8}  # of fewer a variance says little
+    trainer = run(adapter(), host=host, members=members, arguments=arguments)
     before, pairs = weights(trainer), lora_components(trainer.model)
     trainer.train()
     found = rewound_components(before, weights(trainer), pairs)
