@@ -240,6 +240,16 @@ def test_inserted_canaries_are_augmented_as_the_members_are():
     assert together.column("labels").tolist() == [0, 1, 3]
 
 
+def test_members_keep_their_paraphrases_beside_inserted_canaries_which_have_none():
+    both = TensorDataset({"input_ids": torch.arange(8)[:, None], "labels": torch.arange(8)})
+    rows = both.halved()
+    trainer = SimpleNamespace(train_dataset=rows)
+    together = twin._with_canaries(trainer, rows.subset([0, 1]), rows.subset([3]))
+    assert together.column("labels").tolist() == [0, 1, 3]
+    assert together.has_paraphrase.tolist() == [True, True, False]
+    assert together.paraphrased(np.ones(3, dtype=bool)).column("labels").tolist() == [4, 5, 3]
+
+
 # ---- once, and on from where it was ----
 
 
