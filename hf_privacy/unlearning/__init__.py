@@ -36,6 +36,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "base.evaluation": ("UnlearningEvaluation", "evaluate_unlearning"),
+        "base.language": ("LanguageUnlearningConfig", "LanguageUnlearningTrainer"),
         "base.paired_data": ("PairedBatchSampler", "PairedDataset"),
         "base.relearning": ("Relearning", "relearning_steps"),
         "base.stop_rule": ("HeldoutLossStopCallback", "mean_loss"),

@@ -103,11 +103,11 @@ class LanguageUnlearningTrainer(UnlearningTrainer):
         before = self.of_reference(self.forward_without_labels, batch)
         return (scored.row_sums(scored.map(_kl, before)[0]) / scored.counts).mean()
 
-    @torch.no_grad()
     def of_reference(self, function: Any, batch: Batch) -> Any:
-        """A method that takes a model and a batch, of the model before unlearning."""
+        """A method that takes a model and a batch, of the model before unlearning; in the precision of training."""
         assert self.reference is not None
-        return function(self.reference, batch)
+        with torch.no_grad(), self.accelerator.autocast():
+            return function(self.reference, batch)
 
 
 def _kl(logits: torch.Tensor, targets: torch.Tensor, before: torch.Tensor) -> tuple[torch.Tensor]:

@@ -119,7 +119,8 @@ class UnlearningTrainer(PrivacyTrainer):
             raise InputError(f"{name} is passed to an unlearner: it belongs to training a model")
         for dataset in (forget_dataset, retain_dataset):
             check_fit(self.model, dataset)
-        frozen = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
+        named = self.model.named_parameters(remove_duplicate=False)  # tied weights have two names
+        frozen = {name for name, parameter in named if not parameter.requires_grad}
         self.original_state = {
             name: tensor.detach().to("cpu", copy=True)
             for name, tensor in self.model.state_dict().items()

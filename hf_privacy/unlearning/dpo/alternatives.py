@@ -73,3 +73,8 @@ def check_alternatives(alternatives: Any, forget: TensorDataset) -> None:
             f"alternative_dataset is {what} and forget_dataset has {len(forget)}: pass a TensorDataset with another "
             "answer to each of them, in their order"
         )
+    if set(alternatives.column_names) != set(forget.column_names):
+        raise InputError(
+            f"alternative_dataset has the columns {sorted(alternatives.column_names)} and forget_dataset "
+            f"{sorted(forget.column_names)}: encode them alike"
+        )

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
+from hf_privacy.signals import check_fit
 from hf_privacy.unlearning.base.language import LanguageUnlearningTrainer
 from hf_privacy.unlearning.base.trainer import Batch
 from hf_privacy.unlearning.dpo.alternatives import Numbered, check_alternatives, with_other_answers
@@ -68,12 +69,22 @@ class DPOUnlearningTrainer(LanguageUnlearningTrainer):
         super().__init__(*args, **kwargs)
         if alternative_dataset is not None:
             check_alternatives(alternative_dataset, self.forget_dataset)
+            check_fit(self.model, alternative_dataset)
         elif not hasattr(self.processing_class, "eos_token_id"):
             raise InputError(
                 "processing_class is no tokenizer, and alternatives are texts: pass the model's, or an "
                 "alternative_dataset"
             )
         self.alternative_dataset = alternative_dataset
+        self._has_own = alternative_dataset is not None
+
+    def describe_unlearning(self) -> dict[str, Any]:
+        """As any unlearner's, with what the answers are and not their texts, which may be about a person."""
+        described = super().describe_unlearning()
+        described["parameters"]["alternatives"] = (
+            "one for each row" if self._has_own else f"{len(self.args.alternatives)} for all rows"
+        )
+        return described
 
     def prepare(self) -> None:
         """Keep the model as it was, and give each forget row another answer."""
@@ -83,6 +94,7 @@ class DPOUnlearningTrainer(LanguageUnlearningTrainer):
             self.alternative_dataset = with_other_answers(
                 self.forget_dataset, self.processing_class, self.args.alternatives, generator=drawn
             )
+            check_fit(self.model, self.alternative_dataset)
         self.train_dataset.forget = Numbered(self.forget_dataset)
 
     def forget_loss(self, model: torch.nn.Module, forget: Batch) -> torch.Tensor:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from hf_privacy.tasks import CLASSIFICATION, LANGUAGE_MODELS
 from hf_privacy.unlearning.base.trainer import UnlearningTrainer
 from hf_privacy.unlearning.ssd.config import SSDConfig
 from hf_privacy.weights import dampen, fisher
@@ -36,6 +37,7 @@ class SSDTrainer(UnlearningTrainer):
 
     config_class: ClassVar[type[SSDConfig]] = SSDConfig
     unlearning_name: ClassVar[str] = "ssd"
+    tasks: ClassVar[tuple[str, ...]] = (*CLASSIFICATION, *LANGUAGE_MODELS)
     paper: ClassVar[dict[str, str] | None] = {
         "title": "Fast Machine Unlearning Without Retraining Through Selective Synaptic Dampening",
         "id": "arXiv:2308.07707",

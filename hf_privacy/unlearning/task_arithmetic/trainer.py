@@ -73,7 +73,11 @@ class TaskArithmeticTrainer(UnlearningTrainer):
     @torch.no_grad()
     def _step_back(self) -> None:
         """θ − a·(θ_end − θ) for each trainable weight."""
-        for name, parameter in self.accelerator.unwrap_model(self.model).named_parameters():
+        model = self.accelerator.unwrap_model(self.model)
+        for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 before = self.original_state[name].to(parameter)
                 parameter.copy_(before - self.args.scale * (parameter - before))
+        for name, buffer in model.named_buffers():
+            if name in self.original_state:  # running statistics of the forget set are no weights to step back from
+                buffer.copy_(self.original_state[name])
