@@ -81,9 +81,15 @@ def model_of(tmp_path):
             return language_model("llama", spread=0.05)
         if family == "lora-language":
             language_model("llama", spread=0.05).save_pretrained(tmp_path / "base")
-            return load_model(
+            adapted = load_model(
                 tmp_path / "base", task="causal-lm", lora={"r": 2, "target_modules": "all-linear"}, seed=0
             )
+            generator = torch.Generator().manual_seed(1)
+            with torch.no_grad():  # as training leaves it: an adapter whose B is zero holds nothing to be forgotten
+                for key, parameter in adapted.named_parameters():
+                    if "lora_B" in key:
+                        parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+            return adapted
         return tiny_lora_model(family.removeprefix("lora-"), tmp_path / "base") if is_lora else tiny_model(family)
 
     return make
