@@ -36,7 +36,7 @@ _BATCH = 1000
 _LONGEST_BLANK = 8  # tokens of white space behind the end-of-text token that a chat template writes
 _FORMATS = (("text",), ("prompt", "completion"), ("messages",))
 # What packing leaves in a dataset: where its documents begin, or the tokens alone.
-_PACKED = ("position_ids", "seq_lengths", "cu_seq_lens_q", "seq_idx")
+PACKED = ("position_ids", "seq_lengths", "cu_seq_lens_q", "seq_idx")
 
 
 def language_columns(dataset: Dataset, columns: str | Sequence[str] | None = None) -> list[str]:
@@ -64,7 +64,7 @@ def language_columns(dataset: Dataset, columns: str | Sequence[str] | None = Non
     """
     require_rows(dataset)
     there = set(dataset.column_names)
-    packed = [name for name in _PACKED if name in there]
+    packed = [name for name in PACKED if name in there]
     if packed:
         raise InputError(
             f"the dataset has the column {packed[0]!r}, which packed rows have: pass the texts, one example a row, "

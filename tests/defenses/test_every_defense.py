@@ -18,7 +18,7 @@ from transformers import ViTImageProcessor
 import hf_privacy
 from hf_privacy import defenses
 from hf_privacy.data import TensorDataset, collate_batch
-from hf_privacy.defenses import DEFENSES, PrivacyConfig, trainer_class
+from hf_privacy.defenses import DEFENSES, PrivacyConfig, PrivacyTrainer, trainer_class
 from hf_privacy.defenses.demem.config import OF_THE_ATTACK
 from hf_privacy.errors import InputError
 from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
@@ -251,6 +251,36 @@ def test_a_defence_that_couples_no_rows_gives_each_the_loss_it_has_alone(defense
     counts = torch.tensor([float(trainer.task.count(part, average=trainer.loss_average)) for part in parts])
     whole, _ = trainer.training_loss(model, rows.__getitems__(range(8)))
     torch.testing.assert_close(whole, (losses * counts).sum() / counts.sum(), rtol=1e-5, atol=1e-5)
+
+
+def gradient_beside(trainer, rows):
+    """Gradient of the summed losses of these rows as one batch."""
+    batch = trainer.train_dataset.__getitems__(rows)
+    loss, _ = trainer.training_loss(trainer.model.train(), batch)
+    parameters = [parameter for parameter in trainer.model.parameters() if parameter.requires_grad]
+    found = torch.autograd.grad(loss * len(rows), parameters, allow_unused=True)
+    return torch.cat([g.flatten() for g in found if g is not None])
+
+
+def pull_of_the_mates(trainer):
+    """How much the part of a batch's gradient that is two rows' moves when their batch-mates are others."""
+    own, first, second = [0, 3], [1, 4], [2, 5]
+    beside = [gradient_beside(trainer, own + mates) - gradient_beside(trainer, mates) for mates in (first, second)]
+    return float((beside[0] - beside[1]).norm() / gradient_beside(trainer, own).norm())
+
+
+@pytest.mark.parametrize(("defense", "family"), BY_ROW)
+def test_who_does_not_say_that_it_couples_rows_gives_each_its_own_gradient(defense, family, make_trainer):
+    of_rows = family == "language" and trainer_class(defense).training_loss is PrivacyTrainer.training_loss
+    more = {"loss_average": "example"} if of_rows else {}
+    assert pull_of_the_mates(make_trainer(defense, family, **more)) < 1e-4
+
+
+@pytest.mark.parametrize("family", ["tabular", "language"])
+def test_who_says_so_pulls_a_row_by_its_mates(family, make_trainer):
+    assert trainer_class("demem").couples_rows
+    more = {"epsilon": 0.0} if family == "tabular" else {}
+    assert pull_of_the_mates(make_trainer("demem", family, **more)) > 1e-3
 
 
 # ---- references ----

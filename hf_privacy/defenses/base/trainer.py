@@ -156,13 +156,14 @@ class PrivacyTrainer(
         # Reference models get callbacks of their own, as they were before this trainer touched them.
         self.initial_callbacks = copy.deepcopy(callbacks or [])
         self._epoch_callback = _EpochCallback()
+        self._weight_motion = WeightMotionCallback()
         super().__init__(
             model,
             args,
             data_collator,
             train_dataset,
             model_init=model_init,
-            callbacks=[self._epoch_callback, WeightMotionCallback(), *(callbacks or [])],
+            callbacks=[self._epoch_callback, self._weight_motion, *(callbacks or [])],
             **kwargs,
         )
         self.task = task_of(self.model)

@@ -24,15 +24,22 @@ class WeightMotionCallback(TrainerCallback):
     A defence with LoRA can silently never reach the weights while an ε is reported (pytorch/opacus#820). After the
     first step with a learning rate above zero at least one trainable tensor must have moved. At the end every one
     must have: none of the adapter's moved is an error; single tensors that stayed (a pooler the loss does not use,
-    say) are named in a warning.
+    say) are named in a warning, or in an error where noise should have moved them all.
+
+    Parameters
+    ----------
+    every : bool
+        Whether training moves every trainable tensor if it works, as with noise on each.
 
     Raises
     ------
     WeightMotionError
-        After the first effective step, or at the end, if no trainable tensor moved.
+        After the first effective step, or at the end, if no trainable tensor moved; at the end, with ``every``, if
+        any did not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, every: bool = False) -> None:
+        self.every = every
         self._n_tensors = 0
         # Fingerprints of the tensors not yet seen to move, as they were when training began.
         self._unmoved: dict[str, tuple[float, float]] = {}
@@ -74,7 +81,10 @@ class WeightMotionCallback(TrainerCallback):
         if self._unmoved:
             names = list(self._unmoved)
             shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-            warnings.warn(f"{len(names)} of {self._n_tensors} trainable tensors never moved: {shown}", stacklevel=2)
+            found = f"{len(names)} of {self._n_tensors} trainable tensors never moved: {shown}"
+            if self.every:
+                raise WeightMotionError(f"{found}, although noise is added to each: the optimizer does not hold them")
+            warnings.warn(found, stacklevel=2)
 
     def _forget_moved(self, model: torch.nn.Module) -> None:
         if self._unmoved:

@@ -61,6 +61,11 @@ def check_private(model: torch.nn.Module) -> None:
                 f"{name} is {type(module).__name__} with running statistics, which leak what they saw: set "
                 "track_running_stats=False"
             )
+    if getattr(getattr(model, "config", None), "output_router_logits", False):
+        raise InputError(
+            "the model's config sets output_router_logits: the auxiliary loss of a mixture of experts is of all "
+            "tokens of a batch together, so no example has a gradient of its own; set it to False"
+        )
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError("the model has no trainable weights: nothing would be learnt")
 
@@ -142,9 +147,11 @@ class ClippedSum:
         """
         few = _first_units(batch, 4)
         modes = {module: module.training for module in self.model.modules()}
-        # Dropout would draw differently; but Opacus's hooks look away from a module in evaluation mode.
+        # Dropout would draw differently; but Opacus's hooks look away from a module in evaluation mode, and layers do
+        # without checkpointing there.
         for module in modes:
-            module.training = any(weight.requires_grad for weight in module.parameters(recurse=False))
+            owns = any(weight.requires_grad for weight in module.parameters(recurse=False))
+            module.training = owns or getattr(module, "gradient_checkpointing", False)
         try:
             try:
                 with self.paused():

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import DataCollatorWithFlattening
 
 from hf_privacy.data import TensorDataset
+from hf_privacy.data.language import PACKED
 from hf_privacy.defenses.dp.config import DPConfig
 from hf_privacy.defenses.dp.per_sample_gradients import UNIT
 from hf_privacy.defenses.dp.secret_stream import SecretStream
@@ -65,6 +67,36 @@ class _RowsOfGroups:
             return rows
         # Secret as the draw of the groups is: which of its rows a step took would tell of them.
         return rows[self.stream.uniform(len(rows)).argsort()[: self.most].numpy()]
+
+
+def refuse_packing(args: Any, dataset: Any, collator: Any) -> None:
+    """Refuse what joins rows into blocks, whose gradients are nobody's own.
+
+    Raises
+    ------
+    InputError
+        For `packing` or `padding_free` among the arguments or of the collator, a collator that flattens, or a dataset
+        with the columns of packed rows.
+
+    Examples
+    --------
+    >>> from transformers import DataCollatorWithFlattening
+    >>> refuse_packing(None, None, DataCollatorWithFlattening())
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: data_collator is DataCollatorWithFlattening: it joins rows into one, and the unit of
+    the guarantee is a row or a group of them; pad them instead, as collate_batch does
+    """
+    way_out = "it joins rows into one, and the unit of the guarantee is a row or a group of them; pad them instead"
+    for name in ("packing", "padding_free"):
+        if getattr(args, name, False):
+            raise InputError(f"{name} is set: {way_out}")
+    if isinstance(collator, DataCollatorWithFlattening) or getattr(collator, "padding_free", False):
+        raise InputError(f"data_collator is {type(collator).__name__}: {way_out}, as collate_batch does")
+    columns = getattr(dataset, "column_names", None) or ()
+    packed = [name for name in PACKED if name in columns]
+    if packed:
+        raise InputError(f"train_dataset has the column {packed[0]!r}, which packed rows have: pass one example a row")
 
 
 def units_of(dataset: Any, args: DPConfig) -> PrivacyUnits:

@@ -31,7 +31,7 @@ from hf_privacy.defenses.dp.per_sample_gradients import (
     clipped_gradients,
 )
 from hf_privacy.defenses.dp.poisson_sampler import PoissonBatchSampler
-from hf_privacy.defenses.dp.privacy_units import PrivacyUnits, units_of
+from hf_privacy.defenses.dp.privacy_units import PrivacyUnits, refuse_packing, units_of
 from hf_privacy.defenses.dp.secret_stream import KEY_BYTES, SecretStream
 from hf_privacy.errors import InputError
 from hf_privacy.signals.invariance import extremes
@@ -77,8 +77,9 @@ class DPTrainer(PrivacyTrainer):
     Raises
     ------
     InputError
-        Before training: a model with BatchNorm, no budget left, a checkpoint without its ledger or journal or outside
-        ``output_dir``, a batch larger than the training set.
+        Before training: a model with BatchNorm or with a mixture of experts' auxiliary loss, packed rows, a loss that
+        couples rows, groups that are larger than their cap or not there, no budget left, a checkpoint without its
+        ledger or journal or outside ``output_dir``, a batch larger than the training set.
 
     References
     ----------
@@ -123,8 +124,11 @@ class DPTrainer(PrivacyTrainer):
                 f"{type(self).__name__} says that it couples_rows: the loss of one row depends on others, so no row's "
                 "influence is bounded and no ε would hold; train it without differential privacy"
             )
+        refuse_packing(self.args, self.train_dataset, self.data_collator)
         if self.model is not None:
             check_private(self.model)
+        # Noise moves what the loss does not reach too: a tensor that stays is one the optimizer does not hold.
+        self._weight_motion.every = self.args.noise_multiplier != 0
         self.units: PrivacyUnits | None = None
         if self.train_dataset is not None:
             self.units = units_of(self.train_dataset, self.args)

@@ -84,7 +84,10 @@ def _private_seed(folder: Path, coin_seed: int | None) -> int:
 
 
 def _with_canaries(trainer: PrivacyTrainer, members: TensorDataset, inserted: TensorDataset) -> TensorDataset:
-    """Members and inserted canaries as one training set, augmented as the target's is."""
+    """Members and inserted canaries as one training set, augmented as the target's is.
+
+    Where members come in groups, each canary is a group of its own: it is what may be there or not.
+    """
     parts, has_paraphrases = [members, inserted], members.has_paraphrase is not None
     if has_paraphrases:  # a canary is its own
         parts += [members.paraphrased(np.ones(len(members), dtype=bool)), inserted]
@@ -92,6 +95,8 @@ def _with_canaries(trainer: PrivacyTrainer, members: TensorDataset, inserted: Te
         {name: torch.cat([part.column(name) for part in parts]) for name in members.column_names}
     )
     together = together.halved() if has_paraphrases else together
+    if (groups := members.groups) is not None:
+        together = together.with_groups(np.concatenate([groups, groups.max() + 1 + np.arange(len(inserted))]))
     augmentation = trainer.train_dataset.augmentation
     return together if augmentation is None else together.with_augmentation(augmentation)
 
