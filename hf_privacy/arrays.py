@@ -306,6 +306,41 @@ def whole_array(name: str, values: Any) -> NDArray[np.int64]:
     return array.astype(np.int64)
 
 
+def check_offsets(offsets: ArrayLike, n_values: int, name: str) -> NDArray[np.int64]:
+    """Offsets as int64 [N + 1], of rows that fill the ``n_values`` of the argument ``name``.
+
+    Raises
+    ------
+    InputError
+        If they are not one-dimensional whole numbers that start at 0, never fall and end at ``n_values``, or rows hold
+        no value: how many.
+
+    Examples
+    --------
+    >>> check_offsets([0, 2, 2], 2, "log_prob")
+    Traceback (most recent call last):
+    ...
+    hf_privacy.errors.InputError: offsets leave 1 of 2 rows without a scored token, row 1 the first: leave ...
+    """
+    starts = whole_array("offsets", offsets)
+    if starts.ndim != 1 or len(starts) < 2:
+        raise InputError(f"offsets has shape {starts.shape}: pass one start per row and the end, N + 1 in all")
+    lengths = np.diff(starts)
+    if starts[0] != 0 or starts[-1] != n_values or lengths.min() < 0:
+        falls = ", and fall in between" if lengths.min() < 0 else ""
+        raise InputError(
+            f"offsets go from {starts[0]:,} to {starts[-1]:,}{falls} and {name} has {n_values:,} values: "
+            "start at 0, never fall, and end at the number of values"
+        )
+    empty = np.flatnonzero(lengths == 0)
+    if len(empty):
+        raise InputError(
+            f"offsets leave {len(empty):,} of {len(lengths):,} rows without a scored token, row {empty[0]:,} the "
+            "first: leave such rows out"
+        )
+    return starts
+
+
 def class_labels(name: str, values: ArrayLike, *, n_examples: int | None = None) -> NDArray[np.int64]:
     """One class per example, counted from 0; 2.0 is taken for 2.
 

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_privacy.arguments import check_number, check_numbers
-from hf_privacy.arrays import boolean_vector, real_array, whole_array
-from hf_privacy.attacks.ragged import check_offsets
+from hf_privacy.arrays import boolean_vector, check_offsets, real_array, whole_array
 from hf_privacy.errors import InputError
 
 QUERIES = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_privacy.arguments import check_number
-from hf_privacy.arrays import finite_vector, whole_array
+from hf_privacy.arrays import check_offsets, finite_vector
 from hf_privacy.errors import InputError
 
 # Most values of rows of one length that are gathered at a time: about a processor's second-level cache.
@@ -39,40 +39,6 @@ def ragged_rows(offsets: ArrayLike, **arrays: ArrayLike) -> tuple[NDArray[np.int
                 f"{name} has {len(array):,} values and {first} {len(values[0]):,}: pass one for each scored token"
             )
     return check_offsets(offsets, len(values[0]), first), values
-
-
-def check_offsets(offsets: ArrayLike, n_values: int, name: str) -> NDArray[np.int64]:
-    """Offsets as int64 [N + 1], of rows that fill the ``n_values`` of the argument ``name``.
-
-    Raises
-    ------
-    InputError
-        As `ragged_rows`.
-
-    Examples
-    --------
-    >>> check_offsets([0, 2, 2], 2, "log_prob")
-    Traceback (most recent call last):
-    ...
-    hf_privacy.errors.InputError: offsets leave 1 of 2 rows without a scored token, row 1 the first: leave ...
-    """
-    starts = whole_array("offsets", offsets)
-    if starts.ndim != 1 or len(starts) < 2:
-        raise InputError(f"offsets has shape {starts.shape}: pass one start per row and the end, N + 1 in all")
-    lengths = np.diff(starts)
-    if starts[0] != 0 or starts[-1] != n_values or lengths.min() < 0:
-        falls = ", and fall in between" if lengths.min() < 0 else ""
-        raise InputError(
-            f"offsets go from {starts[0]:,} to {starts[-1]:,}{falls} and {name} has {n_values:,} values: "
-            "start at 0, never fall, and end at the number of values"
-        )
-    empty = np.flatnonzero(lengths == 0)
-    if len(empty):
-        raise InputError(
-            f"offsets leave {len(empty):,} of {len(lengths):,} rows without a scored token, row {empty[0]:,} the "
-            "first: leave such rows out"
-        )
-    return starts
 
 
 def row_sums(values: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -364,6 +364,13 @@ GOOD: list[Call] = [
         forgetting.summarize_rate,
         {**_RATE, "retrained": _CORRECT[:3].astype(int), "rate": "forgetting_rate", "confidence": 0.9},
     ),
+    (forgetting.answer_probability, {"answer": -_LOSSES[0], "perturbed": -_LOSSES[:3].T}),
+    (forgetting.exact_memorization, {"greedy": _CORRECT[0], "offsets": _OFFSETS}),
+    (forgetting.extraction_strength, {"greedy": _CORRECT[0], "offsets": _OFFSETS}),
+    (forgetting.tofu_forget_quality, {"unlearned": _LOSSES[0], "retrained": _LOSSES[1:5]}),
+    (forgetting.tofu_utility, {"probability": _UNIT[0, :3], "rouge": _UNIT[1, :3], "truth_ratio": _UNIT[2, :3]}),
+    (forgetting.truth_ratio, {"paraphrase": -_LOSSES[0], "perturbed": -_LOSSES[:3].T}),
+    (forgetting.truth_ratio_scores, {"ratio": _LOSSES[0], "part": "forget"}),
     (
         forgetting.u_lira,
         {

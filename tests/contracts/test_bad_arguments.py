@@ -115,7 +115,8 @@ def test_every_public_function_and_each_of_its_parameters_is_in_a_call():
             function = getattr(room, name)
             if not isinstance(function, FunctionType) or not function.__module__.startswith(room.__name__):
                 continue
-            if name in ("dynamics_proxies", "unlearning_gap", "gap_table"):  # take mappings: tried in their own tests
+            # They take mappings, or texts: tried in their own tests.
+            if name in ("dynamics_proxies", "unlearning_gap", "gap_table", "rouge_l_recall"):
                 continue
             missing += [
                 f"{name}({parameter})"
