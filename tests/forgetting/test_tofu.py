@@ -109,7 +109,7 @@ def test_utility_is_the_harmonic_mean_of_nine_and_zero_with_one_of_them():
     [
         (
             lambda: truth_ratio([1.0], [[-1.0]]),
-            "paraphrase goes up to 1: a log-likelihood is at most 0, this may be a",
+            "paraphrase goes up to 1: a log-likelihood is at most 0, this",
         ),
         (lambda: truth_ratio([-1.0, -2.0], [[-1.0, -2.0]]), r"perturbed has shape \(1, 2\) for 2 answers"),
         (lambda: truth_ratio_scores([-0.1], part="forget"), "ratio goes down to -0.1"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ WORDS = ["who", "wrote", "the", "book", "writes", "a", "cat"]
 
 
 def rows():
-    return [GREEDY[start:stop] for start, stop in zip(OFFSETS[:-1], OFFSETS[1:], strict=True)]
+    return [GREEDY[start:stop] for start, stop in itertools.pairwise(OFFSETS)]
 
 
 def test_exact_memorization_is_each_rows_own_mean():
