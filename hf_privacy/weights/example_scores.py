@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 from torch import nn
-from torch.func import functional_call, grad, vmap
 
-from hf_privacy.arguments import check_whole
 from hf_privacy.errors import InputError
 from hf_privacy.tasks import task_of
 from hf_privacy.weights.checks import check_parameters
+from hf_privacy.weights.example_gradients import add_per_example, check_at_once
 from hf_privacy.weights.passes import (
     Batch,
     Loss,
@@ -173,23 +171,18 @@ def _mean_magnitude(
 ) -> dict[str, torch.Tensor]:
     """Mean over examples of the magnitude of the gradient of `summed`, a figure added up over examples."""
     chosen = check_parameters(model, parameters)
-    _check_at_once(model, examples_at_once)
+    check_at_once(model, examples_at_once)
     scores = accumulators(chosen)
     n_examples = 0
     with prepared(model, chosen.values()):
         for batch in on_device(model, batches, description=description, show_progress=show_progress):
             n_examples += len(batch["labels"])
             if per_example:
-                _add_per_example(scores, model, batch, chosen, summed, torch.abs, examples_at_once)
+                add_per_example(scores, model, batch, chosen, summed, torch.abs, examples_at_once)
             else:  # n · |∂(mean)/∂w| = |∂(sum)/∂w|
                 for score, gradient in zip(scores.values(), gradients(summed(model, batch), chosen), strict=True):
                     score += gradient.abs_()
     return {name: score.div_(n_examples) for name, score in scores.items()}
-
-
-def _check_at_once(model: nn.Module, examples_at_once: int) -> None:
-    if check_whole("examples_at_once", examples_at_once, at_least=1) > 1 and not task_of(model).has_classes:
-        raise InputError(f"examples_at_once is {examples_at_once}: rows of tokens are taken one at a time, pass 1")
 
 
 def fisher(
@@ -251,67 +244,24 @@ def fisher(
         )
     loss = loss_of(model, loss_function)
     chosen = check_parameters(model, parameters)
-    _check_at_once(model, examples_at_once)
+    check_at_once(model, examples_at_once)
     scores = accumulators(chosen)
     n_examples = 0
     with prepared(model, chosen.values()):
         for batch in on_device(model, batches, description="Fisher information", show_progress=show_progress):
             n_examples += len(batch["labels"])
             if empirical:
-                _add_per_example(scores, model, batch, chosen, loss, torch.square, examples_at_once)
+                add_per_example(scores, model, batch, chosen, loss, torch.square, examples_at_once)
                 continue
             with torch.no_grad():
                 n_classes = forward(model, batch).shape[-1]
             for label in range(n_classes):
                 # The gradient of √p · log p with p held fixed is √p times that of log p: its square is weighted by p.
                 expected = {**batch, "labels": torch.full_like(batch["labels"], label)}
-                _add_per_example(scores, model, expected, chosen, _weighted_log_p, torch.square, examples_at_once)
+                add_per_example(scores, model, expected, chosen, _weighted_log_p, torch.square, examples_at_once)
     return {name: score.div_(n_examples) for name, score in scores.items()}
 
 
 def _weighted_log_p(model: nn.Module, batch: Batch) -> torch.Tensor:
     log_p = forward(model, batch).log_softmax(dim=-1).gather(-1, batch["labels"][:, None])
     return (log_p.detach() / 2).exp().mul(log_p).sum()
-
-
-def _add_per_example(
-    scores: dict[str, torch.Tensor],
-    model: nn.Module,
-    batch: dict[str, torch.Tensor],
-    parameters: dict[str, nn.Parameter],
-    objective: Objective,
-    reduce: Callable[[torch.Tensor], torch.Tensor],
-    examples_at_once: int,
-) -> None:
-    """Add the sum over the batch of `reduce` of each example's gradient to the scores."""
-    n = len(batch["labels"])
-    for start in range(0, n, examples_at_once):
-        part = {name: column[start : start + examples_at_once] for name, column in batch.items()}
-        if examples_at_once == 1:
-            found = gradients(objective(model, part), parameters)
-            for score, gradient in zip(scores.values(), found, strict=True):
-                score += reduce(gradient)
-            continue
-        try:
-            together = _vmapped_gradients(model, part, parameters, objective)
-        except RuntimeError as error:
-            if "vmap" not in str(error):
-                raise
-            raise InputError(
-                f"examples_at_once is {examples_at_once}, and {type(model).__name__} does not run under "
-                "torch.func.vmap: pass 1"
-            ) from error
-        for name, gradient in together.items():
-            scores[name] += reduce(gradient.to(scores[name].dtype)).sum(dim=0)
-
-
-def _vmapped_gradients(
-    model: nn.Module, batch: dict[str, torch.Tensor], parameters: dict[str, nn.Parameter], objective: Objective
-) -> dict[str, torch.Tensor]:
-    def of_one_example(weights: dict[str, torch.Tensor], example: dict[str, torch.Tensor]) -> torch.Tensor:
-        # Tied weights get the one tensor under all their names.
-        at_weights: Any = lambda **inputs: functional_call(model, weights, (), inputs, tie_weights=True)  # noqa: E731
-        return objective(at_weights, {name: column.unsqueeze(0) for name, column in example.items()})
-
-    weights = {name: parameter.detach() for name, parameter in parameters.items()}
-    return vmap(grad(of_one_example), in_dims=(None, 0))(weights, batch)

@@ -54,7 +54,7 @@ class CriticalWeightRewindCallback(TrainerCallback, ExportableState):
     Cost: the fine-tuning takes as long again as the training (by default), and the scores, in passes over the members
     forth and back, ``pve_epochs`` for them and a little more for reference data (the initial model looks at it too),
     and one for the entanglement report. Memory: the initial weights once on the CPU, and while scoring two copies of
-    the model and two scores a weight.
+    what is trained (an adapter's base is shared) and two scores a weight.
 
     Parameters
     ----------
