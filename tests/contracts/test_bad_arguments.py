@@ -46,6 +46,7 @@ TAKEN = {
             "summarize",
             "summarize_slices",
             "tpr_at_fpr",
+            "two_sided",
         )
         for kind in _COMPARED
     ),
