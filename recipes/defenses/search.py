@@ -5,8 +5,8 @@
 Every setting of the grid trains one model on the members of the base recipe, under a seed that no comparison uses.
 What is looked at is the population, which is neither member nor non-member: its accuracy, and how well the loss tells
 it from the members. Of the settings within two points of the undefended model's accuracy the one that leaks least is
-taken; where there is none (or the grid says ``by: accuracy``, as for a given budget of differential privacy), the most
-accurate.
+taken; where there is none (or the grid says ``by: worth``, as for a given budget of differential privacy), the most
+accurate. Of language models it is perplexity, lower is better, and within a twentieth of the undefended model's.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from hf_privacy.signals import compute_signals
 from hf_privacy.statistics import auc
 
 ACCURACY_LOSS = 0.02
+PERPLEXITY_RISE = 1.05
 
 
 def main() -> None:
@@ -48,22 +49,40 @@ def main() -> None:
         base = base.override({"data.name_or_path": arguments.data})
     started = time.perf_counter()
     undefended = measured(base, {})
-    print(f"none: accuracy {undefended['accuracy']:.3f}, LOSS AUC {undefended['auc']:.3f}")
+    print(f"none: {words(undefended)}", flush=True)
     chosen = {"none": undefended}
     for name, entry in grid["defenses"].items():
         trials = []
         for values in itertools.product(*entry["grid"].values()):
             setting = dict(zip(entry["grid"], values, strict=True))
             figures = measured(base.override({"defense": entry.get("defense", name)}), {**entry["fixed"], **setting})
-            print(f"{name} {setting}: accuracy {figures['accuracy']:.3f}, LOSS AUC {figures['auc']:.3f}", flush=True)
+            print(f"{name} {setting}: {words(figures)}", flush=True)
             trials.append({"setting": setting, **figures})
-        floor = undefended["accuracy"] - ACCURACY_LOSS
-        fit = [trial for trial in trials if trial["accuracy"] >= floor] if entry.get("by") != "accuracy" else []
-        best = min(fit, key=lambda t: t["auc"]) if fit else max(trials, key=lambda t: t["accuracy"])
-        chosen[name] = {**best, "n_trials": len(trials)}
+        fit = [trial for trial in trials if is_worth_enough(trial, undefended)] if entry.get("by") != "worth" else []
+        # Leakage is read from both sides: a defence can leave members less likely than others.
+        best = min(fit, key=lambda t: abs(t["auc"] - 0.5)) if fit else max(trials, key=worth)
+        chosen[name] = {**best, "n_trials": len(trials), "trials": trials}
         print(f"{name}: {best['setting']}")
     result = {"seconds": time.perf_counter() - started, "chosen": chosen}
     config.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def worth(figures: dict[str, float]) -> float:
+    """Higher is better: accuracy, or minus perplexity."""
+    return figures["accuracy"] if "accuracy" in figures else -figures["perplexity"]
+
+
+def is_worth_enough(figures: dict[str, float], undefended: dict[str, float]) -> bool:
+    """Whether a setting costs no more than is given for it."""
+    if "accuracy" in figures:
+        return figures["accuracy"] >= undefended["accuracy"] - ACCURACY_LOSS
+    return figures["perplexity"] <= undefended["perplexity"] * PERPLEXITY_RISE
+
+
+def words(figures: dict[str, float]) -> str:
+    """What a line of progress says of a setting."""
+    name = "accuracy" if "accuracy" in figures else "perplexity"
+    return f"{name} {figures[name]:.4g}, LOSS AUC {figures['auc']:.3f}"
 
 
 def flattened(values: dict, prefix: str = "") -> dict:
@@ -75,7 +94,7 @@ def flattened(values: dict, prefix: str = "") -> dict:
 
 
 def measured(recipe: Recipe, training: dict) -> dict[str, float]:
-    """One model: accuracy on the population, and the AUC of the loss between it and as many members."""
+    """One model: its worth on the population, and the AUC of the loss between that and the members."""
     recipe = recipe.override({f"training.{key}": value for key, value in training.items()})
     experiment = prepare(recipe, with_repeats=False)
     split = experiment.split
@@ -86,10 +105,9 @@ def measured(recipe: Recipe, training: dict) -> dict[str, float]:
     rows = np.concatenate([split.members, split.population])
     signals = compute_signals(trainer.model, experiment.dataset.subset(rows))
     member = np.arange(len(rows)) < len(split.members)
-    return {
-        "accuracy": float(signals["correct"][0][~member].mean()),
-        "auc": auc(-signals["loss"][0], member),
-    }
+    found = trainer.task.utility({name: values[0][~member] for name, values in signals.items()})
+    name = "accuracy" if "accuracy" in found else "perplexity"
+    return {name: found[name], "auc": auc(-signals["loss"][0], member)}
 
 
 if __name__ == "__main__":
