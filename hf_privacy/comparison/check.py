@@ -16,6 +16,7 @@ from hf_privacy.outside import is_outside
 from hf_privacy.recipe import AuditSettings, training_arguments
 from hf_privacy.references import ReferenceRun, audit_references, require_cloneable
 from hf_privacy.signals.store import METADATA_FILE
+from hf_privacy.tasks import Task, task_named
 
 
 def check_comparison(comparison: Comparison, experiments: Experiments) -> None:
@@ -30,6 +31,7 @@ def check_comparison(comparison: Comparison, experiments: Experiments) -> None:
     for attack in comparison.attacks:
         if attack not in ATTACKS and not is_outside(attack):
             raise unknown_key(attack, sorted(ATTACKS), "attacks")
+        _check_attack(attack, task_named(comparison.cells(next(iter(comparison.defenses)))[0].recipe.task))
     for name in comparison.defenses:
         try:
             cells = comparison.cells(name)
@@ -53,6 +55,15 @@ def check_comparison(comparison: Comparison, experiments: Experiments) -> None:
                         run_of(cell, experiments, store, trainer=trainer)
             except InputError as error:
                 raise InputError(f"defence {name!r}: {error}") from error
+
+
+def _check_attack(name: str, task: Task) -> None:
+    """Refuse an attack that the task's models have nothing for, which no report would have."""
+    needs = () if is_outside(name) else ATTACKS[name].needs
+    lacking = ("tokens", "texts", "lowercase_loss", "recall_loss") if task.has_classes else ("labels",)
+    if set(needs) & set(lacking):
+        whose = "language models, and these have classes" if task.has_classes else "classifiers, and these have none"
+        raise InputError(f"attacks holds {name!r}, which is made on {whose}: name others, such as lira and rmia")
 
 
 def references_of(

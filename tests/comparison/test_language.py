@@ -11,8 +11,16 @@ import numpy as np
 import pytest
 
 from hf_privacy.auditing import mean_interval
-from hf_privacy.comparison import comparison_figure, comparison_markdown, write_comparison
+from hf_privacy.comparison import (
+    Comparison,
+    check_comparison,
+    comparison_figure,
+    comparison_markdown,
+    write_comparison,
+)
+from hf_privacy.comparison.experiments import Experiments
 from hf_privacy.comparison.two_sided import two_sided_figures
+from hf_privacy.errors import InputError
 
 SEEDS = (0, 1, 2)
 ENDS = {"low": 0.1, "high": 0.5, "conditional_low": 0.2, "conditional_high": 0.4}
@@ -195,3 +203,17 @@ def test_over_the_targets_of_one_audit_perplexity_and_gap_are_theirs(make_langua
     assert row["extraction"]["members"]["over"] == "examples"
     assert "2 targets" in comparison_markdown(table)
     comparison_figure(table)
+
+
+@pytest.mark.parametrize(
+    ("task", "attack", "said"),
+    [
+        ("causal-lm", "entropy", "'entropy', which is made on classifiers, and these have none"),
+        ("tabular-classification", "min_k", "'min_k', which is made on language models, and these have classes"),
+    ],
+)
+def test_an_attack_that_no_report_would_have_is_refused_before_anything_is_trained(task, attack, said):
+    recipe = {"task": task, "model": {"name_or_path": "a/b"}, "data": {"name_or_path": "none.parquet"}}
+    plan = Comparison.from_dict({"recipe": recipe, "defenses": {"none": {}}, "attacks": [attack]})
+    with pytest.raises(InputError, match=said):
+        check_comparison(plan, Experiments())
