@@ -20,12 +20,14 @@ BIN_BOUNDS = (-1.0, *BIN_EDGES, 1.0)
 def memorization_of(table: SignalTable) -> np.ndarray:
     """Feldman and Zhang's score of each example of the pool, float64 [N], on the first clean query.
 
-    It comes from the references alone, so the target's membership plays no part in it.
+    By correctness; of a language model's rows by the geometric mean of their tokens' probabilities. It comes from the
+    references alone, so the target's membership plays no part in it.
     """
     assert table.references is not None
     assert table.reference_membership is not None
     n = table.n_pool
-    return feldman_zhang(table.references["correct"][0][:, :n], table.reference_membership[:, :n])
+    measure = "correct" if table.tokens is None else "probability"
+    return feldman_zhang(table.references[measure][0][:, :n], table.reference_membership[:, :n])
 
 
 def over_groups(

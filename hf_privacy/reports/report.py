@@ -68,6 +68,9 @@ class Report:
         The canary audit that ``epsilon["lower"]`` comes from.
     class_slices : list of dict or None
         Leakage of the strongest attack by class.
+    memorization : dict or None
+        How much likelier a language model's rows are for models that were trained on them: ``mean`` over rows,
+        ``groups``, and ``curvature``, the correlation of curvature with it.
     memorization_bins : list of dict or None
         Leakage by memorization score, of one attack or several; each entry names its ``attack``.
     leakage_share : dict or None
@@ -114,6 +117,7 @@ class Report:
     robustness: dict[str, Any] | None = None
     unlearning: dict[str, Any] | None = None
     extraction: dict[str, Any] | None = None
+    memorization: dict[str, Any] | None = None
     outside: dict[str, dict[str, Any]] | None = None
     schema_version: str = SCHEMA_VERSION
 
@@ -126,7 +130,7 @@ class Report:
             When the report breaks the schema, or holds an absolute path or a token anywhere.
         """
         values = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-        for name in ("extraction", "outside"):  # parts that most reports lack
+        for name in ("extraction", "memorization", "outside"):  # parts that most reports lack
             if values[name] is None:
                 del values[name]
         report = {"schema_version": values.pop("schema_version"), **values}

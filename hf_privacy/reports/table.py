@@ -8,6 +8,7 @@ from hf_privacy.reports.sections import (
     extraction,
     leakage_share,
     memorization,
+    memorized,
     outside,
     robustness,
     targets,
@@ -19,7 +20,18 @@ from hf_privacy.reports.sections.attacks import shown_attacks
 from hf_privacy.reports.sections.evidence import evidence_sentence
 from hf_privacy.reports.words import wrapped
 
-_BELOW = (utility, targets, memorization, robustness, leakage_share, extraction, canaries, unlearning, outside)
+_BELOW = (
+    utility,
+    targets,
+    memorized,
+    memorization,
+    robustness,
+    leakage_share,
+    extraction,
+    canaries,
+    unlearning,
+    outside,
+)
 
 
 def table(report: Report) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from transformers import PrinterCallback
 from transformers.trainer_callback import ProgressCallback
 
-from hf_privacy.auditing import check_target, train_target
+from hf_privacy.auditing import check_target, train_target, worth_words
 from hf_privacy.cli.audit import reference_workers
 from hf_privacy.comparison.experiments import Experiments
 from hf_privacy.defenses import PrivacyTrainer
@@ -24,11 +24,7 @@ def trained(recipe: Recipe, experiments: Experiments) -> tuple[Experiment, RunFo
     trainer = experiment.trainer()
     be_quiet(trainer)
     record = train_target(experiment, trainer, folder)
-    print(
-        f"{folder.path}: trained in {record['training_seconds']:.1f} s, accuracy {record['member_accuracy']:.3f} on "
-        f"members and {record['nonmember_accuracy']:.3f} on non-members",
-        flush=True,
-    )
+    print(f"{folder.path}: trained in {record['training_seconds']:.1f} s, {worth_words(record)}", flush=True)
     return experiment, folder
 
 

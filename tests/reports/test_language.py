@@ -201,7 +201,7 @@ def test_memorization_is_of_tokens(language_dict):
         }
     ]  # fmt: skip
     report = PrivacyReport.from_dict(made)
-    said = "tokens models find likeliest that were trained on it"
+    said = "for models that were trained on it"
     assert said in render_card(report, ADAPTER)
     assert said in report.rendered()["privacy_report.html"].decode()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hf_privacy.auditing.groups import BIN_BOUNDS, FEWEST, FPR, memorization_of, over_groups
+from hf_privacy.auditing.memorized import memorization_summary
 from hf_privacy.auditing.table import AttackScores, SignalTable
 from hf_privacy.memorization import leakage_share, memorization_bin
 from hf_privacy.statistics import clopper_pearson
@@ -30,7 +31,7 @@ class Memorization:
         """Nothing can be wrong that the attacks would not refuse."""
 
     def run(self, case: AuditCase) -> dict[str, Any] | None:
-        """The report's ``memorization_bins`` and ``leakage_share``."""
+        """The report's ``memorization_bins`` and ``leakage_share``, and ``memorization`` of a language model."""
         table, strongest, confidence = case.table, case.findings.strongest, case.settings.confidence
         if not table.n_references:
             return None
@@ -38,7 +39,9 @@ class Memorization:
         with case.timed("attacks"):
             # The strongest first; then those that papers report, whichever they are here.
             shown = {attack.name: attack for attack in (strongest, by_name["lira"], by_name["rmia"])}
+            whole = None if table.tokens is None else memorization_summary(table, confidence=confidence)
             return {
+                **({} if whole is None else {"memorization": whole}),
                 "memorization_bins": memorization_slices(table, list(shown.values()), confidence=confidence),
                 "leakage_share": leakage_at_top(table, strongest, confidence=confidence),
             }

@@ -27,6 +27,7 @@ from hf_privacy.reports.sections import (
     leakage_share,
     memorization,
     memorization_plot,
+    memorized,
     outside,
     robustness,
     slices,
@@ -39,5 +40,5 @@ from hf_privacy.reports.sections import (
 SECTIONS = (
     identity, tokens, attacks, defense, evidence, curves, attack_plots, targets, budgets, blind_baseline, extraction,
     canaries, slices,
-    utility, memorization, memorization_plot, robustness, leakage_share, unlearning, outside,
+    utility, memorized, memorization, memorization_plot, robustness, leakage_share, unlearning, outside,
 )  # fmt: skip
