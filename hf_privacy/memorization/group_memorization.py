@@ -76,7 +76,8 @@ def group_memorization(
     """
     check_choice("measure", measure, MEASURES)
     level = check_confidence(confidence)
-    values, inside = [], []
+    values: list[NDArray[np.float64]] = []
+    inside: list[NDArray[np.bool_]] = []
     names, group, counts = np.array([]), np.array([], dtype=np.int64), np.array([], dtype=np.int64)
     for row, membership in likelihood_rows(log_likelihood, reference_membership, measure=measure):
         if not values:
@@ -93,7 +94,9 @@ def group_memorization(
         inside.append(n_in > 0)
     table, side = np.array(values), np.array(inside)
     refuse_one_sided(side.sum(axis=0), len(table))
-    means, variances, n = [], [], []
+    means: list[NDArray[np.float64]] = []
+    variances: list[NDArray[np.float64]] = []
+    n: list[NDArray[np.int64]] = []
     for chosen in (side, ~side):
         count = chosen.sum(axis=0)
         mean = (table * chosen).sum(axis=0) / count

@@ -41,9 +41,10 @@ from hf_privacy.memorization import (
 )
 from hf_privacy.recipe import Recipe, RunFolder, read_yaml
 from hf_privacy.reports import refuse_leaks
+from hf_privacy.signals import Curvature, compute_curvature
 
 QUARTERS = 4
-SHOWN = ("loss", "reference_difference", "token_lira", "curvature", "curvature_online")
+SHOWN = ("loss", "reference_difference", "token_lira")
 
 
 def main() -> None:
@@ -64,7 +65,7 @@ def main() -> None:
         quiet = {"training.disable_tqdm": True, "training.logging_strategy": "'no'"}
         overrides = {**flattened(plan["overrides"]), **quiet, **{key: place for key, place in places.items() if place}}
         base = Recipe.load(arguments.config.parent / plan["recipe"]).override(overrides)
-        runs = [measured(seeded(base, plan, seed)) for seed in plan["seeds"]]
+        runs = [measured(seeded(base, plan, seed), n_vectors=plan["curvature"]) for seed in plan["seeds"]]
         result = {"name": plan["name"], "runs": runs, "versions": versions(), "seconds": time.perf_counter() - started}
         refuse_leaks(result, name="result")
         write_atomically(file, (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
@@ -75,10 +76,10 @@ def seeded(base: Recipe, plan: dict[str, Any], seed: int) -> Recipe:
     """The recipe with that seed for everything that is drawn."""
     seeds = {"data.split_seed": seed, "training.seed": seed, "audit.reference_seed": seed}
     named = {"output_dir": f"{plan['output_dir']}/seed_{seed}", "name": f"{plan['name']}, seed {seed}"}
-    return base.override({**seeds, **named})
+    return base.override({**seeds, **named, "training_dynamics": {"every_n_epochs": 1}})
 
 
-def measured(recipe: Recipe) -> dict[str, Any]:
+def measured(recipe: Recipe, *, n_vectors: int) -> dict[str, Any]:
     """All figures of one seed."""
     experiment, folder = trained(recipe, Experiments(with_repeats=False))
     case = AuditCase(
@@ -114,46 +115,45 @@ def measured(recipe: Recipe) -> dict[str, Any]:
             "groups_above": int((whole.low > 0).sum()),
             "group_range": [float(whole.scores.min()), float(whole.scores.max())],
         },
-        **correlations(table, rows.scores, whole.scores, folder),
+        **correlations(table, rows.scores, curvatures(case, n_vectors), folder),
         "quarters": quarters(table, rows.scores, case),
     }
 
 
-def correlations(table: SignalTable, scores: np.ndarray, of_authors: np.ndarray, folder: RunFolder) -> dict[str, Any]:
-    """What knows the memorization of members: their rows, their authors, and rows by others' scores."""
+def curvatures(case: AuditCase, n_vectors: int) -> dict[str, np.ndarray]:
+    """Of the members, under the model and under the checkpoint it started from."""
+    members = case.data.subset(case.split.pool[case.split.membership])
+    settings = {"curvature": Curvature(n_vectors=n_vectors), "batch_size": 8}
+    found = compute_curvature(case.model, members, **settings)
+    with case.base() as base:
+        control = compute_curvature(base, members, **settings)
+    return {
+        "log curvature of the model": np.log(found["squared_norm"]),
+        "trace of the model": found["trace"],
+        "control: log curvature of the base": np.log(control["squared_norm"]),
+    }
+
+
+def correlations(
+    table: SignalTable, scores: np.ndarray, curvature: dict[str, np.ndarray], folder: RunFolder
+) -> dict[str, Any]:
+    """What knows the memorization of members, and of members whose scores were shuffled."""
     inside, groups = table.membership, table.groups[table.membership]
     base = {name: values.mean(axis=0)[: table.n_pool] for name, values in table.base.items()}
-    references, theirs = table.reference_pool("curvature"), table.reference_pool_membership
     watched = dynamics_proxies(read_training_dynamics(folder.path))
     proxies = {
-        "log curvature of the model": table.pool("curvature")[inside],
-        "trace of the model": table.pool("curvature_trace")[inside],
-        "log curvature, mean over epochs": watched["mean_log_curvature"],
-        "log curvature, mean of the references with the row": ((references * theirs).sum(0) / theirs.sum(0))[inside],
-        "log curvature, mean of those without it": ((references * ~theirs).sum(0) / (~theirs).sum(0))[inside],
+        **curvature,
         "loss of the model": table.pool("loss")[inside],
         "loss, mean over epochs": watched["mean_loss"],
-        "control: log curvature of the base": base["curvature"][inside],
         "control: loss of the base": base["loss"][inside],
         "control: length": table.pool("n_tokens")[inside],
     }
     shuffled = np.random.default_rng(0).permutation(scores[inside])
-    numbers, place = np.unique(table.groups, return_inverse=True)
-    is_member = np.isin(numbers, groups)
-    counts = np.bincount(place)
-    by_author = {
-        "log curvature of the model": np.bincount(place, weights=table.pool("curvature")) / counts,
-        "control: log curvature of the base": np.bincount(place, weights=base["curvature"]) / counts,
-    }
-    means = binned_means(proxies["log curvature of the model"], scores[inside], n_bins=16)
+    known = {"log curvature of the model": curvature["log curvature of the model"]}
+    means = binned_means(known["log curvature of the model"], scores[inside], n_bins=16)
     return {
         "rows": correlation_table(scores[inside], proxies, groups=groups),
-        "shuffled": correlation_table(
-            shuffled, {"log curvature of the model": proxies["log curvature of the model"]}, groups=groups
-        ),
-        "authors": correlation_table(
-            of_authors[is_member], {name: values[is_member] for name, values in by_author.items()}
-        ),
+        "shuffled": correlation_table(shuffled, known, groups=groups),
         "bins": {name: np.asarray(values).tolist() for name, values in means._asdict().items()},
     }
 

@@ -47,7 +47,7 @@ def memorized(runs: list[dict[str, Any]]) -> str:
 def known(runs: list[dict[str, Any]]) -> str:
     """Spearman's correlation of everything with memorization, seed by seed with intervals by author, and the mean."""
     rows = [["What knows memorization (Spearman)", *(f"seed {run['seed']}" for run in runs), "mean over seeds"]]
-    parts = [("rows", ""), ("shuffled", "control, memorization shuffled: "), ("authors", "of whole authors: ")]
+    parts = [("rows", ""), ("shuffled", "control, memorization shuffled: ")]
     for part, before in parts:
         for name in runs[0][part]:
             found = [run[part][name] for run in runs]
