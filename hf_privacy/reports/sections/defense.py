@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hf_privacy.reports.report import Report
-from hf_privacy.reports.shapes import nullable, record, shape
+from hf_privacy.reports.shapes import nullable, one_of, record, shape
 from hf_privacy.reports.words import percent, value_rows
 
 SHAPES = {"defense": record("name text, parameters free", paper=nullable(record("title text, id text")))}
@@ -15,7 +15,7 @@ _BOUND = "epsilon amount, delta unit"
 FIELDS = {
     "defense": shape("defense"),
     "epsilon": record(
-        upper=nullable(record(f"{_BOUND}, accountant text, sampler text", optional="unit text")),
+        upper=nullable(record(f"{_BOUND}, accountant text, sampler text", optional="unit", unit=one_of(*_UNITS))),
         lower=nullable(record(f"{_BOUND}, confidence open_unit, method text")),
     ),
 }
