@@ -7,6 +7,7 @@ from hf_privacy.exports import lazy_exports, method_class, method_exports
 # Each unlearner by the name that recipes give it: the one place where it is named outside its own folder.
 UNLEARNERS: dict[str, str] = {
     "bad_teacher": "hf_privacy.unlearning.bad_teacher.trainer:BadTeacherTrainer",
+    "ceu": "hf_privacy.unlearning.ceu.trainer:CEUTrainer",
     "dpo": "hf_privacy.unlearning.dpo.trainer:DPOUnlearningTrainer",
     "fine_tune": "hf_privacy.unlearning.fine_tune.trainer:FineTuneTrainer",
     "fisher": "hf_privacy.unlearning.fisher.trainer:FisherTrainer",
@@ -20,6 +21,7 @@ UNLEARNERS: dict[str, str] = {
     "remi": "hf_privacy.unlearning.remi.trainer:ReMITrainer",
     "rmu": "hf_privacy.unlearning.rmu.trainer:RMUTrainer",
     "salun": "hf_privacy.unlearning.salun.trainer:SalUnTrainer",
+    "satimp": "hf_privacy.unlearning.satimp.trainer:SatImpTrainer",
     "scrub": "hf_privacy.unlearning.scrub.trainer:SCRUBTrainer",
     "simnpo": "hf_privacy.unlearning.simnpo.trainer:SimNPOTrainer",
     "ssd": "hf_privacy.unlearning.ssd.trainer:SSDTrainer",

@@ -219,3 +219,17 @@ def test_two_processes_forget_as_one_does(tmp_path):
         torch.testing.assert_close(there[name], here[name], rtol=1e-4, atol=1e-5)
         moved += not torch.equal(here[name], start)
     assert moved
+
+
+def test_the_model_before_speaks_in_the_precision_of_training(trainer_of):
+    """Else a model that has not moved yet has a ratio to itself, of what bfloat16 rounds away."""
+    trainer = trainer_of(NPOTrainer, NPOConfig, language_model("llama"), bf16=True, max_steps=1)
+    ratio, seen = trainer.log_ratio, []
+
+    def watched(model, batch):
+        seen.append(ratio(model, batch))
+        return seen[-1]
+
+    trainer.log_ratio = watched
+    trainer.unlearn()
+    assert seen[0].abs().max() < 1e-5

@@ -19,7 +19,7 @@ OTHERS = token_rows((8, 11, 5, 7, 6, 9, 4, 10), seed=9)
 SETS = {"forget_dataset": ROWS.subset(range(8)), "retain_dataset": ROWS.subset(range(8, 20))}
 FORGET, RETAIN = [0, 1, 2], [3, 4, 5, 6]
 # Those of forget rows and, where they take any, of retain rows.
-METHODS = ["grad_diff", "npo", "simnpo", "dpo", "undial", "wga"]
+METHODS = ["grad_diff", "npo", "simnpo", "dpo", "undial", "wga", "satimp", "ceu"]
 
 
 def build(name, make_args, model=None, *, is_moved=True, **arguments):
@@ -103,7 +103,16 @@ def expected_forget_loss(name, trainer, row):
         return 2 / 0.3 * minus_log_sigmoid(0.3 * (other - forget))
     if name == "wga":
         return -np.mean([np.exp(2.0 * log_p[token]) * -log_p[token] for log_p, token in tokens_of(now, data, row)])
+    if name == "satimp":
+        found = [log_p[token] for log_p, token in tokens_of(now, data, row)]
+        return -np.mean([np.exp(2.0 * own) * (1 - np.exp(own)) ** 0.5 * -own for own in found])
     values = []
+    if name == "ceu":
+        for log_p, token in tokens_of(now, data, row)[1:]:
+            target = np.exp(log_p)
+            target[token] = 0
+            values.append(-(target / target.sum() * log_p).sum())
+        return np.mean(values)
     for (log_p, token), (log_before, _) in zip(tokens_of(now, data, row), tokens_of(before, data, row), strict=True):
         target = np.exp(log_before)
         target[token] *= np.exp(-3.0)  # β off its logit
@@ -118,6 +127,8 @@ SETTINGS = {
     "dpo": {"beta": 0.3},
     "undial": {"beta": 3.0, "retain_weight": 0.5},
     "wga": {"beta": 2.0},
+    "satimp": {"beta1": 2.0, "beta2": 0.5},
+    "ceu": {"retain_weight": 0.5},
 }
 
 

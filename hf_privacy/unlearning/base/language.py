@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from peft import set_peft_model_state_dict
+from safetensors.torch import load_file
+from transformers.trainer_utils import TrainOutput
 
-from hf_privacy.arguments import check_choice, check_number
+from hf_privacy.arguments import check_choice, check_number, check_switch
+from hf_privacy.errors import InputError
+from hf_privacy.models import bare_model
+from hf_privacy.models.second_adapter import SECOND, add_second_adapter, first_adapter_alone, join_adapters
 from hf_privacy.tasks import LANGUAGE_MODELS
 from hf_privacy.unlearning.base.config import UnlearningConfig
 from hf_privacy.unlearning.base.trainer import Batch, UnlearningTrainer
@@ -26,6 +33,9 @@ class LanguageUnlearningConfig(UnlearningConfig):
     retain_loss : {"nll", "kl"}, default "nll"
         The negative log-likelihood of the retain rows, or the divergence KL(original ‖ model) of what both say at
         their scored tokens; each row's mean over its own.
+    second_adapter : bool, default False
+        Of a model with a LoRA adapter: keep it frozen and train another on top of it. What is left is one adapter,
+        exactly both, of both their ranks together. By default the adapter itself is trained, beside a frozen copy.
 
     Raises
     ------
@@ -42,11 +52,17 @@ class LanguageUnlearningConfig(UnlearningConfig):
 
     retain_weight: float = field(default=1.0, metadata={"help": "Weight of the retain rows' loss; 0 leaves it out."})
     retain_loss: str = field(default="nll", metadata={"help": "'nll', or 'kl' to the model before unlearning."})
+    second_adapter: bool = field(default=False, metadata={"help": "Train another adapter on top of the model's own."})
 
     def __post_init__(self) -> None:
         check_number("retain_weight", self.retain_weight, 0.0)
         check_choice("retain_loss", self.retain_loss, RETAIN_LOSSES)
+        check_switch("second_adapter", self.second_adapter)
         super().__post_init__()
+        if self.second_adapter and self.load_best_model_at_end:
+            raise InputError(
+                "load_best_model_at_end is set with second_adapter: keep the model at its end, leave it out"
+            )
 
 
 class LanguageUnlearningTrainer(UnlearningTrainer):
@@ -66,6 +82,39 @@ class LanguageUnlearningTrainer(UnlearningTrainer):
 
     args: LanguageUnlearningConfig
     reference: torch.nn.Module | None = None
+
+    def __init__(
+        self,
+        model: torch.nn.Module | None = None,
+        args: LanguageUnlearningConfig | None = None,
+        *sets: Any,
+        **others: Any,
+    ) -> None:
+        self._before: torch.nn.Module | None = None
+        has_second = isinstance(args, LanguageUnlearningConfig) and args.second_adapter and model is not None
+        if has_second:
+            add_second_adapter(bare_model(model), seed=args.seed)
+        super().__init__(model, args, *sets, **others)
+        if has_second:
+            self._before = first_adapter_alone(super().original_model())
+
+    def original_model(self) -> torch.nn.Module:
+        """As of any unlearner; with a second adapter, the model with that off."""
+        return super().original_model() if self._before is None else self._before
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> TrainOutput:
+        """As any unlearner; a second adapter is then joined with the first."""
+        output = super().train(resume_from_checkpoint, **kwargs)
+        if self._before is not None:
+            join_adapters(self.accelerator.unwrap_model(self.model))
+        return output
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        if self._before is None:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        weights = load_file(Path(resume_from_checkpoint) / SECOND / "adapter_model.safetensors")
+        set_peft_model_state_dict(self.accelerator.unwrap_model(self.model), weights, adapter_name=SECOND)
 
     def prepare(self) -> None:
         """Keep the model as it was, where a loss compares with it."""
