@@ -49,6 +49,7 @@ OF_THE_PAPERS = {
     "neg_grad_plus": {"beta": 0.95},
     "npo": {"beta": 0.1},
     "salun": {"fraction": 0.5},
+    "satimp": {"beta1": 5.0, "beta2": 1.0},
     "simnpo": {"beta": 2.5, "forget_weight": 0.1375},
     "ssd": {"selection_weight": 10.0, "dampening": 1.0},
 }

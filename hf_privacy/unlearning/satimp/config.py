@@ -10,7 +10,7 @@ from hf_privacy.unlearning.base.language import LanguageUnlearningConfig
 
 @dataclass
 class SatImpConfig(LanguageUnlearningConfig):
-    """`LanguageUnlearningConfig` with the two powers of a token's weight; defaults as open-unlearning has them.
+    """`LanguageUnlearningConfig` with the two powers of a token's weight.
 
     Parameters
     ----------
