@@ -38,8 +38,8 @@ class SatImpTrainer(LanguageUnlearningTrainer):
     paper: ClassVar[dict[str, str] | None] = {
         "title": "Exploring Criteria of Loss Reweighting to Enhance LLM Unlearning",
         "id": "arXiv:2505.11953",
-        "citation": "Puning Yang, Qizhou Wang, Zhuo Huang, Tongliang Liu, Chengqi Zhang and Bo Han. Exploring Criteria of "
-        "Loss Reweighting to Enhance LLM Unlearning. ICML 2025.",
+        "citation": "Puning Yang, Qizhou Wang, Zhuo Huang, Tongliang Liu, Chengqi Zhang and Bo Han. Exploring "
+        "Criteria of Loss Reweighting to Enhance LLM Unlearning. ICML 2025.",
     }
     paper_defaults: ClassVar[dict[str, Any]] = {"beta1": 5.0, "beta2": 1.0}
     search_space: ClassVar[dict[str, list[Any]]] = {
