@@ -159,5 +159,7 @@ def unlearner(
             SignalStore.open(references) if is_there else None,
             pool.column("labels").numpy(),
             n_classes=len(experiment.classes),
+            # Of rows of tokens, what the base says of them is a part of what there is to learn from.
+            **({} if experiment.classes else {"dataset": pool, "model": model}),
         ),
     )

@@ -135,7 +135,14 @@ class UnlearningTrainer(PrivacyTrainer):
 
     @classmethod
     def arguments_of_references(
-        cls, args: Any, store: SignalStore | None, labels: np.ndarray, *, n_classes: int
+        cls,
+        args: Any,
+        store: SignalStore | None,
+        labels: np.ndarray,
+        *,
+        n_classes: int,
+        dataset: TensorDataset | None = None,
+        model: torch.nn.Module | None = None,
     ) -> dict[str, Any]:
         """What else the constructor is to be given, made from an audit's reference models; for most methods nothing.
 
@@ -144,9 +151,14 @@ class UnlearningTrainer(PrivacyTrainer):
         args : UnlearningConfig
         store : SignalStore, optional
             The signals of the reference models; None where there are none.
-        labels : int64[N]
-            Class of each of the store's examples.
+        labels : int64[N], or [N, L] of a language model
+            Class of each of the store's examples; or the labels of its tokens.
         n_classes : int
+            0 of a language model.
+        dataset : TensorDataset, optional
+            Of a language model: the store's examples.
+        model : torch.nn.Module, optional
+            Of a language model: the one to unlearn, before it is changed.
 
         Raises
         ------

@@ -11,7 +11,9 @@ import torch
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.signals import SignalStore
+from hf_privacy.tasks import task_of
 from hf_privacy.unlearning.remi.features import dataset_features
+from hf_privacy.unlearning.remi.token_features import base_losses, dataset_token_features
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ def shadow_features_of_store(
     n_classes: int,
     features: Sequence[str],
     models: Sequence[int] | None = None,
+    base_loss: np.ndarray | None = None,
 ) -> ShadowFeatures:
     """From a store of reference signals: what it holds of every example under every model.
 
@@ -49,15 +52,19 @@ def shadow_features_of_store(
     store : SignalStore
         Of reference models of the target's recipe; examples of the population, which none was trained on, are left
         out.
-    labels : int array [N]
-        Class of each of the store's examples.
+    labels : int array [N], or [N, L] of a language model
+        Class of each of the store's examples; of rows of tokens their number alone is read.
     n_classes : int
     features : sequence of str
-        Of loss, phi, entropy and label: the store holds no posteriors and no activations.
+        Signals of the store, and "label": it holds no posteriors and no activations. Of a language model any of
+        `TOKEN_FEATURES`.
     models : sequence of int, optional
         By default all.
+    base_loss : float array [N], optional
+        Of each example under the base checkpoint, for "base_difference".
     """
-    missing = [name for name in features if name not in ("loss", "phi", "entropy", "label")]
+    derived = {"label": n_classes > 0, "base_difference": base_loss is not None}
+    missing = [name for name in features if not derived.get(name, name in store.signals)]
     if missing:
         raise InputError(
             f"features hold {missing[0]!r}, which a store of signals does not: pass shadow models instead"
@@ -69,12 +76,16 @@ def shadow_features_of_store(
         )
     membership = store.membership(models=chosen)
     pool = membership.any(axis=0)
-    one_hot = np.eye(n_classes, dtype=np.float32)[labels[pool]]
-    rows = []
-    for number in chosen:
-        signals = {name: store.read(name, models=[number], query=0)[0][pool] for name in features if name != "label"}
-        parts = [one_hot if name == "label" else signals[name][:, None].astype(np.float32) for name in features]
-        rows.append(np.concatenate(parts, axis=1))
+
+    def column(number: int, name: str) -> np.ndarray:
+        if name == "label":
+            return np.eye(n_classes, dtype=np.float32)[labels[pool]]
+        values = store.read("loss" if name == "base_difference" else name, models=[number], query=0)[0]
+        if name == "base_difference":
+            values = values - base_loss
+        return values[pool][:, None].astype(np.float32)
+
+    rows = [np.concatenate([column(number, name) for name in features], axis=1) for number in chosen]
     seconds = sum(float(store.info(number).get("training_seconds", 0.0)) for number in chosen)
     return ShadowFeatures(
         torch.from_numpy(np.concatenate(rows)), membership[:, pool].reshape(-1), tuple(features), seconds
@@ -91,7 +102,7 @@ def shadow_features_of_models(
     shadows : iterable of (model, bool array [N])
     dataset : TensorDataset of N examples
     features : sequence of str
-        All but activations, whose neurons are each model's own.
+        All but activations, whose neurons are each model's own. Of language models any of `TOKEN_FEATURES`.
     """
     if "activations" in features:
         raise InputError("features hold 'activations': neurons of shadow models are not the target's; leave them out")
@@ -99,7 +110,11 @@ def shadow_features_of_models(
     for model, inside in shadows:
         if len(inside) != len(dataset):
             raise InputError(f"a shadow model's membership has {len(inside)} rows and dataset {len(dataset):,}")
-        rows.append(dataset_features(model, dataset, features=features))
+        if task_of(model).has_classes:
+            rows.append(dataset_features(model, dataset, features=features))
+        else:
+            base = base_losses(model, dataset) if "base_difference" in features else None
+            rows.append(dataset_token_features(model, dataset, features=features, base_loss=base))
         membership.append(np.asarray(inside, dtype=bool))
     if not rows:
         raise InputError("shadows is empty: pass one or more shadow models with their members")

@@ -7,17 +7,21 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list, extract_model_from_parallel
+from peft import PeftModel
 from torch.nn import functional as F
 from transformers import TrainerCallback
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
-from hf_privacy.signals import SignalStore, recorded_features
+from hf_privacy.models import bare_model, base_of
+from hf_privacy.signals import SignalStore, evaluation_mode, recorded_features
+from hf_privacy.tasks import CLASSIFICATION, LANGUAGE_MODELS
 from hf_privacy.unlearning.base.trainer import Batch, UnlearningTrainer
 from hf_privacy.unlearning.remi.approximator import fit_approximator, gaussian_kl
 from hf_privacy.unlearning.remi.config import ReMIConfig
 from hf_privacy.unlearning.remi.features import dataset_features, membership_features
 from hf_privacy.unlearning.remi.shadows import ShadowFeatures, shadow_features_of_store
+from hf_privacy.unlearning.remi.token_features import base_losses, dataset_token_features, token_features
 
 
 class _Guard(TrainerCallback):
@@ -41,6 +45,8 @@ class _Guard(TrainerCallback):
 
 class ReMITrainer(UnlearningTrainer):
     """`UnlearningTrainer` on CE(retain) + α·BCE(A(h(x)), 0) + β·KL(A on forget ‖ A on held-out).
+
+    Of a language model h(x) is what token attacks read of a row (`token_features`), the loss of a row its own mean.
 
     A, the privacy approximator, is fitted before anything is changed and then stays as it is; h(x) is
     differentiable in the model's weights. The divergence is that of two Gaussians with the batches' means and
@@ -78,6 +84,7 @@ class ReMITrainer(UnlearningTrainer):
     config_class: ClassVar[type[ReMIConfig]] = ReMIConfig
     unlearning_name: ClassVar[str] = "remi"
     needs_heldout: ClassVar[bool] = True
+    tasks: ClassVar[tuple[str, ...]] = (*CLASSIFICATION, *LANGUAGE_MODELS)
     paper: ClassVar[dict[str, str] | None] = {
         "title": "Silver Linings in the Shadows: Harnessing Membership Inference for Machine Unlearning",
         "id": "arXiv:2407.00866",
@@ -94,6 +101,11 @@ class ReMITrainer(UnlearningTrainer):
 
     def __init__(self, *arguments: Any, shadow_features: ShadowFeatures | None = None, **kwargs: Any) -> None:
         super().__init__(*arguments, **kwargs)
+        bare = extract_model_from_parallel(self.model, keep_torch_compile=False)
+        self.args.features = self.args.features_for(
+            has_classes=self.task.has_classes, has_base=isinstance(bare, PeftModel)
+        )
+        self._base_losses: dict[int, torch.Tensor] = {}
         needs_shadows = self.args.approximator == "inference"
         if needs_shadows != (shadow_features is not None):
             raise InputError(
@@ -114,7 +126,14 @@ class ReMITrainer(UnlearningTrainer):
 
     @classmethod
     def arguments_of_references(
-        cls, args: ReMIConfig, store: SignalStore | None, labels: np.ndarray, *, n_classes: int
+        cls,
+        args: ReMIConfig,
+        store: SignalStore | None,
+        labels: np.ndarray,
+        *,
+        n_classes: int,
+        dataset: TensorDataset | None = None,
+        model: torch.nn.Module | None = None,
     ) -> dict[str, Any]:
         """The features of the "inference" approximator."""
         if args.approximator != "inference":
@@ -124,8 +143,15 @@ class ReMITrainer(UnlearningTrainer):
                 "unlearning.training.approximator is 'inference' and there are no reference models: run `hf-privacy "
                 "audit` first, or pass 'fingerprint', which needs none"
             )
-        features = args.features or []
-        return {"shadow_features": shadow_features_of_store(store, labels, n_classes=n_classes, features=features)}
+        adapted = model is not None and isinstance(bare_model(model), PeftModel)
+        features = args.features_for(has_classes=n_classes > 0, has_base=adapted and dataset is not None)
+        base = None
+        if "base_difference" in features:
+            assert model is not None
+            assert dataset is not None
+            base = base_losses(model, dataset).numpy()
+        found = shadow_features_of_store(store, labels, n_classes=n_classes, features=features, base_loss=base)
+        return {"shadow_features": found}
 
     def prepare(self) -> None:
         """Fit the approximator."""
@@ -142,8 +168,7 @@ class ReMITrainer(UnlearningTrainer):
 
     def approximate(self, dataset: TensorDataset) -> torch.Tensor:
         """A's logits on a dataset, the model in evaluation mode: [N], on the CPU."""
-        model = extract_model_from_parallel(self.model, keep_torch_compile=False)
-        features = dataset_features(model, dataset, features=self.args.features or [])
+        features = self._features_of(extract_model_from_parallel(self.model, keep_torch_compile=False), dataset)
         return self.membership_approximator(features.to(self.args.device)).cpu()
 
     def unlearning_loss(self, model: torch.nn.Module, forget: Batch, retain: Batch) -> torch.Tensor:
@@ -160,6 +185,10 @@ class ReMITrainer(UnlearningTrainer):
     def _judged(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """A's logits on a batch, with gradients into the model."""
         features = self.args.features or []
+        if not self.task.has_classes:
+            scored = self.forward_without_labels(model, batch)
+            base = self._base_loss(model, batch) if "base_difference" in features else None
+            return self.membership_approximator(token_features(scored, features=features, base_loss=base))
         if "activations" not in features:
             logits = self.logits_of(model, batch)
             return self.membership_approximator(membership_features(logits, batch["labels"], features=features))
@@ -168,6 +197,22 @@ class ReMITrainer(UnlearningTrainer):
             activations = last(outputs)
         seen = membership_features(outputs.float(), batch["labels"], features=features, activations=activations)
         return self.membership_approximator(seen)
+
+    @torch.no_grad()
+    def _base_loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """What the checkpoint before fine-tuning says of a batch: [B]."""
+        bare = extract_model_from_parallel(model, keep_torch_compile=False)
+        with evaluation_mode(bare), base_of(bare) as base:
+            return self.task.example_losses(self.forward_without_labels(base, batch), batch)
+
+    def _features_of(self, model: torch.nn.Module, dataset: TensorDataset) -> torch.Tensor:
+        """Of a whole set, the model in evaluation mode; what the base says of it is asked for once."""
+        features = self.args.features or []
+        if self.task.has_classes:
+            return dataset_features(model, dataset, features=features)
+        if "base_difference" in features and id(dataset) not in self._base_losses:
+            self._base_losses[id(dataset)] = base_losses(model, dataset)
+        return dataset_token_features(model, dataset, features=features, base_loss=self._base_losses.get(id(dataset)))
 
     def _heldout_batch(self, size: int) -> Batch:
         """Held-out examples drawn for this step: the same on a resumed run."""
@@ -184,9 +229,9 @@ class ReMITrainer(UnlearningTrainer):
         # Activations last: the selection is among them alone.
         names = self.args.features = sorted(self.args.features or [], key=lambda name: name == "activations")
         sets = (self.forget_dataset, self.retain_dataset, self.heldout_dataset)
-        rows = [dataset_features(model, dataset, features=names) for dataset in sets]
+        rows = [self._features_of(model, dataset) for dataset in sets]
         membership = np.repeat([True, True, False], [len(dataset) for dataset in sets])
         others = [name for name in names if name != "activations"]
-        n_classes = model.config.num_labels
+        n_classes = model.config.num_labels if self.task.has_classes else 0
         always = sum(n_classes if name in ("posteriors", "label") else 1 for name in others)
         return torch.cat(rows), membership, always
