@@ -21,6 +21,7 @@ from hf_privacy.recipe.experiment import Experiment, training_arguments
 from hf_privacy.recipe.forget_rows import UnlearningRows
 from hf_privacy.reports import refuse_leaks
 from hf_privacy.signals import SignalStore
+from hf_privacy.tasks import task_named
 from hf_privacy.unlearning import UNLEARNERS, UnlearningConfig, UnlearningTrainer, unlearner_class
 
 RETRAIN = "retrain"
@@ -78,6 +79,8 @@ def unlearning_arguments(recipe: Recipe, output_dir: str | Path) -> UnlearningCo
             f"unlearning.method {method!r} is for {', '.join(kind.tasks)}: task {recipe.task!r} needs another"
         )
     defaults = {"learning_rate": 0.1 * training_arguments(recipe, output_dir).learning_rate, **_shared(recipe)}
+    if not task_named(recipe.task).has_classes:
+        defaults["check_evidence"] = False  # the split says who was trained on, which one person's rows may not show
     section = "unlearning.training"
     args = config_from({**defaults, **recipe.unlearning.training}, kind.config_class, output_dir, section=section)
     refuse_leaks(own_arguments(args, base=UnlearningConfig), name=section)
@@ -98,8 +101,44 @@ def _shared(recipe: Recipe) -> dict[str, Any]:
 
 
 def start_model(experiment: Experiment, folder: str | Path) -> torch.nn.Module:
-    """The saved model of a folder, trainable where the recipe trains: under LoRA, the adapter and the head."""
-    return trainable_again(experiment, load_saved_model(folder))
+    """The saved model of a folder, trainable where the recipe trains: under LoRA, the adapter and the head.
+
+    Raises
+    ------
+    InputError
+        For a language model's adapter that stands on another base than the recipe's.
+    """
+    try:
+        model = load_saved_model(folder)
+    except RuntimeError as error:  # peft's, for an adapter that does not fit
+        if "size mismatch" not in str(error):
+            raise
+        raise InputError(_OTHER_BASE.format(name=Path(folder).name, how="its sizes are others")) from None
+    if not experiment.classes:
+        _check_base(experiment, model, Path(folder).name)
+    return trainable_again(experiment, model)
+
+
+_OTHER_BASE = (
+    "the adapter in {name} stands on another base than the recipe's model.name_or_path: {how}; restore the base that "
+    "it was trained on"
+)
+
+
+def _check_base(experiment: Experiment, model: torch.nn.Module, name: str) -> None:
+    """Refuse an adapter whose frozen weights are not those that the recipe's adapters are trained on."""
+    if experiment.recipe.model.lora is None or not isinstance(bare_model(model), PeftModel):
+        return
+    theirs = dict(model.named_parameters())
+    ours = {key: weight for key, weight in experiment.model_init().named_parameters() if not weight.requires_grad}
+    others = [key for key, weight in ours.items() if key not in theirs or not _alike(theirs[key], weight)]
+    if others:
+        how = f"{len(others)} of its {len(ours)} frozen weights differ"
+        raise InputError(_OTHER_BASE.format(name=name, how=how))
+
+
+def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one.detach().to(other.device, other.dtype), other.detach())
 
 
 def trainable_again(experiment: Experiment, model: torch.nn.Module) -> torch.nn.Module:

@@ -120,6 +120,7 @@ def test_a_person_is_forgotten_and_the_report_says_what_came_of_it(unlearn, run,
     said = " ".join(out.split())
     assert "gradient_ascent forgot 3 of 18 training examples (named groups, 1 by owner)" in said
     assert "Forget set: perplexity" in said
+    assert said.count("Retrained (2)") == 2  # a table of figures, and one of what is a language model's alone
     assert "By window comparison with the base model forgotten rows were told" in said
     for file in ("privacy_report.json", "privacy_report.html", "README.md"):
         text = (folder / file).read_text()

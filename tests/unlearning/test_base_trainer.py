@@ -9,11 +9,13 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from tiny_language import language_model, token_rows
 from torch.nn import functional as F
 
 from hf_privacy.errors import InputError
+from hf_privacy.models import base_of
 from hf_privacy.signals import compute_signals
-from hf_privacy.unlearning import UnlearningConfig, UnlearningTrainer
+from hf_privacy.unlearning import GradientAscentConfig, GradientAscentTrainer, UnlearningConfig, UnlearningTrainer
 
 FORGETTING = {"learning_rate": 0.2, "num_train_epochs": 60}
 
@@ -167,3 +169,31 @@ def test_the_original_checkpoint_is_never_overwritten(trained, sets, make_args, 
     model = load_saved_model(tmp_path / "original")
     with pytest.raises(InputError, match="the folder the model was loaded from"):
         Difference(model, make_args(UnlearningConfig, output_dir=str(tmp_path / "original")), **sets)
+
+
+# ---- language models ----
+
+
+def test_a_language_model_that_was_not_trained_on_the_rows_is_refused_beside_what_its_base_says(make_args):
+    """Rows that are easier for the base too are no sign of training: what counts is how far fine-tuning took them."""
+    model = language_model("llama", lora=True)
+    rows = token_rows((9, 4, 12, 6, 7, 5, 11, 10) * 4)
+    with base_of(model) as base:
+        before = compute_signals(base, rows)["loss"][0]
+    order = np.argsort(compute_signals(model, rows)["loss"][0] - before)  # the first are those that were learnt
+
+    def trainer(forget, heldout, **arguments):
+        return GradientAscentTrainer(
+            copy.deepcopy(model),
+            make_args(GradientAscentConfig, num_train_epochs=1, **arguments),
+            rows.subset(forget),
+            rows.subset(order[8:-8]),
+            rows.subset(heldout),
+        )
+
+    learnt, other = order[:8], order[-8:]
+    with pytest.raises(InputError, match="does no better on the forget set than on the held-out set") as refused:
+        trainer(other, learnt).unlearn()
+    assert "\n" not in str(refused.value)
+    trainer(other, learnt, check_evidence=False).unlearn()
+    trainer(learnt, other).unlearn()

@@ -163,10 +163,10 @@ def _language_rows(section: dict[str, Any]) -> list[list[str]]:
         for sets in zip(*_stages(language["sets"]), strict=True)
     ]
     stages = _stages(language["membership"])
-    rows.append(["Forget set against unseen: AUC", *(area(one) for one in stages), *no_gap])
+    rows.append(["Told apart: AUC", *(area(one) for one in stages), *no_gap])
     for rates in zip(*(one["tpr_at_fpr"] for one in stages), strict=True):
         if all(entry["tpr"] is not None for entry in rates):
-            title = f"Forget set against unseen: TPR at {percent(rates[0]['fpr'])} FPR"
+            title = f"Told apart: TPR at {percent(rates[0]['fpr'])} FPR"
             rows.append(
                 [title, *(" ".join(rate(entry["tpr"], entry["low"], entry["high"])) for entry in rates), *no_gap]
             )
@@ -212,7 +212,11 @@ def unlearning_sentences(section: dict[str, Any]) -> list[str]:
 def unlearning_lines(section: dict[str, Any]) -> str:
     """Give the section as plain text of at most 100 columns."""
     found = [f"Unlearning: {unlearning_request_words(section)}"]
-    found += grid(unlearning_headers(section), unlearning_table_rows(section))
+    headers, rows = unlearning_headers(section), unlearning_table_rows(section)
+    found += grid(headers, rows[: len(TITLES)])
+    if rows[len(TITLES) :]:  # by themselves: wider, and without a gap
+        stages = headers[1:] if section["gap"] is None else headers[1:-1]
+        found += grid(["Language model", *stages], [row[: len(stages) + 1] for row in rows[len(TITLES) :]])
     for sentence in unlearning_sentences(section):
         found += wrapped(sentence)
     return "\n".join(found)

@@ -29,7 +29,8 @@ class UnlearningConfig(PrivacyConfig):
     stop_every_n_steps : int, default 1
         How often the rule looks, in optimizer steps.
     check_evidence : bool, default True
-        Warn when the model does no better on the forget set than on the held-out set.
+        Warn when a classifier does no better on the forget set than on the held-out set, and refuse a language model
+        that does not; where it has an adapter, beside what its base says of the two.
 
     Raises
     ------
