@@ -76,10 +76,39 @@ def relearning_steps(
     if mean_loss(model, plain) <= target_loss:
         return Relearning(0, True)
     watch = _UntilRegained(plain, target_loss)
+    trainer = _trained_copy(model, forget_dataset, replace(args, max_steps=max_steps), [watch])
+    return Relearning(trainer.state.global_step, watch.regained)
+
+
+def relearned(model: torch.nn.Module, dataset: TensorDataset, *, args: PrivacyConfig) -> torch.nn.Module:
+    """A copy trained on a little more: on some of what was to be forgotten, or on other text.
+
+    What comes back although it was not trained on was never gone. The retrained model, treated alike, says what a
+    model learns from those rows that never knew the rest.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Unlearned or retrained; it is left as it is.
+    dataset : TensorDataset
+    args : PrivacyConfig
+        Optimizer, epochs or steps, and seed.
+
+    References
+    ----------
+    Hu et al., "Unlearning or obfuscating? Jogging the memory of unlearned LLMs via benign relearning", ICLR 2025
+    (arXiv 2406.13356).
+    """
+    return _trained_copy(model, dataset, args, []).model
+
+
+def _trained_copy(
+    model: torch.nn.Module, dataset: TensorDataset, args: PrivacyConfig, callbacks: list[TrainerCallback]
+) -> PrivacyTrainer:
     with tempfile.TemporaryDirectory() as folder:
-        settings = replace(args, output_dir=folder, max_steps=max_steps, save_strategy="no", eval_strategy="no")
-        trainer = PrivacyTrainer(copy.deepcopy(model), settings, train_dataset=forget_dataset, callbacks=[watch])
+        settings = replace(args, output_dir=folder, save_strategy="no", eval_strategy="no")
+        trainer = PrivacyTrainer(copy.deepcopy(model), settings, train_dataset=dataset, callbacks=callbacks)
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(ProgressCallback)
         trainer.train()
-    return Relearning(trainer.state.global_step, watch.regained)
+    return trainer

@@ -1,0 +1,1 @@
+"""What unlearning of a language model is judged by: answers beside wrong ones, quantisation, relearning."""

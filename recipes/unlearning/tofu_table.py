@@ -1,0 +1,2 @@
+def summarized(*a): pass
+def write_result(*a): pass
