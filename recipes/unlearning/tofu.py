@@ -1,7 +1,7 @@
 """Unlearners of language models on TOFU, beside retrained models: python tofu.py --config tofu.yaml --model FOLDER.
 
-Every cell (a request, a method, a seed) is kept as it ends, and a killed run goes on where it stopped. Several processes
-share the work: --part 0/2 and --part 1/2. With --table the finished cells become result and Markdown.
+Every cell (a request, a method, a seed) is kept as it ends, and a killed run goes on where it stopped. Several
+processes share the work: --part 0/2 and --part 1/2. With --table the finished cells become result and Markdown.
 """
 
 from __future__ import annotations
@@ -269,36 +269,48 @@ class Study:
         """Stages, each of files and what makes them; a stage needs all files of those before it."""
         seeds, methods = self.config["seeds"], self.config["methods"]
         cells, searched = self.folder / "cells", self.config["search"]["seed"]
-        yield "search's models", [
-            (self.folder / "models" / "original_done.json", lambda: {"seconds": self.original(searched)[1]}),
-            (self.folder / "models" / "judge_done.json", self._search_judge),
-        ]
+        yield (
+            "search's models",
+            [
+                (self.folder / "models" / "original_done.json", lambda: {"seconds": self.original(searched)[1]}),
+                (self.folder / "models" / "judge_done.json", self._search_judge),
+            ],
+        )
         tries = [(name, settings) for name, method in methods.items() for settings in choices(method)]
-        yield "search", [
-            (
-                self.folder / "search" / f"{name}__{'_'.join(f'{k}={v}' for k, v in settings.items())}.json",
-                lambda name=name, settings=settings: self.try_settings(name, settings),
-            )
-            for name, settings in tries
-        ]
-        yield "models", [
-            (
-                cells / request / f"{kind}__{seed}.json",
-                lambda request=request, kind=kind, seed=seed: self.untouched(request, kind, seed),
-            )
-            for seed in seeds
-            for kind in ("original", "retrained")
-            for request in self.config["requests"]
-        ]
-        yield "cells", [
-            (
-                cells / request / f"{name}__{seed}.json",
-                lambda request=request, name=name, seed=seed: self.cell(request, name, seed),
-            )
-            for request in self.config["requests"]
-            for seed in seeds
-            for name in methods
-        ]
+        yield (
+            "search",
+            [
+                (
+                    self.folder / "search" / f"{name}__{'_'.join(f'{k}={v}' for k, v in settings.items())}.json",
+                    lambda name=name, settings=settings: self.try_settings(name, settings),
+                )
+                for name, settings in tries
+            ],
+        )
+        yield (
+            "models",
+            [
+                (
+                    cells / request / f"{kind}__{seed}.json",
+                    lambda request=request, kind=kind, seed=seed: self.untouched(request, kind, seed),
+                )
+                for seed in seeds
+                for kind in ("original", "retrained")
+                for request in self.config["requests"]
+            ],
+        )
+        yield (
+            "cells",
+            [
+                (
+                    cells / request / f"{name}__{seed}.json",
+                    lambda request=request, name=name, seed=seed: self.cell(request, name, seed),
+                )
+                for request in self.config["requests"]
+                for seed in seeds
+                for name in methods
+            ],
+        )
 
     def untouched(self, request: str, kind: str, seed: int) -> dict[str, Any]:
         """The original or the retrained model of a seed, judged."""

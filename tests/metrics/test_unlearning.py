@@ -37,6 +37,15 @@ ARGUMENTS = {
     },
 }
 
+LIKELIHOODS, RIGHT = -GENERATOR.random((30, 4)), -GENERATOR.random(30)
+HITS = [GENERATOR.random(length) < 0.7 for length in GENERATOR.integers(1, 9, 30)]
+ARGUMENTS |= {
+    "tofu_forget_quality": {"predictions": np.exp(UNLEARNED), "references": np.exp(RETRAINED)},
+    "tofu_utility": {"predictions": GENERATOR.uniform(0.1, 0.9, (30, 3)), "references": np.arange(30) % 3},
+    "truth_ratio": {"predictions": LIKELIHOODS, "references": RIGHT},
+    "verbatim_memorization": {"predictions": [hits.astype(float).tolist() for hits in HITS], "references": AFTER},
+}
+
 
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_results_are_plain_numbers_that_evaluate_saves(name, metrics, tmp_path):
@@ -53,7 +62,8 @@ def test_batches_add_up_to_one_computation(name, metrics):
     whole = metrics[name].compute(**arguments)
     predictions, references = arguments.pop("predictions"), arguments.pop("references")
     for part in np.array_split(np.arange(len(predictions)), 4):
-        metrics[name].add_batch(predictions=predictions[part], references=references[part])
+        some = [predictions[row] for row in part]
+        metrics[name].add_batch(predictions=some, references=references[part])
     assert metrics[name].compute(**arguments) == whole
 
 
@@ -133,6 +143,39 @@ def test_gap_without_scores_is_over_three_figures_and_a_single_model_has_no_inte
     assert result["avg_gap"] == pytest.approx(np.mean([abs(result[f"{name}_gap"]) for name in ("ua", "ra", "ta")]))
 
 
+def test_forget_quality_is_that_of_the_function(metrics):
+    result = metrics["tofu_forget_quality"].compute(**ARGUMENTS["tofu_forget_quality"])
+    assert result == forgetting.tofu_forget_quality(np.exp(UNLEARNED.T), np.exp(RETRAINED.T))
+
+
+def test_utility_is_the_functions_of_the_means_of_each_set(metrics):
+    rows, of_set = ARGUMENTS["tofu_utility"].values()
+    result = metrics["tofu_utility"].compute(**ARGUMENTS["tofu_utility"])
+    scores = np.column_stack([rows[:, :2], 1 - rows[:, 2]])
+    means = np.array([scores[of_set == number].mean(axis=0) for number in range(3)])
+    assert result["utility"] == pytest.approx(forgetting.tofu_utility(*means.T))
+    assert result["world_facts_rouge_low"] < result["world_facts_rouge"] == pytest.approx(means[2, 1])
+
+
+def test_truth_ratio_is_the_mean_score_and_groups_widen_its_interval(metrics):
+    scores = forgetting.truth_ratio_scores(forgetting.truth_ratio(RIGHT, LIKELIHOODS), part="forget")
+    rows = metrics["truth_ratio"].compute(**ARGUMENTS["truth_ratio"])
+    order = np.argsort(scores)
+    groups = np.empty(30, dtype=int)
+    groups[order] = np.arange(30) // 6  # alike within a group
+    grouped = metrics["truth_ratio"].compute(**ARGUMENTS["truth_ratio"], groups=groups)
+    assert rows["truth_ratio"] == grouped["truth_ratio"] == pytest.approx(scores.mean())
+    assert grouped["truth_ratio_low"] < rows["truth_ratio_low"] < scores.mean() < rows["truth_ratio_high"]
+
+
+def test_verbatim_memorization_is_the_mean_over_texts(metrics):
+    result = metrics["verbatim_memorization"].compute(**ARGUMENTS["verbatim_memorization"])
+    assert result["exact_memorization"] == pytest.approx(np.mean([hits.mean() for hits in HITS]))
+    strength = [next(1 - k / len(hits) for k in range(len(hits) + 1) if hits[k:].all()) for hits in HITS]
+    assert result["extraction_strength"] == pytest.approx(np.mean(strength))
+    assert result["n_groups"] == 2
+
+
 def test_by_model_turns_rows_of_examples_and_refuses_others():
     assert by_model("predictions", [[1, 2], [3, 4], [5, 6]]).tolist() == [[1, 3, 5], [2, 4, 6]]
     with pytest.raises(InputError, match="predictions has shape"):
@@ -143,6 +186,10 @@ def test_by_model_turns_rows_of_examples_and_refuses_others():
     ("name", "keywords", "message"),
     [
         ("forgetting_rate", {"references": np.zeros(30)}, "before holds no 1"),
+        ("tofu_utility", {"references": np.zeros(30)}, "references must hold 0, 1 and 2"),
+        ("tofu_utility", {"predictions": np.ones((30, 2))}, "predictions has shape (30, 2)"),
+        ("truth_ratio", {"predictions": -LIKELIHOODS}, "perturbed goes up to"),
+        ("verbatim_memorization", {"predictions": [[0.5]] * 30}, "predictions must hold 0 and 1 alone"),
         ("forgetting_rate", {"reading": "both"}, "reading is 'both'"),
         ("memory_retention_rate", {"predictions": np.full(30, 0.5)}, "after holds 0.5"),
         ("unlearning_degree", {"retrained": OTHERS[:, :4]}, "retrained has 4 columns for 30 examples"),

@@ -9,7 +9,7 @@ import torch
 
 from hf_privacy.defenses import PrivacyConfig
 from hf_privacy.errors import InputError
-from hf_privacy.unlearning import Relearning, mean_loss, relearning_steps
+from hf_privacy.unlearning import Relearning, mean_loss, relearned, relearning_steps
 
 
 @pytest.fixture
@@ -68,3 +68,11 @@ def test_bad_arguments_are_refused(arguments, message, trained, sets, args):
         relearning_steps(
             trained, sets["forget_dataset"], args=args, **{"target_loss": 0.1, "max_steps": 3, **arguments}
         )
+
+
+def test_relearned_is_a_copy_that_was_trained(trained, sets, args):
+    model = scrambled(trained)
+    before = copy.deepcopy(model.state_dict())
+    found = relearned(model, sets["forget_dataset"], args=args)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert mean_loss(found, sets["forget_dataset"]) < mean_loss(model, sets["forget_dataset"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ def greedy_texts(
     order = np.argsort([len(prompt) for prompt in prompts], kind="stable")
     texts = [""] * len(prompts)
     device = next(model.parameters()).device
-    with evaluation_mode(model):
+    with evaluation_mode(model), _own_settings(model, settings):
         for start in range(0, len(order), size):
             batch = order[start : start + size]
             longest = max(len(prompts[row]) for row in batch)
@@ -69,9 +70,21 @@ def greedy_texts(
             for place, row in enumerate(batch):
                 ids[place, longest - len(prompts[row]) :] = torch.tensor(list(prompts[row]))
                 mask[place, longest - len(prompts[row]) :] = 1
-            answers = model.generate(
-                input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=settings
-            )
+            answers = model.generate(input_ids=ids.to(device), attention_mask=mask.to(device))
             for row, answer in zip(batch, answers[:, longest:].cpu(), strict=True):
                 texts[row] = str(tokenizer.decode(answer, skip_special_tokens=True))
     return texts
+
+
+@contextmanager
+def _own_settings(model: torch.nn.Module, settings: GenerationConfig) -> Iterator[None]:
+    """What is passed to ``generate`` is filled up with the model's own settings, so these are put aside."""
+    name = "generation_config"
+    own = {module: vars(module)[name] for module in model.modules() if name in vars(module)}
+    try:
+        for module in own:
+            module.generation_config = settings
+        yield
+    finally:
+        for module, before in own.items():
+            module.generation_config = before
