@@ -12,6 +12,7 @@ from local_hub import running_hub
 from tiny_tokenizers import byte_level
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from hf_privacy.data import MembershipSplit
 from hf_privacy.hub import load_report_dict, weights_sha256
 
 # Every word is long and made of letters alone, so that one that leaks is found, and none stands in a report by chance.
@@ -209,3 +210,38 @@ def test_an_adapter_of_a_local_base_is_pushed_once_its_id_is_named(hub, base, re
     assert json.loads(files["adapter_config.json"])["base_model_name_or_path"] == BASE
     assert str(base[0]).encode() not in b"".join(files.values())
     assert yaml.safe_load(files["README.md"].decode().split("---\n")[1])["base_model"] == BASE
+
+
+@pytest.mark.slow
+def test_an_adapter_that_forgot_somebody_is_pushed_by_the_same_gate(hub, base, recipe, tmp_path):
+    split_of = {"name_or_path": BASE, **LORA}
+    unlearning = {"method": "npo", "training": {"num_train_epochs": 2}, "relearning_steps": 0, "retrains": 1}
+    config = [
+        "--config",
+        str(recipe(tmp_path, model=split_of, unlearning=unlearning, push={"repo_id": "tester/forgot"})),
+    ]
+    done = run(hub, ["train", *config])
+    assert done.returncode == 0, done.stderr
+    members = MembershipSplit.load(tmp_path / "run" / "private" / "split.safetensors").members
+    owner = rows()[int(members[0])]["owner"]
+    asked = ["--unlearning.request", json.dumps({"group": owner})]
+    folder = tmp_path / "run" / "unlearned" / "npo"
+    pushed = ["push", "--folder", str(folder), "--repo-id", "tester/forgot"]
+    too_far = [*pushed, "--push.max_unlearning_gap", "0.0001"]
+    done = run(hub, ["unlearn", *config, *asked])
+    assert done.returncode == 0, done.stderr
+    assert run(hub, too_far).returncode == 2
+    assert hub.repository("tester/forgot") is None
+    done = run(hub, pushed)
+    assert done.returncode == 0, done.stderr
+    files = hub.files("tester/forgot")
+    report = json.loads(files["privacy_report.json"])
+    assert report["unlearning"]["request"]["unit"] == "owner"
+    assert report["model"]["weights_sha256"] == weights_sha256(folder) != weights_sha256(tmp_path / "run")
+    assert "adapter_model.safetensors" in files
+    card = files["README.md"].decode()
+    assert "npo forgot 2 of" in card
+    assert "Forget set: perplexity" in card
+    for name, content in files.items():
+        for secret in (*WORDS, str(tmp_path)):
+            assert secret.encode() not in content, (name, secret)
