@@ -5,6 +5,7 @@ from __future__ import annotations
 import datasets
 import numpy as np
 import pytest
+from tiny_tokenizers import byte_level, saved_language_model
 
 from hf_privacy.data import ForgetRequest, example_ids
 from hf_privacy.errors import InputError
@@ -20,7 +21,7 @@ from hf_privacy.recipe import (
     unlearning_arguments,
     unlearning_rows,
 )
-from hf_privacy.unlearning import UNLEARNERS, UnlearningTrainer, unlearner_class
+from hf_privacy.unlearning import UNLEARNERS, LanguageUnlearningTrainer, UnlearningTrainer, unlearner_class
 
 
 @pytest.fixture(scope="session")
@@ -53,12 +54,35 @@ def make(make_recipe, people_file):
 # ---- the section ----
 
 
-OF_TABLES = [name for name in sorted(UNLEARNERS) if "tabular-classification" in unlearner_class(name).tasks]
+@pytest.fixture
+def spoken(tmp_path):
+    """Of rows of text: ``spoken(method="npo")``."""
+
+    def make(**section) -> Recipe:
+        sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+        sizes |= {"max_position_embeddings": 64, "bos_token_id": 0, "eos_token_id": 0}
+        base = saved_language_model(tmp_path / "base", byte_level(pad="<pad>"), "llama", **sizes)
+        columns = {"prompt": [f"who is {i}?" for i in range(40)], "completion": [f"the cat {i}" for i in range(40)]}
+        datasets.Dataset.from_dict(columns).to_parquet(str(tmp_path / "rows.parquet"))
+        return Recipe.from_dict(
+            {
+                "task": "causal-lm",
+                "output_dir": str(tmp_path / "run"),
+                "model": {"name_or_path": str(base)},
+                "data": {"name_or_path": str(tmp_path / "rows.parquet"), "near_repeats": False},
+                "training": {"use_cpu": True, "learning_rate": 0.1},
+                "audit": {"depth": "quick"},
+                "unlearning": {"request": {"fraction": 0.2}, **section},
+            }
+        )
+
+    return make
 
 
-@pytest.mark.parametrize("method", OF_TABLES)
-def test_a_recipe_unlearns_with_the_method_it_names(method, make):
-    experiment = prepare(make(method=method))
+@pytest.mark.parametrize("method", sorted(UNLEARNERS))
+def test_a_recipe_unlearns_with_the_method_it_names(method, make, spoken):
+    is_tabular = "tabular-classification" in unlearner_class(method).tasks
+    experiment = prepare((make if is_tabular else spoken)(method=method))
     rows = unlearning_rows(experiment, requested_rows(experiment, ForgetRequest(fraction=0.2)))
     trainer = unlearner(experiment, rows, experiment.model_init(), output_dir=experiment.recipe.output_dir)
     assert type(trainer) is unlearner_class(method)
@@ -70,7 +94,7 @@ def test_every_unlearner_of_the_package_can_be_named():
     import hf_privacy.unlearning as room
 
     trainers = {getattr(room, name) for name in dir(room) if name.endswith("Trainer")}
-    assert trainers - {UnlearningTrainer} == {unlearner_class(name) for name in UNLEARNERS}
+    assert trainers - {UnlearningTrainer, LanguageUnlearningTrainer} == {unlearner_class(name) for name in UNLEARNERS}
 
 
 def test_an_unlearner_goes_on_with_the_recipes_optimizer_at_a_tenth_of_its_rate(make):
