@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -64,3 +65,8 @@ def token_rows(
     scored = mask.bool() & (torch.arange(shape[1]) >= first[:, None])
     tensors = {"input_ids": ids * mask, "attention_mask": mask, "labels": torch.where(scored, ids, -100)}
     return TensorDataset(tensors, padding_side="right", sequence_columns=list(tensors))
+
+
+def grouped_rows() -> TensorDataset:
+    """Twelve rows of six groups, of one, two or three rows each."""
+    return token_rows((9, 4, 12, 3, 7, 5) * 2).with_groups(np.array([0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 5]))

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import get_peft_model_state_dict
 from safetensors.torch import load_file
+from tiny_language import grouped_rows, language_model
 from torchrun import on_two_processes
 
 from hf_privacy.defenses import DPConfig, DPTrainer
@@ -37,6 +39,19 @@ def test_without_noise_two_processes_take_the_steps_of_one(two_processes, make_a
     together = load_file(two_processes / "exact" / "model.safetensors")
     for name, alone in trainer.model.state_dict().items():
         torch.testing.assert_close(together[name], alone)
+
+
+def test_without_noise_the_groups_of_two_processes_are_those_of_one(two_processes, make_args):
+    settings = {"per_device_train_batch_size": 6, "noise_multiplier": 0.0, "max_grad_norm": 0.3, "max_steps": 3}
+    settings |= {"optim": "sgd", "momentum": 0.0, "learning_rate": 0.1, "accountant": "rdp", "privacy_unit": "group"}
+    model = language_model("llama", lora=True, spread=0.05)
+    trainer = DPTrainer(model, make_args(DPConfig, **settings), train_dataset=grouped_rows())
+    trainer.train()
+    together = load_file(two_processes / "groups" / "adapter_model.safetensors")
+    alone = get_peft_model_state_dict(trainer.model)
+    assert together.keys() == alone.keys()
+    for name, weights in alone.items():
+        torch.testing.assert_close(together[name], weights, rtol=1e-4, atol=1e-6)
 
 
 def test_both_processes_end_with_the_same_noisy_weights(noisy):

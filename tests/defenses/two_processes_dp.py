@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from conftest import QUIET, tiny_data, tiny_model
+from tiny_language import grouped_rows, language_model
 
 from hf_privacy.defenses import DPConfig, DPTrainer
 
@@ -23,6 +24,13 @@ if __name__ == "__main__":
     args = DPConfig(**SHARED, output_dir=str(folder / "exact"), **settings)
     assert args.world_size == 2
     trainer = DPTrainer(tiny_model("tabular"), args, train_dataset=tiny_data("tabular", 16))
+    trainer.train()
+    trainer.save_model()
+
+    # The adapter of a language model by group: three groups on each process, and every one in every step.
+    settings |= {"per_device_train_batch_size": 3, "privacy_unit": "group"}
+    args = DPConfig(**SHARED, output_dir=str(folder / "groups"), **settings)
+    trainer = DPTrainer(language_model("llama", lora=True, spread=0.05), args, train_dataset=grouped_rows())
     trainer.train()
     trainer.save_model()
 
