@@ -153,6 +153,17 @@ def test_every_tensor_of_an_adapter_moves_from_its_start(make_trainer):
 # ---- weights that are shared, in half precision, gone on with ----
 
 
+@pytest.mark.parametrize("way", ["bookkeeping", "functional", "loop"])
+def test_the_sum_of_weights_in_half_precision_is_not_rounded_to_it(way):
+    model = language_model("llama", spread=0.15).to(torch.bfloat16).train()
+    batch = token_rows(LENGTHS).__getitems__(range(len(LENGTHS)))
+    with clipped_gradients(model, way, max_norm=MAX_NORM, losses=losses) as clipped_sum:
+        clipped_sum.check(batch)
+        found, _ = clipped_sum(batch)
+    assert {gradient.dtype for gradient in found} == {torch.float32}
+    assert any((gradient != gradient.to(torch.bfloat16)).any() for gradient in found)
+
+
 @pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
 def test_tied_weights_train_with_both_their_uses_and_stay_tied(lora, make_trainer):
     trainer = make_trainer(language_model("qwen2", lora=lora, spread=0.05), max_steps=1)

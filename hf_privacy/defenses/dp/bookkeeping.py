@@ -158,7 +158,7 @@ def clipped_sum_by_bookkeeping(
         raise CannotFollowError("the loss reaches no weight")
     factors = factors_of(torch.stack(squares).sum(dim=0).clamp(min=0).sqrt())
     gradients = [
-        None if not uses else sum(use.summed(factors) for use in uses).reshape(parameter.shape).to(parameter.dtype)
+        None if not uses else sum(use.summed(factors) for use in uses).reshape(parameter.shape)
         for uses, parameter in zip(joined, parameters, strict=True)
     ]
     return gradients, losses.detach()

@@ -93,7 +93,8 @@ class ClippedSum:
         Returns
         -------
         gradients : list of tensor or None
-            One a trainable parameter, in the order of ``model.parameters()``; None where the loss does not reach it.
+            One a trainable parameter, in the order of ``model.parameters()``, in float32 (of weights in half precision
+            too, but for "ghost"); None where the loss does not reach it.
         losses : tensor [B], or of each unit [U]
         """
         batch, units = _with_units(batch)
@@ -272,7 +273,7 @@ def _by_loop(
     units: Units | None = None,
 ) -> tuple[list[torch.Tensor], torch.Tensor]:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    totals = [torch.zeros_like(parameter) for parameter in parameters]
+    totals = [torch.zeros_like(parameter, dtype=_wide(parameter.dtype)) for parameter in parameters]
     losses = []
     n_rows = len(batch["labels"])
     together = [[row] for row in range(n_rows)]
@@ -285,7 +286,7 @@ def _by_loop(
         factor = _factors(norm[None], max_norm)[0]
         for total, gradient in zip(totals, gradients, strict=True):
             if gradient is not None:
-                total += gradient * factor.to(gradient.dtype)
+                total += gradient.to(total.dtype) * factor
         losses.append(loss.detach())
     return totals, torch.stack(losses)
 
@@ -436,9 +437,16 @@ def _clip_and_sum(samples: list[torch.Tensor | None], max_norm: float) -> list[t
     reached = [sample for sample in samples if sample is not None]
     norms = torch.stack([sample.flatten(1).float().norm(dim=1) for sample in reached]).norm(dim=0)
     factors = _factors(norms, max_norm)
-    return [
-        None if sample is None else torch.einsum("n,n...->...", factors.to(sample.dtype), sample) for sample in samples
-    ]
+    return [None if sample is None else _weighted_sum(sample.to(_wide(sample.dtype)), factors) for sample in samples]
+
+
+def _weighted_sum(samples: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+    return torch.einsum("n,n...->...", factors.to(samples.dtype), samples)
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    """What sums are made in: rounded to half precision, that of two neighbours may differ by more than the bound."""
+    return dtype if dtype == torch.float64 else torch.float32
 
 
 def _factors(norms: torch.Tensor, max_norm: float) -> torch.Tensor:
