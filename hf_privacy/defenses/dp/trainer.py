@@ -84,7 +84,8 @@ class DPTrainer(PrivacyTrainer):
     References
     ----------
     Abadi et al. (2016), "Deep learning with differential privacy", CCS, arXiv 1607.00133; accountants and per-sample
-    gradients by Opacus (arXiv 2109.12298).
+    gradients by Opacus (arXiv 2109.12298). Of groups: Charles et al. (2024), "Fine-tuning large language models with
+    user-level differential privacy", arXiv 2407.07737 (their ULS).
     """
 
     config_class: ClassVar[type[PrivacyConfig]] = DPConfig
