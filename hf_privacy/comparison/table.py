@@ -13,7 +13,7 @@ from hf_privacy.comparison.own_intervals import over_groups, own_figures
 from hf_privacy.comparison.plan import Comparison
 from hf_privacy.comparison.robust import CLEAN, memorization_part, robustness_part
 from hf_privacy.comparison.run import require_done
-from hf_privacy.comparison.two_sided import two_sided_figures
+from hf_privacy.comparison.two_sided import two_sided_figures, two_sided_over_targets
 from hf_privacy.comparison.worth import (
     ACCURACY,
     Worth,
@@ -177,6 +177,7 @@ def _over_targets(report: dict[str, Any], worth: Worth, fpr: float) -> dict[str,
             "title": entry["title"],
             "auc": over_targets(entry["auc"]),
             "tpr": over_targets(next((r for r in entry["tpr_at_fpr"] if abs(r["fpr"] - fpr) < 1e-12), None)),
+            **({} if (read := two_sided_over_targets(entry, fpr)) is None else {"two_sided": read}),
         }
         for entry in targets["attacks"]
     }

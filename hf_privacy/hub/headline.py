@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hf_privacy.attack_table import compares_with_base
-from hf_privacy.hub.evidence import ADVERSARIAL, LOW_SCORES, all_attacks, strongest_attack, tpr_at
+from hf_privacy.hub.evidence import ADVERSARIAL, LOW_SCORES, all_attacks, as_read, strongest_attack, tpr_at
 
 
 def percent(share: float) -> str:
@@ -258,8 +258,9 @@ def _families(report: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[float
     """Low ends and what guessing reaches, of the figures over training runs, by class and by memorization."""
     targets = report.get("targets")
     if targets is not None:
-        areas = [(attack["auc"]["low"], 0.5) for attack in targets["attacks"]]
-        rates = [(entry["low"], entry["fpr"]) for attack in targets["attacks"] for entry in attack["tpr_at_fpr"]]
+        attacks = [as_read(attack) for attack in targets["attacks"]]
+        areas = [(attack["auc"]["low"], 0.5) for attack in attacks]
+        rates = [(entry["low"], entry["fpr"]) for attack in attacks for entry in attack["tpr_at_fpr"]]
         yield f"over {targets['n_targets']} training runs", areas + rates
     for name, what in (("class_slices", "within classes"), ("memorization_bins", "by memorization")):
         yield what, [(entry["auc_low"], 0.5) for entry in report.get(name) or []]

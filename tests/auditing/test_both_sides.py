@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hf_privacy.auditing.attack import attack_all
+from hf_privacy.auditing.attack import all_scores, attack_all
+from hf_privacy.auditing.targets import mean_figures
 from hf_privacy.hub.evidence import all_attacks, as_read
 from hf_privacy.recipe import AuditSettings
+from hf_privacy.statistics import tpr_at_fpr
 
 
 def test_a_model_that_knows_less_of_its_members_leaks_and_one_side_alone_does_not_see_it(planted_table):
@@ -51,3 +53,24 @@ def test_whole_groups_are_read_from_both_sides_too(planted_table):
     loss = next(attack for attack in found.attacks if attack["name"] == "loss")
     assert as_read(loss)["by_group"]["auc"] == pytest.approx(1 - loss["by_group"]["auc"])
     assert as_read(loss)["by_group"]["auc_low"] >= 0.5
+
+
+def test_over_several_targets_one_side_is_read_for_all(planted_table):
+    tables = [planted_table(effect=-2.0, n_references=0, seed=seed) for seed in (0, 1, 2)]
+    options = AuditSettings(depth="quick")
+    runs = [(table, all_scores(table, options)) for table in tables]
+    one, both = (
+        {a["name"]: a for a in mean_figures(runs, fprs=(0.1,), confidence=0.95, both_sides=sides)}
+        for sides in (False, True)
+    )
+    assert "two_sided" not in one["loss"]
+    loss = both["loss"]
+    assert {**loss, "two_sided": None} == {**one["loss"], "two_sided": None}
+    assert loss["two_sided"]["side"] == "low"
+    assert loss["two_sided"]["auc"]["values"] == pytest.approx([1 - value for value in loss["auc"]["values"]])
+    assert loss["two_sided"]["auc"]["low"] == pytest.approx(1 - loss["auc"]["high"])
+    rate = loss["two_sided"]["tpr_at_fpr"][0]
+    scores = [next(s for s in made if s.name == "loss").scores for _, made in runs]
+    assert rate["values"] == pytest.approx(
+        [tpr_at_fpr(-s, t.membership, fpr=0.1)["tpr"] for s, t in zip(scores, tables, strict=True)]
+    )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hf_privacy.auditing import mean_interval
+from hf_privacy.auditing.targets import two_sided_mean_area, two_sided_mean_rate
 from hf_privacy.comparison import (
     Comparison,
     check_comparison,
@@ -202,6 +203,20 @@ def test_over_the_targets_of_one_audit_perplexity_and_gap_are_theirs(make_langua
     assert row["gap"]["values"] == pytest.approx([np.log(2)] * 2)
     assert row["extraction"]["members"]["over"] == "examples"
     assert "2 targets" in comparison_markdown(table)
+    assert "two_sided" not in row["attacks"]["lira"]
+    for attack in report["targets"]["attacks"]:
+        attack["auc"] = mean_interval([0.4, 0.42])
+        rate = {"fpr": 0.01, **two_sided_mean_rate([0.0, 0.01], [0.2, 0.3], confidence=0.95)}
+        area = two_sided_mean_area([0.4, 0.42], confidence=0.95)
+        attack["two_sided"] = {"side": area["side"], "auc": area, "tpr_at_fpr": [rate]}
+    table = gather({"relax_loss": [report]}, seeds=[0], overrides={"audit": {"targets": 2}})
+    found = row_of(table, "relax_loss")["attacks"]["lira"]
+    assert found["auc"]["mean"] == pytest.approx(0.41)
+    assert found["two_sided"]["auc"]["values"] == pytest.approx([0.6, 0.58])
+    assert (found["two_sided"]["tpr"]["mean"], found["two_sided"]["tpr"]["side"]) == (0.25, "low")
+    line = next(line for line in comparison_markdown(table).splitlines() if line.startswith("| relax_loss"))
+    assert "0.590" in line
+    assert "↓" in line
     comparison_figure(table)
 
 

@@ -6,9 +6,22 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from hf_privacy.hub.evidence import LOW_SCORES, as_read
 from hf_privacy.reports.words import MAX_WIDTH, area, percent, rate
 
 _SHOWN_FPRS = (1e-3, 1e-2, 1e-1)
+
+
+def as_shown(attack: dict[str, Any]) -> dict[str, Any]:
+    """Give an attack's figures as they are judged, with the side of its scores in its title where that is the lowest.
+
+    Examples
+    --------
+    >>> as_shown({"title": "LOSS", "auc": 0.25, "two_sided": {"side": "low", "auc": 0.75}})["title"]
+    'LOSS, by the lowest scores'
+    """
+    read = as_read(attack)
+    return {**read, "title": f"{read['title']}, by the lowest scores"} if read.get("side") == LOW_SCORES else read
 
 
 def attack_table(attacks: Sequence[dict[str, Any]]) -> str:

@@ -6,10 +6,11 @@ from typing import Any
 
 from huggingface_hub import EvalResult
 
-from hf_privacy.hub.evidence import ADVERSARIAL, LOW_SCORES, all_attacks, as_read, p_value_of, strongest_attack
+from hf_privacy.hub.evidence import ADVERSARIAL, LOW_SCORES, all_attacks, p_value_of, strongest_attack
 from hf_privacy.hub.headline import named
 from hf_privacy.reports.model_index import ATTACKED_SPLIT, AUC_METRIC, TPR_METRIC, result
 from hf_privacy.reports.report import Report
+from hf_privacy.reports.sections.attack_table import as_shown
 from hf_privacy.reports.sections.targets import other_runs
 from hf_privacy.reports.shapes import AUC, listed, nullable, one_of, record, shape
 from hf_privacy.reports.words import area, percent, unit_words
@@ -80,11 +81,7 @@ def shown(report: Report) -> dict[str, Any]:
 
 def shown_attacks(report: Report) -> list[dict[str, Any]]:
     """Give the attacks as they are read, with what tables call them."""
-    attacks = [as_read(attack) for attack in report.attacks]
-    return [
-        {**attack, "title": f"{attack['title']}, by the lowest scores"} if attack.get("side") == LOW_SCORES else attack
-        for attack in attacks
-    ]
+    return [as_shown(attack) for attack in report.attacks]
 
 
 def facts(report: Report) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hf_privacy.reports.report import Report
-from hf_privacy.reports.sections.attack_table import attack_table
+from hf_privacy.reports.sections.attack_table import as_shown, attack_table
 from hf_privacy.reports.shapes import MEAN, SIDES, Shape, either, listed, nullable, of_sides, record
 from hf_privacy.reports.words import percent, rate
 
@@ -22,11 +22,18 @@ SHAPES = {
     },
 }
 ATTACK_OVER_TARGETS = "name name, title text, auc mean_interval, tpr_at_fpr mean_rates"
+_TWO_SIDED = record(
+    "side side",
+    auc=record(f"{MEAN}, side side", optional="values"),
+    tpr_at_fpr=listed(record(f"fpr unit, {MEAN}, side side", optional="values"), most=64),
+    description="From whichever side of the scores tells more on average, one for all targets.",
+)
 
 
 def _section(**worth: str) -> Shape:
     fields = f"n_targets several, confidence open_unit, {of_sides(**worth)}"
-    return record(fields, attacks=listed(record(ATTACK_OVER_TARGETS), most=100))
+    attack = record(ATTACK_OVER_TARGETS, optional="two_sided", two_sided=_TWO_SIDED)
+    return record(fields, attacks=listed(attack, most=100))
 
 
 FIELDS = {
@@ -52,7 +59,7 @@ def lines(report: Report) -> str | None:
             **{f"auc{end}": attack["auc"][key] for end, key in (("", "mean"), ("_low", "low"), ("_high", "high"))},
             "tpr_at_fpr": [{**entry, "tpr": entry["mean"]} for entry in attack["tpr_at_fpr"]],
         }
-        for attack in targets["attacks"]
+        for attack in map(as_shown, targets["attacks"])
     ]
     return (
         f"Mean over {targets['n_targets']} training runs, with {percent(targets['confidence'])} intervals (Student's "
@@ -76,7 +83,7 @@ def _worth(targets: dict[str, Any]) -> str:
 
 
 def shown(report: Report) -> dict[str, Any]:
-    attacks = [] if report.targets is None else report.targets["attacks"]
+    attacks = [] if report.targets is None else [as_shown(attack) for attack in report.targets["attacks"]]
     rows = [(a["title"], a["auc"], {entry["fpr"]: entry for entry in a["tpr_at_fpr"]}) for a in attacks]
     return {"over_runs": rows}
 

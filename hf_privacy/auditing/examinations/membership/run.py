@@ -61,7 +61,7 @@ class Membership:
                     for model in further_targets(table.n_references, settings.targets - 1)
                 ]
                 runs = [(table, found.scores)] + [(other, all_scores(other, settings)) for other in others]
-                targets = over_targets(runs, task=case.task, **figures)
+                targets = over_targets(runs, task=case.task, both_sides=case.both_sides, **figures)
                 if settings.budgets:
                     own = list(filter(is_outside, settings.extra_attacks))
                     budgets = over_budgets(
@@ -101,6 +101,7 @@ def over_targets(
     task: Task,
     fprs: tuple[float, ...],
     confidence: float,
+    both_sides: bool = False,
 ) -> dict[str, Any]:
     """Mean and interval, over several attacked models of one recipe, of each figure.
 
@@ -113,6 +114,8 @@ def over_targets(
         Says what a model is worth.
     fprs, confidence
         As in `hf_privacy.statistics.summarize`; the interval over targets is Student's t.
+    both_sides : bool
+        Whether attacks are read from both sides of their scores too.
 
     Returns
     -------
@@ -128,7 +131,7 @@ def over_targets(
     return {
         "n_targets": len(runs),
         "confidence": confidence,
-        "attacks": mean_figures(runs, fprs=fprs, confidence=confidence),
+        "attacks": mean_figures(runs, fprs=fprs, confidence=confidence, both_sides=both_sides),
         **{
             name: mean_interval(values, within=task.utility_range[name.partition("_")[2]], confidence=confidence)
             for name, values in worth.items()
