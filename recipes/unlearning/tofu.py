@@ -266,7 +266,7 @@ class Study:
     # ---- the work, in pieces that are kept ----
 
     def work(self) -> Iterator[tuple[str, list[tuple[Path, Callable[[], Any]]]]]:
-        """Stages, each of files and what makes them; a stage needs all files of those before it."""
+        """Stages, each of files and what makes them; a stage needs those before it."""
         seeds, methods = self.config["seeds"], self.config["methods"]
         cells, searched = self.folder / "cells", self.config["search"]["seed"]
         yield (
@@ -287,30 +287,29 @@ class Study:
                 for name, settings in tries
             ],
         )
-        yield (
-            "models",
-            [
-                (
-                    cells / request / f"{kind}__{seed}.json",
-                    lambda request=request, kind=kind, seed=seed: self.untouched(request, kind, seed),
-                )
-                for seed in seeds
-                for kind in ("original", "retrained")
-                for request in self.config["requests"]
-            ],
-        )
-        yield (
-            "cells",
-            [
-                (
-                    cells / request / f"{name}__{seed}.json",
-                    lambda request=request, name=name, seed=seed: self.cell(request, name, seed),
-                )
-                for request in self.config["requests"]
-                for seed in seeds
-                for name in methods
-            ],
-        )
+        for request in self.config["requests"]:  # one after the other: what a killed run has is whole
+            yield (
+                request,
+                [
+                    (
+                        cells / request / f"{kind}__{seed}.json",
+                        lambda request=request, kind=kind, seed=seed: self.untouched(request, kind, seed),
+                    )
+                    for kind in ("retrained", "original")
+                    for seed in seeds
+                ],
+            )
+            yield (
+                request,
+                [
+                    (
+                        cells / request / f"{name}__{seed}.json",
+                        lambda request=request, name=name, seed=seed: self.cell(request, name, seed),
+                    )
+                    for seed in seeds
+                    for name in methods
+                ],
+            )
 
     def untouched(self, request: str, kind: str, seed: int) -> dict[str, Any]:
         """The original or the retrained model of a seed, judged."""
