@@ -53,8 +53,8 @@ def u_lira_scores(
     Parameters
     ----------
     phi : array-like of float, shape [N]
-        φ = logit_y − logsumexp of the other logits, of the model to be judged on each forget example. It must **not**
-        be among those of the fit.
+        φ = logit_y − logsumexp of the other logits, of the model to be judged on each forget example; of a language
+        model the mean log-likelihood of the row's scored tokens. It must **not** be among those of the fit.
     unlearned_phi : array-like of float, shape [K, N], K ≥ 2
         The same of models trained with each example and then made to forget it.
     never_phi : array-like of float, shape [L, N], L ≥ 2

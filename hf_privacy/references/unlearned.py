@@ -17,7 +17,7 @@ from hf_privacy.arrays import row_numbers
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.references.collect import ReferenceRun
-from hf_privacy.signals import SIGNAL_NAMES, SignalStore, compute_signals
+from hf_privacy.signals import SignalStore, compute_signals
 from hf_privacy.unlearning import UnlearningTrainer
 
 # Makes an unlearner: of a model, of what it is to forget and to retain, and of a folder for its checkpoints.
@@ -92,7 +92,7 @@ def unlearned_references(
         "n_models": run.plan.n_models,
         "n_examples": len(forget),
         "queries": ["identity"],
-        "signals": list(SIGNAL_NAMES),
+        "signals": list(run.trainer.task.signal_names),
     }
     store = SignalStore.create(folder, metadata)
     for number in range(run.plan.n_models):

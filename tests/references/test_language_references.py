@@ -15,9 +15,11 @@ from tiny_tokenizers import byte_level, saved_language_model
 from hf_privacy.data import make_split
 from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
 from hf_privacy.errors import InputError
-from hf_privacy.references import reference_run
+from hf_privacy.forgetting import u_lira
+from hf_privacy.references import reference_run, unlearned_references
 from hf_privacy.signals import token_signals
 from hf_privacy.tasks import task_named
+from hf_privacy.unlearning import NPOConfig, NPOTrainer
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +122,30 @@ def test_references_resume_are_kept_and_are_stored_token_by_token(lora, folder, 
 def test_biases_of_the_shared_base_are_not_trained(bias, folder):
     with pytest.raises(InputError, match=f"model.lora has bias '{bias}'"):
         prepared(folder, {"r": 2, "bias": bias})
+
+
+def test_u_lira_tells_adapters_that_forgot_from_those_that_never_saw(folder, tmp_path):
+    made, run = run_of(folder, tmp_path, {"r": 2}, n_models=8)
+    run.train(keep_weights=True)
+    forget = np.array([1, 4, 9])
+    inside = run.plan.membership[:, forget]
+
+    def make_unlearner(model, forget, retain, folder):
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_("lora_" in name)
+        settings = {**QUIET, "num_train_epochs": 1, "learning_rate": 1e-2, "use_cpu": True}
+        args = NPOConfig(str(folder), **settings)
+        return NPOTrainer(model, args, forget, retain, processing_class=made.processor)
+
+    phi = unlearned_references(
+        run, forget, tmp_path / "unlearned", make_unlearner=make_unlearner, description={"method": "npo"}
+    )
+    tokens = [token_signals(run.kept_model(number), run.audit_dataset.subset(forget)) for number in range(8)]
+    likelihood = np.stack([one.examples()["phi"] for one in tokens])
+    for column in range(3):  # of those that never saw a row: their own mean log-likelihood of it
+        expected = likelihood[~inside[:, column], column]
+        np.testing.assert_allclose(phi.never[:, column], expected[: len(phi.never)], atol=1e-5)
+        forgot = likelihood[inside[:, column], column]
+        assert (phi.unlearned[:, column] != forgot[: len(phi.unlearned)]).all()
+    found = u_lira(phi.unlearned, phi.never).summary
+    assert 0.0 <= found["auc_low"] <= found["auc"] <= found["auc_high"] <= 1.0

@@ -218,7 +218,8 @@ def _u_lira(experiment: Experiment, run: RunFolder, rows: UnlearningRows) -> dic
         args = unlearning_arguments(recipe, folder)
         args.disable_tqdm = True
         heldout = experiment.dataset.subset(rows.split.heldout)
-        return kind(trainable_again(experiment, model), args, forget, retain, heldout)
+        model = trainable_again(experiment, model)
+        return kind(model, args, forget, retain, heldout, processing_class=experiment.processor)
 
     phi = unlearned_references(
         references,
