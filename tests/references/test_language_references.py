@@ -36,7 +36,7 @@ def prepared(folder, lora):
         name_or_path=str(folder), revision=None, from_scratch=False, kwargs={}, lora=lora, dtype="float32",
         quantization=None, gguf_file=None,
     )  # fmt: skip
-    data = SimpleNamespace(input_columns=["text"], max_length=64)
+    data = SimpleNamespace(input_columns=["text"], max_length=64, paraphrase_column=None)
     return rows, task_named("causal-lm").prepare(rows, model=model, data=data, classes=[])
 
 
