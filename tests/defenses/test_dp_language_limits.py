@@ -13,7 +13,7 @@ from tiny_language import SMALL, language_model, token_rows
 from transformers import DataCollatorWithFlattening, MixtralConfig, MixtralForCausalLM
 
 from hf_privacy.data import TensorDataset
-from hf_privacy.defenses import RelaxLossTrainer, WeightMotionError
+from hf_privacy.defenses import FrozenWeightsCallback, RelaxLossTrainer, WeightMotionError
 from hf_privacy.defenses.dp.config import DPConfig
 from hf_privacy.defenses.dp.per_sample_gradients import clipped_gradients
 from hf_privacy.defenses.dp.trainer import DPTrainer
@@ -135,9 +135,20 @@ def test_an_adapter_that_the_optimizer_holds_in_part_is_an_error(make_trainer):
     held = [p for name, p in trainer.model.named_parameters() if p.requires_grad and "layers.1." not in name]
     trainer.optimizer = torch.optim.SGD(held, lr=0.1)
     with pytest.raises(
-        WeightMotionError, match=r"of 28 trainable tensors never moved: .*layers\.1.*noise is added to"
+        WeightMotionError, match=r"does not hold 14 of 28 trainable tensors, to each of which noise .*layers\.1"
     ):
         trainer.train()
+    assert trainer.ledger.n_steps == 0
+
+
+def test_a_tensor_that_is_frozen_or_too_coarse_for_a_step_is_no_error(make_trainer):
+    coarse = language_model("llama", spread=0.05).to(torch.bfloat16)  # its norms lie at 1
+    trainer = make_trainer(coarse, max_steps=1, learning_rate=1e-4)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    trainer.add_callback(FrozenWeightsCallback({name: torch.ones_like(coarse.get_parameter(name), dtype=torch.bool)}))
+    with pytest.warns(UserWarning, match=r"of 21 trainable tensors never moved: .*input_layernorm"):
+        trainer.train()
+    assert trainer.ledger.n_steps == 1
 
 
 def test_every_tensor_of_an_adapter_moves_from_its_start(make_trainer):

@@ -24,18 +24,18 @@ class WeightMotionCallback(TrainerCallback):
     A defence with LoRA can silently never reach the weights while an ε is reported (pytorch/opacus#820). After the
     first step with a learning rate above zero at least one trainable tensor must have moved. At the end every one
     must have: none of the adapter's moved is an error; single tensors that stayed (a pooler the loss does not use,
-    say) are named in a warning, or in an error where noise should have moved them all.
+    one that is frozen, or so coarse that a step is lost in its rounding) are named in a warning.
 
     Parameters
     ----------
     every : bool
-        Whether training moves every trainable tensor if it works, as with noise on each.
+        Whether training means to move every trainable tensor, as with noise on each: then the optimizer must hold all.
 
     Raises
     ------
     WeightMotionError
-        After the first effective step, or at the end, if no trainable tensor moved; at the end, with ``every``, if
-        any did not.
+        After the first effective step, or at the end, if no trainable tensor moved; before training, with ``every``,
+        if the optimizer does not hold one of them.
     """
 
     def __init__(self, *, every: bool = False) -> None:
@@ -47,7 +47,7 @@ class WeightMotionCallback(TrainerCallback):
         self._checked_first_step = False
         self._step_is_effective = False
 
-    def on_train_begin(self, args, state, control, *, model, **kwargs) -> None:
+    def on_train_begin(self, args, state, control, *, model, optimizer=None, **kwargs) -> None:
         self._unmoved = {
             name: _fingerprint(parameter)
             for name, parameter in model.named_parameters()
@@ -57,6 +57,16 @@ class WeightMotionCallback(TrainerCallback):
         self._has_stepped = self._checked_first_step = self._step_is_effective = False
         if not self._unmoved:
             raise WeightMotionError("the model has no trainable weights: nothing would be learnt")
+        if self.every and optimizer is not None:
+            held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+            trained = dict(model.named_parameters())
+            lost = [name for name in self._unmoved if id(trained[name]) not in held]
+            if lost:
+                raise WeightMotionError(
+                    f"the optimizer does not hold {len(lost)} of {self._n_tensors} trainable tensors, to each of "
+                    f"which noise is added: {_listed(lost)}; make it of the model's own parameters, or leave it to the "
+                    "trainer"
+                )
 
     def on_step_begin(self, args, state, control, *, lr_scheduler, **kwargs) -> None:
         # A warm-up starts at a learning rate of zero, where standing still is right.
@@ -79,12 +89,11 @@ class WeightMotionCallback(TrainerCallback):
             return
         self._require_motion(model, "at the end of training")
         if self._unmoved:
-            names = list(self._unmoved)
-            shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-            found = f"{len(names)} of {self._n_tensors} trainable tensors never moved: {shown}"
-            if self.every:
-                raise WeightMotionError(f"{found}, although noise is added to each: the optimizer does not hold them")
-            warnings.warn(found, stacklevel=2)
+            warnings.warn(
+                f"{len(self._unmoved)} of {self._n_tensors} trainable tensors never moved: "
+                f"{_listed(list(self._unmoved))}",
+                stacklevel=2,
+            )
 
     def _forget_moved(self, model: torch.nn.Module) -> None:
         if self._unmoved:
@@ -98,3 +107,7 @@ class WeightMotionCallback(TrainerCallback):
                 f"{when} none of the {self._n_tensors} trainable tensors has moved: the optimizer does not hold them, "
                 "or their gradients never arrive"
             )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
