@@ -101,6 +101,28 @@ def test_a_rows_gradient_does_not_hang_on_how_long_its_batch_mates_are(way):
         assert_is([whole - rest for whole, rest in zip(both, other, strict=True)], [own.double() for own in alone])
 
 
+@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+@pytest.mark.parametrize("way", ["bookkeeping", "functional", "hooks"])
+def test_no_row_exceeds_the_bound_under_autocast(way, lora):
+    """Norms and sums that were rounded to half precision let a row have half a percent more."""
+    model, rows = language_model("llama", lora=lora).train(), token_rows(LENGTHS)
+    with clipped_gradients(model, way, max_norm=0.1, losses=losses) as clipped_sum:
+        for row in range(len(LENGTHS)):
+            with torch.autocast("cpu", torch.bfloat16):
+                found, _ = clipped_sum(rows.__getitems__([row]))
+            assert torch.stack([gradient.double().norm() for gradient in found]).norm() <= 0.1
+
+
+def test_ghost_clipping_in_half_precision_is_refused():
+    model, batch = language_model("llama").train(), token_rows(LENGTHS).__getitems__(range(len(LENGTHS)))
+    with (
+        pytest.raises(InputError, match=r"'ghost' cannot follow .*in half precision its norms are rounded.*'auto'"),
+        torch.autocast("cpu", torch.bfloat16),
+        clipped_gradients(model, "ghost", max_norm=0.1, losses=losses) as clipped_sum,
+    ):
+        clipped_sum(batch)
+
+
 def test_a_layer_used_twice_is_one_weight():
     class Twice(torch.nn.Module):
         def __init__(self):

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from torch.nn import functional as F
-from transformers import AutoConfig, AutoModelForSequenceClassification, LlamaConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    LlamaConfig,
+    ViTConfig,
+    ViTForImageClassification,
+)
 
 from hf_privacy.defenses.dp import per_sample_gradients
 from hf_privacy.defenses.dp.per_sample_gradients import (
@@ -197,6 +203,48 @@ def test_the_check_lets_a_right_way_pass_and_leaves_the_modes_alone(model_of, da
         with clipped_gradients(model, way, max_norm=0.1, losses=cross_entropies) as clipped_sum:
             clipped_sum.check(batch)
     assert all(module.training for module in model.modules())
+
+
+def test_what_a_layer_draws_in_training_is_tried_before_auto_settles():
+    """ViT's embeddings own weights and hold dropout: run again by themselves they would draw anew."""
+    model = ViTForImageClassification(
+        ViTConfig(
+            hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, image_size=8,
+            patch_size=4, num_channels=1, num_labels=3, hidden_dropout_prob=0.1,
+        )
+    ).train()  # fmt: skip
+    batch = {"pixel_values": torch.randn(3, 1, 8, 8), "labels": torch.arange(3)}
+    with clipped_gradients(model, "auto", max_norm=0.1, losses=cross_entropies) as clipped_sum:
+        clipped_sum.check(batch)
+        assert clipped_sum.way == "functional"
+        clipped_sum(batch)
+
+
+def test_auto_ends_in_a_way_that_does_for_every_batch(model_of, data_of, monkeypatch):
+    """What fails on one batch is not left for what was never held against the other."""
+    model, rows = model_of("tabular"), data_of("tabular", 5)
+    right = per_sample_gradients._by_vmap
+
+    def only(n):
+        def found(model, batch, *others, **named):
+            if len(batch["labels"]) != n:
+                raise ValueError("not this one")
+            return right(model, batch, *others, **named)
+
+        return found
+
+    by_bookkeeping = only(3)
+    monkeypatch.setattr(per_sample_gradients, "_by_vmap", only(2))
+    monkeypatch.setattr(
+        per_sample_gradients,
+        "clipped_sum_by_bookkeeping",
+        lambda model, losses_of, factors_of, units: by_bookkeeping(
+            model, rows.__getitems__(range(len(losses_of()))), 0.1, cross_entropies, units, mask="none"
+        ),
+    )
+    with clipped_gradients(model, "auto", max_norm=0.1, losses=cross_entropies) as clipped_sum:
+        clipped_sum.check(rows.__getitems__(range(3)), rows.__getitems__(range(2)))
+    assert clipped_sum.way == "loop"
 
 
 def test_the_attention_is_what_it_was_afterwards(model_of, data_of):

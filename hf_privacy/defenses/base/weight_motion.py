@@ -64,8 +64,8 @@ class WeightMotionCallback(TrainerCallback):
             if lost:
                 raise WeightMotionError(
                     f"the optimizer does not hold {len(lost)} of {self._n_tensors} trainable tensors, to each of "
-                    f"which noise is added: {_listed(lost)}; make it of the model's own parameters, or leave it to the "
-                    "trainer"
+                    f"which noise is added: {_listed(lost)}; make it of the model's own parameters, or leave it to "
+                    "the trainer"
                 )
 
     def on_step_begin(self, args, state, control, *, lr_scheduler, **kwargs) -> None:

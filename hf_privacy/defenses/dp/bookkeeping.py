@@ -22,6 +22,8 @@ from torch import nn
 from torch.autograd.graph import get_gradient_edge
 from transformers.pytorch_utils import Conv1D
 
+from hf_privacy.signals.curvature_model import full_precision
+
 # Per-example gradients of one layer that are in memory at once.
 _CPU_BYTES, _GPU_BYTES = 16 * 2**20, 2**30
 
@@ -127,7 +129,8 @@ def clipped_sum_by_bookkeeping(
     Returns
     -------
     gradients : list of tensor or None
-        One a trainable parameter, in the order of ``model.parameters()``; None where the loss does not reach it.
+        One a trainable parameter, in the order of ``model.parameters()``, in float32 at least; None where the loss
+        does not reach it.
     losses : tensor [B]
 
     Raises
@@ -153,15 +156,22 @@ def clipped_sum_by_bookkeeping(
             parts[id(parameter)].append(part)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     joined = [_joined(parts[id(parameter)]) for parameter in parameters]
-    squares = [_square(uses) for uses in joined if uses]
-    if not squares:
+    if not any(joined):
         raise CannotFollowError("the loss reaches no weight")
-    factors = factors_of(torch.stack(squares).sum(dim=0).clamp(min=0).sqrt())
-    gradients = [
-        None if not uses else sum(use.summed(factors) for use in uses).reshape(parameter.shape)
-        for uses, parameter in zip(joined, parameters, strict=True)
-    ]
+    # Under the training's autocast a norm would be rounded to half precision, and its gradient clipped by less.
+    with full_precision(losses.device):
+        squares = [_square(uses) for uses in joined if uses]
+        factors = factors_of(torch.stack(squares).sum(dim=0).clamp(min=0).sqrt())
+        gradients = [
+            None if not uses else sum(use.summed(factors) for use in uses).reshape(parameter.shape)
+            for uses, parameter in zip(joined, parameters, strict=True)
+        ]
     return gradients, losses.detach()
+
+
+def in_full(values: torch.Tensor) -> torch.Tensor:
+    """In float32 at least: rounded to half precision, sums of two neighbours may differ by more than the bound."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 # ---- the uses of one weight ----
@@ -229,7 +239,7 @@ def _parts(call: _Call, back: torch.Tensor, n_rows: int, units: Units | None) ->
     layer, given = call.layer, call.given
     if given.shape[0] != n_rows or back.shape[0] != n_rows:
         raise CannotFollowError(f"{type(layer).__name__} is given {given.shape[0]} rows for {n_rows} examples")
-    back = back if back.dtype == torch.float64 else back.float()
+    back = in_full(back)
     if units is not None:
         back = back * units.shares.to(back.dtype).reshape(-1, *[1] * (back.ndim - 1))
     own = {name: p for name, p in layer.named_parameters(recurse=False) if p.requires_grad}
@@ -271,7 +281,7 @@ def _by_layer(
     weights = {name: parameter.detach() for name, parameter in own.items()}
     each = torch.func.vmap(torch.func.grad(pulled), in_dims=(None, 0, 0))
     found = each(weights, given, back)
-    return {name: values if values.dtype == torch.float64 else values.float() for name, values in found.items()}
+    return {name: in_full(values) for name, values in found.items()}
 
 
 def _joined(parts: Sequence[_Part]) -> list[_Part]:

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 
-from hf_privacy.defenses.dp.bookkeeping import Units, clipped_sum_by_bookkeeping
+from hf_privacy.defenses.dp.bookkeeping import Units, clipped_sum_by_bookkeeping, in_full
 from hf_privacy.errors import InputError
+from hf_privacy.signals.curvature_model import full_precision
 from hf_privacy.signals.invariance import unpadded
 
 PER_SAMPLE_GRADIENTS = ("auto", "bookkeeping", "functional", "hooks", "ghost", "loop")
@@ -30,6 +31,8 @@ UNIT = "privacy_unit"
 _SHARES = "privacy_shares"
 # From a model to call and a batch to the loss of each example.
 Losses = Callable[[Callable[..., Any], dict[str, torch.Tensor]], torch.Tensor]
+# Of a check: a batch, and its clipped sum by one backward pass an example.
+_Expected = tuple[dict[str, torch.Tensor], list[torch.Tensor]]
 # Per-sample gradients held at a time: what a CPU's cache is good for, and what a GPU has to spare.
 _CPU_BYTES, _GPU_BYTES = 16 * 2**20, 2 * 2**30
 # What vmap hands a text model in place of the mask of 0 and 1, at whose values models look: what is added to the
@@ -135,70 +138,89 @@ class ClippedSum:
             if self._hooks is not None:
                 self._hooks.enable_hooks()
 
-    def check(self, batch: dict[str, torch.Tensor]) -> None:
+    def check(self, *batches: dict[str, torch.Tensor]) -> None:
         """Hold the clipped sum against one backward pass an example, on up to four examples and without dropout.
 
-        Each of them goes through it without its padding: what moves with a batch-mate's length is found too. Where the
-        way was left open, the next one is tried.
+        Each of them goes through it without its padding: what moves with a batch-mate's length is found too. One way
+        must do for all batches, and with dropout as well; where the way was left open, the next one is tried.
 
         Raises
         ------
         InputError
             If they differ: then no example's influence is bounded, whatever ε is reported.
         """
-        few = _first_units(batch, 4)
-        modes = {module: module.training for module in self.model.modules()}
-        # Dropout would draw differently; but Opacus's hooks look away from a module in evaluation mode, and layers do
-        # without checkpointing there.
-        for module in modes:
-            owns = any(weight.requires_grad for weight in module.parameters(recurse=False))
-            module.training = owns or getattr(module, "gradient_checkpointing", False)
+        few = [_first_units(batch, 4) for batch in batches]
         try:
-            try:
-                with self.paused():
-                    expected = clipped_sum_by_loop(self.model, few, max_norm=self.max_norm, losses=self._losses)
-            except _ERRORS as error:
-                if self.way in ("functional", "loop") or isinstance(error, (InputError, torch.OutOfMemoryError)):
-                    raise
-                raise _cannot_follow(self.way, str(error)) from error  # the hooks stand in the way
-            first = self._mask
-            problem = self._problem(few, expected)
-            while problem is not None and self._others:
-                self.way, *rest = self._others
-                self._others = tuple(rest)
-                problem = self._problem(few, expected)
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
+            with self.paused(), self._without_dropout():
+                sums = [clipped_sum_by_loop(self.model, b, max_norm=self.max_norm, losses=self._losses) for b in few]
+        except _ERRORS as error:
+            if self.way in ("functional", "loop") or isinstance(error, (InputError, torch.OutOfMemoryError)):
+                raise
+            raise _cannot_follow(self.way, str(error)) from error  # the hooks stand in the way
+        expected = list(zip(few, sums, strict=True))
+        first = self._mask
+        problem = self._problem(expected)
+        while problem is not None and self._others:
+            self.way, *rest = self._others
+            self._others = tuple(rest)
+            problem = self._problem(expected)
         if problem is not None:
             self._mask = first
             raise problem
 
-    def _problem(self, batch: dict[str, torch.Tensor], expected: list[torch.Tensor]) -> InputError | None:
+    @contextmanager
+    def _without_dropout(self) -> Iterator[None]:
+        """Inside, nothing is drawn, which would be drawn otherwise the next time.
+
+        Opacus's hooks look away from a module in evaluation mode, and layers do without checkpointing there.
+        """
+        modes = {module: module.training for module in self.model.modules()}
+        for module in modes:
+            owns = any(weight.requires_grad for weight in module.parameters(recurse=False))
+            module.training = owns or getattr(module, "gradient_checkpointing", False)
+        try:
+            yield
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+
+    def _problem(self, expected: list[_Expected]) -> InputError | None:
         """What is wrong with the way as it is; the masks of texts are tried in turn where it takes any."""
         if self.way == "loop":
             return None
-        problem = self._difference(batch, expected)
-        for mask in _MASKS if self.way == "functional" and "attention_mask" in batch else ():
+        problem = self._difference(expected)
+        for mask in _MASKS if self.way == "functional" and "attention_mask" in expected[0][0] else ():
             if problem is None:
                 break
             self._mask = mask
-            problem = self._difference(batch, expected)
+            problem = self._difference(expected)
         return problem
 
-    def _difference(self, batch: dict[str, torch.Tensor], expected: list[torch.Tensor]) -> InputError | None:
+    def _difference(self, expected: list[_Expected]) -> InputError | None:
+        for batch, totals in expected:
+            found = self._tried(batch, dropout=False)
+            if isinstance(found, InputError):
+                return found
+            for gradient, total in zip(found, totals, strict=True):
+                difference = total if gradient is None else gradient - total
+                # Half-precision sums in another order differ by more than float32 ones, a wrong sum by more than both.
+                if not difference.float().norm() <= 0.02 * total.float().norm() + 1e-3 * self.max_norm:
+                    return _cannot_follow(self.way, "its clipped gradients are not those of one example at a time")
+        # A layer that is run again by itself must draw nothing.
+        found = self._tried(expected[0][0], dropout=True)
+        return found if isinstance(found, InputError) else None
+
+    def _tried(self, batch: dict[str, torch.Tensor], *, dropout: bool) -> list[torch.Tensor | None] | InputError:
+        """The clipped sum, or why there is none; what is drawn on the way is drawn again in training."""
+        device = batch["labels"].device
+        drawn_again = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
         try:
-            found, _ = self(batch)
+            with drawn_again, nullcontext() if dropout else self._without_dropout():
+                return self(batch)[0]
         except InputError as error:
             return error
         except FloatingPointError as error:
             return _cannot_follow(self.way, str(error))
-        for gradient, total in zip(found, expected, strict=True):
-            difference = total if gradient is None else gradient - total
-            # Half-precision sums in another order differ by more than float32 ones, a wrong sum by more than either.
-            if not difference.float().norm() <= 0.02 * total.float().norm() + 1e-3 * self.max_norm:
-                return _cannot_follow(self.way, "its clipped gradients are not those of one example at a time")
-        return None
 
 
 @contextmanager
@@ -273,7 +295,7 @@ def _by_loop(
     units: Units | None = None,
 ) -> tuple[list[torch.Tensor], torch.Tensor]:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    totals = [torch.zeros_like(parameter, dtype=_wide(parameter.dtype)) for parameter in parameters]
+    totals = [in_full(torch.zeros_like(parameter)) for parameter in parameters]
     losses = []
     n_rows = len(batch["labels"])
     together = [[row] for row in range(n_rows)]
@@ -286,7 +308,7 @@ def _by_loop(
         factor = _factors(norm[None], max_norm)[0]
         for total, gradient in zip(totals, gradients, strict=True):
             if gradient is not None:
-                total += gradient.to(total.dtype) * factor
+                total += in_full(gradient) * factor.to(total.dtype)
         losses.append(loss.detach())
     return totals, torch.stack(losses)
 
@@ -331,6 +353,9 @@ def _by_ghost(
     model: torch.nn.Module, batch: dict[str, torch.Tensor], max_norm: float, losses_of: Losses, hooks: Any
 ) -> tuple[list[torch.Tensor | None], torch.Tensor]:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    half = any(parameter.dtype in (torch.bfloat16, torch.float16) for parameter in parameters)
+    if half or torch.is_autocast_enabled(parameters[0].device.type):
+        raise _cannot_follow("ghost", "in half precision its norms are rounded, and clip by less than they say")
     losses = losses_of(model, batch)
     losses.sum().backward(retain_graph=True)
     norms = [getattr(parameter, "_norm_sample", None) for parameter in parameters]
@@ -437,16 +462,9 @@ def _clip_and_sum(samples: list[torch.Tensor | None], max_norm: float) -> list[t
     reached = [sample for sample in samples if sample is not None]
     norms = torch.stack([sample.flatten(1).float().norm(dim=1) for sample in reached]).norm(dim=0)
     factors = _factors(norms, max_norm)
-    return [None if sample is None else _weighted_sum(sample.to(_wide(sample.dtype)), factors) for sample in samples]
-
-
-def _weighted_sum(samples: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
-    return torch.einsum("n,n...->...", factors.to(samples.dtype), samples)
-
-
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    """What sums are made in: rounded to half precision, that of two neighbours may differ by more than the bound."""
-    return dtype if dtype == torch.float64 else torch.float32
+    with full_precision(factors.device):
+        wide = [None if sample is None else in_full(sample) for sample in samples]
+        return [None if each is None else torch.einsum("n,n...->...", factors.to(each.dtype), each) for each in wide]
 
 
 def _factors(norms: torch.Tensor, max_norm: float) -> torch.Tensor:

@@ -128,7 +128,7 @@ class DPTrainer(PrivacyTrainer):
         refuse_packing(self.args, self.train_dataset, self.data_collator)
         if self.model is not None:
             check_private(self.model)
-        # Noise moves what the loss does not reach too: a tensor that stays is one the optimizer does not hold.
+        # Noise is for what the loss does not reach too: a tensor that the optimizer does not hold would take none.
         self._weight_motion.every = self.args.noise_multiplier != 0
         self.units: PrivacyUnits | None = None
         if self.train_dataset is not None:
@@ -358,10 +358,11 @@ class DPTrainer(PrivacyTrainer):
     def _check_clipping(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> None:
         """Hold the first batch's sum against one example at a time, and that of the shortest and the longest text."""
         assert self._clipped_sum is not None
+        batches = [inputs]
         if isinstance(self.train_dataset, TensorDataset) and "attention_mask" in self.train_dataset.column_names:
             both = self._prepare_inputs(extremes(self.train_dataset).__getitems__([0, 1]))
-            self._clipped_sum.check(self.private_inputs(model, both))
-        self._clipped_sum.check(inputs)
+            batches.append(self.private_inputs(model, both))
+        self._clipped_sum.check(*batches)
 
     def _set_noisy_gradient(self, parameters: list[torch.nn.Parameter]) -> None:
         assert self._sums is not None
