@@ -32,6 +32,8 @@ from hf_privacy.statistics import auc
 from hf_privacy.tasks import task_named
 from hf_privacy.unlearning import AnswerRows, answer_figures, in_four_bits, kept_utility, relearned, unlearner_class
 
+# Of a processor that others use too; what a GPU does takes none.
+clock = time.perf_counter if torch.cuda.is_available() else time.process_time
 QUIET = {"save_strategy": "no", "logging_strategy": "no", "report_to": "none", "disable_tqdm": True}
 AUTHOR = 20  # rows of each, one after another
 SETS = {
@@ -85,7 +87,8 @@ class Study:
             whole = len(self.questions["forget"])
             forget, first = self.questions["forget"].subset(np.arange(whole - n, whole)), 0
         kept = {name: spaced(self.questions[name], sizes[name]) for name in ("real_authors", "world_facts")}
-        retained = self.questions["retain"].subset(np.arange(first, self.config["rows"]["retain"]))
+        last = min(self.config["rows"]["retain"], len(self.questions["retain"]))
+        retained = self.questions["retain"].subset(np.arange(first, last))
         return {"forget": spaced(forget, sizes["forget"]), "retain": spaced(retained, sizes["retain"]), **kept}
 
     # ---- models ----
@@ -95,14 +98,14 @@ class Study:
         return attach_lora(AutoModelForCausalLM.from_pretrained(self.base), self.config["lora"], task="causal-lm")
 
     def trained(self, name: str, rows: np.ndarray, seed: int) -> tuple[dict[str, torch.Tensor], float]:
-        """The adapter trained on some members, and the processor seconds it took; trained if it is not there."""
+        """The adapter trained on some members, and the seconds it took (see `clock`); trained if it is not there."""
         file = self.folder / "models" / f"{name}_{seed}.pt"
         if not file.is_file():
             args = self.arguments(PrivacyConfig, self.config["training"], seed)
             trainer = PrivacyTrainer(args=args, model_init=self.new_model, train_dataset=self.dataset.subset(rows))
-            started = time.process_time()
+            started = clock()
             trainer.train()
-            seconds = time.process_time() - started
+            seconds = clock() - started
             state = {k: v for k, v in trainer.model.state_dict().items() if "lora_" in k}
             file.parent.mkdir(parents=True, exist_ok=True)
             torch.save({"state": state, "seconds": seconds}, file.with_suffix(f".{name}{seed}"))
@@ -112,7 +115,7 @@ class Study:
 
     def arguments(self, kind: Any, values: dict[str, Any], seed: int) -> Any:
         """Arguments of a trainer that writes nothing."""
-        return kind(output_dir=str(self.folder / "work"), seed=seed, use_cpu=True, **{**QUIET, **values})
+        return kind(output_dir=str(self.folder / "work"), seed=seed, **{**QUIET, **values})
 
     def model_of(self, state: dict[str, torch.Tensor]) -> torch.nn.Module:
         """A model with these adapter weights."""
@@ -132,7 +135,7 @@ class Study:
     def unlearned(
         self, request: str, method: dict[str, Any], settings: dict[str, Any], seed: int
     ) -> tuple[torch.nn.Module, float]:
-        """The original of a seed after a method, and the processor seconds it took."""
+        """The original of a seed after a method, and the seconds it took (see `clock`)."""
         kind = unlearner_class(method["method"])
         plan = self.config["search"] if request == "search" else self.config["requests"][request]
         epochs = {} if method["method"] == "parameter_perturbation" else {"num_train_epochs": plan["epochs"]}
@@ -147,9 +150,9 @@ class Study:
             self.dataset.subset(self.heldout),
             processing_class=self.tokenizer,
         )
-        started = time.process_time()
+        started = clock()
         trainer.unlearn()
-        return trainer.model, time.process_time() - started
+        return trainer.model, clock() - started
 
     # ---- judging ----
 
@@ -253,7 +256,7 @@ class Study:
 
     def try_settings(self, name: str, settings: dict[str, Any]) -> dict[str, Any]:
         """One setting of the search."""
-        started = time.process_time()
+        started = clock()
         try:
             model, _ = self.unlearned("search", self.config["methods"][name], settings, self.config["search"]["seed"])
             found: dict[str, Any] = self.distance(model)
@@ -261,7 +264,7 @@ class Study:
             if "diverged" not in str(error):
                 raise
             found = {"distance": None}
-        return {"settings": settings, "seconds": time.process_time() - started, **found}
+        return {"settings": settings, "seconds": clock() - started, **found}
 
     # ---- the work, in pieces that are kept ----
 
@@ -372,6 +375,8 @@ def main() -> None:
     parser.add_argument("--table", help="write the result of what is finished to this file, print it, do no work")
     options = parser.parse_args()
     config = yaml.safe_load(Path(options.config).read_text())
+    if "base" in config:
+        config = {**yaml.safe_load((Path(options.config).parent / config.pop("base")).read_text()), **config}
     folder = Path(options.output_dir or config["output_dir"])
     if options.table:
         print(write_result(Path(options.table), config, summarized(config, folder)))

@@ -68,7 +68,7 @@ def row(cells: Sequence[Cell], judges: Sequence[Cell], is_judge: bool) -> dict[s
         if not is_judge:
             noise = float(np.std(judged, ddof=1))
             gap = float(np.mean(mine) - np.mean(judged))
-            found[name] |= {"gap": gap, "gap_in_noise": gap / noise if noise > 0 else None}
+            found[name] |= {"gap": gap, "gap_in_noise": gap / noise if noise > 1e-9 else None}
     found["treated"] = {
         name: {
             "forget_quality": quality(
