@@ -331,6 +331,12 @@ class Study:
             return {"diverged": True}
 
 
+def configuration(path: Path) -> dict[str, Any]:
+    """The YAML, on top of the one that it names as its base."""
+    config = yaml.safe_load(path.read_text())
+    return {**yaml.safe_load((path.parent / config.pop("base")).read_text()), **config} if "base" in config else config
+
+
 def choices(method: dict[str, Any]) -> list[dict[str, Any]]:
     """The settings that the search tries: the product of the lists under ``search``."""
     grid = method["search"]
@@ -374,9 +380,7 @@ def main() -> None:
     parser.add_argument("--part", default="0/1", help="which part of the work this process does, such as 1/2")
     parser.add_argument("--table", help="write the result of what is finished to this file, print it, do no work")
     options = parser.parse_args()
-    config = yaml.safe_load(Path(options.config).read_text())
-    if "base" in config:
-        config = {**yaml.safe_load((Path(options.config).parent / config.pop("base")).read_text()), **config}
+    config = configuration(Path(options.config))
     folder = Path(options.output_dir or config["output_dir"])
     if options.table:
         print(write_result(Path(options.table), config, summarized(config, folder)))

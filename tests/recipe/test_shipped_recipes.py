@@ -11,12 +11,15 @@ import yaml
 
 from hf_privacy.recipe import Recipe
 from hf_privacy.recipe.unlearning import unlearning_arguments
+from hf_privacy.unlearning import unlearner_class
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 if not RECIPES.is_dir():
     pytest.skip("the recipes are not installed with the package", allow_module_level=True)
 WHOLE = sorted(path for path in RECIPES.rglob("*.yaml") if "task" in (yaml.safe_load(path.read_text()) or {}))
-STUDIES = sorted(path for path in (RECIPES / "unlearning").glob("*.yaml") if path not in WHOLE)
+OTHERS = sorted(path for path in (RECIPES / "unlearning").glob("*.yaml") if path not in WHOLE)
+TOFU = [path for path in OTHERS if path.stem.startswith("tofu")]  # with a driver of its own
+STUDIES = [path for path in OTHERS if path not in TOFU]
 
 
 def name(path: Path) -> str:
@@ -52,3 +55,21 @@ def test_each_setting_of_an_unlearning_study_is_one(path, tmp_path, monkeypatch)
             )
             arguments = unlearning_arguments(recipe, tmp_path)
             assert all(getattr(arguments, key) == value for key, value in training.items())
+
+
+@pytest.mark.parametrize("path", TOFU, ids=name)
+def test_each_setting_of_the_study_on_tofu_is_one(path, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(path.parent))
+    spec = importlib.util.spec_from_file_location("tofu", path.parent / "tofu.py")
+    study = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(study)
+    config = study.configuration(path)
+    assert config["output_dir"].startswith("runs/")
+    assert len(config["seeds"]) >= 3  # of originals, and of retrained models to judge by
+    for method in config["methods"].values():
+        kind = unlearner_class(method["method"])
+        assert "causal-lm" in kind.tasks
+        for settings in study.choices(method):
+            values = {**config["unlearning"], **method.get("training", {}), **settings}
+            arguments = kind.config_class(str(tmp_path), **values)
+            assert all(getattr(arguments, key) == value for key, value in values.items())
