@@ -330,6 +330,7 @@ def test_evaluation_and_saving_work_after_training(make_trainer, tmp_path):
         ({"noise_multiplier": 1.0, "label_smoothing_factor": 0.1}, "label_smoothing_factor is 0.1"),
         ({"noise_multiplier": 1.0, "fp16": True}, "fp16 is set"),
         ({"noise_multiplier": 1.0, "auto_find_batch_size": True}, "auto_find_batch_size is set"),
+        ({"noise_multiplier": 1.0, "bf16": True, "per_sample_gradients": "ghost"}, "bf16 is set and per_sample_grad"),
         ({"noise_multiplier": 1.0, "dataloader_drop_last": True}, "dataloader_drop_last is set"),
         ({"noise_multiplier": 1.0, "per_device_train_batch_size": 64}, "larger than the training set of 40 examples"),
     ],

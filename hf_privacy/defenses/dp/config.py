@@ -101,6 +101,11 @@ class DPConfig(PrivacyConfig):
                 f"per_sample_gradients is {self.per_sample_gradients!r}, which clips rows, and privacy_unit is "
                 "'group': set it to 'auto'"
             )
+        if self.bf16 and self.per_sample_gradients == "ghost":
+            raise InputError(
+                "bf16 is set and per_sample_gradients is 'ghost', whose norms are then rounded to half precision and "
+                "clip by less than they say: set it to 'auto'"
+            )
         refuse_label_smoothing(self, "DP-SGD")
         if self.fp16:
             raise InputError(
