@@ -13,7 +13,7 @@ from transformers import (
     ViTForImageClassification,
 )
 
-from hf_privacy.defenses.dp import per_sample_gradients
+from hf_privacy.defenses.dp import functional, per_sample_gradients
 from hf_privacy.defenses.dp.per_sample_gradients import (
     check_private,
     clipped_gradients,
@@ -74,7 +74,7 @@ def test_examples_are_taken_in_chunks_without_a_difference(model_of, data_of, mo
     model, batch = model_of("tabular"), data_of("tabular", 7).__getitems__(range(7))
     with clipped_gradients(model, "functional", max_norm=0.1, losses=cross_entropies) as clipped_sum:
         whole = clipped_sum(batch)
-        monkeypatch.setattr(per_sample_gradients, "_CPU_BYTES", 1)  # one example at a time
+        monkeypatch.setattr(functional, "_CPU_BYTES", 1)  # one example at a time
         single = clipped_sum(batch)
     for a, b in zip(whole[0], single[0], strict=True):
         torch.testing.assert_close(a, b)
@@ -112,7 +112,7 @@ def test_where_torch_func_computes_something_else_it_is_refused(data_of, monkeyp
     batch = data_of("llama", 4).__getitems__(range(4))
     with clipped_gradients(model, "functional", max_norm=1.0, losses=cross_entropies) as clipped_sum:
         clipped_sum.check(batch)
-        monkeypatch.setattr(per_sample_gradients, "_MASKS", ("open",))
+        monkeypatch.setattr(per_sample_gradients, "MASKS", ("open",))
         with pytest.raises(InputError, match="not those of one example at a time"):
             clipped_gradients(model, "functional", max_norm=1.0, losses=cross_entropies).__enter__().check(batch)
 
@@ -223,7 +223,7 @@ def test_what_a_layer_draws_in_training_is_tried_before_auto_settles():
 def test_auto_ends_in_a_way_that_does_for_every_batch(model_of, data_of, monkeypatch):
     """What fails on one batch is not left for what was never held against the other."""
     model, rows = model_of("tabular"), data_of("tabular", 5)
-    right = per_sample_gradients._by_vmap
+    right = per_sample_gradients.clipped_sum_by_vmap
 
     def only(n):
         def found(model, batch, *others, **named):
@@ -234,7 +234,7 @@ def test_auto_ends_in_a_way_that_does_for_every_batch(model_of, data_of, monkeyp
         return found
 
     by_bookkeeping = only(3)
-    monkeypatch.setattr(per_sample_gradients, "_by_vmap", only(2))
+    monkeypatch.setattr(per_sample_gradients, "clipped_sum_by_vmap", only(2))
     monkeypatch.setattr(
         per_sample_gradients,
         "clipped_sum_by_bookkeeping",

@@ -22,6 +22,7 @@ from torch import nn
 from torch.autograd.graph import get_gradient_edge
 from transformers.pytorch_utils import Conv1D
 
+from hf_privacy.defenses.dp.clipping import in_full
 from hf_privacy.signals.curvature_model import full_precision
 
 # Per-example gradients of one layer that are in memory at once.
@@ -167,11 +168,6 @@ def clipped_sum_by_bookkeeping(
             for uses, parameter in zip(joined, parameters, strict=True)
         ]
     return gradients, losses.detach()
-
-
-def in_full(values: torch.Tensor) -> torch.Tensor:
-    """In float32 at least: rounded to half precision, sums of two neighbours may differ by more than the bound."""
-    return values if values.dtype == torch.float64 else values.float()
 
 
 # ---- the uses of one weight ----

@@ -8,7 +8,7 @@ from hf_privacy.arguments import check_choice, check_number, check_whole
 from hf_privacy.defenses.base.config import PrivacyConfig
 from hf_privacy.defenses.base.config_checks import check_fields, refuse_label_smoothing
 from hf_privacy.defenses.dp.accounting import ACCOUNTANTS, MOST_NOISE
-from hf_privacy.defenses.dp.per_sample_gradients import PER_SAMPLE_GRADIENTS
+from hf_privacy.defenses.dp.clipping import PER_SAMPLE_GRADIENTS
 from hf_privacy.errors import InputError
 
 

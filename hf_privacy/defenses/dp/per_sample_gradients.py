@@ -12,33 +12,25 @@ against it, once a training; "auto" takes the first of bookkeeping, functional a
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 
-from hf_privacy.defenses.dp.bookkeeping import Units, clipped_sum_by_bookkeeping, in_full
+from hf_privacy.defenses.dp.bookkeeping import Units, clipped_sum_by_bookkeeping
+from hf_privacy.defenses.dp.clipping import Losses, cannot_follow, clip_factors, in_full
+from hf_privacy.defenses.dp.functional import MASKS, clipped_sum_by_vmap
+from hf_privacy.defenses.dp.opacus_hooks import clipped_sum_by_ghost, clipped_sum_by_hooks
 from hf_privacy.errors import InputError
-from hf_privacy.signals.curvature_model import full_precision
 from hf_privacy.signals.invariance import unpadded
 
-PER_SAMPLE_GRADIENTS = ("auto", "bookkeeping", "functional", "hooks", "ghost", "loop")
 # What "auto" tries, the cheapest first.
 _AUTO = ("bookkeeping", "functional", "loop")
 # In a batch, the unit of each row, int64 [B], counted from 0: rows of one unit are clipped as one, their mean.
 UNIT = "privacy_unit"
-_SHARES = "privacy_shares"
-# From a model to call and a batch to the loss of each example.
-Losses = Callable[[Callable[..., Any], dict[str, torch.Tensor]], torch.Tensor]
 # Of a check: a batch, and its clipped sum by one backward pass an example.
 _Expected = tuple[dict[str, torch.Tensor], list[torch.Tensor]]
-# Per-sample gradients held at a time: what a CPU's cache is good for, and what a GPU has to spare.
-_CPU_BYTES, _GPU_BYTES = 16 * 2**20, 2 * 2**30
-# What vmap hands a text model in place of the mask of 0 and 1, at whose values models look: what is added to the
-# attention's weights, without or with the future of a decoder; or nothing, which will do for a decoder on texts padded
-# on the right. `ClippedSum.check` takes the first that gives an example's own gradients.
-_MASKS = ("open", "causal", "none")
 # What models raise that a way cannot follow; it is no fault of the data, which a plain pass has gone through.
 _ERRORS = (ValueError, RuntimeError, IndexError, TypeError, AttributeError, NotImplementedError)
 # Modules whose output for one example depends on its batch-mates, or whose buffers remember them.
@@ -83,7 +75,7 @@ class ClippedSum:
         self.max_norm = max_norm
         self._losses = losses
         self._hooks = hooks
-        self._mask = _MASKS[0]
+        self._mask = MASKS[0]
 
     def __call__(self, batch: dict[str, torch.Tensor]) -> tuple[list[torch.Tensor | None], torch.Tensor]:
         """The clipped sum of a batch.
@@ -105,17 +97,17 @@ class ClippedSum:
             return _by_loop(self.model, batch, self.max_norm, self._losses, units)
         try:
             if self.way == "functional":
-                return _by_vmap(self.model, batch, self.max_norm, self._losses, units, mask=self._mask)
+                return clipped_sum_by_vmap(self.model, batch, self.max_norm, self._losses, units, mask=self._mask)
             if self.way == "bookkeeping":
                 return clipped_sum_by_bookkeeping(
                     self.model,
                     lambda: self._losses(self.model, batch),
-                    lambda norms: _factors(norms, self.max_norm),
+                    lambda norms: clip_factors(norms, self.max_norm),
                     units,
                 )
             if units is not None:
-                raise _cannot_follow(self.way, "it clips rows, and not the mean of a group's")
-            by = _by_hooks if self.way == "hooks" else _by_ghost
+                raise cannot_follow(self.way, "it clips rows, and not the mean of a group's")
+            by = clipped_sum_by_hooks if self.way == "hooks" else clipped_sum_by_ghost
             with warnings.catch_warnings():
                 # The first layer's input has no gradient, and need not have one.
                 warnings.filterwarnings("ignore", message="Full backward hook is firing")
@@ -123,7 +115,7 @@ class ClippedSum:
         except _ERRORS as error:
             if isinstance(error, (InputError, torch.OutOfMemoryError)):
                 raise
-            raise _cannot_follow(self.way, str(error)) from error
+            raise cannot_follow(self.way, str(error)) from error
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -156,7 +148,7 @@ class ClippedSum:
         except _ERRORS as error:
             if self.way in ("functional", "loop") or isinstance(error, (InputError, torch.OutOfMemoryError)):
                 raise
-            raise _cannot_follow(self.way, str(error)) from error  # the hooks stand in the way
+            raise cannot_follow(self.way, str(error)) from error  # the hooks stand in the way
         expected = list(zip(few, sums, strict=True))
         first = self._mask
         problem = self._problem(expected)
@@ -189,7 +181,7 @@ class ClippedSum:
         if self.way == "loop":
             return None
         problem = self._difference(expected)
-        for mask in _MASKS if self.way == "functional" and "attention_mask" in expected[0][0] else ():
+        for mask in MASKS if self.way == "functional" and "attention_mask" in expected[0][0] else ():
             if problem is None:
                 break
             self._mask = mask
@@ -205,7 +197,7 @@ class ClippedSum:
                 difference = total if gradient is None else gradient - total
                 # Half-precision sums in another order differ by more than float32 ones, a wrong sum by more than both.
                 if not difference.float().norm() <= 0.02 * total.float().norm() + 1e-3 * self.max_norm:
-                    return _cannot_follow(self.way, "its clipped gradients are not those of one example at a time")
+                    return cannot_follow(self.way, "its clipped gradients are not those of one example at a time")
         # A layer that is run again by itself must draw nothing.
         found = self._tried(expected[0][0], dropout=True)
         return found if isinstance(found, InputError) else None
@@ -220,7 +212,7 @@ class ClippedSum:
         except InputError as error:
             return error
         except FloatingPointError as error:
-            return _cannot_follow(self.way, str(error))
+            return cannot_follow(self.way, str(error))
 
 
 @contextmanager
@@ -257,7 +249,7 @@ def clipped_gradients(model: torch.nn.Module, way: str, *, max_norm: float, loss
         else:
             hooks = GradSampleHooksFastGradientClipping(model, max_grad_norm=max_norm, **settings)
     except (NotImplementedError, AttributeError) as error:
-        raise _cannot_follow(way, str(error)) from error
+        raise cannot_follow(way, str(error)) from error
     try:
         yield ClippedSum(model, way, max_norm, losses, hooks)
     finally:
@@ -305,7 +297,7 @@ def _by_loop(
         loss = torch.stack([losses_of(model, unpadded(batch, row)).sum() for row in rows]).mean()
         gradients = _own_gradients(model, loss, parameters)
         norm = torch.stack([gradient.float().norm() for gradient in gradients if gradient is not None]).norm()
-        factor = _factors(norm[None], max_norm)[0]
+        factor = clip_factors(norm[None], max_norm)[0]
         for total, gradient in zip(totals, gradients, strict=True):
             if gradient is not None:
                 total += in_full(gradient) * factor.to(total.dtype)
@@ -328,156 +320,3 @@ def _own_gradients(
     for parameter, gradient in zip(parameters, kept, strict=True):
         parameter.grad = gradient
     return gradients
-
-
-def _by_hooks(
-    model: torch.nn.Module, batch: dict[str, torch.Tensor], max_norm: float, losses_of: Losses, hooks: Any
-) -> tuple[list[torch.Tensor | None], torch.Tensor]:
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    losses = losses_of(model, batch)
-    losses.sum().backward()
-    samples = [getattr(parameter, "grad_sample", None) for parameter in parameters]
-    for parameter, sample in zip(parameters, samples, strict=True):
-        if sample is None and parameter.grad is not None:
-            raise _cannot_follow("hooks", "a weight got no gradients")
-        if sample is not None and (isinstance(sample, list) or len(sample) != len(losses)):
-            raise _cannot_follow("hooks", f"a weight got {len(sample)} gradients for {len(losses)} examples")
-    gradients = _clip_and_sum(samples, max_norm)
-    for parameter in parameters:
-        parameter.grad_sample = None
-        parameter.grad = None
-    return gradients, losses.detach()
-
-
-def _by_ghost(
-    model: torch.nn.Module, batch: dict[str, torch.Tensor], max_norm: float, losses_of: Losses, hooks: Any
-) -> tuple[list[torch.Tensor | None], torch.Tensor]:
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    half = any(parameter.dtype in (torch.bfloat16, torch.float16) for parameter in parameters)
-    if half or torch.is_autocast_enabled(parameters[0].device.type):
-        raise _cannot_follow("ghost", "in half precision its norms are rounded, and clip by less than they say")
-    losses = losses_of(model, batch)
-    losses.sum().backward(retain_graph=True)
-    norms = [getattr(parameter, "_norm_sample", None) for parameter in parameters]
-    if any(norm is None and p.grad is not None for norm, p in zip(norms, parameters, strict=True)) or any(
-        norm is not None and len(norm) != len(losses) for norm in norms
-    ):
-        raise _cannot_follow("ghost", "a weight got no norm for each example")
-    reached = torch.stack([norm.flatten().float() for norm in norms if norm is not None])
-    factors = _factors(reached.norm(dim=0), max_norm)
-    for parameter in parameters:
-        parameter.grad = None
-    hooks.disable_hooks()
-    (losses * factors).sum().backward()
-    hooks.enable_hooks()
-    gradients = [parameter.grad for parameter in parameters]
-    for parameter in parameters:
-        parameter.grad = parameter._norm_sample = None
-    return gradients, losses.detach()
-
-
-def _by_vmap(
-    model: torch.nn.Module,
-    batch: dict[str, torch.Tensor],
-    max_norm: float,
-    losses_of: Losses,
-    units: Units | None,
-    *,
-    mask: str,
-) -> tuple[list[torch.Tensor | None], torch.Tensor]:
-    """Dropout draws afresh for each example."""
-    n_rows = len(batch["labels"])
-    rows, shares = (torch.arange(n_rows)[:, None], torch.ones(n_rows, 1)) if units is None else _places(units)
-    rows, shares = rows.to(batch["labels"].device), shares.to(batch["labels"].device)
-    weights = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
-    fixed = {name: p for name, p in model.named_parameters() if not p.requires_grad} | dict(model.named_buffers())
-
-    def loss_of(weights: dict[str, torch.Tensor], unit: dict[str, torch.Tensor]) -> torch.Tensor:
-        def call(**inputs: torch.Tensor) -> Any:
-            return torch.func.functional_call(model, {**fixed, **weights}, kwargs=inputs)
-
-        losses = losses_of(call, {name: values for name, values in unit.items() if name != _SHARES})
-        return (losses * unit[_SHARES]).sum()
-
-    per_example = torch.func.vmap(torch.func.grad_and_value(loss_of), in_dims=(None, 0), randomness="different")
-    with _plain_attention(model):
-        of_units = {name: values[rows] for name, values in _with_mask(batch, mask).items()}
-        return _in_chunks(per_example, weights, {**of_units, _SHARES: shares}, max_norm)
-
-
-def _places(units: Units) -> tuple[torch.Tensor, torch.Tensor]:
-    """Row numbers [U, G] of each unit, filled up with a row of a share of 0, and the shares."""
-    n_rows = len(units.shares)
-    places = units.rows.clamp(max=n_rows - 1)
-    return places, units.shares[places] * (units.rows < n_rows)
-
-
-def _in_chunks(
-    per_example: Callable[..., Any], weights: dict[str, torch.Tensor], batch: dict[str, torch.Tensor], max_norm: float
-) -> tuple[list[torch.Tensor | None], torch.Tensor]:
-    """The clipped sum and the losses, over so few examples at a time that their gradients stay small."""
-    total_bytes = sum(weight.numel() * weight.element_size() for weight in weights.values())
-    n_examples = len(batch["labels"])
-    allowed = _CPU_BYTES if batch["labels"].device.type == "cpu" else _GPU_BYTES
-    chunk = max(1, min(n_examples, allowed // max(total_bytes, 1)))
-    sums: list[torch.Tensor | None] = []
-    losses = []
-    for start in range(0, n_examples, chunk):
-        part = {name: values[start : start + chunk] for name, values in batch.items()}
-        gradients, part_losses = per_example(weights, part)
-        clipped = _clip_and_sum([gradients[name] for name in weights], max_norm)
-        sums = clipped if not sums else [total + added for total, added in zip(sums, clipped, strict=True)]
-        losses.append(part_losses.detach())
-    return sums, torch.cat(losses)
-
-
-def _with_mask(batch: dict[str, torch.Tensor], kind: str) -> dict[str, torch.Tensor]:
-    """The batch with its texts' mask as one of `_MASKS`."""
-    mask = batch.get("attention_mask")
-    if mask is None or mask.ndim != 2:
-        return batch
-    if kind == "none":
-        return {name: values for name, values in batch.items() if name != "attention_mask"}
-    seen = (mask != 0)[:, None, None, :]
-    if kind == "causal":
-        seen = seen & torch.ones(mask.shape[1], mask.shape[1], dtype=torch.bool, device=mask.device).tril()
-    added = torch.zeros(seen.shape, device=mask.device).masked_fill(~seen, torch.finfo(torch.float32).min)
-    return {**batch, "attention_mask": added}
-
-
-@contextmanager
-def _plain_attention(model: torch.nn.Module) -> Iterator[None]:
-    """Eager attention, which takes a mask that is added."""
-    config = model.config
-    earlier = config._attn_implementation
-    config._attn_implementation = "eager"
-    try:
-        yield
-    finally:
-        config._attn_implementation = earlier
-
-
-def _clip_and_sum(samples: list[torch.Tensor | None], max_norm: float) -> list[torch.Tensor | None]:
-    """Scale each example's whole gradient to at most ``max_norm`` and sum over the examples."""
-    reached = [sample for sample in samples if sample is not None]
-    norms = torch.stack([sample.flatten(1).float().norm(dim=1) for sample in reached]).norm(dim=0)
-    factors = _factors(norms, max_norm)
-    with full_precision(factors.device):
-        wide = [None if sample is None else in_full(sample) for sample in samples]
-        return [None if each is None else torch.einsum("n,n...->...", factors.to(each.dtype), each) for each in wide]
-
-
-def _factors(norms: torch.Tensor, max_norm: float) -> torch.Tensor:
-    """What each example's gradient is multiplied by, [B]."""
-    if not bool(torch.isfinite(norms).all()):
-        raise FloatingPointError("a per-sample gradient is NaN or infinite: lower the learning rate")
-    # A little below one where it binds, so that rounding never lets a norm exceed the bound.
-    return (max_norm / (norms * (1 + 1e-5)).clamp(min=1e-12)).clamp(max=1.0)
-
-
-def _cannot_follow(way: str, reason: str) -> InputError:
-    others = " or ".join(repr(other) for other in PER_SAMPLE_GRADIENTS if other not in (way, "loop"))
-    return InputError(
-        f"per_sample_gradients {way!r} cannot follow this model ({' '.join(reason.split())[:200]}): set it to "
-        f"{others}, or to 'loop', which is slow and follows every model"
-    )
