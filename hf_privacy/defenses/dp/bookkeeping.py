@@ -27,6 +27,8 @@ from hf_privacy.signals.curvature_model import full_precision
 
 # Per-example gradients of one layer that are in memory at once.
 _CPU_BYTES, _GPU_BYTES = 16 * 2**20, 2**30
+# What rounding makes of inner products, in units of their factors' lengths and of a float's last place.
+_ROUNDING = 16
 
 
 class CannotFollowError(RuntimeError):
@@ -184,8 +186,8 @@ class _Linear:
     def square(self) -> torch.Tensor:
         n_positions, width, depth = self.given.shape[1], self.back.shape[2], self.given.shape[2]
         if 2 * n_positions**2 <= width * depth:
-            pairs = torch.bmm(self.given, self.given.mT) * torch.bmm(self.back, self.back.mT)
-            return pairs.sum(dim=(1, 2))
+            given, back = torch.bmm(self.given, self.given.mT), torch.bmm(self.back, self.back.mT)
+            return (given * back).sum(dim=(1, 2)) + _rounded(_lengths(given) * _lengths(back))
         chunk = max(1, _allowed(self.given) // (width * depth * self.given.element_size()))
         parts = zip(self.back.split(chunk), self.given.split(chunk), strict=True)
         return torch.cat([torch.bmm(back.mT, given).square().sum(dim=(1, 2)) for back, given in parts])
@@ -206,7 +208,8 @@ class _Rows:
 
     def square(self) -> torch.Tensor:
         same = (self.places[:, :, None] == self.places[:, None, :]) & (self.places[:, :, None] >= 0)
-        return (torch.bmm(self.back, self.back.mT) * same).sum(dim=(1, 2))
+        pairs = torch.bmm(self.back, self.back.mT)
+        return (pairs * same).sum(dim=(1, 2)) + _rounded(_lengths(pairs))
 
     def summed(self, factors: torch.Tensor) -> torch.Tensor:
         kept = self.places >= 0
@@ -312,7 +315,23 @@ def _square(uses: Sequence[_Part]) -> torch.Tensor:
     # ⟨Σ_s g_s ⊗ a_s, Σ_t e_{i_t} ⊗ b_t⟩ = Σ_{s,t} g_s[i_t] · ⟨a_s, b_t⟩
     at = table.places.clamp(min=0)[:, None, :].expand(-1, head.back.shape[1], -1)
     picked = head.back.gather(2, at) * (table.places >= 0)[:, None, :]
-    return total + 2 * (picked * torch.bmm(head.given, table.back.mT)).sum(dim=(1, 2))
+    total = total + 2 * (picked * torch.bmm(head.given, table.back.mT)).sum(dim=(1, 2))
+    return total + _rounded(head.given.norm(dim=2) * head.back.norm(dim=2), table.back.norm(dim=2))
+
+
+def _lengths(pairs: torch.Tensor) -> torch.Tensor:
+    """Lengths of the vectors whose inner products these are: [U, T] from [U, T, T]."""
+    return pairs.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt()
+
+
+def _rounded(*lengths: torch.Tensor) -> torch.Tensor:
+    """What a square may be short of by rounding, [U], from the lengths of what it is summed of, each [U, T].
+
+    Where positions cancel each other, a norm much smaller than theirs comes out as anything from 0 up: added, it clips
+    a little more than need be, and never less.
+    """
+    whole = torch.cat(lengths, dim=1).sum(dim=1)
+    return _ROUNDING * torch.finfo(whole.dtype).eps * whole.square()
 
 
 def _allowed(tensor: torch.Tensor) -> int:
