@@ -110,7 +110,7 @@ def test_the_reference_is_the_undefended_model_of_the_validation_rows(lora, make
             assert (ours[name] is weight) == (not weight.requires_grad)
     with torch.no_grad():
         known, unknown = (token_losses(trainer.reference.model, rows).mean() for rows in (VALIDATION, token_rows()))
-    assert known < unknown
+    assert known < unknown - 0.2  # by heart, not by chance
 
 
 def test_its_training_takes_time_that_the_log_tells_of(make_trainer):
@@ -194,7 +194,7 @@ def test_a_reference_of_the_training_rows_themselves_is_refused(make_trainer):
 
 
 def test_a_folder_without_a_model_or_with_one_of_another_task_is_refused(make_trainer, model_of, tmp_path):
-    with pytest.raises(InputError, match="does not exist: pass a saved model's folder"):
+    with pytest.raises(InputError, match=r"reference_model is '.*none': pass the folder of a saved model"):
         make_trainer(reference_model=str(tmp_path / "none"))
     model_of("tabular").save_pretrained(tmp_path / "classifier")
     with pytest.raises(InputError, match="reference_model is for tabular-classification and the model for causal-lm"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hf_privacy.arguments import check_number, check_seed, seen
 from hf_privacy.defenses.base.config import PrivacyConfig
@@ -64,8 +65,13 @@ class DuoLearnConfig(PrivacyConfig):
             )
         check_number("threshold", self.threshold)
         check_number("alpha", self.alpha, 0.0)
-        if self.reference_model is not None and not isinstance(self.reference_model, str):
-            raise InputError(f"reference_model is {seen(self.reference_model)}: pass the folder of a saved model")
+        folder = self.reference_model
+        if folder is not None and not (isinstance(folder, str) and _holds_a_model(Path(folder))):
+            raise InputError(f"reference_model is {seen(folder)}: pass the folder of a saved model")
         check_seed(self.reference_seed, name="reference_seed")
         refuse_label_smoothing(self, "DuoLearn")
         super().__post_init__()
+
+
+def _holds_a_model(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
