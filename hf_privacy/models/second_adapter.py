@@ -28,19 +28,20 @@ def add_second_adapter(model: nn.Module, *, seed: int) -> None:
     Raises
     ------
     InputError
-        For a model without an adapter, or with one that is no plain sum beside its base: DoRA, trained biases, or
-        modules that are trained and saved in full.
+        For a model without an adapter, or with one that is no plain sum beside its base: DoRA, trained biases, trained
+        rows of embeddings, or modules that are trained and saved in full.
     """
     if not isinstance(model, PeftModel) or list(model.peft_config) != [FIRST]:
         raise InputError(
             f"second_adapter is set and the {type(model).__name__} has no adapter, or several: leave it out"
         )
     config = model.peft_config[FIRST]
-    sums = isinstance(config, LoraConfig) and not config.use_dora and config.bias == "none"
-    if not sums or config.modules_to_save:
+    sums = isinstance(config, LoraConfig) and not config.use_dora and config.bias == "none" and not config.lora_bias
+    if not sums or config.modules_to_save or config.trainable_token_indices:
         raise InputError(
-            "second_adapter is set and the model's adapter is no plain LoRA: DoRA, trained biases and modules_to_save "
-            "do not add up with another; leave it out, and the adapter itself is trained"
+            "second_adapter is set and the model's adapter is no plain LoRA: DoRA, trained biases, "
+            "trainable_token_indices and modules_to_save do not add up with another; leave it out, and the adapter "
+            "itself is trained"
         )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -65,6 +66,8 @@ def first_adapter_alone(model: PeftModel) -> PeftModel:
 def join_adapters(model: PeftModel) -> None:
     """Make one adapter of both, exactly: its rank is the sum of theirs, and it is saved and loaded as any other."""
     both = model.base_model
+    # peft gives the joined one the α of a plain LoRA, of scale 1: under rsLoRA's rule its scale would be √rank.
+    both.peft_config[FIRST].use_rslora = False
     both.add_weighted_adapter([FIRST, SECOND], [1.0, 1.0], "joined", combination_type="cat")
     both.set_adapter("joined")
     for name in (FIRST, SECOND):

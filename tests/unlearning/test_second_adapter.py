@@ -11,7 +11,7 @@ from tiny_language import language_model, token_rows
 
 from hf_privacy.errors import InputError
 from hf_privacy.models import load_model, load_saved_model
-from hf_privacy.models.second_adapter import join_adapters
+from hf_privacy.models.second_adapter import add_second_adapter, join_adapters
 from hf_privacy.unlearning import NPOConfig, NPOTrainer
 
 ROWS = token_rows((9, 4, 12, 6, 7, 5, 11, 10, 8, 7) * 2)
@@ -90,9 +90,35 @@ def test_a_killed_run_goes_on_with_the_second_adapter(adapted, trainer_of, tmp_p
         assert torch.equal(value, other), name
 
 
+@pytest.mark.parametrize(
+    "kind", [{"use_rslora": True}, {"rank_pattern": {"q_proj": 5}, "alpha_pattern": {"k_proj": 9}}]
+)
+def test_what_is_joined_is_what_was_trained_whatever_scale_the_adapters_have(adapted, tmp_path, kind):
+    model = load_model(
+        tmp_path / "base", task="causal-lm", lora={"r": 2, "target_modules": "all-linear", **kind}, seed=0
+    )
+    for seed in (1, 2):
+        if seed == 2:
+            add_second_adapter(model, seed=0)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+    both = logits_of(model)
+    join_adapters(model)
+    torch.testing.assert_close(logits_of(model), both, rtol=1e-3, atol=1e-3)
+    model.save_pretrained(tmp_path / "joined")
+    torch.testing.assert_close(logits_of(load_saved_model(tmp_path / "joined")), both, rtol=1e-3, atol=1e-3)
+
+
 def test_what_has_no_adapter_or_none_that_adds_up_is_refused(trainer_of, adapted):
     with pytest.raises(InputError, match="second_adapter is set and the LlamaForCausalLM has no adapter"):
         trainer_of(language_model("llama"))
-    adapted.peft_config["default"].bias = "all"
-    with pytest.raises(InputError, match="is no plain LoRA"):
-        trainer_of(adapted)
+    config = adapted.peft_config["default"]
+    for name, value in {"bias": "all", "lora_bias": True, "trainable_token_indices": [1]}.items():
+        usual = getattr(config, name)
+        setattr(config, name, value)
+        with pytest.raises(InputError, match="is no plain LoRA"):
+            trainer_of(adapted)
+        setattr(config, name, usual)
