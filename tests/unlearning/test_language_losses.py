@@ -7,8 +7,10 @@ import copy
 import numpy as np
 import pytest
 import torch
-from tiny_language import language_model, token_rows
+from peft import LoraConfig, get_peft_model
+from tiny_language import SMALL, language_model, token_rows
 from tiny_tokenizers import byte_level
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from hf_privacy.errors import InputError
 from hf_privacy.unlearning import GradientAscentConfig, GradientAscentTrainer, unlearner_class
@@ -177,6 +179,17 @@ def test_rmu_steers_a_layer_along_one_direction_and_holds_it_elsewhere(make_args
     assert np.mean(retain) > 1e-3
 
 
+def test_rmu_steers_what_the_authors_call_layer_7_where_the_model_is_deep_enough(make_args):
+    """They count modules from 0: the last of the three layers that they train, 5 to 7, is the one that is steered."""
+    settings = {**SMALL, "num_hidden_layers": 16}
+    trainer = build("rmu", make_args, AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **settings)))
+    outputs = []
+    trainer.model.model.layers[7].register_forward_hook(lambda _, __, output: outputs.append(output))
+    steered = trainer.layer_outputs(trainer.model, batch_of(SETS["forget_dataset"], FORGET))
+    (output,) = outputs
+    torch.testing.assert_close(steered, output[0] if isinstance(output, tuple) else output)
+
+
 @pytest.mark.parametrize("name", [*METHODS, "rmu"])
 def test_a_rows_loss_is_its_own_whatever_is_in_its_batch_and_however_it_is_padded(name, make_args):
     """Rows of 4, 9 and 12 tokens: a mean over the batch's tokens, or by another row's length, would show."""
@@ -281,9 +294,12 @@ def test_rmu_refuses_what_the_model_does_not_have(make_args, arguments, message)
         build("rmu", make_args, **arguments)
 
 
-@pytest.mark.parametrize("is_lora", [False, True])
-def test_task_arithmetic_goes_as_far_the_other_way(make_args, monkeypatch, is_lora):
-    start = language_model("llama", lora=is_lora)
+@pytest.mark.parametrize("lora", [None, "all-linear", ["q_proj", "embed_tokens"]])
+def test_task_arithmetic_goes_as_far_the_other_way(make_args, monkeypatch, lora):
+    start, is_lora = language_model("llama"), lora is not None
+    if is_lora:
+        start = get_peft_model(start, LoraConfig(target_modules=lora, r=2, task_type="CAUSAL_LM"))
+        move(start)
     trained = []
 
     def unlearned(scale):

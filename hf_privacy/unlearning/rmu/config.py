@@ -16,7 +16,8 @@ class RMUConfig(LanguageUnlearningConfig):
     Parameters
     ----------
     layer : int ≥ 1, optional
-        Whose output is steered, counted from 1; by default 7, or the middle one of a model with fewer than 14.
+        Whose output is steered, counted from 1; by default 8, which the authors call 7, or the middle one of a model
+        with fewer than 16.
     steering : float above 0, default 2
         c, the length of the direction; as open-unlearning has it.
     trained : list of str, optional

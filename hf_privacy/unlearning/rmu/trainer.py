@@ -15,7 +15,7 @@ from hf_privacy.unlearning.base.language import LanguageUnlearningTrainer
 from hf_privacy.unlearning.base.trainer import Batch
 from hf_privacy.unlearning.rmu.config import RMUConfig
 
-_AUTHORS_LAYER = 7
+_AUTHORS_LAYER = 8  # they count from 0: their 7
 
 
 class RMUTrainer(LanguageUnlearningTrainer):

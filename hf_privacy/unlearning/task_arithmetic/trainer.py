@@ -59,7 +59,7 @@ class TaskArithmeticTrainer(UnlearningTrainer):
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> TrainOutput:
         """The epochs on the forget set, then the step the other way."""
-        held = [p for name, p in self.model.named_parameters() if p.requires_grad and "lora_A" in name]
+        held = [p for name, p in self.model.named_parameters() if p.requires_grad and _is_first_factor(name)]
         for parameter in held:
             parameter.requires_grad_(False)
         try:
@@ -81,3 +81,8 @@ class TaskArithmeticTrainer(UnlearningTrainer):
         for name, buffer in model.named_buffers():
             if name in self.original_state:  # running statistics of the forget set are no weights to step back from
                 buffer.copy_(self.original_state[name])
+
+
+def _is_first_factor(name: str) -> bool:
+    """Whether a weight is the A of an adapter's B·A, of a linear layer or of embeddings."""
+    return "lora_A" in name or "lora_embedding_A" in name
