@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from tiny_tokenizers import byte_level
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from hf_privacy.auditing.examinations.unlearning import queue as queue_module
+from hf_privacy.auditing.examinations.unlearning import serve as serve_module
 from hf_privacy.data import MembershipSplit
 from hf_privacy.hub import validate_report, weights_sha256
 from hf_privacy.unlearning import LOG_NAME, RequestLog
@@ -165,6 +167,48 @@ def test_a_queue_that_is_killed_goes_on_and_its_log_names_units_and_nobody(unlea
     assert entries[-1]["weights_after"] == weights_sha256(base / "model-0003")
     text = (base / LOG_NAME).read_text()
     assert not [word for word in (*OWNERS, "ask-1", "ask-2", "ask-3") if word in text]
+
+
+def test_a_queue_does_not_double_an_adapters_rank_with_every_request(unlearn, run, split, tmp_path):
+    file = tmp_path / "requests.jsonl"
+    file.write_text(json.dumps({"request_id": "ask-1", "rows": [int(split.members[0])]}))
+    npo = ("--unlearning.method", "npo", "--unlearning.training", "{second_adapter: true}")
+    code, _, err = unlearn(None, *QUICK, *npo, "--queue", str(file))
+    assert code == 2
+    assert "every request of a queue would double the adapter's rank" in " ".join(err.split())
+    assert not (run / "unlearned").exists()
+
+
+def test_a_model_that_diverged_is_no_answer_to_a_request(unlearn, run, split, monkeypatch):
+    """Gradient ascent at too high a rate is what users see first: the next try must not find the place taken."""
+    request = f"{{group: {owner_of(int(split.members[0]))}}}"
+    train = serve_module._trained
+
+    def diverged(trainer, checkpoint):
+        timing = train(trainer, checkpoint)
+        for name in trainer.trainable():
+            torch.nn.init.constant_(trainer.model.get_parameter(name), float("nan"))
+        return timing
+
+    with monkeypatch.context() as patch:
+        patch.setattr(serve_module, "_trained", diverged)
+        code, out, err = unlearn(request, *QUICK)
+    assert code == 2
+    assert "forgot" not in out
+    assert "the model has diverged" in err
+    assert "nothing was kept" in err
+    assert not (run / "unlearned" / "gradient_ascent").exists()
+    assert unlearn(request, *QUICK)[0] == 0
+
+
+@pytest.mark.parametrize("method", ["gradient_ascent", "npo"])
+def test_no_epoch_forgets_nothing(method, unlearn, run, split):
+    request = f"{{rows: [{int(split.members[0])}]}}"
+    none = ("--unlearning.method", method, "--unlearning.training", "{num_train_epochs: 0}")
+    code, _, err = unlearn(request, *QUICK, *none)
+    assert code == 2
+    assert "num_train_epochs is 0" in err
+    assert not (run / "unlearned" / method).exists()
 
 
 @pytest.mark.parametrize(

@@ -72,15 +72,17 @@ def test_a_killed_run_unlearns_nothing_twice(run, make_unlearner, served, tmp_pa
     np.testing.assert_array_equal(again.unlearned, found.unlearned)
 
 
-def test_fine_tuning_by_nothing_leaves_the_references_signals(run, tmp_path, dataset):
+def test_fine_tuning_by_next_to_nothing_leaves_the_references_signals(run, tmp_path, dataset):
     def idle(model, forget, retain, folder):
-        args = FineTuneConfig(str(folder), num_train_epochs=0, use_cpu=True, report_to="none", save_strategy="no")
+        args = FineTuneConfig(
+            str(folder), max_steps=1, learning_rate=1e-6, use_cpu=True, report_to="none", save_strategy="no"
+        )
         return FineTuneTrainer(model, args, forget, retain)
 
     found = unlearned_references(run, FORGET, tmp_path / "idle", make_unlearner=idle, description={"method": "idle"})
     first = np.flatnonzero(run.plan.membership[:, FORGET[0]])[0]
     expected = compute_signals(run.kept_model(first), dataset.subset(FORGET))["phi"][0]
-    assert found.unlearned[0, 0] == pytest.approx(expected[0], rel=1e-5)
+    assert found.unlearned[0, 0] == pytest.approx(expected[0], abs=1e-3)
 
 
 def test_another_method_in_the_same_folder_is_refused(run, make_unlearner, tmp_path):

@@ -63,3 +63,8 @@ class UnlearningConfig(PrivacyConfig):
     def merges_adapter(self) -> bool:
         """Whether the result of unlearning an adapter is a full model: none that a next request could start from."""
         return False
+
+    @property
+    def grows_adapter(self) -> bool:
+        """Whether the result's adapter is of a higher rank than the one it starts from."""
+        return False

@@ -64,6 +64,11 @@ class LanguageUnlearningConfig(UnlearningConfig):
                 "load_best_model_at_end is set with second_adapter: keep the model at its end, leave it out"
             )
 
+    @property
+    def grows_adapter(self) -> bool:
+        """See `UnlearningConfig`."""
+        return self.second_adapter
+
 
 class LanguageUnlearningTrainer(UnlearningTrainer):
     """`UnlearningTrainer` for causal language models: the losses of rows are made of their scored tokens alone.

@@ -210,6 +210,13 @@ class UnlearningTrainer(PrivacyTrainer):
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> TrainOutput:
         """`prepare`, `edit`, then the epochs; see `unlearn`."""
         started = time.perf_counter()
+        has_epochs = self.args.num_train_epochs > 0 or self.args.max_steps > 0
+        edits = type(self).edit is not UnlearningTrainer.edit
+        if not has_epochs and not edits:
+            raise InputError(
+                f"num_train_epochs is {self.args.num_train_epochs:g} and {type(self).__name__} forgets by training "
+                "alone: pass a number of epochs"
+            )
         if self.args.check_evidence and self.heldout_dataset is not None:
             self._look_for_evidence()
         with self.timed("scoring"):
@@ -218,8 +225,7 @@ class UnlearningTrainer(PrivacyTrainer):
         other = self.timing["shadows"]
         self.edit()
         edited = time.perf_counter()
-        has_epochs = self.args.num_train_epochs > 0 or self.args.max_steps > 0
-        if has_epochs and type(self).edit is not UnlearningTrainer.edit:
+        if has_epochs and edits:
             self.after_edit = self._accuracies()
         looked = time.perf_counter() - edited
         output = super().train(resume_from_checkpoint, **kwargs) if has_epochs else TrainOutput(0, 0.0, {})

@@ -61,10 +61,16 @@ def unlearn_queue(
         that is not the one the log speaks of.
     """
     service = Service(experiment, run, say, watch)
-    if service.method != RETRAIN and unlearning_arguments(experiment.recipe, run.path).merges_adapter:
+    args = None if service.method == RETRAIN else unlearning_arguments(experiment.recipe, run.path)
+    if args is not None and args.merges_adapter:
         raise InputError(
             f"unlearning.training has {service.method} add the adapter to its base, and the next request of a queue "
             "would find none: serve one request, or leave the adapter as it is"
+        )
+    if args is not None and args.grows_adapter:
+        raise InputError(
+            "unlearning.training.second_adapter is set, and every request of a queue would double the adapter's rank: "
+            "serve one request, or leave it out"
         )
     wanted = [(queued, _rows_of(experiment, queued)) for queued in queue]
     everything = np.unique(np.concatenate([rows for _, rows in wanted]))

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hf_privacy.auditing.examinations.unlearning.folder import UnlearnedFolder
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.base.checkpoints import last_whole_checkpoint
@@ -30,8 +32,10 @@ from hf_privacy.recipe import (
 )
 from hf_privacy.recipe.shaping import shaping_arguments
 from hf_privacy.references import reference_trainer
+from hf_privacy.signals import compute_signals
 from hf_privacy.unlearning import UnlearningTrainer, unlearner_class, utc_now
 
+_LOOKED_AT = 64  # rows of either set that a model is asked about: one that diverged has no answer to any
 Say = Callable[[str], None]
 Watch = Callable[[PrivacyTrainer], None]
 
@@ -141,6 +145,7 @@ class Service:
         if self.watch is not None:
             self.watch(trainer)
         timing = _trained(trainer, last_whole_checkpoint(folder))
+        _check_finite(trainer, self.experiment, rows)
         trainer.save_model(str(folder), _internal_call=True)
         if weights_sha256(start) != before:
             raise InputError(f"the weights in {str(start)!r} changed while they were unlearned from: restore them")
@@ -188,6 +193,18 @@ def _trained(trainer: PrivacyTrainer, checkpoint: str | None) -> dict[str, float
     trainer.train(resume_from_checkpoint=checkpoint)
     seconds = time.perf_counter() - started
     return {"scoring": 0.0, "shadows": 0.0, "training": seconds, "total": seconds}
+
+
+def _check_finite(trainer: PrivacyTrainer, experiment: Experiment, rows: UnlearningRows) -> None:
+    """Refuse a model that says nothing any more, before it takes the place of an answer to the request."""
+    some = np.concatenate([rows.split.forget[:_LOOKED_AT], rows.split.retain[:_LOOKED_AT]])
+    try:
+        compute_signals(trainer.model, experiment.dataset.subset(some), batch_size=experiment.recipe.audit.batch_size)
+    except InputError as error:
+        raise InputError(
+            "the model has diverged: what it says of its rows is not finite any more; lower the learning rate, or "
+            "take fewer epochs; nothing was kept, and the request is not served"
+        ) from error
 
 
 def _with_earlier(timing: dict[str, float], earlier: dict[str, float]) -> dict[str, float]:
