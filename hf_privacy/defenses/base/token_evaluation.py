@@ -13,7 +13,8 @@ class TokenEvaluationMixin:
     """Gives a trainer an evaluation loss that no batch size moves, and perplexity.
 
     The stock Trainer averages the losses of batches by their rows: of a mean over tokens, another figure for each
-    batch size.
+    batch size. Perplexity is over all tokens, as an audit's is, whatever the loss is the mean over: that of one model
+    is one figure, whichever trainer is asked.
     """
 
     wants_predictions = False  # whether this step of evaluation is asked for more than its loss
@@ -35,7 +36,7 @@ class TokenEvaluationMixin:
 
     def evaluation_loss(self, outputs: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """The task's plain loss on one batch, the mean that `loss_average` says."""
-        if self.loss_average == "example":
+        if self.task.has_classes:
             return self.task.mean_loss(outputs, inputs, average="example")
         losses = self.task.example_losses(outputs, inputs)
         counts = self.task.example_counts(inputs)
@@ -44,21 +45,19 @@ class TokenEvaluationMixin:
             if self.args.world_size > 1:
                 rows = self.accelerator.gather_for_metrics(rows)  # without the rows that make batches even
             self._token_totals += rows.cpu().double().sum(dim=0)  # not every accelerator has float64
-        return (losses * counts).sum() / counts.sum()
+        return losses.mean() if self.loss_average == "example" else (losses * counts).sum() / counts.sum()
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
-        """As in the stock Trainer; of a language model with the loss over all tokens, and its exponential."""
+        """As in the stock Trainer; of a language model with the loss of the whole set, and perplexity."""
         self._token_totals = torch.zeros(2, dtype=torch.float64)
         try:
             output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
             total, n_tokens = self._token_totals.tolist()
         finally:
             self._token_totals = None
-        if self.task.has_classes:
-            return output
-        name = f"{metric_key_prefix}_loss"
-        if self.loss_average == "token" and n_tokens:
-            output.metrics[name] = total / n_tokens
-        if name in output.metrics:
-            output.metrics[f"{metric_key_prefix}_perplexity"] = math.exp(min(output.metrics[name], 700.0))
+        if n_tokens:
+            mean = total / n_tokens
+            if self.loss_average == "token":
+                output.metrics[f"{metric_key_prefix}_loss"] = mean
+            output.metrics[f"{metric_key_prefix}_perplexity"] = math.exp(min(mean, 700.0))
         return output
