@@ -51,9 +51,14 @@ def test_trap_10_gradients_that_never_arrive_stop_after_the_first_step(make_args
         Detached(model_of("tabular"), args, train_dataset=data_of("tabular")).train()
 
 
-def test_trap_10_a_learning_rate_of_zero_does_not_end_well(make_args, model_of, data_of):
-    with pytest.raises(WeightMotionError, match="at the end"):
-        PrivacyTrainer(model_of("tabular"), make_args(learning_rate=0.0), train_dataset=data_of("tabular")).train()
+@pytest.mark.parametrize(
+    "arguments",
+    [{"learning_rate": 0.0}, {"max_steps": 1, "warmup_steps": 1, "lr_scheduler_type": "linear"}],
+    ids=["none", "a warm-up as long as the training"],
+)
+def test_trap_10_a_learning_rate_of_zero_does_not_end_well(arguments, make_args, model_of, data_of):
+    with pytest.raises(WeightMotionError, match="the learning rate was 0 at every step, so nothing was learnt: short"):
+        PrivacyTrainer(model_of("tabular"), make_args(**arguments), train_dataset=data_of("tabular")).train()
 
 
 @pytest.mark.parametrize("name", ["bert", "vit"])

@@ -87,6 +87,11 @@ class WeightMotionCallback(TrainerCallback):
         # A finished run that is resumed has no step left to take.
         if not self._has_stepped:
             return
+        if not self._step_is_effective:
+            raise WeightMotionError(
+                "the learning rate was 0 at every step, so nothing was learnt: shorten the warm-up (warmup_steps), or "
+                "train for more steps"
+            )
         self._require_motion(model, "at the end of training")
         if self._unmoved:
             warnings.warn(
