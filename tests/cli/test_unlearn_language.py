@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from hf_privacy.auditing.examinations.unlearning import queue as queue_module
 from hf_privacy.auditing.examinations.unlearning import serve as serve_module
-from hf_privacy.data import MembershipSplit
+from hf_privacy.data import ForgetSplit, MembershipSplit
 from hf_privacy.hub import validate_report, weights_sha256
+from hf_privacy.recipe import UnlearningRows
 from hf_privacy.unlearning import LOG_NAME, RequestLog
 
 # Every word is long and made of letters alone, so that one that leaks is found, and none stands in a report by chance.
@@ -199,6 +201,14 @@ def test_a_model_that_diverged_is_no_answer_to_a_request(unlearn, run, split, mo
     assert "nothing was kept" in err
     assert not (run / "unlearned" / "gradient_ascent").exists()
     assert unlearn(request, *QUICK)[0] == 0
+
+
+def test_rows_whose_copies_are_kept_are_counted():
+    """Two of three rows asked for have a copy that is retained; which they are nobody is told."""
+    repeats = SimpleNamespace(exact_group=np.array([0, 1, 2, 0, 1, 5]))
+    forget = UnlearningRows(ForgetSplit([0, 1, 2], [3, 4, 7], []), np.array([5]), "rows")  # 7: a canary, in no group
+    assert serve_module._kept_elsewhere(SimpleNamespace(repeats=repeats), forget) == 2
+    assert serve_module._kept_elsewhere(SimpleNamespace(repeats=None), forget) == 0
 
 
 @pytest.mark.parametrize("method", ["gradient_ascent", "npo"])

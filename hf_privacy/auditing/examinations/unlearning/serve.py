@@ -139,6 +139,12 @@ class Service:
         """
         if destination.path.resolve() == start.resolve():
             raise InputError("the destination is the folder of the model it starts from: the original stays as it is")
+        again = _kept_elsewhere(self.experiment, rows)
+        if again:
+            self.say(
+                f"{again:,} of the {len(rows.split.forget):,} rows stand word for word among those that are retained: "
+                "what they say is not forgotten while these are kept; ask for them too"
+            )
         before, plan, folder = weights_sha256(start), self.plan(rows, start), destination.partial
         destination.start(plan)
         trainer = _trainer(self.experiment, rows, start, folder, references=self._references)
@@ -193,6 +199,15 @@ def _trained(trainer: PrivacyTrainer, checkpoint: str | None) -> dict[str, float
     trainer.train(resume_from_checkpoint=checkpoint)
     seconds = time.perf_counter() - started
     return {"scoring": 0.0, "shadows": 0.0, "training": seconds, "total": seconds}
+
+
+def _kept_elsewhere(experiment: Experiment, rows: UnlearningRows) -> int:
+    """How many of the rows to be forgotten have an exact repeat among the retained ones."""
+    if experiment.repeats is None:
+        return 0
+    group = experiment.repeats.exact_group
+    forget, retain = (part[part < len(group)] for part in (rows.split.forget, rows.split.retain))
+    return int(np.isin(group[forget], group[retain]).sum())
 
 
 def _check_finite(trainer: PrivacyTrainer, experiment: Experiment, rows: UnlearningRows) -> None:
