@@ -435,7 +435,10 @@ class DPTrainer(PrivacyTrainer):
 
 
 def _learns_positions(model: torch.nn.Module) -> bool:
-    """Whether a language model trains a table beside that of its tokens, such as GPT-2's."""
+    """Whether a language model trains a table beside that of its tokens, such as GPT-2's, counted from 0.
+
+    One with a row for padding, such as RoBERTa's, is counted from there on, by the model itself and for each row.
+    """
     own = model.get_input_embeddings()
     tables = [layer for layer in model.modules() if isinstance(layer, torch.nn.Embedding) and layer is not own]
-    return any(table.weight.requires_grad for table in tables)
+    return any(table.weight.requires_grad and table.padding_idx is None for table in tables)
