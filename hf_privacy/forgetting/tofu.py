@@ -40,8 +40,8 @@ def tofu_forget_quality(unlearned: ArrayLike, retrained: ArrayLike) -> dict[str,
     Raises
     ------
     InputError
-        If shapes disagree, a value is not finite, or there are fewer than 3 retrained models: two have one distance,
-        which says nothing of how far it varies.
+        If shapes disagree, a value is not finite, two retrained models are one, or there are fewer than 3: two have
+        one distance, which says nothing of how far it varies.
 
     Notes
     -----
@@ -62,6 +62,11 @@ def tofu_forget_quality(unlearned: ArrayLike, retrained: ArrayLike) -> dict[str,
     (1.0, '1.86e-23', 1.0, True)
     """
     theirs = model_table("retrained", retrained, at_least=3)
+    if len(np.unique(theirs, axis=0)) < len(theirs):
+        raise InputError(
+            "retrained holds the same model twice, and a model is no distance from itself: pass models of different "
+            "seeds"
+        )
     one = finite_array("unlearned", unlearned)
     ours = model_table("unlearned", one[None] if one.ndim == 1 else one, at_least=1, n_examples=theirs.shape[1])
     found = _compare([(first, second) for first in ours for second in theirs])

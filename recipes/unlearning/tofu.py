@@ -18,6 +18,7 @@ import datasets
 import numpy as np
 import torch
 import yaml
+from scipy.stats import ks_2samp
 from tofu_table import summarized, write_result
 from transformers import AutoModelForCausalLM
 
@@ -25,7 +26,7 @@ from hf_privacy import PrivacyConfig, PrivacyTrainer
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.data import encode_language, load_dataset_from
 from hf_privacy.errors import InputError
-from hf_privacy.forgetting import exact_memorization, tofu_forget_quality
+from hf_privacy.forgetting import exact_memorization
 from hf_privacy.models import attach_lora
 from hf_privacy.signals import token_signals
 from hf_privacy.statistics import auc
@@ -224,7 +225,7 @@ class Study:
         """How far a model is from the retrained one on the search's request: four distances in [0, 1]."""
         own, judge = self._search_figures(model), self._search_judge()
         found = {
-            "ks": tofu_forget_quality(own["truth_ratio"], [judge["truth_ratio"]] * 3)["statistic"],
+            "ks": float(ks_2samp(own["truth_ratio"], judge["truth_ratio"]).statistic),
             **{name: abs(own[name] - judge[name]) for name in ("auc", "forget", "retain")},
         }
         return {**found, "distance": float(np.mean(list(found.values())))}

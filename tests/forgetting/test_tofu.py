@@ -95,6 +95,13 @@ def test_a_file_compared_with_itself_is_no_perfect_score_here():
     assert found["null_p_value"] < 1.0
 
 
+def test_one_file_passed_as_every_retrained_model_has_no_null():
+    """As the documentation of a released benchmark passed one file twice: every distance would be 0."""
+    retrained = GENERATOR.normal(size=(3, 40))
+    with pytest.raises(InputError, match="retrained holds the same model twice"):
+        tofu_forget_quality(retrained[0], retrained[[0, 1, 0]])
+
+
 def test_utility_is_the_harmonic_mean_of_nine_and_zero_with_one_of_them():
     figures = GENERATOR.uniform(0.1, 0.9, (3, 3))
     assert tofu_utility(*figures) == pytest.approx(hmean(figures.ravel()))
