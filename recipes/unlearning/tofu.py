@@ -26,12 +26,21 @@ from hf_privacy import PrivacyConfig, PrivacyTrainer
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.data import encode_language, load_dataset_from
 from hf_privacy.errors import InputError
-from hf_privacy.forgetting import exact_memorization
+from hf_privacy.forgetting import exact_memorization, rouge_l_recall
 from hf_privacy.models import attach_lora
 from hf_privacy.signals import token_signals
 from hf_privacy.statistics import auc
 from hf_privacy.tasks import task_named
-from hf_privacy.unlearning import AnswerRows, answer_figures, in_four_bits, kept_utility, relearned, unlearner_class
+from hf_privacy.unlearning import (
+    AnswerRows,
+    answer_figures,
+    greedy_texts,
+    in_four_bits,
+    kept_utility,
+    relearned,
+    unlearner_class,
+)
+from hf_privacy.unlearning.judging.answers import prompts
 
 # Of a processor that others use too; what a GPU does takes none.
 clock = time.perf_counter if torch.cuda.is_available() else time.process_time
@@ -174,10 +183,11 @@ class Study:
         asked, sizes = self.asked(request), self.config["judged"]
         generated = {"tokenizer": self.tokenizer, "max_new_tokens": sizes["max_new_tokens"]}
         kept = {name: answer_figures(model, rows, **generated) for name, rows in asked.items() if name != "forget"}
-        some = answer_figures(model, spaced(asked["forget"], sizes["forget_generated"]), **generated)
+        some = spaced(asked["forget"], sizes["forget_generated"]).answer
+        said = greedy_texts(model, prompts(some), **generated)
         return {
             "forget": self.quick(model, request),
-            "forget_rouge": some["rouge"].tolist(),
+            "forget_rouge": rouge_l_recall(said, list(some.texts or [])).tolist(),
             "utility": kept_utility(kept),
             "membership": self.membership(model, request),
             "treated": self.treated(model, request),
