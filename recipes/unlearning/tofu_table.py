@@ -50,7 +50,7 @@ def searched(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         found["seconds"] += sum(one["seconds"] for one in tried)
         if ended:
             best = min(ended, key=lambda one: one["distance"])
-            found["chosen"][name] = {"settings": best["settings"], "distance": best["distance"]}
+            found["chosen"][name] = {key: value for key, value in best.items() if key != "seconds"}
     return found
 
 
@@ -157,9 +157,22 @@ def markdown(result: dict[str, Any]) -> str:
         for name in ordered:
             if "treated" in rows[name]:
                 lines.append(f"| {titles[name]} | {' | '.join(back(rows[name]['treated'], name == JUDGE))} |")
-    search = result["search"]
-    lines += ["", f"The search tried {search['tried']} settings, {search['seconds']:.0f} s of one core."]
-    return "\n".join(lines).strip() + "\n"
+    return "\n".join(lines + search_lines(result["search"], titles)).strip() + "\n"
+
+
+def search_lines(search: dict[str, Any], titles: dict[str, str]) -> list[str]:
+    """How far the chosen settings were from the one retrained model on the search's request."""
+    lines = [
+        "",
+        f"The search tried {search['tried']} settings, {search['seconds']:.0f} s of one core; of those chosen, there:",
+        "",
+        *head("Method Setting Distance KS AUC Forgotten_tokens Retained_tokens"),
+    ]
+    for name, chosen in sorted(search["chosen"].items(), key=lambda item: item[1]["distance"]):
+        setting = ", ".join(f"{key} {value:g}" for key, value in chosen["settings"].items())
+        shares = [f"{chosen[key]:.3f}" for key in ("distance", "ks", "auc", "forget", "retain")]
+        lines.append(f"| {titles[name]} | {setting} | {' | '.join(shares)} |")
+    return lines
 
 
 def head(names: str) -> list[str]:

@@ -53,7 +53,8 @@ def folder(tmp_path):
         for name, value in made.items():
             (cells / f"{name}__{seed}.json").write_text(json.dumps(value))
     for number, distance in enumerate((0.3, None, 0.2)):
-        tried = {"settings": {"learning_rate": number}, "seconds": 5.0, "distance": distance}
+        parts = dict.fromkeys(("ks", "auc", "forget", "retain"), 0.1)
+        tried = {"settings": {"learning_rate": number}, "seconds": 5.0, "distance": distance, **parts}
         (tmp_path / "search" / f"npo__learning_rate={number}.json").write_text(json.dumps(tried))
     return tmp_path
 
@@ -76,11 +77,13 @@ def test_the_search_is_counted_and_what_diverged_is_said(table, folder):
     found = table.summarized(CONFIG, folder)
     assert found["search"]["tried"] == 3
     assert found["search"]["seconds"] == 15.0
-    assert found["search"]["chosen"] == {"npo": {"settings": {"learning_rate": 2}, "distance": 0.2}}
+    chosen = found["search"]["chosen"]
+    assert (chosen["npo"]["settings"], chosen["npo"]["distance"]) == ({"learning_rate": 2}, 0.2)
     rows = found["requests"]["forget01"]["rows"]
     assert (rows["rmu"]["n_seeds"], rows["rmu"]["n_diverged"]) == (3, 2)
     written = table.markdown({**found, "config": CONFIG})
     assert "| IdkDPO | diverged (3 of 3) |" in written
+    assert "| NPO | learning_rate 2 | 0.200 | 0.100 |" in written
     assert written.index("(retrained)") < written.index("NPO") < written.index("RMU") < written.index("IdkDPO")
 
 
