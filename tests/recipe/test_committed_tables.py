@@ -96,6 +96,17 @@ def test_the_unlearning_readme_holds_every_row_of_the_committed_results(name):
             assert cells.percent(gap) in printed
 
 
+def test_the_unlearning_readme_holds_every_row_of_the_result_on_tofu():
+    folder = RECIPES / "unlearning"
+    spec = importlib.util.spec_from_file_location("tofu_table", folder / "tofu_table.py")
+    table = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(table)
+    result = json.loads((folder / "tofu_result.json").read_text(encoding="utf-8"))
+    rows = table_rows((folder / "README.md").read_text(encoding="utf-8"))
+    assert len(result["search"]["chosen"]) >= 12
+    assert set(table_rows(table.markdown(result))) - set(rows) == set()
+
+
 LANGUAGE = RECIPES / "causal_lm"
 LANGUAGE_RESULTS = sorted(path.name for path in LANGUAGE.glob("*_result.json"))
 
