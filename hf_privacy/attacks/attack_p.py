@@ -50,5 +50,5 @@ def attack_p(loss: ArrayLike, population_loss: ArrayLike) -> NDArray[np.float64]
     population = np.sort(nonnegative_vector("population_loss", population_loss))
     share = 1.0 - np.searchsorted(population, losses, side="right") / len(population)
     with np.errstate(divide="ignore"):  # a loss of 0 is the lowest there is
-        tie_break = 0.5 - np.arctan(np.log(losses)) / np.pi
+        tie_break = 0.5 - np.arctan(np.log(np.maximum(losses, 0.0))) / np.pi  # rounding may leave one below 0
     return (1.0 - _TIE_BREAK) * share + _TIE_BREAK * tie_break

@@ -13,7 +13,7 @@ from hf_privacy.comparison.plan import Cell, Comparison
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.errors import InputError
 from hf_privacy.outside import is_outside
-from hf_privacy.recipe import AuditSettings, training_arguments
+from hf_privacy.recipe import AuditSettings, Recipe, training_arguments
 from hf_privacy.references import ReferenceRun, audit_references, require_cloneable
 from hf_privacy.signals.store import METADATA_FILE
 from hf_privacy.tasks import Task, task_named
@@ -31,7 +31,7 @@ def check_comparison(comparison: Comparison, experiments: Experiments) -> None:
     for attack in comparison.attacks:
         if attack not in ATTACKS and not is_outside(attack):
             raise unknown_key(attack, sorted(ATTACKS), "attacks")
-        _check_attack(attack, task_named(comparison.cells(next(iter(comparison.defenses)))[0].recipe.task))
+        _check_attack(attack, task_named(Recipe.from_dict(comparison.recipe).task))
     for name in comparison.defenses:
         try:
             cells = comparison.cells(name)

@@ -91,3 +91,8 @@ def test_attack_p_refuses_a_bad_population():
 def test_base_calibration_refuses_other_lengths():
     with pytest.raises(InputError, match="base_signal has 1 rows and signal 2"):
         attacks.base_calibration([0.1, 0.2], [0.1])
+
+
+def test_attack_p_takes_a_loss_that_rounding_left_below_zero():
+    scores = attacks.attack_p([-1e-40, 0.0, 0.2], population_loss=[0.1, 0.3])
+    assert scores[0] == scores[1] > scores[2]
