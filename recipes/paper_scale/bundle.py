@@ -46,7 +46,8 @@ def main() -> None:
     for name in local_files():
         place = options.out / "data" / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(options.data / name, place)
+        copy = shutil.copytree if (options.data / name).is_dir() else shutil.copyfile
+        copy(options.data / name, place)
     size = sum(file.stat().st_size for file in options.out.rglob("*") if file.is_file()) / MIB
     if size > options.most:
         raise SystemExit(

@@ -34,6 +34,8 @@ class Stage:
         How many models it trains; of a comparison, its own recipe says it.
     commands : list of list of str
         Arguments of this Python.
+    prepare : list of str
+        Arguments of this Python before all else; its script lies beside this file.
     """
 
     name: str
@@ -43,10 +45,12 @@ class Stage:
     rows: list[str]
     trainings: int | None
     commands: list[list[str]]
+    prepare: list[str]
 
     def resolved(self, folder: Path) -> dict[str, Any]:
         """As plain values, with ``folder`` for its models."""
-        return {**vars(self), "config": {**self.config, "output_dir": str(folder / "models")}}
+        whole = {**vars(self), "config": {**self.config, "output_dir": str(folder / "models")}}
+        return _filled(whole, work=str(folder))
 
 
 def stage_of(name: str, *, rehearse: bool, data: str | None) -> Stage:
@@ -60,9 +64,10 @@ def stage_of(name: str, *, rehearse: bool, data: str | None) -> Stage:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
         if isinstance(config.get("recipe"), str):
             config["recipe"] = str((path.parent / config["recipe"]).resolve())
-        for changes in (stage.get("set", {}), small):
+        offline = stage.get("offline", {}) if data is not None else {}
+        for changes in (stage.get("set", {}), offline.get("set", {}), small):
             _apply(config, changes)
-        if data is not None:
+        if data is not None and "prepare" not in stage:
             place = {"name_or_path": str((Path(data) / stage["local"]).resolve()), "dataset_split": None}
             _apply(config, {f"{_DATA[kind]}.{key}": value for key, value in place.items()})
     for section in ("defenses", "methods"):
@@ -70,12 +75,35 @@ def stage_of(name: str, *, rehearse: bool, data: str | None) -> Stage:
             config[section] = {row: config[section][row] for row in rows}
     if rehearse and kind == "unlearning":
         _shorten_searches(config)
-    return Stage(name, kind, stage.get("claim", ""), config, rows, stage.get("trainings"), stage.get("commands", []))
+    prepare = [str((HERE / word).resolve()) if word.endswith(".py") else word for word in stage.get("prepare", [])]
+    made = Stage(
+        name, kind, stage.get("claim", ""), config, rows, stage.get("trainings"), stage.get("commands", []), prepare
+    )
+    # What a stage asks for beside its rows is local too; a rehearsal without either takes what the Hub has.
+    places = {"rows": stage.get("hub", "")}
+    if data is not None and "local" in stage:
+        places["rows"] = str((Path(data) / stage["local"]).resolve())
+        places["beside"] = str((Path(data) / stage.get("offline", {}).get("beside", "")).resolve())
+    return Stage(**_filled(vars(made), **places))
+
+
+def _filled(value: Any, **places: str) -> Any:
+    """The value with ``{name}`` in its texts filled in."""
+    if isinstance(value, dict):
+        return {key: _filled(item, **places) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, **places) for item in value]
+    if isinstance(value, str):
+        for name, place in places.items():
+            value = value.replace(f"{{{name}}}", place)
+    return value
 
 
 def local_files() -> list[str]:
-    """The files of rows that stages take from a local folder."""
-    return sorted({stage["local"] for stage in _FILE["stages"].values() if "local" in stage})
+    """The files of rows, and the folders beside them, that stages take from a local folder."""
+    stages = _FILE["stages"].values()
+    beside = {stage["offline"]["beside"] for stage in stages if "offline" in stage}
+    return sorted({stage["local"] for stage in stages if "local" in stage} | beside)
 
 
 def _apply(config: dict[str, Any], changes: dict[str, Any]) -> None:

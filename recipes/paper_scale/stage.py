@@ -170,6 +170,8 @@ def main() -> None:
     parser.add_argument("--ends", type=float, required=True)
     options = parser.parse_args()
     running = Running(options.stage, options.ends)
+    if running.stage["prepare"] and not running.found:
+        run(*running.stage["prepare"])
     RUNS[running.stage["kind"]](running)
 
 
