@@ -172,7 +172,13 @@ def _fit(
                 min_samples_leaf=max(20, int(np.ceil(2.0 / min(level, 1.0 - level)))),
                 random_state=seed,
             )
-        models.append(make_pipeline(StandardScaler(), regressor).fit(features, signal))
+        try:
+            models.append(make_pipeline(StandardScaler(), regressor).fit(features, signal))
+        except (TypeError, ValueError) as error:  # what scikit-learn makes of a solver that found nothing
+            raise InputError(
+                f"calibration_hinge goes from {signal.min():.3g} to {signal.max():.3g}, and no quantile could be "
+                "fitted: its values lie too far apart for float64; clip them"
+            ) from error
     return models
 
 

@@ -209,3 +209,17 @@ GOOD = {
 def test_bad_input_is_refused(change, message):
     with pytest.raises(InputError, match=message):
         attacks.quantile_regression(**(GOOD | change))
+
+
+def test_values_that_no_solver_can_fit_are_refused_in_a_sentence(monkeypatch):
+    from sklearn.linear_model import QuantileRegressor
+
+    def nothing(*arguments, **others):
+        raise TypeError("'NoneType' object is not subscriptable")  # of a solver that gave up
+
+    monkeypatch.setattr(QuantileRegressor, "fit", nothing)
+    rng = np.random.default_rng(0)
+    features, signal = rng.normal(size=(60, 2)), rng.normal(size=60)
+    signal[0] = 1e20
+    with pytest.raises(InputError, match=r"calibration_hinge goes from .* to 1e\+20, and no quantile could be fitted"):
+        attacks.quantile_regression(signal[:5], features[:5], signal, features, estimator="linear", holdout=0.3)
