@@ -115,6 +115,17 @@ class ScoredTokens:
         rows = torch.repeat_interleave(self.counts, output_size=len(self.targets))
         return values.new_zeros(len(self.counts)).index_add(0, rows, values)
 
+    def row_means(self, values: torch.Tensor) -> torch.Tensor:
+        """Means of a value of each token over its row: [n] to [B]; a long row counts as a short one does.
+
+        Examples
+        --------
+        >>> labels = torch.tensor([[-100, 2, 4], [-100, 1, -100]])
+        >>> ScoredTokens.of_logits(torch.zeros(2, 3, 5), labels).row_means(torch.tensor([1.0, 2.0, 3.0]))
+        tensor([1.5000, 3.0000])
+        """
+        return self.row_sums(values) / self.counts
+
 
 def scored_positions(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Where a batch's tokens are scored.

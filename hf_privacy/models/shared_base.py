@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import TypeVar
 
 from torch import nn
-
-from hf_privacy.models.modes import bare_model
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -29,13 +28,14 @@ def on_the_same_weights(model: Module) -> Module:
     return copy.deepcopy(model, shared)
 
 
-def beside(model: Module) -> Module:
+def beside(model: Module, *, also: Iterable[str] = ()) -> Module:
     """A copy of the model to go another way than it: of what is trained; what is frozen, as a base is, both hold.
 
     Parameters
     ----------
     model : torch.nn.Module
-        May be wrapped (:func:`~hf_privacy.models.bare_model`); the copy is not.
+    also : iterable of str
+        Names of frozen parameters that are copied too.
 
     Examples
     --------
@@ -43,7 +43,10 @@ def beside(model: Module) -> Module:
     >>> other = beside(model)
     >>> other[0].weight is model[0].weight, other[1].weight is model[1].weight, other[1].weight.requires_grad
     (True, False, True)
+    >>> beside(model, also=["0.weight"])[0].weight is model[0].weight
+    False
     """
-    bare = bare_model(model)
-    frozen = {id(weight): weight for weight in bare.parameters() if not weight.requires_grad}
-    return copy.deepcopy(bare, frozen)
+    named = dict(model.named_parameters(remove_duplicate=False))
+    copied = {id(named[name]) for name in also if name in named}
+    shared = {id(weight): weight for weight in named.values() if not weight.requires_grad and id(weight) not in copied}
+    return copy.deepcopy(model, shared)

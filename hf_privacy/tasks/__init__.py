@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 from hf_privacy.errors import InputError
-from hf_privacy.tasks.causal_lm import CausalLM
+from hf_privacy.tasks.causal_lm import CausalLM, perplexity
 from hf_privacy.tasks.image import ImageClassification
 from hf_privacy.tasks.tabular import TabularClassification
 from hf_privacy.tasks.task import Prepared, Task
 from hf_privacy.tasks.text import TextClassification
 
-__all__ = ["CLASSIFICATION", "LANGUAGE_MODELS", "TASKS", "Prepared", "Task", "task_named", "task_of"]
+__all__ = ["CLASSIFICATION", "LANGUAGE_MODELS", "TASKS", "Prepared", "Task", "perplexity", "task_named", "task_of"]
 
 # By the Hub's name of the task.
 TASKS: dict[str, Task] = {

@@ -155,7 +155,7 @@ class CausalLM(Task):
         """
         scored = self._scored(outputs, batch)
         losses = self.token_losses(scored, batch, label_smoothing=label_smoothing)
-        return scored.row_sums(losses) / scored.counts
+        return scored.row_means(losses)
 
     def example_means(self, outputs: Any, batch: Batch, function: PredictionFunction) -> tuple[torch.Tensor, ...]:
         """What `function` gives of each scored token, as the mean over its row [B]; never of all logits at once.
@@ -170,7 +170,7 @@ class CausalLM(Task):
         """
         scored = self._scored(outputs, batch)
         values = scored.map(lambda logits, targets: function(logits.log_softmax(dim=-1), targets))
-        return tuple(scored.row_sums(of_tokens) / scored.counts for of_tokens in values)
+        return tuple(map(scored.row_means, values))
 
     def separate_losses(self, call: Callable[..., Any], batch: Batch) -> torch.Tensor:
         """As `example_losses`, with the logits of all positions in memory.
@@ -241,7 +241,7 @@ class CausalLM(Task):
         n_tokens = signals["n_tokens"].sum()
         loss = float(signals["loss_sum"].sum() / n_tokens)
         accuracy = float((signals["correct"] * signals["n_tokens"]).sum() / n_tokens)
-        return {"loss": loss, "perplexity": _perplexity(loss), "token_accuracy": accuracy}
+        return {"loss": loss, "perplexity": perplexity(loss), "token_accuracy": accuracy}
 
     def utility_estimates(
         self, signals: Mapping[str, np.ndarray], *, groups: np.ndarray | None = None, confidence: float = 0.95
@@ -270,7 +270,7 @@ class CausalLM(Task):
         )
         return {
             "loss": found["loss"],
-            "perplexity": _estimate(found["perplexity"], *map(_perplexity, ends)),
+            "perplexity": _estimate(found["perplexity"], *map(perplexity, ends)),
             "token_accuracy": _estimate(found["token_accuracy"], *hits),
         }
 
@@ -282,7 +282,14 @@ class CausalLM(Task):
         return ScoredTokens.of_logits(outputs["logits"], batch["labels"])
 
 
-def _perplexity(loss: float) -> float:
+def perplexity(loss: float) -> float:
+    """The exponential of a mean loss in nats a token.
+
+    Examples
+    --------
+    >>> perplexity(0.0)
+    1.0
+    """
     return math.exp(min(loss, 700.0))  # beyond, float64 has no number for it
 
 

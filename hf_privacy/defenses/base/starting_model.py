@@ -32,8 +32,8 @@ class StartingModel:
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
-        adapted = isinstance(bare_model(model), PeftModel)
-        self._copy = None if adapted else beside(model).eval().requires_grad_(False)
+        bare = bare_model(model)
+        self._copy = None if isinstance(bare, PeftModel) else beside(bare).eval().requires_grad_(False)
 
     @contextmanager
     def __call__(self, model: torch.nn.Module) -> Iterator[torch.nn.Module]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from transformers.trainer_utils import EvalLoopOutput
+
+from hf_privacy.tasks import perplexity
 
 
 class TokenEvaluationMixin:
@@ -59,5 +60,5 @@ class TokenEvaluationMixin:
             mean = total / n_tokens
             if self.loss_average == "token":
                 output.metrics[f"{metric_key_prefix}_loss"] = mean
-            output.metrics[f"{metric_key_prefix}_perplexity"] = math.exp(min(mean, 700.0))
+            output.metrics[f"{metric_key_prefix}_perplexity"] = perplexity(mean)
         return output

@@ -13,7 +13,7 @@ from transformers import PrinterCallback, TrainerCallback
 from hf_privacy.data import TensorDataset, tensors_digest
 from hf_privacy.defenses.base.trainer import PrivacyTrainer
 from hf_privacy.errors import InputError
-from hf_privacy.models import beside, load_saved_model
+from hf_privacy.models import bare_model, beside, load_saved_model
 from hf_privacy.signals import check_fit
 from hf_privacy.tasks import task_of
 
@@ -80,7 +80,7 @@ class ReferenceLossCallback(TrainerCallback):
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             args = _undisturbing(trainer.args, folder)
-            model = None if trainer.model_init is not None else beside(trainer.model)
+            model = None if trainer.model_init is not None else beside(bare_model(trainer.model))
             plain = PrivacyTrainer(
                 model,
                 args,

@@ -155,7 +155,7 @@ class LanguageUnlearningTrainer(UnlearningTrainer):
         """KL(reference ‖ model) at each scored token, mean over each row's own, then over rows: a scalar."""
         scored = self.forward_without_labels(model, batch)
         before = self.of_reference(self.forward_without_labels, batch)
-        return (scored.row_sums(scored.map(_kl, before)[0]) / scored.counts).mean()
+        return scored.row_means(scored.map(_kl, before)[0]).mean()
 
     def of_reference(self, function: Any, batch: Batch) -> Any:
         """A method that takes a model and a batch, of the model before unlearning; in the precision of training."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from hf_privacy.data import TensorDataset, collate_batch
 from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
 from hf_privacy.defenses.base.config import own_arguments
 from hf_privacy.errors import InputError
-from hf_privacy.models import bare_model, base_of
+from hf_privacy.models import bare_model, base_of, beside
 from hf_privacy.signals import SignalStore, check_fit, compute_signals
 from hf_privacy.tasks import CLASSIFICATION
 from hf_privacy.unlearning.base.config import UnlearningConfig
@@ -247,9 +246,7 @@ class UnlearningTrainer(PrivacyTrainer):
 
         A copy on the same device, which shares what is frozen: of an adapter's base there is one in memory.
         """
-        now = self.accelerator.unwrap_model(self.model)
-        frozen = {id(parameter): parameter for parameter in now.parameters() if not parameter.requires_grad}
-        model = copy.deepcopy(now, frozen)
+        model = beside(self.accelerator.unwrap_model(self.model))
         model.load_state_dict(self.original_state, strict=False)
         return model.requires_grad_(False).eval()
 

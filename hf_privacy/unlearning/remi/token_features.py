@@ -56,8 +56,7 @@ def token_features(
     tensor([[ 1.3863, -1.3863,  1.3863]])
     """
     log_prob, mean, variance = scored.map(_moments)
-    counts = scored.counts.to(log_prob.dtype)
-    loss = -scored.row_sums(log_prob) / counts
+    loss = -scored.row_means(log_prob)
     parts = []
     for name in features:
         if name == "loss":
@@ -68,7 +67,7 @@ def token_features(
             standard = (log_prob - mean) / variance.clamp_min(_SMALLEST_VARIANCE).sqrt()
             parts.append(_lowest(standard, scored.counts))
         elif name == "mean_entropy":
-            parts.append(-scored.row_sums(mean) / counts)
+            parts.append(-scored.row_means(mean))
         elif name == "base_difference" and base_loss is not None:
             parts.append(loss - base_loss.to(loss))
         elif name == "base_difference":

@@ -56,4 +56,4 @@ class SatImpTrainer(LanguageUnlearningTrainer):
         losses = self.task.token_losses(scored, forget)
         known = losses.detach()
         weights = torch.exp(-self.args.beta1 * known) * (-torch.expm1(-known)) ** self.args.beta2
-        return -(scored.row_sums(weights * losses) / scored.counts).mean()
+        return -scored.row_means(weights * losses).mean()

@@ -59,4 +59,4 @@ class UNDIALTrainer(LanguageUnlearningTrainer):
 
         scored = self.forward_without_labels(model, forget)
         before = self.of_reference(self.forward_without_labels, forget)
-        return (scored.row_sums(scored.map(losses, before)[0]) / scored.counts).mean()
+        return scored.row_means(scored.map(losses, before)[0]).mean()

@@ -51,4 +51,4 @@ class WGATrainer(LanguageUnlearningTrainer):
         scored = self.forward_without_labels(model, forget)
         losses = self.task.token_losses(scored, forget)
         weighted = torch.exp(-self.args.beta * losses).detach() * losses
-        return -(scored.row_sums(weighted) / scored.counts).mean()
+        return -scored.row_means(weighted).mean()

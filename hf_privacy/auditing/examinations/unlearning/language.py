@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hf_privacy.statistics import t_interval
+from hf_privacy.tasks import perplexity
 from hf_privacy.unlearning import UnlearningEvaluation
 
 
@@ -70,8 +71,9 @@ def _mean_loss(models: Sequence[Mapping[str, Any]], confidence: float) -> dict[s
         return dict(models[0])
     losses = np.array([model["loss"] for model in models])
     low, high = t_interval(losses, within=(0.0, np.inf), confidence=confidence)
-    perplexity, low, high = (float(np.exp(min(end, 700.0))) for end in (losses.mean(), low, high))
-    return {**models[0], "loss": float(losses.mean()), "perplexity": perplexity, "low": low, "high": high}
+    mean = float(losses.mean())
+    ends = {"low": perplexity(low), "high": perplexity(high)}
+    return {**models[0], "loss": mean, "perplexity": perplexity(mean), **ends}
 
 
 def _mean_membership(models: Sequence[Mapping[str, Any]], confidence: float) -> dict[str, Any]:
