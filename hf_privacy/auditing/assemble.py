@@ -172,6 +172,11 @@ def _caveats(case: AuditCase) -> list[str]:
                 f"A side of the split holds {few} groups by {public_name(split.unit)!r}: intervals by group are wide "
                 "and the test can show little, whatever the number of rows."
             )
+        if case.guarantee is not None and case.guarantee.get("unit", "row") == "row":
+            caveats.append(
+                f"ε is of one row, and the split and its intervals go by {public_name(split.unit)!r}: what all rows "
+                "of one tell together is bounded by no ε stated here."
+            )
     exact, near = repeats_across(case.repeats)
     if exact is None:
         caveats.append("Repeats across the split were not looked for.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -53,6 +54,17 @@ def test_a_saved_models_epsilon_counts_the_steps_that_were_taken(dataset, split,
     expected = epsilon_of("rdp", noise_multiplier=1.0, sample_rate=0.2, n_steps=15, delta=0.1 / 40)
     assert report.epsilon["upper"]["epsilon"] == pytest.approx(expected)
     assert expected > planner.privacy_spent()["epsilon"]
+
+
+def test_an_epsilon_of_a_row_says_that_it_bounds_no_group(dataset, make_trainer, tmp_path):
+    trainer = make_trainer(tmp_path / "run")
+    trainer.train()
+    by_owner = MembershipSplit(
+        range(40), range(40, 60), [], n_examples=60, dataset_fingerprint="0" * 64, groups=np.arange(60) // 2,
+        unit="owner",
+    )  # fmt: skip
+    report = audit(trainer, dataset, by_owner, output_dir=tmp_path / "audit", depth="quick", show_progress=False)
+    assert any("ε is of one row" in caveat and "'owner'" in caveat for caveat in report.caveats)
 
 
 def test_a_saved_model_without_its_ledger_gets_no_epsilon(dataset, split, make_trainer, tmp_path):

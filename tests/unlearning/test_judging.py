@@ -10,7 +10,7 @@ import pytest
 import torch
 from datasets import Dataset
 from tiny_tokenizers import llama_like
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from hf_privacy.errors import InputError
 from hf_privacy.models import attach_lora
@@ -120,6 +120,13 @@ def test_greedy_texts_are_those_of_each_prompt_alone_whatever_the_padding(model,
             assert greedy_texts(model, asked, tokenizer, max_new_tokens=12, batch_size=size) == expected
     finally:
         model.generation_config.repetition_penalty = None
+
+
+def test_more_tokens_than_the_model_has_positions_for_are_refused(tokenizer):
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_positions=8, n_embd=8, n_layer=1, n_head=1))
+    assert len(greedy_texts(model, [[1, 2, 3]], tokenizer, max_new_tokens=5)) == 1
+    with pytest.raises(InputError, match=r"max_new_tokens is 6: with the longest prompt that makes 9 tokens .* for 8"):
+        greedy_texts(model, [[1], [1, 2, 3]], tokenizer, max_new_tokens=6)
 
 
 def test_a_models_own_generation_settings_are_as_they_were(model, tokenizer):

@@ -122,3 +122,10 @@ def test_what_has_no_adapter_or_none_that_adds_up_is_refused(trainer_of, adapted
         with pytest.raises(InputError, match="is no plain LoRA"):
             trainer_of(adapted)
         setattr(config, name, usual)
+
+
+def test_a_model_is_left_as_it_was_by_arguments_that_are_refused(adapted, make_args):
+    args = make_args(NPOConfig, second_adapter=True, check_evidence=False)
+    with pytest.raises(InputError, match="retain_dataset"):
+        NPOTrainer(adapted, args, SETS["forget_dataset"], None)
+    assert list(adapted.peft_config) == ["default"]

@@ -96,12 +96,15 @@ class LanguageUnlearningTrainer(UnlearningTrainer):
         **others: Any,
     ) -> None:
         self._before: torch.nn.Module | None = None
-        has_second = isinstance(args, LanguageUnlearningConfig) and args.second_adapter and model is not None
-        if has_second:
-            add_second_adapter(bare_model(model), seed=args.seed)
         super().__init__(model, args, *sets, **others)
-        if has_second:
+        if self.args.second_adapter and model is not None:
             self._before = first_adapter_alone(super().original_model())
+
+    def attach_to(self, model: torch.nn.Module, args: LanguageUnlearningConfig) -> None:
+        """As of any unlearner; with ``second_adapter`` that one."""
+        super().attach_to(model, args)
+        if args.second_adapter:
+            add_second_adapter(bare_model(model), seed=args.seed)
 
     def original_model(self) -> torch.nn.Module:
         """As of any unlearner; with a second adapter, the model with that off."""

@@ -114,6 +114,8 @@ class UnlearningTrainer(PrivacyTrainer):
             retain_dataset if "retain" in self.uses else None,
             anchor=anchor,
         )
+        if model is not None:
+            self.attach_to(model, args)
         super().__init__(model, args, collate_batch, paired, callbacks=callbacks, **kwargs)
         if self.second_phase is not None:
             name = type(self.second_phase).__name__
@@ -127,6 +129,9 @@ class UnlearningTrainer(PrivacyTrainer):
             for name, tensor in self.model.state_dict().items()
             if name not in frozen  # an adapter's base stays as it is
         }
+
+    def attach_to(self, model: torch.nn.Module, args: UnlearningConfig) -> None:
+        """Add to the model what is trained on top of it, if anything, once arguments and sets are checked."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give an unlearner from outside that does not say its name that of its class: it is no longer its base."""

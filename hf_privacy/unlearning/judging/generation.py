@@ -10,7 +10,9 @@ import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from hf_privacy.arguments import check_whole
+from hf_privacy.errors import InputError
 from hf_privacy.models.modes import evaluation_mode
+from hf_privacy.models.padding import position_limit
 
 
 @torch.no_grad()
@@ -46,10 +48,17 @@ def greedy_texts(
     Raises
     ------
     InputError
-        For ``max_new_tokens`` or ``batch_size`` below 1.
+        For ``max_new_tokens`` or ``batch_size`` below 1, or more tokens than the model has positions for.
     """
     limit = check_whole("max_new_tokens", max_new_tokens, at_least=1)
     size = check_whole("batch_size", batch_size, at_least=1)
+    places = position_limit(model)
+    most = max(map(len, prompts), default=0) + limit
+    if places is not None and most > places:
+        raise InputError(
+            f"max_new_tokens is {limit}: with the longest prompt that makes {most} tokens and the model has positions "
+            f"for {places}; ask for fewer"
+        )
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     settings = GenerationConfig(
         max_new_tokens=limit,
