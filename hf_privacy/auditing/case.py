@@ -307,6 +307,9 @@ class AuditCase:
             workers=self.worker_pool,
             show_progress=self.show_progress,
         )
+        mixed = self.references.mixed()
+        if mixed is not None:
+            self.caveats.append(mixed)
         infos = [self.references.store.info(number) for number in range(self.references.plan.n_models)]
         self.seconds["references"] += sum(info["training_seconds"] + info["signal_seconds"] for info in infos)
         clean = with_references(clean, self.references, queries=self.settings.queries)

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 # What shares its work among the processes of a launch, or writes nothing.
-_LAUNCHED = ("audit", "compare", "env", "train")
+_LAUNCHED = ("audit", "compare", "env", "references", "train")
 
 
 def _refuse_launch(command: str) -> None:

@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "Train the recipe's model on the members of its split.",
     "unlearn": "Make the trained model forget some of its examples, and judge the result beside retraining.",
     "audit": "Measure what the trained model leaks; writes the privacy report and the card.",
+    "references": "Train an audit's reference models on many machines, by a plan that is written once.",
     "report": "Print a model's report, and draw its page, plots and card again.",
     "push": "Send weights, card and report to the Hub in one commit, after the gate.",
     "compare": "Train and audit several defences under several seeds; writes one table and one plot.",
@@ -64,11 +65,25 @@ output_dir; see recipes/defenses/ for examples. Every key can be set on the comm
 {_listed("A defence is one of these by its name, unless its key defense says which it is", DEFENSES)}
 """
 
+REFERENCES_HELP = """\
+  plan     write the recipe's plan; its folder is the store, unless --store names another
+  run      train the references of --ranks, of --rank and --world, or of Slurm's, SkyPilot's or Ray's variables
+  status   say which are done, failed and missing
+  collect  bring what is done into the folder of the recipe's run, where `hf-privacy audit` finds it
+A plan and its store lie on a file system that the machines share, or behind a URL: s3://bucket/run, hf://buckets/…
+See recipes/cluster/ for Slurm, HF Jobs, SkyPilot and ssh.
+"""
+
 AUDIT_HELP = f"""\
 {RECIPE_HELP}{_listed("audit.extra_attacks are any of these", EXTRA_ATTACKS, "function")}
 """
 
-_EPILOGS = {"audit": AUDIT_HELP, "compare": COMPARISON_HELP, "unlearn": UNLEARNING_HELP}
+_EPILOGS = {
+    "audit": AUDIT_HELP,
+    "compare": COMPARISON_HELP,
+    "references": REFERENCES_HELP,
+    "unlearn": UNLEARNING_HELP,
+}
 
 
 @dataclass
@@ -209,6 +224,11 @@ def _parser() -> argparse.ArgumentParser:
                 action="store_true",
                 help=f"also attack by input curvature, with {CURVATURE_VECTORS} vectors (or audit.curvature)",
             )
+            command.add_argument("--plan", metavar="FILE", help="take the references of this plan from its store")
+        if name == "references":
+            _add_references_arguments(command)
+        if name in ("audit", "references"):
+            command.add_argument("--store", metavar="URL", help="where the plan's references are (its folder)")
         if name == "unlearn":
             command.add_argument(
                 "--queue", metavar="FILE", help="requests to serve in order, one JSON object a line (JSON lines)"
@@ -222,6 +242,16 @@ def _parser() -> argparse.ArgumentParser:
                 "--allow-unaudited", action="store_true", help="push without a report; the card says so"
             )
     return parser
+
+
+def _add_references_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("action", choices=("plan", "run", "status", "collect"), help="what to do; see below")
+    command.add_argument("--output", metavar="FILE", help="the plan to write (plan)")
+    command.add_argument("--plan", metavar="FILE", help="the plan: a file, or its URL (run, status, collect)")
+    command.add_argument("--ranks", metavar="LIST", help="numbers of references, such as 8-15 or 0,3,5 (run)")
+    command.add_argument("--rank", metavar="P", help="train this machine's share: number P from 0 (run)")
+    command.add_argument("--world", metavar="W", help="of W machines (run)")
+    command.add_argument("--scratch", metavar="DIR", help="local folder to train in (run; default: a temporary one)")
 
 
 def _add_metrics_arguments(command: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hf_privacy.cli.arguments import Options
 from hf_privacy.cli.parent import stop_with_parent
 from hf_privacy.cli.processes import leave_distributed, share_of_cores
+from hf_privacy.cli.references import collect_all
 from hf_privacy.cli.report import present
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.config import Recipe
@@ -25,11 +26,15 @@ def run(options: Options) -> int:
         return 0
     if options.flags["base"] is not None:
         raise InputError("--base goes with --model and --data: a recipe names its own checkpoint")
+    if options.flags["store"] is not None and options.flags["plan"] is None:
+        raise InputError("--store goes with --plan: it says where that plan's references are")
     if options.flags["worker"]:
         stop_with_parent()
     recipe = options.recipe()
     launched, rank = leave_distributed()
     if not options.flags["worker"] and rank == 0:
+        if options.flags["plan"] is not None:
+            collect_all(recipe, str(options.flags["plan"]), options.flags["store"])
         report_of(recipe, spawn_workers=not launched, replace_report=bool(options.flags["replace_report"]))
     elif recipe.audit.depth == "full":
         _work(recipe)

@@ -61,6 +61,8 @@ def kept_sentence(command: str, options: Options) -> str:
         return "interrupted; a push is one commit, which was made whole or not at all: look at the repository"
     if command == "metrics":
         return "interrupted; each metric is one commit: those that were listed are pushed"
+    if command == "references":
+        return "interrupted; finished references are in the store, and the same command goes on with the rest"
     if command not in ("audit", "train", "unlearn"):
         return again
     try:

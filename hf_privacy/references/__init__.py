@@ -1,34 +1,23 @@
-"""Reference models: plan them, train them with the target's own recipe, keep their signals."""
+"""Reference models: plan them, train them with the target's own recipe, keep their signals.
 
-from hf_privacy.references.audited import audit_references
-from hf_privacy.references.clone import recipe_hash, reference_trainer, require_cloneable
-from hf_privacy.references.collect import ReferenceRun, reference_run
-from hf_privacy.references.plan import ReferencePlan, plan_references
-from hf_privacy.references.retrained import (
-    retrained_evaluations,
-    retrained_run,
-    retrained_seconds,
-    save_retrained_figures,
+Names are imported when first used: a plan and what is done of it are read without torch.
+"""
+
+from hf_privacy.exports import lazy_exports
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "audited": ("audit_references",),
+        "clone": ("recipe_hash", "reference_trainer", "require_cloneable"),
+        "collect": ("ReferenceRun", "reference_run"),
+        "plan": ("ReferencePlan", "plan_references"),
+        "retrained": ("retrained_evaluations", "retrained_run", "retrained_seconds", "save_retrained_figures"),
+        "share": ("collect_shared", "run_ranks"),
+        "shared_store": ("SharedStatus", "SharedStore"),
+        "train": ("train_references",),
+        "unlearned": ("UnlearnedPhi", "unlearned_references"),
+        "workers": ("worker_processes",),
+        "written_plan": ("WrittenPlan", "plan_of_recipe"),
+    },
 )
-from hf_privacy.references.train import train_references
-from hf_privacy.references.unlearned import UnlearnedPhi, unlearned_references
-from hf_privacy.references.workers import worker_processes
-
-__all__ = [
-    "ReferencePlan",
-    "ReferenceRun",
-    "UnlearnedPhi",
-    "audit_references",
-    "plan_references",
-    "recipe_hash",
-    "reference_run",
-    "reference_trainer",
-    "require_cloneable",
-    "retrained_evaluations",
-    "retrained_run",
-    "retrained_seconds",
-    "save_retrained_figures",
-    "train_references",
-    "unlearned_references",
-    "worker_processes",
-]

@@ -23,6 +23,7 @@ from hf_privacy.hub import weights_sha256
 from hf_privacy.models import load_saved_model
 from hf_privacy.progress import progress
 from hf_privacy.references.clone import recipe_hash
+from hf_privacy.references.made_on import mixed_sentence
 from hf_privacy.references.plan import ReferencePlan, plan_references
 from hf_privacy.references.train import model_folder, remove_checkpoints, train_references
 from hf_privacy.signals import ADVERSARIAL_QUERY, SignalStore, curvature_signal_names, scored_offsets
@@ -111,8 +112,10 @@ class ReferenceRun:
                 if not trained:
                     time.sleep(0.2)
 
-    def train_missing(self, *, batch_size: int = 512, keep_weights: bool = False) -> int:
-        """Train, in this process alone, what no other process is at; how many that were."""
+    def train_missing(
+        self, *, batch_size: int = 512, keep_weights: bool = False, numbers: Sequence[int] | None = None
+    ) -> int:
+        """Train, in this process alone, what no other process is at, of all or of some numbers; how many that were."""
         return train_references(
             self.trainer,
             self.train_pool,
@@ -124,7 +127,12 @@ class ReferenceRun:
             keep_weights=keep_weights,
             adversarial=self.adversarial,
             curvature=self.curvature,
+            numbers=numbers,
         )
+
+    def mixed(self) -> str | None:
+        """What a reader must know where the reference models were not all trained on one kind of machine."""
+        return mixed_sentence([self.store.info(number).get("made_on") for number in range(self.plan.n_models)])
 
     def kept_model(self, number: int) -> torch.nn.Module | None:
         """Reference model ``number``, or None where its weights were not kept.

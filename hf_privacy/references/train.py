@@ -17,6 +17,7 @@ from hf_privacy.errors import InputError
 from hf_privacy.hub import weights_sha256
 from hf_privacy.recipe.folder import PRIVATE
 from hf_privacy.references.clone import reference_trainer
+from hf_privacy.references.made_on import made_on
 from hf_privacy.references.plan import ReferencePlan
 from hf_privacy.signals import SignalStore, signals_and_tokens
 
@@ -37,6 +38,7 @@ def train_references(
     keep_weights: bool = False,
     adversarial: AdversarialInputs | None = None,
     curvature: Curvature | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> int:
     """Train what the store lacks, and write each model's signals as soon as it is trained.
 
@@ -63,6 +65,8 @@ def train_references(
         The attack behind the query "adversarial"; it goes through each reference itself.
     curvature : Curvature, optional
         Of the curvature signals.
+    numbers : sequence of int, optional
+        Which models; by default all of the plan.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def train_references(
         raise InputError(f"train_pool has {len(train_pool)} examples and the plan {plan.n_examples}: pass the pool")
     passes = {"batch_size": batch_size, "queries": queries, "adversarial": adversarial, "curvature": curvature}
     trained = 0
-    for number in range(plan.n_models):
+    for number in range(plan.n_models) if numbers is None else numbers:
         if store.has(number):
             continue
         with store.claim(number) as claimed:
@@ -103,7 +107,7 @@ def _train_one(
     signals, tokens = signals_and_tokens(clone.model, audit_dataset, **passes)
     membership = torch.zeros(len(audit_dataset), dtype=torch.bool).numpy()
     membership[: plan.n_examples] = plan.membership[number]
-    info: dict[str, Any] = {"seed": seed}
+    info: dict[str, Any] = {"seed": seed, "made_on": made_on(clone.model)}
     if keep_weights:
         clone.save_model(str(folder), _internal_call=True)
         info["weights_sha256"] = weights_sha256(folder)

@@ -192,6 +192,21 @@ class SignalStore:
         content = to_safetensors(tensors, metadata=sealed(tensors, said))
         write_atomically(self._path(model), content)
 
+    def adopt(self, model: int, file: Path) -> bool:
+        """Take a file that the same store made on another machine; whether it is whole and this model's in this store.
+
+        Parameters
+        ----------
+        model : int
+        file : Path
+            Copied, byte for byte.
+        """
+        self._check_number(model)
+        if self._file(model, file) is None:
+            return False
+        write_atomically(self._path(model), file.read_bytes())
+        return True
+
     def read(
         self,
         signal: str,
@@ -333,7 +348,7 @@ class SignalStore:
     def _path(self, model: int) -> Path:
         return self.folder / self.file_name(model)
 
-    def _file(self, model: int) -> TensorFile | None:
+    def _file(self, model: int, path: Path | None = None) -> TensorFile | None:
         """The model's file, or None where it is absent, damaged, or not this model's in this store."""
         shapes = tensor_shapes(
             self.signals,
@@ -341,7 +356,7 @@ class SignalStore:
             n_examples=self.n_examples,
             n_tokens=self.metadata.get("n_tokens"),
         )
-        file = TensorFile.open(self._path(model), shapes)
+        file = TensorFile.open(path or self._path(model), shapes)
         if file is None or not self._place_of(model).items() <= file.metadata.items() or not file.is_sealed():
             return None
         return file
