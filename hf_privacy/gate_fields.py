@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+DEPTHS = ("quick", "full")
+
 
 @dataclass(kw_only=True)
 class GateFields:
@@ -23,7 +25,9 @@ class GateFields:
     require_unlearning: bool = field(
         default=False, metadata={"help": "Refuse a push whose report has no unlearning section."}
     )
-    min_depth: str | None = field(default=None, metadata={"help": "Refuse a push whose audit was less deep: full."})
+    min_depth: str | None = field(
+        default=None, metadata={"help": "Refuse a push whose audit was less deep: full.", "choices": DEPTHS}
+    )
     min_references: int | None = field(
         default=None, metadata={"help": "Refuse a push whose audit had fewer reference models."}
     )

@@ -8,7 +8,8 @@ from typing import Any
 
 from hf_privacy.cli.arguments import Options
 from hf_privacy.errors import InputError
-from hf_privacy.recipe.config import ModelSection, PushSection, Recipe
+from hf_privacy.recipe.config import Recipe
+from hf_privacy.recipe.sections import ModelSection, PushSection
 
 
 def run(options: Options) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hf_privacy.cli.arguments import Options
 from hf_privacy.cli.push import push_settings
-from hf_privacy.recipe.config import PushSection
+from hf_privacy.recipe.sections import PushSection
 
 if TYPE_CHECKING:
     from hf_privacy.reports import PrivacyReport

@@ -10,13 +10,12 @@ from typing import Any
 
 from hf_privacy.arguments import check_choice, check_number, check_switch, check_whole, seen
 from hf_privacy.errors import InputError
-from hf_privacy.gate_fields import GateFields
+from hf_privacy.gate_fields import DEPTHS, GateFields
 from hf_privacy.hub.evidence import ADVERSARIAL, all_attacks
 from hf_privacy.hub.schema import REPORT_NAME, load_report_dict
 from hf_privacy.hub.weights import weights_sha256
 
 TprBudget = tuple[float, float] | Mapping[float, float]
-DEPTHS = ("quick", "full")
 # What a budget on leakage asks of the audit where the user says nothing: attacks without reference models find a
 # fraction of what those with some find, and a bound that a weak attack stays under says little.
 BUDGET_DEPTH, BUDGET_REFERENCES = "full", 8

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hf_privacy.errors import InputError
-from hf_privacy.hub.gate import DEPTHS
+from hf_privacy.gate_fields import DEPTHS
 from hf_privacy.hub.schema import load_report_dict
 from hf_privacy.outside import is_outside
 

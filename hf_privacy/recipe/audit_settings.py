@@ -16,12 +16,14 @@ from hf_privacy.arguments import (
 )
 from hf_privacy.attack_table import EXTRA_ATTACKS
 from hf_privacy.errors import InputError
+from hf_privacy.gate_fields import DEPTHS
 from hf_privacy.outside import is_outside, load_outside
 from hf_privacy.recipe.canary_settings import CanarySettings, canary_kind
 from hf_privacy.recipe.extraction_settings import ExtractionSettings
 from hf_privacy.recipe.robustness_settings import RobustnessSettings
 from hf_privacy.tasks import task_named
 
+QUERIES = ("identity", "flip")
 LIRA_VARIANCES = ("auto", "pooled", "per_example", "shrunk", "global")
 MOST = 10_000_000  # of models, rows or vectors: more is a slip of the pen
 
@@ -98,23 +100,29 @@ class AuditSettings:
     is in one and out of one; raise it or use depth 'quick'
     """
 
-    depth: str = "full"
+    depth: str = field(default="full", metadata={"choices": DEPTHS})
     references: int = 16
     fraction: float = 0.5
     reference_seed: int = 0
     targets: int = 1
-    queries: list = field(default_factory=lambda: ["identity"])
+    queries: list = field(default_factory=lambda: ["identity"], metadata={"each": QUERIES})
     fprs: list = field(default_factory=lambda: [0.001, 0.01, 0.1])
     confidence: float = 0.95
-    lira_variance: str = "auto"
+    lira_variance: str = field(default="auto", metadata={"choices": LIRA_VARIANCES})
     gamma: float = 1.0
-    extra_attacks: list = field(default_factory=list)
+    extra_attacks: list = field(default_factory=list, metadata={"each": tuple(EXTRA_ATTACKS), "outside": True})
     budgets: list = field(default_factory=list)
     blind_baseline: bool = True
-    class_slices: bool = True
-    robustness: dict | None = None
+    class_slices: bool = field(default=True, metadata={"for": "classes"})
+    robustness: dict | None = field(
+        default=None,
+        metadata={"for": "classes", "keys": "hf_privacy.recipe.robustness_settings:RobustnessSettings"},
+    )
     curvature: int = 0
-    extraction: dict | bool | None = None
+    extraction: dict | bool | None = field(
+        default=None,
+        metadata={"for": "language", "keys": "hf_privacy.recipe.extraction_settings:ExtractionSettings"},
+    )
     canaries: CanarySettings = field(default_factory=CanarySettings)
     examinations: list = field(default_factory=list)
     batch_size: int = 512
@@ -143,7 +151,7 @@ class AuditSettings:
 
     def check(self) -> None:
         """Raise `InputError` for a setting that no audit can run with; needs neither data nor model."""
-        check_choice("depth", self.depth, ("quick", "full"))
+        check_choice("depth", self.depth, DEPTHS)
         if not is_choice(self.lira_variance, LIRA_VARIANCES):
             raise InputError(f"lira_variance is {seen(self.lira_variance)}: pass one of {', '.join(LIRA_VARIANCES)}")
         check_whole("references", self.references, at_least=0, at_most=MOST)
@@ -204,7 +212,7 @@ class AuditSettings:
                 f"targets is {self.targets} with {self.references} references: at most {self.references + 1}, since "
                 "further targets are taken from the references"
             )
-        known = all(query in ("identity", "flip") for query in self.queries)
+        known = all(query in QUERIES for query in self.queries)
         if not self.queries or not known or len(set(self.queries)) != len(self.queries):
             raise InputError(f"queries is {self.queries}: pass 'identity', 'flip' or both")
 

@@ -30,10 +30,11 @@ from hf_privacy.data.columns import label_values, require_column
 from hf_privacy.data.near_texts import OVERLAP
 from hf_privacy.defenses import trainer_class
 from hf_privacy.errors import InputError
-from hf_privacy.recipe.config import DataSection, Recipe
+from hf_privacy.recipe.config import Recipe
 from hf_privacy.recipe.experiment import Experiment, training_arguments
 from hf_privacy.recipe.folder import RunFolder
 from hf_privacy.recipe.later import check_later_sections, check_later_stages
+from hf_privacy.recipe.sections import DataSection
 from hf_privacy.signals import check_fit
 from hf_privacy.tasks import task_named
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from hf_privacy.arguments import check_choice, check_number, check_whole, unknown_key
@@ -55,7 +55,7 @@ class CanarySettings:
     """
 
     n: int = 0
-    kind: str | None = None
+    kind: str | None = field(default=None, metadata={"choices": (*CLASS_KINDS, *WORDED_KINDS)})
     guesses: list | None = None
     delta: float | None = None
     secret_tokens: int = 10
@@ -69,7 +69,7 @@ class CanarySettings:
             return value
         if not isinstance(value, Mapping):
             return cls(n=value)
-        known = [field.name for field in fields(cls)]
+        known = [known.name for known in fields(cls)]
         for key in value:
             if key not in known:
                 raise unknown_key(str(key), known, "canaries")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from hf_privacy.arguments import check_choice, check_number, check_switch, check_whole
@@ -48,7 +48,7 @@ class RobustnessSettings:
     """
 
     epsilon: float
-    norm: str = "linf"
+    norm: str = field(default="linf", metadata={"choices": NORMS})
     n_steps: int = 20
     step_size: float | None = None
     autoattack: bool = False
@@ -64,7 +64,7 @@ class RobustnessSettings:
         InputError
             For an unknown key, no epsilon, or a value of the wrong kind or out of range.
         """
-        known = [field.name for field in fields(cls)]
+        known = [known.name for known in fields(cls)]
         if not isinstance(values, Mapping):
             raise InputError(f"robustness is {values!r}: pass a mapping with epsilon, such as {{'epsilon': 0.0314}}")
         for key in values:

@@ -19,12 +19,11 @@ from hf_privacy.recipe.config import Recipe
 from hf_privacy.recipe.config_arguments import config_from
 from hf_privacy.recipe.experiment import Experiment, training_arguments
 from hf_privacy.recipe.forget_rows import UnlearningRows
+from hf_privacy.recipe.unlearning_section import RETRAIN
 from hf_privacy.reports import refuse_leaks
 from hf_privacy.signals import SignalStore
 from hf_privacy.tasks import task_named
 from hf_privacy.unlearning import UNLEARNERS, UnlearningConfig, UnlearningTrainer, unlearner_class
-
-RETRAIN = "retrain"
 
 # How a model is trained that does not depend on the recipe's schedule: an unlearner goes on with it.
 SHARED_ARGUMENTS = frozenset(

@@ -7,6 +7,12 @@ from dataclasses import dataclass, field
 from hf_privacy.arguments import check_choice, check_seed, check_switch, check_whole
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.audit_settings import MOST
+from hf_privacy.unlearning import UNLEARNERS
+
+AUDITS = ("quick", "none")
+RETRAIN = "retrain"  # no unlearner: the recipe's own training on what is retained
+# A value to look for may be "12e4567", which is read as it stands.
+_REQUEST = {"verbatim": True, "keys": "hf_privacy.data.forget:ForgetRequest"}
 
 
 @dataclass
@@ -48,16 +54,18 @@ class UnlearningSection:
     hf_privacy.errors.InputError: unlearning.retrains is -1: pass a whole number from 0 to 10,000,000
     """
 
-    method: str | None = None
-    request: dict = field(default_factory=dict, metadata={"verbatim": True})  # a value to look for may be "12e4567"
-    training: dict = field(default_factory=dict)
+    method: str | None = field(default=None, metadata={"choices": (*UNLEARNERS, RETRAIN), "outside": True})
+    request: dict = field(default_factory=dict, metadata=_REQUEST)
+    training: dict = field(
+        default_factory=dict, metadata={"keys": "hf_privacy.unlearning.base.config:UnlearningConfig"}
+    )
     heldout: str | list | None = None
     heldout_seed: int = 0
     retrains: int = 0
     retrain_seed: int = 0
     relearning_steps: int = 100
     u_lira: bool = False
-    audit: str = "quick"
+    audit: str = field(default="quick", metadata={"choices": AUDITS})
 
     def check(self) -> None:
         """Raise `InputError` for what can be seen to be wrong without data or model."""
@@ -66,7 +74,7 @@ class UnlearningSection:
         for name in ("retrains", "relearning_steps"):
             check_whole(f"unlearning.{name}", getattr(self, name), at_least=0, at_most=MOST)
         check_switch("unlearning.u_lira", self.u_lira)
-        check_choice("unlearning.audit", self.audit, ("quick", "none"))
+        check_choice("unlearning.audit", self.audit, AUDITS)
         if isinstance(self.heldout, str) and self.heldout not in ("population", "non_members"):
             raise InputError(
                 f"unlearning.heldout is {self.heldout!r}: pass 'population', 'non_members' or a list of row numbers"

@@ -91,7 +91,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
         When `folder` holds no store, or one of another store version.
     """
     try:
-        metadata = json.loads((folder / METADATA_FILE).read_text())
+        metadata = json.loads((folder / METADATA_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{folder.name} holds no signal store (no {METADATA_FILE}): pass its folder") from None
     except ValueError:

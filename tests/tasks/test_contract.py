@@ -18,7 +18,7 @@ from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer
 from hf_privacy.errors import InputError
 from hf_privacy.models.architectures import MODELS_OF, auto_class_for
 from hf_privacy.recipe import Recipe
-from hf_privacy.recipe.config import ModelSection
+from hf_privacy.recipe.sections import ModelSection
 from hf_privacy.signals import QUERY_NAMES, compute_signals
 from hf_privacy.tasks import CLASSIFICATION, TASKS, Task, task_named, task_of
 

@@ -54,9 +54,15 @@ class AdversarialConfig(PrivacyConfig):
     hf_privacy.errors.InputError: objective is 'fgsm': pass 'pgd_at' or 'trades' or 'mart'
     """
 
-    objective: str = field(default="pgd_at", metadata={"help": "Adversarial training: 'pgd_at', 'trades' or 'mart'."})
+    objective: str = field(
+        default="pgd_at",
+        metadata={"help": "Adversarial training: 'pgd_at', 'trades' or 'mart'.", "choices": OBJECTIVES},
+    )
     epsilon: float = field(default=8 / 255, metadata={"help": "Adversarial training: radius, pixels in 0-1."})
-    norm: str = field(default="linf", metadata={"help": "Adversarial training: norm of the ball, 'linf' or 'l2'."})
+    norm: str = field(
+        default="linf",
+        metadata={"help": "Adversarial training: norm of the ball, 'linf' or 'l2'.", "choices": NORMS},
+    )
     n_steps: int = field(default=3, metadata={"help": "Adversarial training: steps of the attack."})
     step_size: float | None = field(
         default=None,
@@ -64,7 +70,10 @@ class AdversarialConfig(PrivacyConfig):
     )
     random_start: bool = field(default=True, metadata={"help": "Adversarial training: start at a random point."})
     beta: float = field(default=6.0, metadata={"help": "TRADES, MART: weight of the divergence."})
-    inner_divergence: str = field(default="kl", metadata={"help": "TRADES: its attack raises 'kl' or 'reverse_kl'."})
+    inner_divergence: str = field(
+        default="kl",
+        metadata={"help": "TRADES: its attack raises 'kl' or 'reverse_kl'.", "choices": INNER_DIVERGENCES},
+    )
     awp_gamma: float = field(default=0.0, metadata={"help": "AWP: size relative to the weights; 0 is off."})
     awp_warmup_epochs: int = field(default=0, metadata={"help": "AWP: epochs before it begins."})
 

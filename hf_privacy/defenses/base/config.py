@@ -19,6 +19,8 @@ from hf_privacy.gate_fields import GateFields
 from hf_privacy.hub import GateSettings
 from hf_privacy.launch import launched_local_rank, launched_processes
 
+AVERAGES = ("token", "example")
+
 
 @dataclass
 class PrivacyConfig(GateFields, TrainingArguments):
@@ -82,7 +84,8 @@ class PrivacyConfig(GateFields, TrainingArguments):
         default=None,
         metadata={
             "help": "The loss of a language model is the mean over all tokens of a step ('token', what Trainer does, "
-            "the undefended default) or of each row's own mean ('example')."
+            "the undefended default) or of each row's own mean ('example').",
+            "choices": AVERAGES,
         },
     )
     hub_private_repo: bool | None = field(default=True, metadata={"help": "Create repositories private."})
@@ -97,7 +100,7 @@ class PrivacyConfig(GateFields, TrainingArguments):
         self.check_hub_settings()
         check_fields(self)
         given = self.loss_average
-        if given is not None and not (isinstance(given, str) and given in ("token", "example")):
+        if given is not None and not (isinstance(given, str) and given in AVERAGES):
             raise InputError(f"loss_average is {seen(self.loss_average)}: pass 'token' or 'example'")
         if self.max_tpr_at_fpr is not None:
             self.max_tpr_at_fpr = _tpr_budget(self.max_tpr_at_fpr)

@@ -40,7 +40,9 @@ class CCLConfig(PrivacyConfig):
 
     alpha: float = field(default=0.5, metadata={"help": "CCL: share of the cross-entropy, in [0, 1]."})
     beta: float = field(default=0.05, metadata={"help": "CCL: scale of the loss, above 0."})
-    concave_term: str = field(default="exp_p", metadata={"help": "CCL: 'exp_p' (the authors' code) or 'p'."})
+    concave_term: str = field(
+        default="exp_p", metadata={"help": "CCL: 'exp_p' (the authors' code) or 'p'.", "choices": CONCAVE_TERMS}
+    )
 
     def __post_init__(self) -> None:
         check_number("alpha", self.alpha, 0.0, 1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hf_privacy.arguments import check_choice, check_number, check_whole, seen
@@ -79,20 +79,20 @@ class CriticalWeightSettings:
     """
 
     fraction: float = 0.01
-    score: str = "privacy_vulnerability"
-    edit: str = "rewind"
-    train: str = "rest"
+    score: str = field(default="privacy_vulnerability", metadata={"choices": SCORES})
+    edit: str = field(default="rewind", metadata={"choices": EDITS})
+    train: str = field(default="rest", metadata={"choices": TRAINED})
     num_train_epochs: float | None = None
     pve_weight: float = 0.5
     pve_epochs: int = 1
     pve_learning_rate: float = 0.01
-    pve_start: str = "trained"
+    pve_start: str = field(default="trained", metadata={"choices": STARTS})
     temperature: float = 1.0
-    scope: str = "global"
-    kinds: tuple[str, ...] = ("conv", "linear", "attention", "norm")
+    scope: str = field(default="global", metadata={"choices": SCOPES})
+    kinds: tuple[str, ...] = field(default=("conv", "linear", "attention", "norm"), metadata={"each": tuple(KINDS)})
     biases: bool = False
     head: bool | None = None
-    unit: str | None = None
+    unit: str | None = field(default=None, metadata={"choices": UNITS})
     entanglement: bool = True
     seed: int | None = None
 

@@ -47,7 +47,8 @@ class DeMemConfig(AdversarialConfig):
 
     variance_weight: float = field(default=0.2, metadata={"help": "DeMem: weight of the loss variance."})
     control: str | None = field(
-        default=None, metadata={"help": "DeMem: None, or the control 'negative_variance' or 'class_variance'."}
+        default=None,
+        metadata={"help": "DeMem: None, or the control 'negative_variance' or 'class_variance'.", "choices": CONTROLS},
     )
     minus_base: bool = field(
         default=False, metadata={"help": "DeMem: a language model's rows count by their loss less the one before."}

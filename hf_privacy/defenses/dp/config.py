@@ -11,6 +11,9 @@ from hf_privacy.defenses.dp.accounting import ACCOUNTANTS, MOST_NOISE
 from hf_privacy.defenses.dp.clipping import PER_SAMPLE_GRADIENTS
 from hf_privacy.errors import InputError
 
+UNITS = ("row", "group")
+LARGER_GROUPS = ("refuse", "draw")
+
 
 @dataclass
 class DPConfig(PrivacyConfig):
@@ -62,17 +65,26 @@ class DPConfig(PrivacyConfig):
     target_epsilon: float | None = field(default=None, metadata={"help": "DP: ε the training must not exceed."})
     noise_multiplier: float | None = field(default=None, metadata={"help": "DP: noise, in units of max_grad_norm."})
     target_delta: float | None = field(default=None, metadata={"help": "DP: δ, by default 1/(10 · examples)."})
-    accountant: str = field(default="prv", metadata={"help": "DP: 'prv' or 'rdp'."})
+    accountant: str = field(default="prv", metadata={"help": "DP: 'prv' or 'rdp'.", "choices": tuple(ACCOUNTANTS)})
     per_sample_gradients: str = field(
         default="auto",
-        metadata={"help": "DP: 'auto', 'bookkeeping', 'functional', 'hooks', 'ghost' or 'loop'."},
+        metadata={
+            "help": "DP: 'auto', 'bookkeeping', 'functional', 'hooks', 'ghost' or 'loop'.",
+            "choices": tuple(PER_SAMPLE_GRADIENTS),
+        },
     )
-    privacy_unit: str = field(default="row", metadata={"help": "DP: what is protected, a 'row' or a 'group'."})
+    privacy_unit: str = field(
+        default="row", metadata={"help": "DP: what is protected, a 'row' or a 'group'.", "choices": UNITS}
+    )
     max_rows_per_group: int | None = field(
         default=None, metadata={"help": "DP by group: most rows of a group in a step; all by default."}
     )
     larger_groups: str = field(
-        default="refuse", metadata={"help": "DP by group: 'refuse' groups with more rows, or 'draw' so many of them."}
+        default="refuse",
+        metadata={
+            "help": "DP by group: 'refuse' groups with more rows, or 'draw' so many of them.",
+            "choices": LARGER_GROUPS,
+        },
     )
 
     def __post_init__(self) -> None:
@@ -88,8 +100,8 @@ class DPConfig(PrivacyConfig):
         check_number("max_grad_norm", self.max_grad_norm, 0.0, low_open=True)
         check_choice("accountant", self.accountant, ACCOUNTANTS)
         check_choice("per_sample_gradients", self.per_sample_gradients, PER_SAMPLE_GRADIENTS)
-        check_choice("privacy_unit", self.privacy_unit, ("row", "group"))
-        check_choice("larger_groups", self.larger_groups, ("refuse", "draw"))
+        check_choice("privacy_unit", self.privacy_unit, UNITS)
+        check_choice("larger_groups", self.larger_groups, LARGER_GROUPS)
         if self.max_rows_per_group is not None:
             check_whole("max_rows_per_group", self.max_rows_per_group, at_least=1)
             if self.privacy_unit == "row":

@@ -51,11 +51,13 @@ class ReleaseJournal:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"training": self.training, "attempt": self._attempt, "steps": [list(s) for s in steps]})
-        descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
+        descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
         try:
             # A line that a power cut left torn was of weights that were not written; it must not swallow this one.
-            size = os.lseek(descriptor, 0, os.SEEK_END)
-            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            torn = os.lseek(descriptor, 0, os.SEEK_END) > 0
+            if torn:
+                os.lseek(descriptor, -1, os.SEEK_END)
+                torn = os.read(descriptor, 1) != b"\n"
             os.write(descriptor, (b"\n" if torn else b"") + line.encode() + b"\n")
             os.fsync(descriptor)
         finally:

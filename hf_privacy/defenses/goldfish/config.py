@@ -42,7 +42,9 @@ class GoldfishConfig(PrivacyConfig):
 
     k: int = field(default=4, metadata={"help": "Goldfish: one token in k is left out."})
     context_width: int = field(default=13, metadata={"help": "Goldfish: tokens before a token that decide on it."})
-    drop: str = field(default="hash", metadata={"help": "Goldfish: 'hash', or its control 'random'."})
+    drop: str = field(
+        default="hash", metadata={"help": "Goldfish: 'hash', or its control 'random'.", "choices": DROPS}
+    )
     hash_seed: int = field(default=0, metadata={"help": "Goldfish: another one leaves out other tokens."})
 
     def __post_init__(self) -> None:

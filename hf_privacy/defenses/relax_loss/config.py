@@ -45,7 +45,10 @@ class RelaxLossConfig(PrivacyConfig):
     alpha: float = field(default=1.0, metadata={"help": "RelaxLoss: the mean loss training aims at, in nats."})
     flattening: str = field(
         default="with_ascent",
-        metadata={"help": "RelaxLoss: 'with_ascent' (authors, images) or 'soft_labels_only' (authors, tables)."},
+        metadata={
+            "help": "RelaxLoss: 'with_ascent' (authors, images) or 'soft_labels_only' (authors, tables).",
+            "choices": FLATTENINGS,
+        },
     )
     confidence_cap: float = field(
         default=1.0, metadata={"help": "RelaxLoss: highest share of the true class in a soft label."}

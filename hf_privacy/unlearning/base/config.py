@@ -8,6 +8,7 @@ from hf_privacy.arguments import check_choice, check_number, check_whole
 from hf_privacy.defenses import PrivacyConfig
 
 STOP_RULES = ("none", "heldout_loss")
+ANCHORS = ("forget", "retain")
 
 
 @dataclass
@@ -45,16 +46,16 @@ class UnlearningConfig(PrivacyConfig):
     hf_privacy.errors.InputError: stop_rule is 'loss': pass 'none' or 'heldout_loss'
     """
 
-    anchor: str | None = field(default=None, metadata={"help": "Set whose one pass is an epoch."})
+    anchor: str | None = field(default=None, metadata={"help": "Set whose one pass is an epoch.", "choices": ANCHORS})
     partner_ratio: float = field(default=1.0, metadata={"help": "Examples of the other set for each of the anchor."})
-    stop_rule: str = field(default="none", metadata={"help": "'none' or 'heldout_loss'."})
+    stop_rule: str = field(default="none", metadata={"help": "When to stop early.", "choices": STOP_RULES})
     stop_every_n_steps: int = field(default=1, metadata={"help": "Optimizer steps between looks of the stop rule."})
     check_evidence: bool = field(default=True, metadata={"help": "Warn when the forget set looks never trained on."})
 
     def __post_init__(self) -> None:
         check_choice("stop_rule", self.stop_rule, STOP_RULES)
         if self.anchor is not None:
-            check_choice("anchor", self.anchor, ("forget", "retain"))
+            check_choice("anchor", self.anchor, ANCHORS)
         check_number("partner_ratio", self.partner_ratio, 0.0, 10_000.0, low_open=True)
         check_whole("stop_every_n_steps", self.stop_every_n_steps, at_least=1)
         super().__post_init__()

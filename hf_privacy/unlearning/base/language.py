@@ -51,7 +51,10 @@ class LanguageUnlearningConfig(UnlearningConfig):
     """
 
     retain_weight: float = field(default=1.0, metadata={"help": "Weight of the retain rows' loss; 0 leaves it out."})
-    retain_loss: str = field(default="nll", metadata={"help": "'nll', or 'kl' to the model before unlearning."})
+    retain_loss: str = field(
+        default="nll",
+        metadata={"help": "'nll', or 'kl' to the model before unlearning.", "choices": RETAIN_LOSSES},
+    )
     second_adapter: bool = field(default=False, metadata={"help": "Train another adapter on top of the model's own."})
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from hf_privacy.unlearning.base.config import UnlearningConfig
 SELECTIONS = ("top_k", "random_k")
 EDITS = ("gaussian", "reinitialise", "zero")
 WEIGHTS = ("trainable", "merged")
+SCOPES = ("global", "layer")
 
 
 @dataclass
@@ -47,18 +48,24 @@ class ParameterPerturbationConfig(UnlearningConfig):
     """
 
     num_train_epochs: float = field(default=0.0, metadata={"help": "Repair epochs on the retain set."})
-    selection: str = field(default="top_k", metadata={"help": "'top_k' or 'random_k'."})
+    selection: str = field(
+        default="top_k", metadata={"help": "Which parameters are perturbed.", "choices": SELECTIONS}
+    )
     fraction: float | None = field(default=None, metadata={"help": "Share of the parameters to perturb."})
     count: int | None = field(default=None, metadata={"help": "Number of parameters to perturb."})
-    scope: str = field(default="global", metadata={"help": "'global' or 'layer'."})
-    edit: str = field(default="gaussian", metadata={"help": "'gaussian', 'reinitialise' or 'zero'."})
+    scope: str = field(
+        default="global", metadata={"help": "Ranked over all layers or within each.", "choices": SCOPES}
+    )
+    edit: str = field(default="gaussian", metadata={"help": "What is done to them.", "choices": EDITS})
     sigma: float = field(default=0.5, metadata={"help": "Noise, in units of the layer's spread."})
-    weights: str = field(default="trainable", metadata={"help": "'trainable' or 'merged'."})
+    weights: str = field(
+        default="trainable", metadata={"help": "The trainable weights, or an adapter merged.", "choices": WEIGHTS}
+    )
     per_example_sensitivity: bool = field(default=True, metadata={"help": "Sensitivity example by example."})
 
     def __post_init__(self) -> None:
         check_choice("selection", self.selection, SELECTIONS)
-        check_choice("scope", self.scope, ("global", "layer"))
+        check_choice("scope", self.scope, SCOPES)
         check_choice("edit", self.edit, EDITS)
         check_choice("weights", self.weights, WEIGHTS)
         check_number("sigma", self.sigma, 0.0, low_open=True)

@@ -10,6 +10,9 @@ from hf_privacy.unlearning.base.config import UnlearningConfig
 from hf_privacy.unlearning.remi.features import FEATURES
 from hf_privacy.unlearning.remi.token_features import TOKEN_FEATURES
 
+APPROXIMATORS = ("fingerprint", "inference")
+NEURON_SELECTIONS = ("none", "t", "ks")
+
 
 @dataclass
 class ReMIConfig(UnlearningConfig):
@@ -52,18 +55,22 @@ class ReMIConfig(UnlearningConfig):
     activations, or of a language model of loss, min_k, min_k_plus_plus, mean_entropy, base_difference
     """
 
-    approximator: str = field(default="fingerprint", metadata={"help": "ReMI: 'fingerprint' or 'inference'."})
+    approximator: str = field(
+        default="fingerprint", metadata={"help": "ReMI: 'fingerprint' or 'inference'.", "choices": APPROXIMATORS}
+    )
     alpha: float = field(default=1.0, metadata={"help": "ReMI: weight of the membership loss."})
     beta: float = field(default=0.1, metadata={"help": "ReMI: weight of the divergence."})
     features: list[str] | None = field(default=None, metadata={"help": "ReMI: what the approximator sees."})
-    neuron_selection: str = field(default="none", metadata={"help": "ReMI: 'none', 't' or 'ks'."})
+    neuron_selection: str = field(
+        default="none", metadata={"help": "ReMI: 'none', 't' or 'ks'.", "choices": NEURON_SELECTIONS}
+    )
     n_neurons: int = field(default=64, metadata={"help": "ReMI: activations kept by the selection."})
     approximator_epochs: int = field(default=50, metadata={"help": "ReMI: epochs of the approximator."})
     guard: bool = field(default=True, metadata={"help": "ReMI: stop before it over-forgets."})
 
     def __post_init__(self) -> None:
-        check_choice("approximator", self.approximator, ("fingerprint", "inference"))
-        check_choice("neuron_selection", self.neuron_selection, ("none", "t", "ks"))
+        check_choice("approximator", self.approximator, APPROXIMATORS)
+        check_choice("neuron_selection", self.neuron_selection, NEURON_SELECTIONS)
         check_number("alpha", self.alpha, 0.0)
         check_number("beta", self.beta, 0.0)
         check_whole("n_neurons", self.n_neurons, at_least=1)
