@@ -21,7 +21,7 @@ if not FOLDER.is_dir():
 @pytest.fixture(scope="module")
 def modules():
     """The folder's modules, which are imported from beside its command and by no other name."""
-    names = ("plan", "run")
+    names = ("plan", "run", "estimate")
     before = {name: sys.modules.pop(name, None) for name in names}
     sys.path.insert(0, str(FOLDER))
     yield {name: importlib.import_module(name) for name in names}
@@ -75,3 +75,10 @@ def test_a_stage_that_is_cut_off_keeps_what_it_found(modules, tmp_path, monkeypa
 def test_no_stage_is_begun_when_the_time_is_up(modules, tmp_path):
     stage = modules["plan"].Stage("late", "commands", "", {}, [], None, [["-c", "raise SystemExit(1)"]], [])
     assert modules["run"].run_stage(stage, tmp_path / "late", time.time() - 1)["state"].startswith("not begun")
+
+
+def test_the_readme_gives_the_estimates_that_the_command_prints(modules):
+    page = (FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
+    assert [modules["estimate"].line_of(name) for name in modules["plan"].STAGES] == [
+        line for line in page if line.split("|")[1:2] and line.split("|")[1].strip() in modules["plan"].STAGES
+    ]
