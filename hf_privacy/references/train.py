@@ -19,6 +19,7 @@ from hf_privacy.recipe.folder import PRIVATE
 from hf_privacy.references.clone import reference_trainer
 from hf_privacy.references.made_on import made_on
 from hf_privacy.references.plan import ReferencePlan
+from hf_privacy.references.training import train_clone
 from hf_privacy.signals import SignalStore, signals_and_tokens
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _train_one(
     seed = plan.model_seed(number)
     started = time.perf_counter()
     clone = reference_trainer(trainer, train_pool.subset(plan.training_indices(number)), seed=seed, output_dir=folder)
-    clone.train(resume_from_checkpoint=last_whole_checkpoint(folder))
+    train_clone(clone, resume_from_checkpoint=last_whole_checkpoint(folder))
     seconds = time.perf_counter() - started
     signals, tokens = signals_and_tokens(clone.model, audit_dataset, **passes)
     membership = torch.zeros(len(audit_dataset), dtype=torch.bool).numpy()

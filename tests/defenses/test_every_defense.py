@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from dataclasses import MISSING, fields
 from functools import partial
 
@@ -331,6 +332,58 @@ def test_a_defence_does_not_depend_on_where_the_model_lies(defense, make_trainer
         return {key: parameter.detach().cpu() for key, parameter in trainer.model.named_parameters()}
 
     assert_trains_alike(start, trained)
+
+
+# ---- the lean loop, by which references are trained ----
+
+# The last batch is smaller, the last step has fewer batches, gradients are clipped, the rate warms up and falls.
+EVERY_STEP = {
+    "num_train_epochs": 2,
+    "per_device_train_batch_size": 4,
+    "max_grad_norm": 0.5,
+    "optim": "adamw_torch",
+    "learning_rate": 0.01,
+    "weight_decay": 0.1,
+    "lr_scheduler_type": "linear",
+    "warmup_steps": 2,
+    "gradient_accumulation_steps": 3,
+}
+LEAN = PrivacyTrainer.train_lean
+LEAN_TRIED = [*HOMES.items(), ("none", "timm"), ("none", "bert"), ("demem", "language")]
+
+
+@pytest.fixture
+def weights_by(make_trainer, monkeypatch):
+    """Give a function: the weights that ``how(trainer)`` trains, in float64, and the mean loss on the way."""
+
+    def trained(how, defense, family, **settings):
+        if trainer_class(defense).is_private:  # the same secret twice
+            monkeypatch.setattr(secrets, "token_bytes", lambda n=32: bytes(n))
+            settings.pop("gradient_accumulation_steps", None)
+        trainer = make_trainer(defense, family, data=settings.pop("data", rows_of(family, 15)), **settings)
+        trainer.model.double()
+        for module in trainer.model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.2
+        before = {name: parameter.detach().clone() for name, parameter in trainer.model.named_parameters()}
+        torch.manual_seed(5)
+        result = how(trainer)
+        weights = {name: parameter.detach() for name, parameter in trainer.model.named_parameters()}
+        assert any(not torch.equal(weights[name], before[name]) for name in weights)
+        return weights, result.training_loss, trainer.state.global_step
+
+    return trained
+
+
+@pytest.mark.filterwarnings("ignore:.*never moved")
+@pytest.mark.parametrize(("defense", "family"), LEAN_TRIED)
+def test_the_lean_loop_gives_the_weights_of_the_trainers_own(defense, family, weights_by):
+    # DeMem's variance of texts is that of eight rows at least.
+    settings = EVERY_STEP | ({"per_device_train_batch_size": 8} if (defense, family) == ("demem", "language") else {})
+    stock, lean = (weights_by(how, defense, family, **settings) for how in (lambda t: t.train(), LEAN))
+    assert lean[2] == stock[2] > 1
+    assert lean[1] == pytest.approx(stock[1], rel=1e-6)
+    torch.testing.assert_close(lean[0], stock[0], rtol=0, atol=1e-5)
 
 
 # ---- what a defence says of itself ----

@@ -17,6 +17,7 @@ from transformers.training_args import OptimizerNames
 from hf_privacy.data import TensorDataset, collate_batch, refuse_without_rows
 from hf_privacy.defenses.base.batch_sampler import MembershipBatchSampler
 from hf_privacy.defenses.base.config import PrivacyConfig, own_arguments
+from hf_privacy.defenses.base.lean_loop import LeanLoopMixin
 from hf_privacy.defenses.base.publishing import PublishingMixin
 from hf_privacy.defenses.base.robust_evaluation import RobustEvaluationMixin
 from hf_privacy.defenses.base.saving import SavingMixin
@@ -41,7 +42,13 @@ class _EpochCallback(TrainerCallback):
 
 
 class PrivacyTrainer(
-    SecondPhaseMixin, TokenEvaluationMixin, RobustEvaluationMixin, SavingMixin, PublishingMixin, Trainer
+    SecondPhaseMixin,
+    TokenEvaluationMixin,
+    RobustEvaluationMixin,
+    SavingMixin,
+    PublishingMixin,
+    LeanLoopMixin,
+    Trainer,
 ):
     """A `Trainer` whose model can be audited: the baseline without a defence, and the base of every defence.
 
