@@ -3,32 +3,26 @@
 `datasets` has a fingerprint of its own, but that one follows the path and the history of transforms: the same rows
 read from another folder get another one. Here a row is hashed by what it holds, after decoding.
 
-Canonical bytes of a value (each with a type letter and a length, so that no two contents share their bytes):
-an image by mode, size and decoded pixels (palettes resolved); a string by its UTF-8; a number by its float64, so that
-1, 1.0 and uint8(1) agree, or by its decimal digits where float64 cannot hold it; a list of numbers by shape and
-float64 values; other lists and dictionaries by their parts; bytes and None as they are; dates by ISO 8601.
+Images are not decoded again for it. The hash of what a picture's file decodes to is kept in the encoded store under
+the stored bytes of the rows, and made in the pass that encodes them (`hf_privacy.data.pictures`).
 """
 
 from __future__ import annotations
 
-import datetime
 import hashlib
-import itertools
-import struct
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
 from datasets import Dataset
-from PIL import Image as PillowImage
 
-from hf_privacy.data.columns import require_column, require_rows
-from hf_privacy.errors import InputError
+from hf_privacy.data.canonical import RowBytes, canonical_bytes, content_columns, image_column_of
+from hf_privacy.data.encoded_store import FEWEST_ROWS
+from hf_privacy.data.pictures import row_digests
 from hf_privacy.progress import progress
 
+__all__ = ["canonical_bytes", "content_hashes", "dataset_fingerprint", "example_ids"]
+
 _BATCH = 1000
-_EXACT_INTEGER = 2**53  # float64 holds every integer up to here
 
 
 def content_hashes(dataset: Dataset, *, columns: Sequence[str] | None = None) -> np.ndarray:
@@ -58,10 +52,16 @@ def content_hashes(dataset: Dataset, *, columns: Sequence[str] | None = None) ->
     >>> bool(hashes[0] == hashes[2] != hashes[1]), len(hashes[0])
     (True, 32)
     """
-    names = _content_columns(dataset, columns)
+    names = content_columns(dataset, columns)
+    image_column = image_column_of(dataset, names)
+    if len(dataset) >= FEWEST_ROWS and image_column is not None:
+        digests = row_digests(dataset, names, image_column)
+        return np.array([digest.tobytes().hex() for digest in digests], dtype="<U32")
+    rows = RowBytes(dataset, names)
     hashes: list[str] = []
-    for rows in _encoded_batches(dataset, names):
-        hashes.extend(hashlib.blake2b(row, digest_size=16).hexdigest() for row in rows)
+    for start in progress(range(0, len(dataset), _BATCH), description=f"hashing rows, {_BATCH} at a time"):
+        found = rows.between(start, min(start + _BATCH, len(dataset)))
+        hashes.extend(hashlib.blake2b(row, digest_size=16).hexdigest() for row in found)
     return np.array(hashes, dtype="<U32")
 
 
@@ -123,137 +123,3 @@ def dataset_fingerprint(dataset: Dataset, *, columns: Sequence[str] | None = Non
     """
     hashes = content_hashes(dataset, columns=columns)
     return hashlib.sha256("\n".join([str(len(hashes)), *hashes.tolist()]).encode()).hexdigest()
-
-
-def canonical_bytes(value: Any) -> bytes:
-    """Canonical bytes of one value, as the module describes them.
-
-    Raises
-    ------
-    TypeError
-        For a type that has none.
-    """
-    if value is None:
-        return b"n"
-    if isinstance(value, str):
-        return _framed(b"s", value.encode("utf-8", "surrogatepass"))
-    if isinstance(value, (bool, int, float, np.number, np.bool_)):
-        return _number(value)
-    if isinstance(value, PillowImage.Image):
-        return _image(value)
-    if isinstance(value, bytes):
-        return _framed(b"y", value)
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return _list(value)
-    if isinstance(value, dict):
-        parts = (canonical_bytes(str(key)) + canonical_bytes(value[key]) for key in sorted(value, key=str))
-        return _framed(b"d", b"".join(parts))
-    if isinstance(value, (datetime.date, datetime.time, datetime.timedelta)):
-        text = str(value.total_seconds()) if isinstance(value, datetime.timedelta) else value.isoformat()
-        return _framed(b"t", text.encode())
-    raise TypeError(type(value).__name__)
-
-
-def _framed(letter: bytes, content: bytes) -> bytes:
-    return letter + struct.pack("<Q", len(content)) + content
-
-
-def _number(value: Any) -> bytes:
-    number = value.item() if isinstance(value, np.generic) else value
-    if isinstance(number, int) and abs(number) > _EXACT_INTEGER:
-        return _framed(b"i", str(number).encode())
-    return b"f" + _float_bytes(np.array([number], dtype=np.float64))
-
-
-def _float_bytes(values: np.ndarray) -> bytes:
-    values = values + 0.0  # −0.0 becomes 0.0
-    values[np.isnan(values)] = np.nan  # one NaN, whatever its payload
-    return values.astype("<f8").tobytes()
-
-
-def _vector(values: np.ndarray) -> bytes:
-    shape = struct.pack(f"<{values.ndim + 1}Q", values.ndim, *values.shape)
-    return _framed(b"v", shape + _float_bytes(values.astype(np.float64)))
-
-
-def _list(value: Any) -> bytes:
-    if len(value) and isinstance(value[0], (bool, int, float, np.generic, list, tuple, np.ndarray)):
-        try:
-            array = np.asarray(value)
-        except (ValueError, OverflowError):  # lists of different lengths, integers beyond 64 bits
-            array = np.empty(0, dtype=object)
-        if array.size and (array.dtype.kind in "bf" or (array.dtype.kind in "iu" and _float64_holds(array))):
-            return _vector(array)
-    return _framed(b"l", b"".join(canonical_bytes(part) for part in value))
-
-
-def _float64_holds(values: np.ndarray) -> bool:
-    return bool(values.max(initial=0) <= _EXACT_INTEGER and values.min(initial=0) >= -_EXACT_INTEGER)
-
-
-def _image(image: PillowImage.Image) -> bytes:
-    if image.mode in ("P", "PA"):
-        image = image.convert("RGBA")  # the same indices under another palette are another picture
-    return _framed(b"p", f"{image.mode} {image.width} {image.height} ".encode() + image.tobytes())
-
-
-def _content_columns(dataset: Dataset, columns: Sequence[str] | None) -> list[str]:
-    require_rows(dataset)
-    given = dataset.column_names if columns is None else columns
-    names = [given] if isinstance(given, str) else list(given)
-    for name in names:
-        require_column(dataset, name, argument="columns")
-    if not names or len(set(names)) != len(names):
-        raise InputError(f"columns is {names}: name each column once and at least one")
-    return sorted(names)
-
-
-def _encoded_batches(dataset: Dataset, names: list[str]) -> Iterator[list[bytes]]:
-    """Canonical bytes of the rows, batch by batch; number lists go straight from Arrow to NumPy."""
-    dataset = dataset.with_format(None).select_columns(names)
-    lists = [name for name in names if _is_number_list(dataset.features.arrow_schema.field(name).type)]
-    others = [name for name in names if name not in lists]
-    decoded = dataset.select_columns(others) if others else None
-    arrow = dataset.select_columns(lists).with_format("arrow") if lists else None
-    starts = range(0, len(dataset), _BATCH)
-    for start in progress(starts, description=f"hashing rows, {_BATCH} at a time"):
-        stop = min(start + _BATCH, len(dataset))
-        encoded: dict[str, list[bytes]] = {}
-        if arrow is not None:
-            table = arrow[start:stop]
-            encoded.update({name: _number_lists(table.column(name)) for name in lists})
-        if decoded is not None:
-            batch = decoded[start:stop]
-            encoded.update({name: _column_bytes(name, batch[name]) for name in others})
-        headers = [_framed(b"c", name.encode()) for name in names]
-        columns = [encoded[name] for name in names]
-        yield [b"".join(map(bytes.__add__, headers, row)) for row in zip(*columns, strict=True)]
-
-
-def _column_bytes(name: str, values: Sequence[Any]) -> list[bytes]:
-    try:
-        return [canonical_bytes(value) for value in values]
-    except TypeError as error:
-        raise InputError(
-            f"column {name!r} holds {error} values, which have no canonical bytes: leave it out with columns=[...]"
-        ) from error
-
-
-def _is_number_list(kind: pa.DataType) -> bool:
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-        return False
-    return pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)
-
-
-def _number_lists(column: pa.ChunkedArray) -> list[bytes]:
-    encoded: list[bytes] = []
-    for chunk in column.chunks:
-        offsets = chunk.offsets.to_numpy()
-        values = chunk.values
-        numbers = None if chunk.null_count or values.null_count else values.to_numpy(zero_copy_only=False)
-        if numbers is None or (numbers.dtype.kind in "iu" and not _float64_holds(numbers)):
-            encoded.extend(canonical_bytes(value) for value in chunk.to_pylist())
-            continue
-        spans = itertools.pairwise(offsets.tolist())
-        encoded.extend(_vector(numbers[a:b]) if b > a else canonical_bytes([]) for a, b in spans)
-    return encoded

@@ -39,10 +39,10 @@ def block_means(rows: np.ndarray, blocks: int, axes: tuple[int, ...]) -> np.ndar
     array([[1., 3.]], dtype=float32)
     """
     elements = np.prod(rows.shape[1:])
-    sums = rows.astype(np.float64)
+    sums, kind = rows, np.float64 if rows.dtype.kind == "f" else np.int64  # pixels of 8 bits are summed exactly
     for axis in axes:
         edges = np.linspace(0, sums.shape[axis], min(blocks, sums.shape[axis]) + 1).astype(np.int64)[:-1]
-        sums = np.add.reduceat(sums, edges, axis=axis)
+        sums = np.add.reduceat(sums, edges, axis=axis, dtype=kind)
     return (sums / elements).astype(np.float32)
 
 

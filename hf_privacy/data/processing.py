@@ -8,17 +8,19 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from datasets import Dataset
-from PIL import Image as PillowImage
 from transformers import PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
 
 from hf_privacy.data.columns import check_columns, check_labels, numeric_matrix, require_image_column
+from hf_privacy.data.encoded_images import converted, different_shapes, processed, stored_pixels
+from hf_privacy.data.encoded_store import FEWEST_ROWS
 from hf_privacy.data.image_processors import processor_channels
+from hf_privacy.data.pictures import AT_A_TIME
+from hf_privacy.data.stored_columns import Column
 from hf_privacy.data.tensors import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.progress import progress
 
-_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"}  # 8 bits a channel
 _UNBOUNDED = 10**6  # a tokenizer without a limit says 10³⁰
 
 
@@ -29,10 +31,14 @@ def encode_images(
     image_column: str = "image",
     label_column: str | None = "label",
     channels: int | None = None,
-    batch_size: int = 500,
-    max_gigabytes: float = 8.0,
+    batch_size: int = AT_A_TIME,
+    max_gigabytes: float | None = None,
 ) -> TensorDataset:
     """All images through the processor, once: "pixel_values" float32[N, C, H, W] and "labels" int64[N].
+
+    What comes out lies in the encoded store on the disk (`hf_privacy.data.encoded_store`), a byte a pixel where the
+    processor resizes, rescales and normalises alone: a batch is bit for bit what the processor gives. The same images
+    and processor find it there again, in any process.
 
     Parameters
     ----------
@@ -44,9 +50,9 @@ def encode_images(
     channels : {1, 3}, optional
         What images are converted to first; by default what the processor normalizes.
     batch_size : int
-        Images decoded at a time.
-    max_gigabytes : float
-        Largest result allowed, since all of it lies in memory.
+        Images decoded at a time, by each thread.
+    max_gigabytes : float, optional
+        Largest result allowed on the disk; by default what it has room for.
 
     Raises
     ------
@@ -68,21 +74,30 @@ def encode_images(
     if channels not in (1, 3):
         raise InputError(f"channels is {channels}: images are converted to 1 (grey) or 3 (RGB)")
     labels = _labels(dataset, label_column)
-    images = dataset.with_format(None).select_columns([image_column])
-    pixel_values: torch.Tensor | None = None
-    starts = range(0, len(dataset), batch_size)
-    for start in progress(starts, description=f"decoding images, {batch_size} at a time"):
-        batch = [_converted(image, channels) for image in images[start : start + batch_size][image_column]]
-        processed = _processed(processor, batch)
-        if pixel_values is None:
-            shape = (len(dataset), *processed.shape[1:])
-            check_memory(shape, 4, max_gigabytes, "images")
-            pixel_values = torch.empty(shape)
-        if processed.shape[1:] != pixel_values.shape[1:]:
-            raise _different_shapes()
-        pixel_values[start : start + len(batch)] = processed
-    assert pixel_values is not None
-    return TensorDataset({"pixel_values": pixel_values, **labels})
+
+    def check(shape: tuple[int, ...], item_bytes: int) -> None:
+        check_memory(shape, item_bytes, max_gigabytes, "images")
+
+    if len(dataset) >= FEWEST_ROWS:
+        columns = [image_column, *([] if label_column is None else [label_column])]
+        pixels: Column | torch.Tensor = stored_pixels(
+            dataset,
+            image_column,
+            processor,
+            channels=channels,
+            check=check,
+            columns=columns,
+            at_a_time=batch_size,
+        )
+    else:
+        images = dataset.with_format(None).select_columns([image_column])[:][image_column]
+        images = [converted(image, channels) for image in images]
+        parts = [processed(processor, images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
+        if len({part.shape[1:] for part in parts}) > 1:
+            raise different_shapes()
+        pixels = torch.cat(parts)
+        check(tuple(pixels.shape), 4)
+    return TensorDataset({"pixel_values": pixels, **labels})
 
 
 def encode_text(
@@ -184,36 +199,10 @@ def _labels(dataset: Dataset, label_column: str | None) -> dict[str, torch.Tenso
     return {"labels": torch.from_numpy(check_labels(dataset, label_column))}
 
 
-def _converted(image: PillowImage.Image | None, channels: int) -> PillowImage.Image:
-    if image is None:
-        raise InputError("some rows have no image: drop them")
-    if image.mode not in _MODES:
-        raise InputError(
-            f"an image has mode {image.mode!r}, more than 8 bits a channel: scale such images to 0..255 first"
-        )
-    return image.convert("L" if channels == 1 else "RGB")
-
-
-def _processed(processor: BaseImageProcessor, images: list[PillowImage.Image]) -> torch.Tensor:
-    try:
-        return processor(images, return_tensors="pt")["pixel_values"]
-    except (ValueError, RuntimeError) as error:
-        if len({image.size for image in images}) > 1:
-            raise _different_shapes() from error
-        raise
-
-
-def _different_shapes() -> InputError:
-    return InputError(
-        "images of different sizes come out of the processor in different shapes: use a processor that resizes to one "
-        "height and width, such as image_processor_for(model, size=...)"
-    )
-
-
-def check_memory(shape: tuple[int, ...], item_bytes: int, max_gigabytes: float, what: str) -> None:
+def check_memory(shape: tuple[int, ...], item_bytes: int, max_gigabytes: float | None, what: str) -> None:
     """Refuse a result of this shape, of so many bytes an item, that takes more than `max_gigabytes`."""
     gigabytes = math.prod(shape) * item_bytes / 1e9
-    if gigabytes > max_gigabytes:
+    if max_gigabytes is not None and gigabytes > max_gigabytes:
         raise InputError(
             f"the encoded {what} {' × '.join(map(str, shape))} take {gigabytes:.1f} GB of memory, more than "
             f"max_gigabytes={max_gigabytes:g}: use fewer rows, a smaller size, or raise it"

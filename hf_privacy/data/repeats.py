@@ -6,7 +6,6 @@ repeats bias every membership figure. Find them, report how many there are, and 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,17 +16,15 @@ from datasets import Dataset, Image
 
 from hf_privacy.arguments import check_number
 from hf_privacy.data.columns import check_columns, is_chat, is_text, numeric_matrix, require_column
-from hf_privacy.data.fingerprint import canonical_bytes, content_hashes
+from hf_privacy.data.fingerprint import content_hashes
 from hf_privacy.data.near_repeats import block_means, near_components
 from hf_privacy.data.near_texts import text_groups
+from hf_privacy.data.pictures import picture_looks
 from hf_privacy.data.splits import MembershipSplit
 from hf_privacy.errors import InputError
-from hf_privacy.progress import progress
 
 IMAGE_TOLERANCE = 2 / 255
 NUMBER_TOLERANCE = 1e-3
-_BATCH = 128
-_COARSE, _FINE = 4, 8  # blocks along each side of an image
 _COARSE_VECTOR, _FINE_VECTOR = 16, 64  # blocks of a vector
 _BOUNDARIES = (("non_members", "members"), ("population", "members"), ("population", "non_members"))
 
@@ -266,47 +263,25 @@ def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def _image_groups(
     dataset: Dataset, column: str, near: bool, tolerance: float, max_candidates: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """One pass over the pictures for hashes and block means; only near-exact candidates are decoded again."""
-    images = dataset.with_format(None).select_columns([column])
-    hashes: list[bytes] = []
-    rows_of_size: dict[tuple[int, int], list[int]] = {}
-    coarse: dict[tuple[int, int], list[np.ndarray]] = {}
-    fine: dict[tuple[int, int], list[np.ndarray]] = {}
-    starts = range(0, len(dataset), _BATCH)
-    for start in progress(starts, description=f"looking for repeats, {_BATCH} images at a time"):
-        by_kind: dict[tuple[int, int, bool], list[tuple[int, np.ndarray]]] = {}
-        for i, image in enumerate(images[start : start + _BATCH][column], start=start):
-            hashes.append(hashlib.blake2b(canonical_bytes(image), digest_size=16).digest())
-            if near and image is not None:
-                grey = image.mode == "L"
-                pixels = np.asarray(image if grey else image.convert("RGB"))
-                by_kind.setdefault((image.height, image.width, grey), []).append((i, pixels))
-        for (height, width, _), members in by_kind.items():
-            pixels = np.stack([pixels for _, pixels in members]).reshape(len(members), height, width, -1) / 255
-            size = (height, width)
-            rows_of_size.setdefault(size, []).extend(i for i, _ in members)
-            per_channel = block_means(pixels, _FINE, (1, 2))
-            # a grey picture is an RGB one with three equal channels
-            per_channel = per_channel if per_channel.shape[-1] == 3 else np.repeat(per_channel / 3, 3, axis=-1)
-            fine.setdefault(size, []).append(per_channel.reshape(len(members), -1))
-            mean_channel = block_means(pixels.mean(axis=-1), _COARSE, (1, 2))
-            coarse.setdefault(size, []).append(mean_channel.reshape(len(members), -1))
-    exact_group = np.unique(np.array(hashes), return_inverse=True)[1].reshape(-1)
+    """By the looks in the encoded store; only near-exact candidates are decoded again."""
+    looks = picture_looks(dataset, column)
+    exact_group = np.unique(np.ascontiguousarray(looks.digests).view("V16"), return_inverse=True)[1].reshape(-1)
     if not near:
         return exact_group, None
+    images = dataset.with_format(None).select_columns([column])
 
     def pixels_of(unique: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         rows = unique[wanted]
         return np.stack([np.asarray(image.convert("RGB")) for image in images[rows.tolist()][column]]) / 255
 
     near_group = np.arange(len(dataset))
-    for size, listed in rows_of_size.items():
-        rows = np.array(listed)
-        first = np.unique(exact_group[rows], return_index=True)[1]
-        unique = rows[first]
+    sizes = np.array(looks.sizes)
+    for size in np.unique(sizes[sizes[:, 0] > 0], axis=0):
+        rows = np.flatnonzero((sizes == size).all(axis=1))
+        unique = rows[np.unique(exact_group[rows], return_index=True)[1]]
         component = near_components(
-            np.concatenate(coarse[size])[first],
-            np.concatenate(fine[size])[first],
+            looks.coarse[unique],
+            looks.fine[unique],
             partial(pixels_of, unique),
             tolerance=tolerance,
             max_candidates=max_candidates,

@@ -6,28 +6,36 @@ With images decoded and transformed once, an epoch of a small model is spent on 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from hf_privacy.arrays import row_numbers
+from hf_privacy.data.stored_columns import ChosenRows, Column, JoinedRows, LevelRows, take
 from hf_privacy.errors import InputError
 
 Batch = dict[str, torch.Tensor]
 Rows = Sequence[int] | np.ndarray | torch.Tensor
+_BLOCK = 4096  # rows that a digest names together
+_PIECE = 2**24  # bytes of a column in memory at a time, where it is read in pieces
 
 
 class TensorDataset(Dataset):
     """Tensors of equal length, fetched by whole batches (`__getitems__`, which torch's DataLoader calls).
 
-    A plain DataLoader needs ``collate_fn=collate_batch``, since a fetched batch is collated already.
+    A plain DataLoader needs ``collate_fn=collate_batch``, since a fetched batch is collated already. What
+    `hf_privacy.data.encode_images` and its like encoded lies on the disk (`hf_privacy.data.encoded_store`), and a
+    batch alone is in memory; `column` brings a whole column there, `pieces` a part at a time.
 
     Parameters
     ----------
     tensors : mapping of str to tensor[N, ...]
-        On the CPU: model inputs by the name the model knows them under, and "labels".
+        On the CPU: model inputs by the name the model knows them under, and "labels". Stored columns too, of
+        `hf_privacy.data.stored_columns`.
     padding_side : {"right", "left"}, optional
         For padded text with an "attention_mask": a batch is trimmed to its longest row on this side.
     sequence_columns : sequence of str
@@ -36,6 +44,8 @@ class TensorDataset(Dataset):
         Of N rows of text, what is scored of each, as it was given.
     truncated : bool[N], optional
         Which rows were cut to fit.
+    token_counts : int64[N], optional
+        Of padded text, how many places of each row are attended to; counted in "attention_mask" without.
 
     Raises
     ------
@@ -53,14 +63,15 @@ class TensorDataset(Dataset):
 
     def __init__(
         self,
-        tensors: Mapping[str, torch.Tensor],
+        tensors: Mapping[str, torch.Tensor | Column],
         *,
         padding_side: str | None = None,
         sequence_columns: Sequence[str] = (),
         texts: Sequence[str] | None = None,
         truncated: np.ndarray | None = None,
+        token_counts: np.ndarray | None = None,
     ) -> None:
-        lengths = {name: len(tensor) for name, tensor in tensors.items()}
+        lengths = {name: tensor.shape[0] for name, tensor in tensors.items()}
         beside = {"texts": texts, "truncated": truncated}
         lengths |= {name: len(values) for name, values in beside.items() if values is not None}
         if len(set(lengths.values())) != 1:
@@ -68,7 +79,11 @@ class TensorDataset(Dataset):
         self._tensors = dict(tensors)
         self._padding_side = padding_side
         self._sequence_columns = tuple(sequence_columns)
-        self._token_counts = tensors["attention_mask"].sum(dim=1).numpy() if padding_side else None
+        self._unscaled = False
+        if padding_side and token_counts is None:
+            every = np.arange(tensors["attention_mask"].shape[0])
+            token_counts = take(tensors["attention_mask"], every).sum(dim=1).numpy()
+        self._token_counts = token_counts if padding_side else None
         self._texts = None if texts is None else list(texts)
         self._truncated = None if truncated is None else np.asarray(truncated, dtype=bool)
         self._groups: np.ndarray | None = None
@@ -122,7 +137,7 @@ class TensorDataset(Dataset):
         >>> TensorDataset({"labels": torch.tensor([[5, 7]])}).row_classes is None
         True
         """
-        if "labels" not in self._tensors or self._tensors["labels"].ndim != 1:
+        if "labels" not in self._tensors or len(self._tensors["labels"].shape) != 1:
             return None
         return self.column("labels").numpy()
 
@@ -183,31 +198,75 @@ class TensorDataset(Dataset):
 
     def column(self, name: str) -> torch.Tensor:
         """The whole tensor of that name, in the rows of this view, untrimmed and unaugmented."""
+        values = self._column(name)
+        if self._rows is not None:
+            return take(values, self._rows)
+        return values if isinstance(values, torch.Tensor) else take(values, np.arange(values.shape[0]))
+
+    def row_shape(self, name: str) -> tuple[int, ...]:
+        """Shape of one row of that column, untrimmed.
+
+        Examples
+        --------
+        >>> TensorDataset({"features": torch.zeros(3, 5)}).row_shape("features")
+        (5,)
+        """
+        return tuple(self._column(name).shape[1:])
+
+    def dtype(self, name: str) -> torch.dtype:
+        """Type of that column's values."""
+        return self._column(name).dtype
+
+    def pieces(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[torch.Tensor]:
+        """The rows from `start` to `stop` of that column, as `column` has them, some megabytes at a time.
+
+        Examples
+        --------
+        >>> dataset = TensorDataset({"labels": torch.tensor([4, 5, 6])})
+        >>> torch.cat(list(dataset.pieces("labels", 1)))
+        tensor([5, 6])
+        """
+        stop = len(self) if stop is None else stop
+        row_bytes = self.dtype(name).itemsize * math.prod(self.row_shape(name))
+        step = max(1, _PIECE // max(1, row_bytes))
+        values = self._column(name)
+        for first in range(start, stop, step):
+            rows = np.arange(first, min(first + step, stop))
+            yield take(values, rows if self._rows is None else self._rows[rows])
+
+    def _column(self, name: str) -> torch.Tensor | Column:
         if name not in self._tensors:
             raise InputError(f"column is {name!r} and the dataset has {', '.join(self._tensors)}")
-        return self._tensors[name] if self._rows is None else _take(self._tensors[name], self._rows)
+        return self._tensors[name]
 
     def __len__(self) -> int:
         """Number of rows."""
-        return len(next(iter(self._tensors.values()))) if self._rows is None else len(self._rows)
+        return next(iter(self._tensors.values())).shape[0] if self._rows is None else len(self._rows)
 
     def __getitem__(self, index: int) -> Batch:
         """One row, untrimmed, so that rows of different lengths can be stacked."""
         row = range(len(self))[index]  # IndexError past the end ends a `for` loop
         row = row if self._rows is None else int(self._rows[row])
-        return self._augmented({name: tensor[row : row + 1] for name, tensor in self._tensors.items()}, single=True)
+        batch = self._finished(
+            {
+                name: column[row : row + 1] if isinstance(column, torch.Tensor) else self._take(name, np.array([row]))
+                for name, column in self._tensors.items()
+            }
+        )
+        return {name: tensor[0] for name, tensor in batch.items()}
 
     def __getitems__(self, indices: Rows) -> Batch:
         """A batch: a dictionary of tensors with one row for each index; no index gives tensors of length 0."""
         rows = np.asarray(indices, dtype=np.int64)
         if self._rows is not None:
             rows = self._rows[rows]
-        span = self._span(rows)
-        batch = {}
-        for name, tensor in self._tensors.items():
-            source = tensor[:, span] if span is not None and name in self._sequence_columns else tensor
-            batch[name] = _take(source, rows)
-        return self._augmented(batch, single=False)
+        longest = self._longest(rows)
+        return self._finished(
+            {
+                name: self._take(name, rows, longest if name in self._sequence_columns else None)
+                for name in self._tensors
+            }
+        )
 
     def subset(self, indices: Rows) -> TensorDataset:
         """A view of these rows, in this order, without a copy of the tensors.
@@ -238,16 +297,23 @@ class TensorDataset(Dataset):
 
     def digest(self) -> str:
         """SHA-256 of the tensors themselves, texts and paraphrases: another processor or size is other data."""
-        # In blocks: of a subset, each is a copy.
-        blocks = [self.subset(np.arange(start, min(start + 4096, len(self)))) for start in range(0, len(self), 4096)]
-        parts = [tensors_digest({name: block.column(name) for name in self.column_names}) for block in blocks]
+        parts = [self._block_digest(start, min(start + _BLOCK, len(self))) for start in range(0, len(self), _BLOCK)]
         parts += [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in self.texts or ()]
         if self._paraphrases_at is not None:
             parts.append(self.paraphrased(np.ones(len(self), dtype=bool)).digest())
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
+    def _block_digest(self, start: int, stop: int) -> str:
+        """`tensors_digest` of some rows, of which a piece alone is in memory."""
+        digest = hashlib.sha256()
+        for name in sorted(self.column_names):
+            _update_header(digest, name, (stop - start, *self.row_shape(name)), self.dtype(name))
+            for piece in self.pieces(name, start, stop):
+                _update_bits(digest, piece)
+        return digest.hexdigest()
+
     def with_tensors(
-        self, tensors: Mapping[str, torch.Tensor], *, texts: Sequence[str] | None = None
+        self, tensors: Mapping[str, torch.Tensor | Column], *, texts: Sequence[str] | None = None
     ) -> TensorDataset:
         """A dataset of other tensors of the same names, trimmed as this one is and without augmentation.
 
@@ -263,6 +329,52 @@ class TensorDataset(Dataset):
         return TensorDataset(
             tensors, padding_side=self._padding_side, sequence_columns=self._sequence_columns, texts=texts
         )
+
+    def with_column(self, name: str, values: torch.Tensor) -> TensorDataset:
+        """The same rows with other values in one column, without a copy of the others; augmentation and texts go.
+
+        Raises
+        ------
+        InputError
+            For an unknown column, or another number of values.
+
+        Examples
+        --------
+        >>> dataset = TensorDataset({"features": torch.eye(3), "labels": torch.tensor([0, 1, 2])})
+        >>> dataset.subset([2, 0]).with_column("labels", torch.tensor([7, 8])).__getitems__([0])
+        {'features': tensor([[0., 0., 1.]]), 'labels': tensor([7])}
+        """
+        self._column(name)
+        return self.with_tensors({other: self._rows_of(other) for other in self.column_names} | {name: values})
+
+    def joined(self, *others: TensorDataset) -> TensorDataset:
+        """The rows of this dataset, then those of others with the same columns, without a copy of what is stored.
+
+        It has no augmentation, groups, texts or paraphrases.
+
+        Raises
+        ------
+        InputError
+            For other columns, or rows of another shape.
+
+        Examples
+        --------
+        >>> one = TensorDataset({"labels": torch.tensor([0, 1])})
+        >>> one.joined(one.subset([1])).column("labels")
+        tensor([0, 1, 1])
+        """
+        parts = (self, *others)
+        for name in self.column_names:
+            shapes = {part.row_shape(name) for part in parts}
+            if len(shapes) > 1:
+                raise InputError(f"column {name!r} has rows of the shapes {sorted(shapes)}: pass rows of one shape")
+        return self.with_tensors({name: _joined([part._rows_of(name) for part in parts]) for name in self._tensors})
+
+    def _rows_of(self, name: str) -> torch.Tensor | Column:
+        values = self._column(name)
+        if self._rows is None:
+            return values
+        return take(values, self._rows) if isinstance(values, torch.Tensor) else ChosenRows(values, self._rows)
 
     def with_groups(self, groups: np.ndarray | None) -> TensorDataset:
         """A view whose rows come in groups, such as those of one author; its own views keep theirs.
@@ -289,7 +401,7 @@ class TensorDataset(Dataset):
             return view
         if len(groups) != len(self):
             raise InputError(f"groups has {len(groups)} entries and the dataset {len(self)} rows: pass one for each")
-        every = np.full(len(next(iter(self._tensors.values()))), -1, dtype=np.int64)
+        every = np.full(next(iter(self._tensors.values())).shape[0], -1, dtype=np.int64)
         every[slice(None) if self._rows is None else self._rows] = np.asarray(groups, dtype=np.int64)
         view._groups = every
         return view
@@ -310,26 +422,68 @@ class TensorDataset(Dataset):
         view._augmentation = augmentation
         return view
 
+    def unscaled(self) -> TensorDataset:
+        """A view whose batches hold the levels of stored pixels, uint8; `finish` does the rest.
+
+        A quarter of the bytes goes to the device, and the arithmetic is done there.
+        Rows that are not stored as levels come as ever.
+
+        Examples
+        --------
+        >>> dataset = TensorDataset({"labels": torch.arange(2)}).unscaled()
+        >>> dataset.finish(dataset.__getitems__([1]))
+        {'labels': tensor([1])}
+        """
+        view = self._copy()
+        view._unscaled = True
+        return view
+
+    def finish(self, batch: Batch) -> Batch:
+        """Scale, normalise and augment a batch of `unscaled`, on the device it is on.
+
+        The values are those of `__getitems__` to the bit; a random augmentation draws from its device's generator.
+        """
+        batch = dict(batch)
+        column = self._tensors.get("pixel_values")
+        if isinstance(column, LevelRows):
+            batch["pixel_values"] = column.levels(batch["pixel_values"])
+        if self._augmentation is not None:
+            batch["pixel_values"] = self._augmentation(batch["pixel_values"])
+        return batch
+
     def _copy(self) -> TensorDataset:
         view = TensorDataset.__new__(TensorDataset)
         view.__dict__.update(self.__dict__)
         return view
 
-    def _span(self, rows: np.ndarray) -> slice | None:
+    def _longest(self, rows: np.ndarray) -> int | None:
         if self._token_counts is None:
             return None
-        longest = max(1, int(self._token_counts[rows].max())) if len(rows) else 1
-        return slice(None, longest) if self._padding_side == "right" else slice(-longest, None)
+        return max(1, int(self._token_counts[rows].max())) if len(rows) else 1
 
-    def _augmented(self, batch: Batch, *, single: bool) -> Batch:
-        if self._augmentation is not None:
+    def _take(self, name: str, rows: np.ndarray, width: int | None = None) -> torch.Tensor:
+        column = self._tensors[name]
+        if self._unscaled and isinstance(column, LevelRows):
+            return column.take_levels(rows)
+        return take(column, rows, width, self._padding_side)
+
+    def _finished(self, batch: Batch) -> Batch:
+        if self._augmentation is not None and not self._unscaled:
             batch["pixel_values"] = self._augmentation(batch["pixel_values"])
-        return {name: tensor[0] for name, tensor in batch.items()} if single else batch
+        return batch
 
 
-def _take(tensor: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
-    """A copy of these rows. NumPy copies on one thread; torch's own would wait for threads that busy cores delay."""
-    return torch.from_numpy(tensor.numpy()[rows])
+def _joined(columns: Sequence[torch.Tensor | Column]) -> torch.Tensor | Column:
+    in_memory = [column for column in columns if isinstance(column, torch.Tensor)]
+    return torch.cat(in_memory) if len(in_memory) == len(columns) else JoinedRows(columns)
+
+
+def _update_header(digest: Any, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    digest.update(f"{name} {shape} {dtype}\n".encode())
+
+
+def _update_bits(digest: Any, tensor: torch.Tensor) -> None:
+    digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -342,8 +496,8 @@ def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        _update_header(digest, name, tuple(tensor.shape), tensor.dtype)
+        _update_bits(digest, tensor)
     return digest.hexdigest()
 
 

@@ -26,6 +26,7 @@ from hf_privacy.data import (
     whole_groups,
     with_label_noise,
 )
+from hf_privacy.data.canonical import image_column_of
 from hf_privacy.data.columns import label_values, require_column
 from hf_privacy.data.near_texts import OVERLAP
 from hf_privacy.defenses import trainer_class
@@ -49,6 +50,14 @@ class LoadedRows(NamedTuple):
     classes: list[str]
     mislabelled: np.ndarray  # bool [N], private
 
+    def fingerprinted(self) -> MembershipSplit:
+        """The split with the rows' fingerprint, where `load_rows` was asked to leave it; a file's is to have it."""
+        fingerprint = dataset_fingerprint(self.rows)
+        if self.data.split_file is None:
+            return replace(self.split, dataset_fingerprint=fingerprint)
+        self.split.check(fingerprint)
+        return self.split
+
     def repeats(self, split: MembershipSplit) -> RepeatReport:
         """Repeats in the rows, counted across a split of them."""
         columns = self.data.input_columns
@@ -63,8 +72,15 @@ class LoadedRows(NamedTuple):
         )
 
 
-def load_rows(recipe: Recipe) -> LoadedRows:
+def load_rows(recipe: Recipe, *, fingerprinted: bool = True) -> LoadedRows:
     """Load, check and split the rows of a recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    fingerprinted : bool
+        False leaves the rows' fingerprint, and whether a split file is of them, to `LoadedRows.fingerprinted`: images
+        are decoded for it, and once they are encoded it is there already.
 
     Raises
     ------
@@ -97,7 +113,7 @@ def load_rows(recipe: Recipe) -> LoadedRows:
         )
     beside = [column for column in (label_column, data.paraphrase_column) if column is not None]
     rows = source.select_columns([*data.input_columns, *beside])
-    split = _split(source, data, dataset_fingerprint(rows))
+    split = _split(source, data, dataset_fingerprint(rows) if fingerprinted else None)
     return LoadedRows(data, source, rows, split, classes, mislabelled)
 
 
@@ -123,8 +139,10 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
     RunFolder(Path(recipe.output_dir)).check_usable()
     if not recipe.model.name_or_path:
         raise InputError("model.name_or_path is not set: the recipe must name its model")
-    loaded = load_rows(recipe)
-    data, rows, split, classes = loaded.data, loaded.rows, loaded.split, loaded.classes
+    loaded = load_rows(recipe, fingerprinted=False)
+    data, rows, classes = loaded.data, loaded.rows, loaded.classes
+    has_images = image_column_of(rows, rows.column_names) is not None
+    split = loaded.split if has_images else loaded.fingerprinted()
     if trainer_class(recipe.defense).needs_validation and not len(split.population):
         raise InputError(
             f"data.population_fraction is 0: {recipe.defense} validates on the population, so set one aside"
@@ -133,6 +151,7 @@ def prepare(recipe: Recipe, *, with_repeats: bool = True) -> Experiment:
         rows, model=recipe.model, data=data, classes=classes
     )
     check_fit(model, dataset)
+    split = loaded.fingerprinted() if has_images else split
     dataset = dataset.with_groups(split.groups)
     if data.member_seed is not None:
         split = redraw_members(split, dataset.row_classes, seed=data.member_seed)
@@ -174,10 +193,11 @@ def _chosen_rows(rows: datasets.Dataset, data: DataSection, *, has_classes: bool
     return chosen if kept is None else kept[chosen]
 
 
-def _split(rows: datasets.Dataset, data: DataSection, fingerprint: str) -> MembershipSplit:
+def _split(rows: datasets.Dataset, data: DataSection, fingerprint: str | None) -> MembershipSplit:
     if data.split_file is not None:
         split = MembershipSplit.load(data.split_file)
-        split.check(fingerprint)
+        if fingerprint is not None or split.n_examples != len(rows):  # of another number it is of other rows
+            split.check(fingerprint or dataset_fingerprint(rows))
         if data.group_column is None:
             return split
         return replace(split, groups=group_numbers(rows, data.group_column), unit=data.group_column)
@@ -190,7 +210,7 @@ def _split(rows: datasets.Dataset, data: DataSection, fingerprint: str) -> Membe
         stratify=data.stratify,
         group_column=data.group_column,
         seed=data.split_seed,
-        fingerprint=fingerprint,
+        fingerprint=fingerprint or "",
     )
 
 

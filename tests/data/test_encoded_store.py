@@ -1,0 +1,188 @@
+"""Rows are encoded once, found again by what they are, and deleted only where nobody uses them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from hf_privacy.data import encoded_store
+from hf_privacy.data.encoded_store import StoredArray, cache_folder, entries, entry_name, shrink, stored
+from hf_privacy.errors import InputError
+
+PROCESS = """
+import sys, time
+import numpy as np
+from pathlib import Path
+from hf_privacy.data.encoded_store import stored
+
+def make(folders):
+    for folder in folders.values():
+        with open(sys.argv[1], "a") as file:
+            file.write("made\\n")
+        time.sleep(float(sys.argv[2]))
+        np.save(folder / "values.npy", np.arange(1000))
+
+stored(["x-1"], make)
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_PRIVACY_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def maker(made: list[str], size: int = 1000):
+    def make(folders):
+        for name, folder in folders.items():
+            made.append(name)
+            np.save(folder / "values.npy", np.arange(size))
+
+    return make
+
+
+def started(*arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-c", PROCESS, *arguments]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_an_entry_is_made_once_and_mapped_by_its_path():
+    made: list[str] = []
+    folder = stored(["x-1"], maker(made))["x-1"]
+    assert stored(["x-1"], maker(made)) == {"x-1": folder}
+    assert made == ["x-1"]
+    array = StoredArray(folder / "values.npy")
+    assert isinstance(array.values, np.memmap)
+    kind, (path,) = array.__reduce__()
+    assert np.array_equal(kind(path).values, np.arange(1000))
+    assert os.stat(cache_folder()).st_mode & 0o077 == 0
+
+
+def test_what_belongs_together_is_made_together_and_only_then():
+    made: list[str] = []
+    stored(["x-1"], maker(made), along=["y-1"])
+    assert made == ["x-1", "y-1"]
+    stored(["x-1"], maker(made), along=["z-1"])
+    assert made == ["x-1", "y-1"]
+
+
+def test_the_name_is_of_the_facts_whatever_their_order():
+    assert entry_name("x", {"a": 1, "b": 2}) == entry_name("x", {"b": 2, "a": 1})
+    assert len({entry_name("x", {"a": 1}), entry_name("y", {"a": 1}), entry_name("x", {"a": 2})}) == 3
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "deleted", "facts"])
+def test_a_damaged_entry_is_made_anew(damage):
+    made: list[str] = []
+    folder = stored(["x-1"], maker(made))["x-1"]
+    file = folder / "values.npy"
+    content = file.read_bytes()
+    if damage == "cut":
+        file.write_bytes(content[:-8])
+    elif damage == "changed":
+        file.write_bytes(content[:-8] + b"changed!")
+    elif damage == "deleted":
+        file.unlink()
+    else:
+        (folder / "entry.json").write_text("{")
+    stored(["x-1"], maker(made))
+    assert made == ["x-1", "x-1"]
+    assert file.read_bytes() == content
+
+
+def test_nothing_is_left_of_what_failed():
+    def make(folders):
+        np.save(folders["x-1"] / "values.npy", np.arange(3))
+        raise InputError("bad rows")
+
+    with pytest.raises(InputError, match="bad rows"):
+        stored(["x-1"], make)
+    assert [path.name for path in cache_folder().iterdir()] == [".locks"]
+
+
+def test_two_processes_make_an_entry_once(tmp_path):
+    log = tmp_path / "log"
+    both = [started(str(log), "0.5") for _ in range(2)]
+    for process in both:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in both:
+        process.communicate("\n")
+        assert process.returncode == 0
+    assert log.read_text() == "made\n"
+
+
+def test_what_a_killed_process_began_is_cleared_and_made(tmp_path):
+    log = tmp_path / "log"
+    process = started(str(log), "60")
+    deadline = time.monotonic() + 60
+    while not log.is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert list(cache_folder().glob("*.tmp"))
+    made: list[str] = []
+    stored(["x-1"], maker(made))
+    assert made == ["x-1"]
+    assert not list(cache_folder().glob("*.tmp"))
+
+
+def test_the_entry_used_longest_ago_goes_and_one_in_use_never(tmp_path):
+    log = tmp_path / "log"
+    process = started(str(log), "0")
+    assert process.stdout is not None
+    process.stdout.readline()  # it holds x-1, which is the oldest
+    names = ["x-2", "x-3", "x-4"]
+    for age, name in enumerate(names):
+        stored([name], maker([]))
+        os.utime(cache_folder() / name / "entry.json", (100 - age, 100 - age))
+        encoded_store._release(cache_folder() / name)
+    os.utime(cache_folder() / "x-1" / "entry.json", (1, 1))
+    size = sum(entry.size for entry in entries())
+    assert [entry.in_use for entry in entries()] == [True, False, False, False]
+    assert shrink(cache_folder(), size - 1) == 1
+    assert not (cache_folder() / "x-4").exists()
+    assert shrink(cache_folder(), 0) == 2
+    assert [entry.kind for entry in entries()] == ["x"]
+    process.communicate("\n")
+    assert shrink(cache_folder(), 0) == 1
+
+
+def test_an_entry_that_is_being_made_stays():
+    folder = stored(["x-1"], maker([]))["x-1"]
+    encoded_store._release(folder)
+    with FileLock(cache_folder() / ".locks" / "x-1.lock"):
+        assert shrink(cache_folder(), 0) == 0
+    assert folder.is_dir()
+
+
+def test_a_new_entry_over_the_limit_pushes_out_old_ones(monkeypatch):
+    folder = stored(["x-1"], maker([], 100_000))["x-1"]
+    encoded_store._release(folder)
+    monkeypatch.setenv("HF_PRIVACY_CACHE_LIMIT", "0.001")
+    made = stored(["x-2"], maker([], 100_000))["x-2"]
+    assert made.is_dir()
+    assert not folder.exists()
+
+
+def test_a_limit_of_nothing_keeps_nothing(monkeypatch):
+    monkeypatch.setenv("HF_PRIVACY_CACHE_LIMIT", "0")
+    folder = stored(["x-1"], maker([]))["x-1"]
+    assert np.array_equal(StoredArray(folder / "values.npy").values, np.arange(1000))
+    assert not cache_folder().exists()
+
+
+def test_a_limit_that_is_none_and_a_full_disk_are_refused(monkeypatch):
+    with pytest.raises(InputError, match=r"the disk of the cache has .* GB left"):
+        stored(["x-1"], lambda folders: encoded_store.require_room(folders["x-1"], 10**18))
+    monkeypatch.setenv("HF_PRIVACY_CACHE_LIMIT", "many")
+    with pytest.raises(InputError, match="HF_PRIVACY_CACHE_LIMIT is 'many'"):
+        stored(["x-1"], maker([]))
