@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
+from transformers import TrainerCallback
 
 DEVICE = torch.device("meta")
 _aten = torch.ops.aten
@@ -24,6 +27,67 @@ _MAY_MIX = (_aten._to_copy.default, _aten.copy_.default, _aten.index.Tensor, _at
 
 
 _AUTOCAST, _GENERATOR = torch.autocast, torch.Generator
+
+
+# For what a GPU makes the host wait: the value of a number, how many there are of something, a copy to the host.
+_WAITED_FOR = tuple(
+    getattr(_aten, name)
+    for name in (
+        "_local_scalar_dense is_nonzero item equal nonzero masked_select bincount repeat_interleave _unique2 "
+        "unique_dim unique_consecutive"
+    ).split()
+)
+# Where each was asked for, since the list was last emptied.
+_WAITS: list[str] = []
+
+
+class StepWaits(TrainerCallback):
+    """Counts for each step of a training on the second device what the host would wait for.
+
+    From the end of one step to the end of the next, without what is waited for when a step is logged.
+
+    Attributes
+    ----------
+    of_steps : list of list of str
+        Of each step, the places in the code.
+    """
+
+    def __init__(self) -> None:
+        self.of_steps: list[list[str]] = []
+
+    def on_train_begin(self, args, state, control, **kwargs) -> None:
+        self.of_steps = []
+        _WAITS.clear()
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        self.of_steps.append(list(_WAITS))
+        _WAITS.clear()
+
+
+def _waits(func: Any, args: Any, kwargs: dict[str, Any], there: list, here: list) -> bool:
+    if func is _aten.repeat_interleave.Tensor and kwargs.get("output_size") is not None:
+        return False
+    if func.overloadpacket in _WAITED_FOR:
+        return bool(there)
+    if func in (_aten.index.Tensor, _aten.index_put_.default, _aten.index_put.default):
+        indices = [index for index in args[1] if index is not None]
+        # A mask has to be counted, and numbers from the host are copied first.
+        return isinstance(args[0], There) and any(
+            index.dtype in (torch.bool, torch.uint8) or not isinstance(index, There) for index in indices
+        )
+    if func is _aten._to_copy.default and kwargs.get("device") is not None and not kwargs.get("non_blocking"):
+        return isinstance(args[0], There) != (torch.device(kwargs["device"]).type == DEVICE.type)
+    if func is _aten.copy_.default and not (kwargs.get("non_blocking") or (len(args) > 2 and args[2])):
+        return args[1].ndim > 0 and isinstance(args[0], There) != isinstance(args[1], There)
+    return False
+
+
+def _asked_from() -> str:
+    """The place in the package, or in a library, that asks."""
+    frames = [frame for frame in traceback.extract_stack() if "second_device" not in frame.filename]
+    ours = [frame for frame in frames if "hf_privacy" in frame.filename]
+    shown = [*ours[-1:], *[f for f in frames[-6:] if "_dynamo" not in f.filename]]
+    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(shown))
 
 
 class TwoDevicesError(RuntimeError):
@@ -54,6 +118,7 @@ class There(torch.Tensor):
 
     def tolist(self) -> Any:
         """As of any tensor: a copy."""
+        _WAITS.append(f"tolist: {_asked_from()}")
         return self.values.tolist()
 
     def numpy(self, *args: Any, **kwargs: Any) -> Any:
@@ -71,6 +136,8 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     wanted = kwargs.get("device")
     goes_there = wanted is not None and torch.device(wanted).type == DEVICE.type
     here = [tensor for tensor in tensors if not isinstance(tensor, There) and tensor.ndim > 0]
+    if _waits(func, args, kwargs, there, here):
+        _WAITS.append(f"{func}: {_asked_from()}")
     if there and here and func not in _MAY_MIX:
         raise TwoDevicesError(f"{func} meets tensors of two devices: {[tuple(each.shape) for each in tensors]}")
     plain_args, plain_kwargs = tree_map_only(There, lambda tensor: tensor.values, (args, kwargs))

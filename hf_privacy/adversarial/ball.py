@@ -43,9 +43,13 @@ def uniform_in_ball(
         epsilon=epsilon,
         norm=norm,
         free=free,
-        uniform=lambda shape: torch.rand(shape, device=device, generator=generator).to(points.device),
-        normal=lambda shape: torch.randn(shape, device=device, generator=generator).to(points.device),
+        uniform=lambda shape: _sent(torch.rand(shape, device=device, generator=generator), points.device),
+        normal=lambda shape: _sent(torch.randn(shape, device=device, generator=generator), points.device),
     )
+
+
+def _sent(drawn: torch.Tensor, device: torch.device) -> torch.Tensor:
+    return drawn.to(device, non_blocking=device.type not in ("cpu", "mps"))
 
 
 def drawn_in_ball(

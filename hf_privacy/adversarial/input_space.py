@@ -22,6 +22,7 @@ from hf_privacy.adversarial.model_facts import embedding_padding, moved_left, no
 from hf_privacy.arguments import check_number, check_numbers
 from hf_privacy.errors import InputError
 from hf_privacy.models.architectures import task_of
+from hf_privacy.models.deferred import require
 from hf_privacy.models.modes import bare_model
 from hf_privacy.tasks import task_named
 
@@ -193,11 +194,8 @@ class EmbeddingSpace:
         if "input_ids" not in inputs:
             raise InputError(f"inputs has {_names(inputs)}: an attack on embeddings needs input_ids")
         mask = inputs.get("attention_mask")
-        if self.padding_side == "right" and mask is not None and not bool(mask[:, 0].all()):
-            raise InputError(
-                "inputs is padded on the side where this model, given embeddings, begins to count: encode the text "
-                "with tokenizer.padding_side = 'right'"
-            )
+        if self.padding_side == "right" and mask is not None:
+            require(mask[:, 0].all(), _padded_on_the_left)
         with torch.no_grad():
             return bare_model(model).get_input_embeddings()(inputs["input_ids"]).detach().float()
 
@@ -287,13 +285,23 @@ def _checked(points: torch.Tensor, space: PixelSpace | FeatureSpace) -> torch.Te
         return points
     low = -math.inf if space.bounds[0] is None else space.bounds[0]
     high = math.inf if space.bounds[1] is None else space.bounds[1]
-    least, most = torch.stack(points.aminmax()).tolist()  # the one value read back from the device, once an attack
-    if not (low - _TOLERANCE <= least and most <= high + _TOLERANCE):
+    least, most = points.aminmax()
+
+    def outside(least: float, most: float) -> InputError:
         way_out = "pass the processor the images went through" if space.column == "pixel_values" else "widen low, high"
-        raise InputError(
+        return InputError(
             f"{space.column} holds {space.name} from {least:.4g} to {most:.4g}, outside [{low:g}, {high:g}]: {way_out}"
         )
+
+    require((least >= low - _TOLERANCE) & (most <= high + _TOLERANCE), outside, least, most)
     return space.clamp(points)
+
+
+def _padded_on_the_left() -> InputError:
+    return InputError(
+        "inputs is padded on the side where this model, given embeddings, begins to count: encode the text with "
+        "tokenizer.padding_side = 'right'"
+    )
 
 
 def _replaced(inputs: Inputs, space: PixelSpace | FeatureSpace, values: torch.Tensor) -> dict[str, torch.Tensor]:

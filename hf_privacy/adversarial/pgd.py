@@ -14,6 +14,7 @@ from hf_privacy.adversarial.ball import projected, steepest, uniform_in_ball
 from hf_privacy.adversarial.input_space import Inputs, InputSpace
 from hf_privacy.arguments import check_choice, check_number, check_switch, check_whole
 from hf_privacy.errors import InputError
+from hf_privacy.models.deferred import require
 from hf_privacy.models.modes import float32_logits
 
 NORMS = ("linf", "l2")
@@ -209,9 +210,12 @@ def pgd(
                     logits = logits_of(space.inputs(points, template))
                     loss = attack_loss(logits, labels, loss=attack.loss, clean_logits=clean_logits)
                     best.compare(points, loss, logits, labels)
-    if not bool(finite):  # read back once, after all steps
-        raise InputError("model has gradients that are not finite, which no attack can follow: check its weights")
+    require(finite, _not_finite)  # after all steps, once
     return best.points if best.needs_last else points
+
+
+def _not_finite() -> InputError:
+    return InputError("model has gradients that are not finite, which no attack can follow: check its weights")
 
 
 class _Best:

@@ -27,7 +27,13 @@ from hf_privacy.models.padding import (
 )
 from hf_privacy.models.push_guard import allow_unguarded_push, guard_push
 from hf_privacy.models.saved import load_saved_model
-from hf_privacy.models.scored_tokens import IGNORED, ScoredTokens, score_tokens, scored_positions
+from hf_privacy.models.scored_tokens import (
+    IGNORED,
+    ScoredTokens,
+    score_tokens,
+    scored_places,
+    scored_positions,
+)
 from hf_privacy.models.shared_base import beside, on_the_same_weights
 from hf_privacy.models.tabular_mlp import TabularMLPConfig, TabularMLPForClassification
 
@@ -66,6 +72,7 @@ __all__ = [
     "padding_side_for",
     "position_limit",
     "score_tokens",
+    "scored_places",
     "scored_positions",
     "without_autocast",
 ]

@@ -51,8 +51,12 @@ class ScoredTokens:
     vocabulary: int
 
     @classmethod
-    def of_logits(cls, logits: torch.Tensor, labels: torch.Tensor) -> ScoredTokens:
+    def of_logits(
+        cls, logits: torch.Tensor, labels: torch.Tensor, places: torch.Tensor | None = None
+    ) -> ScoredTokens:
         """Those of whole logits [B, L, V], where the token at position t is told by the logits at t − 1.
+
+        `places` are the labels' own (`scored_places`), where they are known.
 
         Examples
         --------
@@ -60,8 +64,21 @@ class ScoredTokens:
         >>> ScoredTokens.of_logits(logits, torch.tensor([[-100, 2, 4]])).targets
         tensor([2, 4])
         """
-        scored, targets, counts = scored_positions(labels)
-        return cls(logits[:, :-1][scored], None, targets, counts, logits.shape[-1])
+        return cls._at(_places(labels, places), logits, None, labels, logits.shape[-1])
+
+    @classmethod
+    def _at(
+        cls,
+        places: torch.Tensor,
+        states: torch.Tensor,
+        head: Callable[[torch.Tensor], torch.Tensor] | None,
+        labels: torch.Tensor,
+        vocabulary: int,
+    ) -> ScoredTokens:
+        # By numbers, and not by a mask: how many a mask chooses, a device would first have to tell the host.
+        counts = (labels[:, 1:] != IGNORED).sum(dim=1)
+        targets = labels.flatten().index_select(0, places + 1)
+        return cls(states.flatten(0, 1).index_select(0, places), head, targets, counts, vocabulary)
 
     def logits(self, rows: slice = slice(None)) -> torch.Tensor:
         """Of some of the scored tokens, float32 at least: [m, V]."""
@@ -154,6 +171,36 @@ def scored_positions(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, 
     >>> scored_positions(torch.tensor([[7, 8, -100]]))[0]
     tensor([[ True, False]])
     """
+    scored, following, counts = _checked(labels)
+    return scored, following[scored], counts
+
+
+def scored_places(labels: torch.Tensor) -> torch.Tensor:
+    """Where in a batch, laid out row after row, stands what tells a scored token: int64 [n], numbers below B·L.
+
+    Found on the host, before labels [B, L] go to a device: how many there are shapes all that follows, and a device
+    that was asked would have to finish its work first.
+
+    Raises
+    ------
+    InputError
+        For rows without a scored token.
+
+    Examples
+    --------
+    >>> scored_places(torch.tensor([[7, 8, -100], [5, -100, 6]]))
+    tensor([0, 4])
+    """
+    scored, _, _ = _checked(labels)
+    return torch.nn.functional.pad(scored, (0, 1)).flatten().nonzero().view(-1)
+
+
+def _places(labels: torch.Tensor, places: torch.Tensor | None) -> torch.Tensor:
+    return scored_places(labels) if places is None else places
+
+
+def _checked(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Where tokens are scored [B, L − 1], the tokens that follow, and how many of each row are."""
     following = labels[:, 1:]
     scored = following != IGNORED
     counts = scored.sum(dim=1)
@@ -163,10 +210,15 @@ def scored_positions(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, 
             f"{empty:,} of {len(labels):,} rows have no scored token (labels are {IGNORED} but for the first): their "
             "completion is empty or was cut away; drop them, or raise max_length"
         )
-    return scored, following[scored], counts
+    return scored, following, counts
 
 
-def score_tokens(model: nn.Module, inputs: Mapping[str, torch.Tensor], labels: torch.Tensor) -> ScoredTokens:
+def score_tokens(
+    model: nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    labels: torch.Tensor,
+    places: torch.Tensor | None = None,
+) -> ScoredTokens:
     """Run a causal language model, and its head on the scored tokens alone.
 
     The model's forward pass is made whole, through whatever wraps it; only its head sees one position a row, and is
@@ -181,20 +233,21 @@ def score_tokens(model: nn.Module, inputs: Mapping[str, torch.Tensor], labels: t
         What the model takes, without labels.
     labels : int64 tensor of shape [B, L]
         See `scored_positions`.
+    places : int64 tensor of shape [n], optional
+        Those of the labels (`scored_places`), where they are known: then no device is asked for them.
 
     Raises
     ------
     InputError
         As `scored_positions`.
     """
-    scored, targets, counts = scored_positions(labels)
+    places = _places(labels, places)
     bare = bare_model(model)
     base = bare.get_base_model() if isinstance(bare, PeftModel) else bare
     head = base.get_output_embeddings() if hasattr(base, "get_output_embeddings") else None
     after = None if head is None else _after_head(base)
     if head is None or after is None or not _has_plain_head(bare, base, head, after, inputs):
-        logits = model(**inputs).logits
-        return ScoredTokens(logits[:, :-1][scored], None, targets, counts, logits.shape[-1])
+        return ScoredTokens.of_logits(model(**inputs).logits, labels, places)
     with _one_position(head) as seen:
         outputs = model(**inputs)
     states, casts = seen[0]
@@ -203,7 +256,7 @@ def score_tokens(model: nn.Module, inputs: Mapping[str, torch.Tensor], labels: t
         with casts():
             return after(head(chunk))
 
-    return ScoredTokens(states[:, :-1][scored], logits_of, targets, counts, outputs.logits.shape[-1])
+    return ScoredTokens._at(places, states, logits_of, labels, outputs.logits.shape[-1])
 
 
 def _after_head(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor] | None:

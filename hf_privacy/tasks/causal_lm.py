@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hf_privacy.errors import InputError
-from hf_privacy.tasks.task import Batch, PredictionFunction, Prepared, Task
+from hf_privacy.tasks.task import Batch, PredictionFunction, Prepared, Task, without_full_mask
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +22,8 @@ SIGNAL_NAMES = (
     "phi", "loss", "probability", "loss_sum", "n_tokens", "mean_entropy", "correct", "min_k", "min_k_plus_plus",
 )  # fmt: skip
 INPUT_NAMES = ("input_ids", "attention_mask")
+# The column of a located batch: `hf_privacy.models.scored_places` of its labels.
+PLACES = "scored_places"
 
 
 class CausalLM(Task):
@@ -133,11 +135,18 @@ class CausalLM(Task):
         """None here: only images are augmented."""
         raise InputError(f"augmentation is {name!r} and the task is {self.name}: only images are augmented")
 
+    def located(self, batch: Batch) -> Batch:
+        """The batch with the places of its scored tokens, and without an attention mask that masks nothing."""
+        from hf_privacy.models import scored_places
+
+        return {**without_full_mask(batch), PLACES: scored_places(batch["labels"])}
+
     def forward(self, model: Any, batch: Batch) -> ScoredTokens:
         """See `hf_privacy.models.score_tokens`; the model gets its own inputs alone."""
         from hf_privacy.models import score_tokens
 
-        return score_tokens(model, {name: batch[name] for name in INPUT_NAMES if name in batch}, batch["labels"])
+        inputs = {name: batch[name] for name in INPUT_NAMES if name in batch}
+        return score_tokens(model, inputs, batch["labels"], batch.get(PLACES))
 
     def token_losses(self, outputs: Any, batch: Batch, *, label_smoothing: float = 0.0) -> torch.Tensor:
         """Negative log-likelihood of each scored token, in nats [n]; `label_smoothing` as in `example_losses`."""
@@ -203,15 +212,38 @@ class CausalLM(Task):
         make = self.token_losses if average == "token" else self.example_losses
         return make(outputs, batch, label_smoothing=label_smoothing).mean()
 
+    def of_scored(self, values: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Of a value for each token of a row that follows another, [B, L − 1], those of the scored tokens: [n].
+
+        Examples
+        --------
+        >>> import torch
+        >>> from hf_privacy.tasks import task_named
+        >>> batch = {"labels": torch.tensor([[-100, 2, 4], [1, -100, 3]])}
+        >>> task_named("causal-lm").of_scored(torch.tensor([[1, 2], [3, 4]]), batch)
+        tensor([1, 2, 4])
+        """
+        from torch.nn import functional as F
+
+        from hf_privacy.models import scored_places
+
+        places = batch[PLACES] if PLACES in batch else scored_places(batch["labels"])
+        return F.pad(values, (0, 1)).flatten().index_select(0, places)
+
     def example_counts(self, batch: Batch) -> torch.Tensor:
         """How many tokens of each row are scored, int64 [B]."""
+        from hf_privacy.arrays import IGNORED
         from hf_privacy.models import scored_positions
 
+        if PLACES in batch:  # then no row is without one
+            return (batch["labels"][:, 1:] != IGNORED).sum(dim=1)  # type: ignore[no-any-return]
         return scored_positions(batch["labels"])[2]
 
     def count(self, batch: Batch, *, average: str) -> int:
         """How many scored tokens, or rows, `mean_loss` is the mean of."""
-        return int(self.example_counts(batch).sum()) if average == "token" else len(batch["labels"])
+        if average == "example":
+            return len(batch["labels"])
+        return len(batch[PLACES]) if PLACES in batch else int(self.example_counts(batch).sum())
 
     def signals(self, outputs: Any, batch: Batch) -> dict[str, torch.Tensor]:
         """Of each row [B]; `hf_privacy.signals.token_signals` keeps what each token gives."""
@@ -279,7 +311,7 @@ class CausalLM(Task):
 
         if isinstance(outputs, ScoredTokens):
             return outputs
-        return ScoredTokens.of_logits(outputs["logits"], batch["labels"])
+        return ScoredTokens.of_logits(outputs["logits"], batch["labels"], batch.get(PLACES))
 
 
 def perplexity(loss: float) -> float:

@@ -37,6 +37,10 @@ class Classification(Task):
     utility_range: Mapping[str, tuple[float, float]] = {"accuracy": (0.0, 1.0)}
     data_defaults: Mapping[str, Any] = {}
 
+    def located(self, batch: Batch) -> Batch:
+        """As it is."""
+        return batch
+
     def forward(self, model: Any, batch: Batch) -> Any:
         """The model's own output."""
         return model(**{name: values for name, values in batch.items() if name != "labels"})

@@ -26,6 +26,23 @@ class Prepared(NamedTuple):
     model: Any
 
 
+def without_full_mask(batch: Batch) -> Batch:
+    """A batch on the host without an "attention_mask" that masks nothing.
+
+    Without one a model does the same; with one it asks the device at each forward pass whether anything is masked.
+
+    Examples
+    --------
+    >>> import torch
+    >>> list(without_full_mask({"input_ids": torch.ones(1, 2), "attention_mask": torch.ones(1, 2)}))
+    ['input_ids']
+    """
+    mask = batch.get("attention_mask")
+    if mask is None or not bool(mask.all()):
+        return batch
+    return {name: values for name, values in batch.items() if name != "attention_mask"}
+
+
 class Task(Protocol):
     """What an example is."""
 
@@ -55,6 +72,12 @@ class Task(Protocol):
 
     def augmentation(self, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
         """One of `augmentations`."""
+
+    def located(self, batch: Batch) -> Batch:
+        """The batch with what of it is asked on the host, before it goes to a device that would have to be waited for.
+
+        What takes batches of the task takes both; `count` and `forward` then ask the device for nothing.
+        """
 
     def forward(self, model: Any, batch: Batch) -> Any:
         """What the model says of a batch with "labels", which it does not get to see."""

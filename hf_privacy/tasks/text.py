@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hf_privacy.tasks.classification import Classification
-from hf_privacy.tasks.task import Prepared
+from hf_privacy.tasks.task import Batch, Prepared, without_full_mask
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -22,6 +22,10 @@ class TextClassification(Classification):
     column = "text"
     processor = "tokenizer"
     input_space = "embeddings"
+
+    def located(self, batch: Batch) -> Batch:
+        """Without an attention mask that masks nothing."""
+        return without_full_mask(batch)
 
     def load_processor(self, name_or_path: Any, *, revision: str | None = None) -> Any:
         """See `hf_privacy.models.load_tokenizer`."""

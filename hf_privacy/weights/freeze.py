@@ -121,7 +121,8 @@ class _FrozenTensor:
         self._mask = mask
         self._places: torch.Tensor | None = None
         current = parameter.detach()
-        if int(mask.sum()) <= _SPARSE_SHARE * mask.numel():
+        # By places, and never by a mask: how many a mask chooses, a device would be asked at each step.
+        if current.is_contiguous() and int(mask.sum()) <= _SPARSE_SHARE * mask.numel():
             self._places = mask.reshape(-1).nonzero().view(-1)
             self._held = current[mask].clone()
         else:

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from second_device import assert_trains_alike
+from second_device import StepWaits, assert_trains_alike, second_device
 from tiny_language import language_model, token_rows
 from tiny_models import tiny_data
 from torch.nn import functional as F
@@ -321,17 +321,34 @@ FURTHER = {
 
 
 @pytest.mark.parametrize("defense", [name for name in DEFENSES if not trainer_class(name).is_private])
-def test_a_defence_does_not_depend_on_where_the_model_lies(defense, make_trainer, model_of):
+def test_a_defence_does_not_depend_on_where_the_model_lies_and_waits_for_no_device(defense, make_trainer, model_of):
     settings = {"num_train_epochs": 2, "optim": "adamw_torch", "max_grad_norm": 0.0, **FURTHER.get(defense, {})}
     family = HOMES[defense]
-    start = model_of("tabular") if family == "tabular" else untrained(family)
+    start, waits = model_of("tabular") if family == "tabular" else untrained(family), StepWaits()
 
     def trained(model):
-        trainer = make_trainer(defense, model=model, data=rows_of(family, 12), **settings)
+        trainer = make_trainer(defense, model=model, data=rows_of(family, 17 if family == "language" else 24), **settings)
+        trainer.add_callback(waits)
         trainer.train()
         return {key: parameter.detach().cpu() for key, parameter in trainer.model.named_parameters()}
 
     assert_trains_alike(start, trained)
+    # Of a step in the middle; a model itself asks whether anything is masked.
+    assert [wait for wait in waits.of_steps[1] if "masking_utils" not in wait] == []
+
+
+def test_a_loss_that_is_read_at_each_step_is_seen_to_wait(make_args, model_of):
+    class Reading(PrivacyTrainer):
+        def training_loss(self, model, inputs):
+            loss, outputs = super().training_loss(model, inputs)
+            return loss * (1.0 if loss < 1e9 else 0.0), outputs
+
+    waits = StepWaits()
+    with second_device(training=True) as device:
+        args = make_args(max_steps=2, optim="adamw_torch", max_grad_norm=0.0)
+        Reading(model_of("tabular").to(device), args, train_dataset=tiny_data("tabular", 24), callbacks=[waits]).train()
+    assert len(waits.of_steps[1]) == 1
+    assert "_local_scalar_dense" in waits.of_steps[1][0]
 
 
 # ---- the lean loop, by which references are trained ----

@@ -9,7 +9,7 @@ from dataclasses import fields
 import pytest
 import torch
 from killed import KillAt, KilledError
-from second_device import assert_trains_alike
+from second_device import StepWaits, assert_trains_alike
 from tiny_language import language_model, token_rows
 from tiny_models import tiny_data, tiny_lora_model, tiny_model
 
@@ -155,17 +155,20 @@ def test_a_run_is_a_function_of_its_seed_killed_or_not(name, make_trainer, model
 
 
 @pytest.mark.parametrize("name", UNLEARNERS)
-def test_it_does_not_depend_on_where_the_model_lies(name, make_trainer, model_of):
+def test_it_does_not_depend_on_where_the_model_lies_and_waits_for_no_device(name, make_trainer, model_of):
     # Adam's own ε makes a whole step of a gradient that is nothing but rounding, and that differs by device.
     settings = {"max_grad_norm": 0.0, "optim": "adamw_torch", "adam_epsilon": 1.0}
-    start = model_of(HOMES[name])
+    start, waits = model_of(HOMES[name]), StepWaits()
 
     def unlearned(model):
         trainer = make_trainer(name, model, **settings)
+        trainer.add_callback(waits)
         trainer.unlearn()
         return state(trainer.model)
 
     assert_trains_alike(start, unlearned)
+    # Of a step in the middle; a model itself asks whether anything is masked.
+    assert [wait for step in waits.of_steps[1:2] for wait in step if "masking_utils" not in wait] == []
 
 
 # ---- what it refuses ----

@@ -48,7 +48,8 @@ def move(model, size=0.1):
 
 def batch_of(dataset, rows):
     """As training draws it: with the rows' numbers."""
-    return {**dataset.__getitems__(rows), "row": torch.tensor(rows)}
+    beside = {"alternative": OTHERS.__getitems__(rows)} if len(dataset) == len(OTHERS) else {}
+    return {**dataset.__getitems__(rows), **beside}
 
 
 def loss_of(trainer, forget=FORGET, retain=RETAIN):

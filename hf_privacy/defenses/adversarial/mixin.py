@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from transformers import TrainerCallback
 
 from hf_privacy.adversarial import PGD, input_space, pgd
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses.adversarial.config import AdversarialConfig
 from hf_privacy.defenses.adversarial.objectives import NEEDS_CLEAN, mart, pgd_at, trades
 from hf_privacy.errors import InputError
+from hf_privacy.models.deferred import DeferredChecks
 
 # The paper of each objective; the reports name the one that is trained with.
 PAPERS = {
@@ -44,6 +46,20 @@ PAPER_DEFAULTS = {
 }
 
 
+class _ReadChecksCallback(TrainerCallback):
+    """Reads what the attacks of the last steps found unfit, before a step is logged, saved or evaluated."""
+
+    def __init__(self, checks: DeferredChecks) -> None:
+        self._checks = checks
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        if control.should_log or control.should_save or control.should_evaluate or control.should_training_stop:
+            self._checks.read()
+
+    def on_epoch_end(self, args, state, control, **kwargs) -> None:
+        self._checks.read()
+
+
 class AdversarialMixin:
     """The attack on each batch, and the loss of each example on what comes of it; stands before a `PrivacyTrainer`."""
 
@@ -72,21 +88,25 @@ class AdversarialMixin:
             loss=config.inner_divergence if config.objective == "trades" else "cross_entropy",
         )
         self.attack.check_space(self.space)
+        # What an attack finds unfit is read at the end of a step that is looked at, not waited for at each.
+        self._attack_checks = DeferredChecks()
+        self.add_callback(_ReadChecksCallback(self._attack_checks))
         self._attack_generator: torch.Generator | None = None
         self._attack_step = -1
 
     def adversarial_points(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """Where the attack takes the examples of a batch, in the units of the space: float32 [B, ...]."""
-        noise = self.start_noise(model, inputs)
-        return pgd(
-            model,
-            inputs,
-            inputs["labels"],
-            space=self.space,
-            attack=self.attack,
-            start_noise=noise,
-            generator=None if noise is not None else self._start_generator(inputs["labels"].device),
-        )
+        with self._attack_checks.deferred():
+            noise = self.start_noise(model, inputs)
+            return pgd(
+                model,
+                inputs,
+                inputs["labels"],
+                space=self.space,
+                attack=self.attack,
+                start_noise=noise,
+                generator=None if noise is not None else self._start_generator(inputs["labels"].device),
+            )
 
     def start_noise(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor | None:
         """The random start of each example, where it does not come from this trainer's seeded generator."""

@@ -145,7 +145,7 @@ class AdversarialTrainer(AdversarialMixin, PrivacyTrainer):
         """From this process's gradient of a mean to that of all processes' examples."""
         if self.args.world_size == 1:
             return None
-        count = torch.tensor(float(len(labels)), device=labels.device)
+        count = torch.full((), float(len(labels)), device=labels.device)
         share = count / self.accelerator.reduce(count, reduction="sum")
         return lambda gradient: self.accelerator.reduce(gradient * share, reduction="sum")
 

@@ -181,7 +181,7 @@ class _Epoch:
             return trainer.get_batch_samples(batches, wanted, self.device)
         if trainer.state.global_step >= trainer.state.max_steps:
             return [], 0
-        samples = list(islice(batches, wanted))
+        samples = [trainer.located(batch) for batch in islice(batches, wanted)]
         if len(samples) == 1 and self.has_stock_step:
             return samples, None  # its share of the step is all
         return samples, sum(trainer.task.count(batch, average=self.average) for batch in samples)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +20,7 @@ from transformers.training_args import OptimizerNames
 from hf_privacy.data import TensorDataset, collate_batch, refuse_without_rows
 from hf_privacy.defenses.base.batch_sampler import MembershipBatchSampler
 from hf_privacy.defenses.base.config import PrivacyConfig, own_arguments
+from hf_privacy.defenses.base.direct_steps import DirectStepsMixin
 from hf_privacy.defenses.base.lean_loop import LeanLoopMixin
 from hf_privacy.defenses.base.publishing import PublishingMixin
 from hf_privacy.defenses.base.robust_evaluation import RobustEvaluationMixin
@@ -48,6 +52,7 @@ class PrivacyTrainer(
     SavingMixin,
     PublishingMixin,
     LeanLoopMixin,
+    DirectStepsMixin,
     Trainer,
 ):
     """A `Trainer` whose model can be audited: the baseline without a defence, and the base of every defence.
@@ -125,6 +130,7 @@ class PrivacyTrainer(
     loss_is_scaled_for_ga = False
 
     args: PrivacyConfig
+    _has_warned = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give a defence from outside that does not say its name that of its class: it is no longer its base."""
@@ -241,6 +247,7 @@ class PrivacyTrainer(
             few = PrivacyTrainer.get_train_dataloader(self)
             rows = [few.dataset[row] for row in range(min(32, len(dataset)))]
             check_fit(self.model, TensorDataset(few.collate_fn(rows)))
+        self._has_warned = False
         return super().train(*args, **kwargs)
 
     # ---- the loss ----
@@ -308,22 +315,56 @@ class PrivacyTrainer(
                 outputs = {"scored_tokens": outputs}  # the stock loop takes a mapping or a tuple
         return (loss, outputs) if return_outputs else loss
 
-    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list, int]:
+    def get_batch_samples(
+        self, epoch_iterator: Any, num_batches: int, device: torch.device
+    ) -> tuple[list, int | torch.Tensor]:
         """The batches of a step on this process, and how many the step's loss is the mean of, over all processes."""
         if self.state.global_step >= self.state.max_steps:
             return [], 0  # a finished run that is resumed within an epoch: the stock loop would take one step more
-        # Random augmentation gets a generator state of the step's and the process's own: a resumed run draws what it
-        # would have drawn (the Trainer restores the global state only after this call), and processes differ.
+        with self._own_random_state():
+            batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        batches = [self.located(batch) for batch in batches]
+        count = sum(self.task.count(batch, average=self.loss_average) for batch in batches)
+        if self.args.world_size > 1:
+            # On the device, where it is divided by: the host need not know.
+            count = self.accelerator.gather(torch.full((1,), count, device=device)).sum()
+        return batches, count
+
+    @contextmanager
+    def _own_random_state(self) -> Iterator[None]:
+        """Inside, random augmentation draws from a generator state of the step's and the process's own.
+
+        A resumed run draws what it would have drawn (the Trainer restores the global state only after the batches are
+        fetched), and processes differ. Where nothing draws, nothing is done.
+        """
+        draws_nothing = getattr(self.train_dataset, "augmentation", self) is None
+        if draws_nothing and self.data_collator is collate_batch:
+            yield
+            return
         random_state = torch.get_rng_state()
         torch.default_generator.manual_seed(
             (self._data_seed * 1_000_003 + self.state.global_step) * 1_009 + self.args.process_index
         )
-        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        torch.set_rng_state(random_state)
-        count = sum(self.task.count(batch, average=self.loss_average) for batch in batches)
-        if self.args.world_size > 1:
-            count = int(self.accelerator.gather(torch.tensor([count], device=device)).sum())
-        return batches, count
+        try:
+            yield
+        finally:
+            torch.set_rng_state(random_state)
+
+    def located(self, batch: Any) -> Any:
+        """A batch that is still on the host, with what the task asks of it there (see `hf_privacy.tasks.Task`)."""
+        # What is taken apart by examples holds rows alone.
+        return batch if self.is_private else self.task.located(batch)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As in the stock Trainer; the first loss that is not finite is warned of."""
+        if not self._has_warned and not all(math.isfinite(logs.get(name, 0.0)) for name in ("loss", "train_loss")):
+            self._has_warned = True
+            warnings.warn(
+                f"the training loss is not finite by step {self.state.global_step}: what is trained from there on "
+                "is lost; lower the learning rate, or look for inputs that are not finite",
+                stacklevel=2,
+            )
+        super().log(logs, start_time)
 
     # ---- what the report says ----
 
@@ -419,14 +460,6 @@ class PrivacyTrainer(
             # Fused as the stock Trainer's AdamW is: one pass over the weights in place of three.
             kwargs.update(momentum=args.momentum, fused=True)
         return optimizer_class, kwargs
-
-    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
-        # The stock Trainer passes over all gradients for the log alone when nothing clips them.
-        return None if grad_norm is None else super()._get_grad_norm(model, grad_norm)
-
-    def floating_point_ops(self, inputs: dict[str, torch.Tensor]) -> int:
-        """Zero: counting parameters at every step costs more than a step of a small model takes."""
-        return 0
 
 
 def _model_output(model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> Any:

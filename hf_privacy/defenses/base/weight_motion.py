@@ -12,10 +12,18 @@ class WeightMotionError(RuntimeError):
     """Training ran and reported, and the weights stayed where they were."""
 
 
-def _fingerprint(tensor: torch.Tensor) -> tuple[float, float]:
-    """Sum and sum of squares: cheap to keep, and a step changes at least one of them."""
-    values = tensor.detach().double()
-    return values.sum().item(), values.square().sum().item()
+def _fingerprints(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[float, ...]]:
+    """Sum and sum of squares of each: cheap to keep, and a step changes at least one of them.
+
+    All are read from the device at once: one by one, each would wait for it.
+    """
+    pairs: list[torch.Tensor] = []
+    for tensor in tensors.values():
+        values = tensor.detach().double()
+        pair = torch.stack([values.sum(), values.square().sum()])
+        pairs.append(pair if not pairs else pair.to(pairs[0].device))
+    read = torch.stack(pairs).tolist() if pairs else []
+    return dict(zip(tensors, map(tuple, read), strict=True))
 
 
 class WeightMotionCallback(TrainerCallback):
@@ -42,17 +50,19 @@ class WeightMotionCallback(TrainerCallback):
         self.every = every
         self._n_tensors = 0
         # Fingerprints of the tensors not yet seen to move, as they were when training began.
-        self._unmoved: dict[str, tuple[float, float]] = {}
+        self._unmoved: dict[str, tuple[float, ...]] = {}
         self._has_stepped = False
         self._checked_first_step = False
         self._step_is_effective = False
 
     def on_train_begin(self, args, state, control, *, model, optimizer=None, **kwargs) -> None:
-        self._unmoved = {
-            name: _fingerprint(parameter)
-            for name, parameter in model.named_parameters()
-            if parameter.requires_grad and parameter.numel() > 0
-        }
+        self._unmoved = _fingerprints(
+            {
+                name: parameter
+                for name, parameter in model.named_parameters()
+                if parameter.requires_grad and parameter.numel() > 0
+            }
+        )
         self._n_tensors = len(self._unmoved)
         self._has_stepped = self._checked_first_step = self._step_is_effective = False
         if not self._unmoved:
@@ -103,7 +113,8 @@ class WeightMotionCallback(TrainerCallback):
     def _forget_moved(self, model: torch.nn.Module) -> None:
         if self._unmoved:
             now = dict(model.named_parameters())
-            self._unmoved = {name: old for name, old in self._unmoved.items() if _fingerprint(now[name]) == old}
+            seen = _fingerprints({name: now[name] for name in self._unmoved})
+            self._unmoved = {name: old for name, old in self._unmoved.items() if seen[name] == old}
 
     def _require_motion(self, model: torch.nn.Module, when: str) -> None:
         self._forget_moved(model)

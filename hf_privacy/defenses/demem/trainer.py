@@ -33,10 +33,13 @@ def class_variance(losses: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     >>> class_variance(torch.tensor([1.0, 3.0, 5.0]), torch.tensor([0, 0, 7]))  # of 2 and 5
     tensor(4.5000)
     """
-    _, position, counts = labels.unique(return_inverse=True, return_counts=True)
-    if len(counts) == 1:
-        return losses.sum() * 0.0
-    return (losses.new_zeros(len(counts)).index_add(0, position, losses) / counts).var()
+    # Row by row, each with one over its class's rows: how many classes a batch holds, no device is asked.
+    same = (labels[:, None] == labels[None, :]).to(losses.dtype)
+    counts = same.sum(dim=1)
+    means, weights = (same * losses).sum(dim=1) / counts, 1 / counts
+    n_classes = weights.sum().round()
+    mean = (weights * means).sum() / n_classes
+    return (weights * (means - mean).square()).sum() / (n_classes - 1).clamp(min=1) * (n_classes > 1)
 
 
 class DeMemTrainer(AdversarialTrainer):

@@ -66,7 +66,7 @@ def row_hashes(input_ids: torch.Tensor, attention_mask: torch.Tensor | None, *, 
     powers = [1]
     for _ in range(length - 1):
         powers.append(powers[-1] * factor % _PRIME)
-    powers = torch.tensor(powers, device=input_ids.device)
+    powers = torch.tensor(powers).to(input_ids.device, non_blocking=True)
     rows = (_numbers(input_ids, attention_mask) * powers % _PRIME).sum(dim=1, keepdim=True) % _PRIME
     places = torch.arange(length, device=input_ids.device)
     values = _mixed((rows * factor + salt) % _PRIME) % _PRIME

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 import torch
 
+from hf_privacy.arrays import IGNORED
 from hf_privacy.defenses.base.config import PrivacyConfig
 from hf_privacy.defenses.base.trainer import PrivacyTrainer
 from hf_privacy.defenses.goldfish.config import GoldfishConfig
 from hf_privacy.defenses.goldfish.hashing import context_hashes, kept, row_hashes
-from hf_privacy.models import scored_positions
 from hf_privacy.tasks import LANGUAGE_MODELS
 
 
@@ -77,5 +77,5 @@ class GoldfishTrainer(PrivacyTrainer):
             hashes = context_hashes(*ids, width=args.context_width, seed=args.hash_seed)
         else:
             hashes = row_hashes(*ids, draw=int(self.state.epoch or 0), seed=args.hash_seed)
-        scored = scored_positions(inputs["labels"])[0]
-        return kept(hashes[:, 1:], scored, k=args.k)[scored]
+        scored = inputs["labels"][:, 1:] != IGNORED
+        return self.task.of_scored(kept(hashes[:, 1:], scored, k=args.k), inputs)

@@ -124,22 +124,35 @@ class HAMPTrainer(PrivacyTrainer):
     has_output_defense: ClassVar[bool] = True
 
     args: HAMPConfig
+    _made_for: tuple[Any, ...] | None = None
+    _made: tuple[torch.Tensor, float]
 
     def training_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
         """KL from the soft labels less the weighted entropy, mean of one batch."""
         outputs = self.forward_without_labels(model, inputs)
         logits = outputs["logits"].float()
         n_classes = logits.shape[1]
-        classes = self._classes_with_rows(n_classes).to(logits.device)
-        top = top_probability(len(classes), self.args.gamma)
-        soft = torch.zeros_like(logits)
-        soft[:, classes] = (1 - top) / (len(classes) - 1)
-        soft.scatter_(1, inputs["labels"].unsqueeze(1), top)
+        rest, top = self._soft_label(n_classes, logits.device)
+        soft = rest.expand(len(logits), -1).scatter(1, inputs["labels"].unsqueeze(1), top)
         log_probabilities = F.log_softmax(logits, dim=1)
         divergence = F.kl_div(log_probabilities, soft, reduction="batchmean")
         if self.args.kl_mean_over_classes:
             divergence = divergence / n_classes
         return divergence - self.args.alpha * entropy(log_probabilities).mean(), outputs
+
+    def _soft_label(self, n_classes: int, device: torch.device) -> tuple[torch.Tensor, float]:
+        """What a class gets of a label that is not its own, [C] on the device, and what the true one gets.
+
+        Made once for a training set: its classes are looked up among all its rows.
+        """
+        key = (self.train_dataset, n_classes, device)
+        if self._made_for != key:
+            classes = self._classes_with_rows(n_classes)
+            top = top_probability(len(classes), self.args.gamma)
+            rest = torch.zeros(n_classes)
+            rest[classes] = (1 - top) / (len(classes) - 1)
+            self._made_for, self._made = key, (rest.to(device), top)
+        return self._made
 
     def _classes_with_rows(self, n_classes: int) -> torch.Tensor:
         """The classes of the training set: int64[K]. One that no row has would otherwise be taught as likely."""

@@ -94,7 +94,7 @@ class RelaxLossTrainer(PrivacyTrainer):
         """The mean over this forward pass on all processes, without a gradient."""
         if self.args.world_size == 1:
             return losses.detach().mean()
-        total = torch.stack([losses.detach().sum(), losses.new_tensor(float(len(losses)))])
+        total = torch.stack([losses.detach().sum(), losses.new_full((), len(losses))])
         total = self.accelerator.reduce(total, reduction="sum")
         return total[0] / total[1]
 

@@ -163,6 +163,8 @@ class _ReplacementCallback(TrainerCallback):
 class _Rows(Dataset):
     """Rows, some of which are their paraphrases."""
 
+    augmentation = None  # of tokens there is none
+
     def __init__(self, rows: TensorDataset, replaced: np.ndarray | None) -> None:
         self._as_they_are = self._now = rows
         if replaced is not None:

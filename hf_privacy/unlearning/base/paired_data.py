@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import Dataset
@@ -52,6 +52,12 @@ class PairedDataset(Dataset):
         """Rows of the other set; 0 where it is not used."""
         partner = self.retain if self.anchor == "forget" else self.forget
         return 0 if partner is None else len(partner)
+
+    @property
+    def augmentation(self) -> Any:
+        """What either set's batches go through; None where neither's do."""
+        found = [dataset.augmentation for dataset in (self.forget, self.retain) if dataset is not None]
+        return next((each for each in found if each is not None), None)
 
     def __getitems__(self, rows: PairedRows) -> dict:
         """One batch of both sets."""

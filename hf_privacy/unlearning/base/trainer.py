@@ -255,6 +255,11 @@ class UnlearningTrainer(PrivacyTrainer):
         model.load_state_dict(self.original_state, strict=False)
         return model.requires_grad_(False).eval()
 
+    def located(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """As in `PrivacyTrainer`, of both sets' batches."""
+        both = {name: batch[name] for name in ("forget", "retain")}
+        return {**batch, **{name: each and self.task.located(each) for name, each in both.items()}}
+
     def training_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> tuple[torch.Tensor, Any]:
         """The unlearning loss of one pair of batches."""
         return self.unlearning_loss(model, inputs["forget"], inputs["retain"]), None

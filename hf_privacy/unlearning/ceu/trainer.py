@@ -53,7 +53,7 @@ class CEUTrainer(LanguageUnlearningTrainer):
         counts = scored.counts
         if self.args.skip_first:
             kept = torch.ones_like(losses)
-            kept[(counts.cumsum(0) - counts)[counts > 1]] = 0.0
+            kept.index_copy_(0, counts.cumsum(0) - counts, (counts == 1).to(kept.dtype))
             losses, counts = losses * kept, (counts - 1).clamp_min(1)
         return (scored.row_sums(losses) / counts).mean()
 

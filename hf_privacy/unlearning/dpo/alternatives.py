@@ -13,17 +13,19 @@ from hf_privacy.data.chats import token_ids
 from hf_privacy.errors import InputError
 
 
-class Numbered:
-    """A dataset whose batches say which of its rows they hold, in "row" int64 [B]."""
+class BesideAlternatives:
+    """A dataset whose batches hold, in "alternative", those of the same rows of another."""
 
-    def __init__(self, dataset: TensorDataset) -> None:
-        self.dataset = dataset
+    augmentation = None  # of tokens there is none
+
+    def __init__(self, dataset: TensorDataset, alternatives: TensorDataset) -> None:
+        self.dataset, self.alternatives = dataset, alternatives
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        return {**self.dataset.__getitems__(indices), "row": torch.tensor(list(indices), dtype=torch.int64)}
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, Any]:
+        return {**self.dataset.__getitems__(indices), "alternative": self.alternatives.__getitems__(indices)}
 
 
 def with_other_answers(

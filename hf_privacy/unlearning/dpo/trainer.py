@@ -12,7 +12,7 @@ from hf_privacy.errors import InputError
 from hf_privacy.signals import check_fit
 from hf_privacy.unlearning.base.language import LanguageUnlearningTrainer
 from hf_privacy.unlearning.base.trainer import Batch
-from hf_privacy.unlearning.dpo.alternatives import Numbered, check_alternatives, with_other_answers
+from hf_privacy.unlearning.dpo.alternatives import BesideAlternatives, check_alternatives, with_other_answers
 from hf_privacy.unlearning.dpo.config import DPOUnlearningConfig
 
 
@@ -95,11 +95,16 @@ class DPOUnlearningTrainer(LanguageUnlearningTrainer):
                 self.forget_dataset, self.processing_class, self.args.alternatives, generator=drawn
             )
             check_fit(self.model, self.alternative_dataset)
-        self.train_dataset.forget = Numbered(self.forget_dataset)
+        self.train_dataset.forget = BesideAlternatives(self.forget_dataset, self.alternative_dataset)
+
+    def located(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """As of any unlearner; of the other answers too."""
+        batch = super().located(batch)
+        forget = batch["forget"]
+        return {**batch, "forget": {**forget, "alternative": self.task.located(forget["alternative"])}}
 
     def forget_loss(self, model: torch.nn.Module, forget: Batch) -> torch.Tensor:
         """−(2/β)·log σ(β·(Δ_other − Δ_forget)), mean over rows."""
-        assert self.alternative_dataset is not None
-        other = self._prepare_inputs(self.alternative_dataset.__getitems__(forget["row"].tolist()))
+        other: Any = forget["alternative"]
         margin = self.log_ratio(model, other) - self.log_ratio(model, forget)
         return 2 / self.args.beta * F.softplus(-self.args.beta * margin).mean()

@@ -11,6 +11,7 @@ from transformers.trainer_utils import TrainOutput
 from hf_privacy.arrays import IGNORED
 from hf_privacy.errors import InputError
 from hf_privacy.models import bare_model
+from hf_privacy.tasks.causal_lm import INPUT_NAMES
 from hf_privacy.unlearning.base.language import LanguageUnlearningTrainer
 from hf_privacy.unlearning.base.trainer import Batch
 from hf_privacy.unlearning.rmu.config import RMUConfig
@@ -112,7 +113,7 @@ class RMUTrainer(LanguageUnlearningTrainer):
 
     def layer_outputs(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """What the layer makes of each position, in float32: [B, L, D]."""
-        inputs: dict[str, Any] = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        inputs: dict[str, Any] = {name: batch[name] for name in INPUT_NAMES if name in batch}
         if _may_leave_logits(model):
             inputs["logits_to_keep"] = 1
         return model(**inputs, output_hidden_states=True).hidden_states[self.layer].float()
