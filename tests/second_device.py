@@ -30,12 +30,10 @@ _AUTOCAST, _GENERATOR = torch.autocast, torch.Generator
 
 
 # For what a GPU makes the host wait: the value of a number, how many there are of something, a copy to the host.
-_WAITED_FOR = tuple(
-    getattr(_aten, name)
-    for name in (
-        "_local_scalar_dense is_nonzero item equal nonzero masked_select bincount repeat_interleave _unique2 "
-        "unique_dim unique_consecutive"
-    ).split()
+_WAITED_FOR = (
+    *(_aten._local_scalar_dense, _aten.is_nonzero, _aten.item, _aten.equal),
+    *(_aten.nonzero, _aten.masked_select, _aten.bincount, _aten.repeat_interleave),
+    *(_aten._unique2, _aten.unique_dim, _aten.unique_consecutive),
 )
 # Where each was asked for, since the list was last emptied.
 _WAITS: list[str] = []

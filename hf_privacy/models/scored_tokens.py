@@ -51,9 +51,7 @@ class ScoredTokens:
     vocabulary: int
 
     @classmethod
-    def of_logits(
-        cls, logits: torch.Tensor, labels: torch.Tensor, places: torch.Tensor | None = None
-    ) -> ScoredTokens:
+    def of_logits(cls, logits: torch.Tensor, labels: torch.Tensor, places: torch.Tensor | None = None) -> ScoredTokens:
         """Those of whole logits [B, L, V], where the token at position t is told by the logits at t − 1.
 
         `places` are the labels' own (`scored_places`), where they are known.

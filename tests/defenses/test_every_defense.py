@@ -327,7 +327,9 @@ def test_a_defence_does_not_depend_on_where_the_model_lies_and_waits_for_no_devi
     start, waits = model_of("tabular") if family == "tabular" else untrained(family), StepWaits()
 
     def trained(model):
-        trainer = make_trainer(defense, model=model, data=rows_of(family, 17 if family == "language" else 24), **settings)
+        trainer = make_trainer(
+            defense, model=model, data=rows_of(family, 17 if family == "language" else 24), **settings
+        )
         trainer.add_callback(waits)
         trainer.train()
         return {key: parameter.detach().cpu() for key, parameter in trainer.model.named_parameters()}
@@ -346,7 +348,9 @@ def test_a_loss_that_is_read_at_each_step_is_seen_to_wait(make_args, model_of):
     waits = StepWaits()
     with second_device(training=True) as device:
         args = make_args(max_steps=2, optim="adamw_torch", max_grad_norm=0.0)
-        Reading(model_of("tabular").to(device), args, train_dataset=tiny_data("tabular", 24), callbacks=[waits]).train()
+        Reading(
+            model_of("tabular").to(device), args, train_dataset=tiny_data("tabular", 24), callbacks=[waits]
+        ).train()
     assert len(waits.of_steps[1]) == 1
     assert "_local_scalar_dense" in waits.of_steps[1][0]
 

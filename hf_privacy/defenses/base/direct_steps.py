@@ -1,4 +1,4 @@
-"""A training step without what nobody reads: no wait for the device, nothing asked of the machine anew at each step."""
+"""A training step without what nobody reads: no wait for the device, nothing asked of the machine each time anew."""
 
 from __future__ import annotations
 
