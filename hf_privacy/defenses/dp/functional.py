@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from hf_privacy.defenses.dp.bookkeeping import Units
 from hf_privacy.defenses.dp.clipping import Losses, clip_and_sum
+from hf_privacy.defenses.dp.row_units import Units
 
 # What vmap hands a text model in place of the mask of 0 and 1, at whose values models look: what is added to the
 # attention's weights, without or with the future of a decoder; or nothing, which will do for a decoder on texts padded

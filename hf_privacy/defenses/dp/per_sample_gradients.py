@@ -18,10 +18,11 @@ from typing import Any
 
 import torch
 
-from hf_privacy.defenses.dp.bookkeeping import Units, clipped_sum_by_bookkeeping
+from hf_privacy.defenses.dp.bookkeeping import clipped_sum_by_bookkeeping
 from hf_privacy.defenses.dp.clipping import Losses, cannot_follow, clip_factors, in_full
 from hf_privacy.defenses.dp.functional import MASKS, clipped_sum_by_vmap
 from hf_privacy.defenses.dp.opacus_hooks import clipped_sum_by_ghost, clipped_sum_by_hooks
+from hf_privacy.defenses.dp.row_units import Units
 from hf_privacy.errors import InputError
 from hf_privacy.signals.invariance import unpadded
 
@@ -103,6 +104,7 @@ class ClippedSum:
                     self.model,
                     lambda: self._losses(self.model, batch),
                     lambda norms: clip_factors(norms, self.max_norm),
+                    len(batch["labels"]),
                     units,
                 )
             if units is not None:
