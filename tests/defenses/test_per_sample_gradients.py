@@ -20,6 +20,7 @@ from hf_privacy.defenses.dp.per_sample_gradients import (
     clipped_sum_by_loop,
 )
 from hf_privacy.errors import InputError
+from hf_privacy.models import load_model, load_saved_model
 
 opacus = pytest.importorskip("opacus")
 
@@ -39,7 +40,8 @@ def assert_equal_to_a_loop(found, expected, *, n=5):
     assert losses.shape == (n,)
 
 
-WAYS = [("functional", name) for name in ("tabular", "vit", "bert", "roberta", "distilbert", "timm", "convnext")]
+NAMES = ("tabular", "vit", "bert", "roberta", "distilbert", "timm", "convnext")
+WAYS = [(way, name) for way in ("bookkeeping", "functional") for name in NAMES]
 WAYS += [(way, name) for way in ("hooks", "ghost") for name in ("tabular", "vit", "timm")]
 
 
@@ -205,19 +207,79 @@ def test_the_check_lets_a_right_way_pass_and_leaves_the_modes_alone(model_of, da
     assert all(module.training for module in model.modules())
 
 
-def test_what_a_layer_draws_in_training_is_tried_before_auto_settles():
-    """ViT's embeddings own weights and hold dropout: run again by themselves they would draw anew."""
+@pytest.mark.parametrize("way", ["auto", "functional"])
+def test_what_a_layer_draws_in_training_is_drawn_once(way):
+    """ViT's embeddings own weights and hold dropout: what a row lost goes for its gradient too."""
     model = ViTForImageClassification(
         ViTConfig(
             hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, image_size=8,
-            patch_size=4, num_channels=1, num_labels=3, hidden_dropout_prob=0.1,
+            patch_size=4, num_channels=1, num_labels=3, hidden_dropout_prob=0.5,
         )
     ).train()  # fmt: skip
-    batch = {"pixel_values": torch.randn(3, 1, 8, 8), "labels": torch.arange(3)}
+    batch = {"pixel_values": torch.randn(1, 1, 8, 8), "labels": torch.tensor([1])}
+    with clipped_gradients(model, way, max_norm=1e6, losses=cross_entropies) as clipped_sum:
+        clipped_sum.check(batch)
+        assert clipped_sum.way == ("bookkeeping" if way == "auto" else way)
+        for parameter in model.parameters():
+            parameter.grad = None
+        torch.manual_seed(5)
+        found, _ = clipped_sum(batch)
+    if way == "auto":  # vmap draws in another order
+        torch.manual_seed(5)
+        cross_entropies(model, batch).sum().backward()
+        for parameter, gradient in zip(model.parameters(), found, strict=True):
+            torch.testing.assert_close(gradient, parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_what_does_not_follow_is_said_once_with_what_is_taken(model_of, data_of, monkeypatch):
+    """A model with a weight that is used in a way of its own."""
+    model, batch = model_of("tabular"), data_of("tabular", 4).__getitems__(range(4))
+    torch.nn.utils.parametrizations.weight_norm(next(m for m in model.modules() if isinstance(m, torch.nn.Linear)))
+    with clipped_gradients(model, "auto", max_norm=0.1, losses=cross_entropies) as clipped_sum:
+        with pytest.warns(UserWarning, match=r"'auto' takes 'functional', which is slower: .*a weight is used in"):
+            clipped_sum.check(batch)
+        found = clipped_sum(batch)
+    assert_equal_to_a_loop(found, clipped_sum_by_loop(model, batch, max_norm=0.1, losses=cross_entropies), n=4)
+
+
+def test_what_a_weight_of_zeros_hides_is_found_by_the_check(data_of, monkeypatch):
+    """A block that begins with nothing, as adapters do: what is before its last weight has no gradient yet."""
+
+    class Block(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = torch.nn.Linear(4, 4), torch.nn.Linear(4, 3, bias=False)
+            torch.nn.init.zeros_(self.last.weight)
+
+        def forward(self, features):
+            return {"logits": self.last(torch.tanh(self.first(features)))}
+
+    model, batch = Block(), data_of("tabular", 4).__getitems__(range(4))
+    right = per_sample_gradients.clipped_sum_by_bookkeeping
+
+    def without_the_first(*arguments):
+        gradients, losses = right(*arguments)
+        return [torch.zeros_like(gradient) for gradient in gradients[:2]] + gradients[2:], losses
+
+    before = {name: values.clone() for name, values in model.state_dict().items()}
+    monkeypatch.setattr(per_sample_gradients, "clipped_sum_by_bookkeeping", without_the_first)
+    with clipped_gradients(model, "bookkeeping", max_norm=100.0, losses=cross_entropies) as clipped_sum:
+        assert not any(gradient.any() for gradient in clipped_sum(batch)[0][:2])
+        with pytest.raises(InputError, match="not those of one example at a time"):
+            clipped_sum.check(batch)
+    assert all(torch.equal(values, before[name]) for name, values in model.state_dict().items())
+
+
+def test_timms_blocks_in_place_are_followed():
+    settings = {"task": "image-classification", "num_labels": 3, "from_scratch": True}
+    sizes = {"norm_layer": "groupnorm1", "channels": [8, 8, 8, 8], "stem_width": 8}
+    model = load_model("timm:resnet10t", model_kwargs=sizes, **settings)
+    batch = {"pixel_values": torch.randn(5, 3, 32, 32), "labels": torch.arange(5) % 3}
+    expected = clipped_sum_by_loop(model, batch, max_norm=0.1, losses=cross_entropies)
     with clipped_gradients(model, "auto", max_norm=0.1, losses=cross_entropies) as clipped_sum:
         clipped_sum.check(batch)
-        assert clipped_sum.way == "functional"
-        clipped_sum(batch)
+        assert clipped_sum.way == "bookkeeping"
+        assert_equal_to_a_loop(clipped_sum(batch), expected)
 
 
 def test_auto_ends_in_a_way_that_does_for_every_batch(model_of, data_of, monkeypatch):
@@ -238,7 +300,7 @@ def test_auto_ends_in_a_way_that_does_for_every_batch(model_of, data_of, monkeyp
     monkeypatch.setattr(
         per_sample_gradients,
         "clipped_sum_by_bookkeeping",
-        lambda model, losses_of, factors_of, units: by_bookkeeping(
+        lambda model, losses_of, factors_of, n_rows, units: by_bookkeeping(
             model, rows.__getitems__(range(len(losses_of()))), 0.1, cross_entropies, units, mask="none"
         ),
     )
@@ -282,8 +344,6 @@ def test_batch_norm_is_refused_with_the_reason_and_the_way_out(model_of):
 
 
 def test_the_way_out_trains_and_reloads(tmp_path):
-    from hf_privacy.models import load_model, load_saved_model
-
     settings = {"task": "image-classification", "num_labels": 3, "from_scratch": True}
     with pytest.raises(InputError, match="GroupNorm"):  # timm's own class, no nn.BatchNorm2d by name
         check_private(load_model("timm:resnet10t", **settings))

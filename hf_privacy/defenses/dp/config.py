@@ -42,11 +42,11 @@ class DPConfig(PrivacyConfig):
         What to do about groups with more: nothing, in one sentence, or to draw so many of their rows afresh each time.
     accountant : {"prv", "rdp"}, default "prv"
     per_sample_gradients : {"auto", "bookkeeping", "functional", "hooks", "ghost", "loop"}, default "auto"
-        One pass and no gradient kept, the fastest for linear layers, adapters, embeddings and norms;
-        `torch.func.vmap`; Opacus's hooks, faster for convolutions on a CPU; Opacus's ghost clipping; or one backward
-        pass an example, the slowest, which follows every model (BART, T5, XLNet, gradient checkpointing). The first
-        batch, and the shortest and the longest text, are checked against the last; "auto" takes the first of
-        bookkeeping, functional and loop that passes.
+        One pass and no gradient kept, the fastest, for linear layers, adapters, convolutions, embeddings, norms and
+        parameters that are added or multiplied; `torch.func.vmap`; Opacus's hooks; Opacus's ghost clipping; or one
+        backward pass an example, the slowest, which follows every model (T5, XLNet, gradient checkpointing). The
+        first batch, and the shortest and the longest text, are checked against the last; "auto" takes the first of
+        bookkeeping, functional and loop that passes, and says so where it is not the first.
 
     Raises
     ------

@@ -1,10 +1,10 @@
 """The gradient of each unit in one weight, kept as what it is made of: its norm, and the clipped sum, without it.
 
-A unit is a row of a batch, or the rows of a group. In a linear layer its gradient is the sum over positions of an outer
-product, g_t ⊗ a_t, of what came back to the layer's output and what went into it; a convolution is a linear layer of
-windows. The norm is had by making that sum (positions are many), or from the inner products of all pairs of positions
-(they are few: "ghost norms"), whichever costs less by the rule of Bu et al. (arXiv 2205.10683): 2 T² ≤ P D. The clipped
-sum over units is one product of the same two, with g scaled unit by unit.
+A unit is a row of a batch, or the rows of a group. In a linear layer its gradient is the sum over positions of an
+outer product, g_t ⊗ a_t, of what came back to the layer's output and what went into it; a convolution is a linear
+layer of windows. The norm is had by making that sum (positions are many), or from the inner products of all pairs of
+positions (they are few: "ghost norms"), whichever costs less by the rule of Bu et al. (arXiv 2205.10683): 2 T² ≤ P D.
+The clipped sum over units is one product of the same two, with g scaled unit by unit.
 """
 
 from __future__ import annotations
@@ -216,7 +216,9 @@ def _windows(
 ) -> torch.Tensor:
     """What a kernel sees at each place: [N, C, ...] to [N, C · size, places], of any number of dimensions."""
     if values.ndim == 4:
-        return F.unfold(values, tuple(size), dilation=tuple(dilation), stride=tuple(stride)).unflatten(2, tuple(places))
+        return F.unfold(values, tuple(size), dilation=tuple(dilation), stride=tuple(stride)).unflatten(
+            2, tuple(places)
+        )
     values = values.contiguous()
     outer, inner = values.stride()[:2], values.stride()[2:]
     steps = [step * by for step, by in zip(inner, dilation, strict=True)]

@@ -356,11 +356,14 @@ class DPTrainer(PrivacyTrainer):
         return {**inputs, "position_ids": torch.arange(ids.shape[1], device=ids.device).expand_as(ids).contiguous()}
 
     def _check_clipping(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> None:
-        """Hold the first batch's sum against one example at a time, and that of the shortest and the longest text."""
+        """Hold the first batch's sum against one example at a time, and that of the shortest and the longest text.
+
+        In a batch of one example nothing of another can be found: then, of other data, two more are tried.
+        """
         assert self._clipped_sum is not None
-        batches = [inputs]
-        if isinstance(self.train_dataset, TensorDataset) and "attention_mask" in self.train_dataset.column_names:
-            both = self._prepare_inputs(extremes(self.train_dataset).__getitems__([0, 1]))
+        batches, rows = [inputs], self.train_dataset
+        if isinstance(rows, TensorDataset) and ("attention_mask" in rows.column_names or len(inputs["labels"]) == 1):
+            both = self._prepare_inputs(extremes(rows).__getitems__([0, 1]))
             batches.append(self.private_inputs(model, both))
         self._clipped_sum.check(*batches)
 

@@ -1,9 +1,9 @@
 """Which operations take a model's trainable weights, and what each example's gradient of them is made of.
 
 Written down where a weight is used, and not where a module owns it, so that what a module does besides (an activation
-in place, a parameter added to the positions, a scaled table) needs no knowledge of the module. What is the same for all
-rows of a batch, such as positions looked up once, is broadcast to the rows, so that each has a gradient of its own.
-Whatever is not known is refused, never passed over.
+in place, a parameter added to the positions, a scaled table) needs no knowledge of the module. What is the same for
+all rows of a batch, such as positions looked up once, is broadcast to the rows, so that each has a gradient of its
+own. Whatever is not known is refused, never passed over.
 """
 
 from __future__ import annotations
@@ -137,6 +137,8 @@ class WeightUses(TorchFunctionMode):
 
     def _is_flattened(self, values: torch.Tensor) -> bool:
         """Whether these are all positions of all rows, one row after another: a view of a whole tensor of rows."""
+        if self.n_rows == 1:
+            return True
         whole = values._base
         if whole is None or whole.shape[:1] != (self.n_rows,) or not values.is_contiguous():
             return False
