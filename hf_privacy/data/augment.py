@@ -1,7 +1,8 @@
 """Augmentations of whole batches of pixel values [B, C, H, W].
 
-The random ones draw from torch's global generator, on the device of the pixels, so a Trainer's seed governs them. They
-are plain functions and picklable objects: loader processes can carry them.
+The random ones draw from torch's global generator of the CPU, wherever the pixels are, so a Trainer's seed governs
+them and they are the same on every device. They are plain functions and picklable objects: loader processes can carry
+them.
 """
 
 from __future__ import annotations
@@ -31,8 +32,13 @@ def random_flip(pixel_values: torch.Tensor) -> torch.Tensor:
     >>> random_flip(pixels).shape
     torch.Size([4, 1, 2, 2])
     """
-    mirrored = torch.rand(len(pixel_values), device=pixel_values.device) < 0.5
+    mirrored = _sent(torch.rand(len(pixel_values)) < 0.5, pixel_values.device)
     return torch.where(mirrored[:, None, None, None], pixel_values.flip(-1), pixel_values)
+
+
+def _sent(drawn: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """On the device, which nobody waits for."""
+    return drawn.to(device, non_blocking=device.type not in ("cpu", "mps"))
 
 
 class RandomFlipCrop:
@@ -67,7 +73,7 @@ class RandomFlipCrop:
         n, _, height, width = pixel_values.shape
         device = pixel_values.device
         padded = torch.nn.functional.pad(random_flip(pixel_values), [self.padding] * 4)
-        top, left = torch.randint(2 * self.padding + 1, (2, n), device=device)
+        top, left = _sent(torch.randint(2 * self.padding + 1, (2, n)), device)
         # every crop there is, as a view [B, C, top, left, H, W]; indexing copies one for each image
         crops = padded.unfold(2, height, 1).unfold(3, width, 1)
         return crops[torch.arange(n, device=device), :, top, left].contiguous()

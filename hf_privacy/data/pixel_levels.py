@@ -41,15 +41,15 @@ class Levels:
     def __call__(self, levels: torch.Tensor) -> torch.Tensor:
         """The values, on the device of the levels: all devices round a difference and a quotient alike."""
         if self._steps is None:
-            table = torch.from_numpy(self.table).to(levels.device)
+            table = _sent(self.table, levels.device)
             channels = levels.unbind(dim=-3)
             return torch.stack([table[c][channel.long()] for c, channel in enumerate(channels)], dim=-3)
         scale, mean, deviation = self._steps
         values = levels.to(torch.float32)
         if scale is not None:
             values = _scaled(values, scale)
-        values -= torch.from_numpy(mean).to(levels.device)
-        values /= torch.from_numpy(deviation).to(levels.device)
+        values -= _sent(mean, levels.device)
+        values /= _sent(deviation, levels.device)
         return values
 
     def of(self, values: np.ndarray) -> np.ndarray | None:
@@ -84,6 +84,11 @@ def levels_of(process: Callable[[list[PillowImage.Image]], np.ndarray], size: tu
         values = process(plain)
         rows.append(values[:, :, values.shape[2] // 2, values.shape[3] // 2])
     return Levels(np.concatenate(rows).T)
+
+
+def _sent(values: np.ndarray, device: torch.device) -> torch.Tensor:
+    """On the device, which nobody waits for."""
+    return torch.from_numpy(values).to(device, non_blocking=device.type not in ("cpu", "mps"))
 
 
 def _scaled(values: torch.Tensor, scale: str) -> torch.Tensor:

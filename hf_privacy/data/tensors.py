@@ -441,7 +441,7 @@ class TensorDataset(Dataset):
     def finish(self, batch: Batch) -> Batch:
         """Scale, normalise and augment a batch of `unscaled`, on the device it is on.
 
-        The values are those of `__getitems__` to the bit; a random augmentation draws from its device's generator.
+        The values are those of `__getitems__` to the bit; a random augmentation draws the same on the CPU.
         """
         batch = dict(batch)
         column = self._tensors.get("pixel_values")

@@ -20,6 +20,7 @@ from transformers.training_args import OptimizerNames
 from hf_privacy.data import TensorDataset, collate_batch, refuse_without_rows
 from hf_privacy.defenses.base.batch_sampler import MembershipBatchSampler
 from hf_privacy.defenses.base.config import PrivacyConfig, own_arguments
+from hf_privacy.defenses.base.device_loader import DeviceLoader, can_be_made_on
 from hf_privacy.defenses.base.direct_steps import DirectStepsMixin
 from hf_privacy.defenses.base.lean_loop import LeanLoopMixin
 from hf_privacy.defenses.base.publishing import PublishingMixin
@@ -433,12 +434,20 @@ class PrivacyTrainer(
             drop_last=self.args.dataloader_drop_last,
         )
         self._epoch_callback.batch_sampler = batch_sampler
+        device, pins = self.args.device, self.args.dataloader_pin_memory and self.args.device.type == "cuda"
+        if (
+            collate is collate_batch
+            and self.task.has_classes
+            and not self.args.dataloader_num_workers
+            and can_be_made_on(device, dataset)
+        ):
+            return DeviceLoader(dataset, device, batch_sampler=batch_sampler, collate_fn=collate, pin_memory=pins)
         return DataLoader(
             dataset,
             batch_sampler=batch_sampler,
             collate_fn=collate,
             num_workers=self.args.dataloader_num_workers,
-            pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
+            pin_memory=pins,
             persistent_workers=self.args.dataloader_persistent_workers,
         )
 
