@@ -79,3 +79,23 @@ def local_hub(tmp_path: Path) -> Iterator[LocalHub]:
     """The running local Hub: ``.url``, ``.env``, ``.python(code)``, ``.commits()``, ``.files(repo_id, revision)``."""
     with running_hub(tmp_path / "hub_client") as hub:
         yield hub
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[str]:
+    """A bucket of an object store's emulator on 127.0.0.1."""
+    pytest.importorskip("s3fs", reason="s3fs is not installed")
+    server_module = pytest.importorskip("moto.server", reason="moto's server is not installed")
+    import boto3
+
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "none")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "none")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        boto3.client("s3").create_bucket(Bucket="runs")
+        yield "s3://runs"
+    server.stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields
 from pathlib import Path
@@ -35,6 +35,7 @@ def audit(
     repeats: RepeatReport | None = None,
     provenance: Provenance | None = None,
     worker_pool: AbstractContextManager | None = None,
+    reference_engine: Callable[..., None] | None = None,
     references_dir: str | Path | None = None,
     replace_report: bool = False,
     show_progress: bool = True,
@@ -78,6 +79,8 @@ def audit(
         What report and card call model and dataset, and what training the target took.
     worker_pool : context manager, optional
         Entered while references train: `hf_privacy.references.worker_processes`.
+    reference_engine : callable, optional
+        Trains the references in place of this process: `hf_privacy.references.RayEngine`.
     references_dir : path, optional
         Where the references' signals are kept instead, so that targets of one recipe and pool share them.
     replace_report : bool
@@ -112,8 +115,14 @@ def audit(
         known_repeats=repeats,
         provenance=provenance or Provenance(),
         worker_pool=worker_pool,
+        reference_engine=reference_engine,
         show_progress=show_progress,
     )
+    if case.settings.engine.name != "local" and reference_engine is None:
+        raise InputError(
+            f"engine.name is {case.settings.engine.name!r}: from Python pass reference_engine, such as "
+            "hf_privacy.references.RayEngine; `hf-privacy audit` makes it from the recipe"
+        )
     examinations = examinations_of(case.settings.examinations)
     if not replace_report:
         refuse_weaker_audit(case, examinations)

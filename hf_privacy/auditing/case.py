@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,6 +18,7 @@ from peft import PeftModel
 
 from hf_privacy.adversarial import AdversarialInputs
 from hf_privacy.auditing.attack import Findings, attack_all
+from hf_privacy.auditing.early_stop import stop_when_still
 from hf_privacy.auditing.extras import extra_signals
 from hf_privacy.auditing.inputs import (
     Target,
@@ -81,7 +82,7 @@ class AuditCase:
     output_dir, references_dir : Path
     recipe_trainer : PrivacyTrainer, optional
         The argument ``trainer``; see the property `trainer`.
-    base_model, input_column, label_column, known_repeats, provenance, worker_pool, show_progress
+    base_model, input_column, label_column, known_repeats, provenance, worker_pool, reference_engine, show_progress
     seconds : dict of str to float
         Of "signals", "adversarial", "references" and "attacks"; see `timed`.
     caveats : list of str
@@ -106,6 +107,7 @@ class AuditCase:
     known_repeats: RepeatReport | None = None
     provenance: Provenance = field(default_factory=Provenance)
     worker_pool: AbstractContextManager | None = None
+    reference_engine: Callable[..., None] | None = None
     show_progress: bool = True
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float), init=False)
     caveats: list[str] = field(init=False)
@@ -301,12 +303,15 @@ class AuditCase:
             )
         if self.references is None:
             return clean, adversarial
-        self.references.train(
-            batch_size=self.settings.batch_size,
-            keep_weights=self.settings.keep_weights,
-            workers=self.worker_pool,
-            show_progress=self.show_progress,
-        )
+        if self.settings.stop_when_still is None:
+            self._train_references(self.references)
+        else:
+            stopped = stop_when_still(
+                clean, self.references, self._train_references, settings=self.settings, with_references=with_references
+            )
+            self.references = self.references.first(stopped.n_references)
+            self.settings = replace(self.settings, references=stopped.n_references)
+            self.caveats.append(stopped.sentence)
         mixed = self.references.mixed()
         if mixed is not None:
             self.caveats.append(mixed)
@@ -316,6 +321,18 @@ class AuditCase:
         if adversarial is not None:
             adversarial = with_references(adversarial, self.references, queries=[ADVERSARIAL_QUERY])
         return clean, adversarial
+
+    def _train_references(self, run: ReferenceRun) -> None:
+        """Return when every model of the run is in its store."""
+        how = {
+            "batch_size": self.settings.batch_size,
+            "keep_weights": self.settings.keep_weights,
+            "show_progress": self.show_progress,
+        }
+        if self.reference_engine is None:
+            run.train(workers=self.worker_pool, **how)
+        else:
+            self.reference_engine(run, **how)
 
     def _base_signals(self) -> tuple[dict[str, np.ndarray] | None, TokenSignals | None]:
         """Signals of the checkpoint before fine-tuning, where there is one: of a language model, its adapter off."""

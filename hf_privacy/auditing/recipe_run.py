@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 
 from hf_privacy.auditing.audit import audit
 from hf_privacy.auditing.case import Provenance
@@ -17,7 +18,7 @@ from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.base.checkpoints import last_whole_checkpoint
 from hf_privacy.errors import InputError
 from hf_privacy.hub import weights_sha256
-from hf_privacy.models import commit_of, load_base_classifier
+from hf_privacy.models import commit_of, load_base_classifier, load_saved_model
 from hf_privacy.recipe import Experiment, ModelSection, Recipe, RunFolder
 from hf_privacy.reports import PrivacyReport
 from hf_privacy.signals import compute_signals
@@ -50,11 +51,16 @@ def train_target(experiment: Experiment, trainer: PrivacyTrainer, folder: RunFol
     trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder.path))
     record: dict[str, Any] = {"training_seconds": time.perf_counter() - started}
     split = experiment.split
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    for name, rows in (("member", split.members), ("nonmember", split.non_members)):
-        signals = compute_signals(model, experiment.dataset.subset(rows), accelerator=trainer.accelerator)
-        record |= {f"{name}_{worth}": value for worth, value in trainer.task.utility(signals).items()}
-    trainer.save_model(_internal_call=True)
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        # No process holds the model: the main one reads what all of them save.
+        trainer.save_model(_internal_call=True)
+        if trainer.is_world_process_zero():
+            model = load_saved_model(folder.path).to(trainer.accelerator.device)
+            record |= _worth(experiment, trainer, model, accelerator=None)
+    else:
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        record |= _worth(experiment, trainer, model, accelerator=trainer.accelerator)
+        trainer.save_model(_internal_call=True)
     if trainer.is_world_process_zero():
         trainer.create_model_card()
         record |= {
@@ -65,6 +71,17 @@ def train_target(experiment: Experiment, trainer: PrivacyTrainer, folder: RunFol
         }
         folder.finish(split, record)
     return record
+
+
+def _worth(
+    experiment: Experiment, trainer: PrivacyTrainer, model: torch.nn.Module, *, accelerator: Accelerator | None
+) -> dict[str, float]:
+    """The task's utility on members and on non-members, by the names of a training record."""
+    worth, split = {}, experiment.split
+    for name, rows in (("member", split.members), ("nonmember", split.non_members)):
+        signals = compute_signals(model, experiment.dataset.subset(rows), accelerator=accelerator)
+        worth |= {f"{name}_{what}": value for what, value in trainer.task.utility(signals).items()}
+    return worth
 
 
 def worth_words(record: Mapping[str, Any]) -> str:
@@ -110,6 +127,7 @@ def audit_target(
     folder: RunFolder,
     *,
     worker_pool: AbstractContextManager | None = None,
+    reference_engine: Callable[..., None] | None = None,
     references_dir: Path | None = None,
     replace_report: bool = False,
     show_progress: bool = True,
@@ -143,10 +161,12 @@ def audit_target(
             base_revision=folder.record().get("base_revision"),
         ),
         worker_pool=worker_pool,
+        reference_engine=reference_engine,
         references_dir=references_dir,
         replace_report=replace_report,
         show_progress=show_progress,
-        **asdict(recipe.audit),
+        # Where they are trained is said by reference_engine; a comparison has trained them by now.
+        **{**asdict(recipe.audit), "engine": None},
     )
 
 

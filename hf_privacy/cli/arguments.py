@@ -147,7 +147,11 @@ def parse(arguments: list[str]) -> tuple[Callable[[Options], int], Options]:
     if known.command is None:
         parser.print_help()
         raise SystemExit(2)
-    flags = {k: v for k, v in vars(known).items() if k not in ("command", "config", "folder", "canaries", "curvature")}
+    flags = {
+        k: v
+        for k, v in vars(known).items()
+        if k not in ("command", "config", "folder", "canaries", "curvature", "engine")
+    }
     options = Options(
         config=getattr(known, "config", None),
         folder=getattr(known, "folder", None),
@@ -156,6 +160,12 @@ def parse(arguments: list[str]) -> tuple[Callable[[Options], int], Options]:
     )
     if getattr(known, "canaries", None) is not None:
         options.overrides["audit.canaries"] = known.canaries
+    if getattr(known, "engine", None) is not None:
+        options.overrides["engine.name"] = known.engine
+    # Short for the section that the engine is of.
+    section = "overrides.audit." if known.command == "compare" else "audit."
+    for key in [key for key in options.overrides if key.startswith("engine.")]:
+        options.overrides[section + key] = options.overrides.pop(key)
     if getattr(known, "curvature", False):
         options.overrides.setdefault("audit.curvature", CURVATURE_VECTORS)
     return import_module(f"hf_privacy.cli.{known.command}").run, options
@@ -201,6 +211,12 @@ def _parser() -> argparse.ArgumentParser:
         if name == "compare":
             # Set by the comparison itself for the processes that work beside it.
             command.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+        if name in ("audit", "compare"):
+            command.add_argument(
+                "--engine",
+                choices=("local", "ray"),
+                help="where references are trained; --engine.gpus 0.25 and so on set it up (or audit.engine)",
+            )
         if name == "audit":
             command.add_argument("--model", metavar="DIR", help="any saved model or adapter, in place of a recipe")
             command.add_argument(

@@ -32,6 +32,8 @@ def run(options: Options) -> int:
         stop_with_parent()
     recipe = options.recipe()
     launched, rank = leave_distributed()
+    if launched and recipe.audit.engine.name == "ray":
+        raise InputError("engine.name is 'ray' under a launcher: start one process, which hands the work to Ray")
     if not options.flags["worker"] and rank == 0:
         if options.flags["plan"] is not None:
             collect_all(recipe, str(options.flags["plan"]), options.flags["store"])
@@ -61,10 +63,12 @@ def _audit_saved(options: Options) -> None:
 def report_of(recipe: Recipe, *, spawn_workers: bool = True, replace_report: bool = False) -> None:
     """Audit ``recipe``'s trained model and print the table."""
     from hf_privacy.auditing import audit_target
+    from hf_privacy.references import RayEngine
 
+    engine = RayEngine(recipe) if recipe.audit.engine.name == "ray" else None
     folder, experiment = _trained(recipe, with_repeats=True)
-    pool = reference_workers(recipe, folder) if spawn_workers else None
-    report = audit_target(experiment, folder, worker_pool=pool, replace_report=replace_report)
+    pool = reference_workers(recipe, folder) if spawn_workers and engine is None else None
+    report = audit_target(experiment, folder, worker_pool=pool, reference_engine=engine, replace_report=replace_report)
     present(report, folder.path, recipe.push)
 
 

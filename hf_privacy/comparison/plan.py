@@ -195,6 +195,10 @@ class Comparison:
 
     def _check_audit(self, recipe: Recipe) -> None:
         audit = recipe.audit
+        if audit.stop_when_still is not None:
+            raise InputError(
+                "audit.stop_when_still is set: defences are compared by the same number of references; leave it out"
+            )
         if audit.depth != "full":
             raise InputError(f"audit.depth is {audit.depth!r}: a comparison rests on reference models; use 'full'")
         if not any(abs(fpr - self.fpr) < 1e-12 for fpr in audit.fprs):

@@ -17,7 +17,7 @@ from hf_privacy.comparison.defended import audit_defended_outputs, collect_defen
 from hf_privacy.comparison.experiments import Experiments
 from hf_privacy.comparison.plan import Cell, Comparison
 from hf_privacy.errors import InputError
-from hf_privacy.references import ReferenceRun
+from hf_privacy.references import RayEngine, ReferenceRun
 from hf_privacy.signals import SignalStore
 from hf_privacy.signals.store import METADATA_FILE
 
@@ -143,14 +143,26 @@ def _train_references(
 ) -> bool:
     options, run = cell.recipe.audit, references()
     started = time.perf_counter()
-    trained = run.train_missing(
-        batch_size=options.batch_size,
-        # What a prediction-time defence gives out is computed from them afterwards.
-        keep_weights=options.keep_weights or comparison.defends_outputs(cell.name),
-    )
+    # What a prediction-time defence gives out is computed from them afterwards.
+    how = {
+        "batch_size": options.batch_size,
+        "keep_weights": options.keep_weights or comparison.defends_outputs(cell.name),
+    }
+    by_ray = options.engine.name == "ray"
+    trained = _train_by_ray(cell, run, **how) if by_ray else run.train_missing(**how)
     if trained:
         say(f"{cell.name}: {trained} reference models trained in {time.perf_counter() - started:.1f} s")
     return trained > 0
+
+
+def _train_by_ray(cell: Cell, run: ReferenceRun, **how: Any) -> int:
+    """One process hands the references of a defence to Ray; how many those were."""
+    with claimed(run.store.folder / "engine.lock") as mine:
+        left = run.plan.n_models - len(run.store.completed())
+        if not mine or not left:
+            return 0
+        RayEngine(cell.recipe)(run, **how)
+        return left
 
 
 def _audit(comparison: Comparison, experiments: Experiments, say: Callable[[str], None], cell: Cell) -> None:
@@ -171,7 +183,9 @@ def _audit_record(cell: Cell) -> Path:
 
 def _audit_facts(comparison: Comparison, cell: Cell) -> dict[str, Any]:
     settings = {
-        name: value for name, value in asdict(cell.recipe.audit).items() if name not in ("workers", "batch_size")
+        name: value
+        for name, value in asdict(cell.recipe.audit).items()
+        if name not in ("workers", "batch_size", "engine")
     }
     return {
         "weights_sha256": cell.folder.record()["weights_sha256"],

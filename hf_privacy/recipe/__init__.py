@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "build": ("LoadedRows", "load_rows", "prepare"),
         "canary_settings": ("CanarySettings",),
         "config": ("Recipe", "read_yaml"),
+        "engine_settings": ("EngineSettings",),
         "experiment": ("Experiment", "training_arguments"),
         "extraction_settings": ("ExtractionSettings",),
         "folder": ("RunFolder",),

@@ -19,6 +19,7 @@ from hf_privacy.errors import InputError
 from hf_privacy.gate_fields import DEPTHS
 from hf_privacy.outside import is_outside, load_outside
 from hf_privacy.recipe.canary_settings import CanarySettings, canary_kind
+from hf_privacy.recipe.engine_settings import EngineSettings
 from hf_privacy.recipe.extraction_settings import ExtractionSettings
 from hf_privacy.recipe.robustness_settings import RobustnessSettings
 from hf_privacy.tasks import task_named
@@ -90,6 +91,12 @@ class AuditSettings:
         and one on a GPU (a small model leaves room for more). From Python, see ``worker_pool`` of `hf_privacy.audit`.
     keep_weights : bool
         Keep the reference models' weights; their signals always stay.
+    engine : EngineSettings or dict
+        Where references are trained: ``{"name": "ray", "gpus": 0.25}`` makes them tasks of a Ray cluster.
+    stop_when_still : float, optional
+        Train no more references once they tell nothing new: ``references`` is then the most. After 4, 8, 16, … of
+        them the AUC of online LiRA is looked at, and training stops where both ends of its interval lie within this
+        distance of where they lay at the look before. The report says how many there are, and why.
 
     Examples
     --------
@@ -128,10 +135,13 @@ class AuditSettings:
     batch_size: int = 512
     workers: int | None = None
     keep_weights: bool = False
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    stop_when_still: float | None = None
 
     def __post_init__(self) -> None:
         """Take a mapping or a number for the section of canaries."""
         self.canaries = CanarySettings.of(self.canaries)
+        self.engine = EngineSettings.of(self.engine)
 
     @property
     def sections(self) -> frozenset[str]:
@@ -177,6 +187,8 @@ class AuditSettings:
                 )
         self._check_budgets()
         self.canaries.check()
+        self.engine.check()
+        self._check_stop()
         for name in self.examinations:
             if not isinstance(name, str) or not is_outside(name):
                 raise InputError(
@@ -248,6 +260,21 @@ class AuditSettings:
             raise InputError(f"the title of attack {name!r} is {seen(title)}: pass a few words")
         if getattr(attack, "needs_references", False) and self.depth != "full":
             raise InputError(f"extra_attacks holds {name!r}, which needs reference models: use depth 'full'")
+
+    def _check_stop(self) -> None:
+        if self.stop_when_still is None:
+            return
+        check_number("stop_when_still", self.stop_when_still, 0.0, 1.0, low_open=True, high_open=True)
+        if self.depth != "full" or self.fraction != 0.5:
+            raise InputError(
+                f"stop_when_still is {self.stop_when_still} with depth {self.depth!r} and fraction {self.fraction}: "
+                "it needs reference models that come in complementary halves, depth 'full' and fraction 0.5"
+            )
+        if self.budgets or self.targets > 1:
+            raise InputError(
+                f"stop_when_still is {self.stop_when_still} with targets {self.targets} and budgets {self.budgets}: "
+                "further targets and budgets ask for a number of references that is known beforehand; leave one out"
+            )
 
     def _check_budgets(self) -> None:
         for budget in self.budgets:

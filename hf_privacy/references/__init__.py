@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "clone": ("recipe_hash", "reference_trainer", "require_cloneable"),
         "collect": ("ReferenceRun", "reference_run"),
         "plan": ("ReferencePlan", "plan_references"),
+        "ray_engine": ("RayEngine",),
         "retrained": ("retrained_evaluations", "retrained_run", "retrained_seconds", "save_retrained_figures"),
         "share": ("collect_shared", "run_ranks"),
         "shared_store": ("SharedStatus", "SharedStore"),

@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,6 +129,12 @@ class ReferenceRun:
             curvature=self.curvature,
             numbers=numbers,
         )
+
+    def first(self, count: int) -> ReferenceRun:
+        """The same with its first ``count`` models alone; they come in complementary halves."""
+        plan = replace(self.plan, membership=self.plan.membership[:count])
+        store = SignalStore(self.store.folder, {**self.store.metadata, "n_models": count})
+        return replace(self, plan=plan, store=store)
 
     def mixed(self) -> str | None:
         """What a reader must know where the reference models were not all trained on one kind of machine."""

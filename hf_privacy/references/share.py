@@ -132,7 +132,21 @@ def _bring(shared: SharedStore, store: SignalStore, number: int, folder: Path) -
     fetched = shared.fetch(number, folder)
     if fetched is None:
         return False
-    row, weights = fetched
+    return take(store, number, *fetched)
+
+
+def take(store: SignalStore, number: int, row: Path, weights: Path | None) -> bool:
+    """Put a reference that was made elsewhere into a local store, its weights first; whether it is one of the store's.
+
+    Parameters
+    ----------
+    store : SignalStore
+    number : int
+    row : Path
+        Its file, as the other machine's store had it.
+    weights : Path, optional
+        The folder of its weights, on the same file system; moved.
+    """
     if weights is not None:
         there = model_folder(store, number)
         shutil.rmtree(there, ignore_errors=True)

@@ -155,9 +155,12 @@ class SharedFolder:
             ) from error
         except Exception as error:
             raise InputError(
-                f"the store {self.name} cannot be reached ({type(error).__name__}: {one_line(error, longest=200)}): "
+                f"the store {self.name} cannot be reached ({type(error).__name__}: {self._said(error)}): "
                 "check its name, and that this machine may read and write there"
             ) from error
+
+    def _said(self, error: Exception) -> str:
+        return one_line(error, longest=None).replace(self.url, self.name)[:200]
 
 
 def folder_of(url: str) -> tuple[str, str]:

@@ -68,7 +68,7 @@ class WrittenPlan:
     @property
     def hash(self) -> str:
         """SHA-256 of all it says, which every output names."""
-        return hashlib.sha256(self._text(indent=None).encode()).hexdigest()
+        return hashlib.sha256(self.text().encode()).hexdigest()
 
     def save(self, url: str) -> None:
         """Write it, once: to a path, or any URL that fsspec knows.
@@ -80,7 +80,7 @@ class WrittenPlan:
         """
         folder, name = folder_of(url)
         shared = SharedFolder(folder)
-        if not shared.write(name, self._text(indent=2).encode(), once=True) and WrittenPlan.load(url) != self:
+        if not shared.write(name, self.text(indent=2).encode(), once=True) and WrittenPlan.load(url) != self:
             raise InputError(f"{name} in {shared.name} is another plan already: name another file")
 
     @classmethod
@@ -99,17 +99,29 @@ class WrittenPlan:
             raise InputError(
                 f"there is no plan {name!r} in {shared.name}: write one with `hf-privacy references plan`"
             )
+        return cls.of_text(content, name=f"{name} in {shared.name}")
+
+    @classmethod
+    def of_text(cls, text: str | bytes, *, name: str = "the plan") -> WrittenPlan:
+        """Read a plan from its JSON; ``name`` is what a message calls it."""
         try:
-            values = json.loads(content)
+            values = json.loads(text)
         except ValueError:
             values = None
-        if not isinstance(values, dict) or values.get("format") != PLAN_FORMAT:
+        whole = isinstance(values, dict) and all(isinstance(values.get(key), dict) for key in ("recipe", "store"))
+        if not whole or values.get("format") != PLAN_FORMAT:
             seen = values.get("format") if isinstance(values, dict) else None
             raise InputError(
-                f"{name} in {shared.name} is no plan of format {PLAN_FORMAT} (seen: {seen!r}): write one with "
+                f"{name} is no plan of format {PLAN_FORMAT} (seen: {seen!r}): write one with "
                 "`hf-privacy references plan`"
             )
         return cls(**{field.name: values.get(field.name) for field in fields(cls)})
+
+    @classmethod
+    def of(cls, recipe: Recipe, store: Mapping[str, Any], base_revision: str | None = None) -> WrittenPlan:
+        """The plan of a recipe whose references make a store with these metadata."""
+        values = {"recipe": _reduced(recipe), "store": dict(store), "base_revision": base_revision}
+        return cls(**json.loads(json.dumps(values)))  # as it is read back: of JSON's kinds alone
 
     def worker_recipe(self, overrides: Mapping[str, Any]) -> Recipe:
         """The recipe that a machine trains by: with ``overrides``, for places that are others there."""
@@ -153,7 +165,8 @@ class WrittenPlan:
                 "data, checkpoint or recipe are others; bring the plan's, or write a plan of these"
             )
 
-    def _text(self, *, indent: int | None) -> str:
+    def text(self, *, indent: int | None = None) -> str:
+        """It as JSON, always the same."""
         values = {"format": PLAN_FORMAT, **asdict(self)}
         return json.dumps(values, sort_keys=True, indent=indent) + ("\n" if indent else "")
 
@@ -172,13 +185,10 @@ def plan_of_recipe(recipe: Recipe) -> WrittenPlan:
         )
     from hf_privacy.models import commit_of
 
-    reduced = _reduced(recipe)
     with tempfile.TemporaryDirectory() as folder:
-        run = opened_run(Recipe.from_dict(reduced), Path(folder))
-        store = run.store.metadata
+        store = opened_run(Recipe.from_dict(_reduced(recipe)), Path(folder)).store.metadata
     base = None if recipe.model.from_scratch else commit_of(recipe.model.name_or_path, recipe.model.revision)
-    # As it is read back: of JSON's kinds alone.
-    return WrittenPlan(**json.loads(json.dumps({"recipe": reduced, "store": store, "base_revision": base})))
+    return WrittenPlan.of(recipe, store, base)
 
 
 def opened_run(recipe: Recipe, folder: Path) -> ReferenceRun:

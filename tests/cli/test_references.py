@@ -109,6 +109,25 @@ def test_two_machines_share_a_plan_and_the_report_is_that_of_one(cli, planned, s
     assert facts(run) == facts(local_report)
 
 
+def test_a_store_behind_a_url_makes_the_same_report(cli, planned, filled, local_report, object_store, tmp_path):
+    """The plan and what two machines made of it, in an object store's emulator; one of them is lost."""
+    url = f"{object_store}/{tmp_path.name}"
+    there = SharedStore(WrittenPlan.load(str(planned[1] / "plan.json")), url)
+    there.folder.write("plan.json", (planned[1] / "plan.json").read_bytes())
+    plan = f"{url}/plan.json"
+    assert cli("references", "run", "--plan", plan, "--ranks", "0")[0] == 0
+    for number in (1, 2, 3):  # made elsewhere
+        (row,) = (filled / "rows").glob(f"reference_{number:04d}.*")
+        assert there.publish(number, row, None, {})
+    there.folder.delete("reference_0001.json")
+    assert cli("references", "status", "--plan", plan)[1] == "3 of 4 references are done\nmissing: 1\n"
+    assert cli("references", "run", "--plan", plan, "--rank", "0", "--world", "2")[0] == 0
+    run = tmp_path / "run"
+    shutil.copytree(local_report, run, ignore=shutil.ignore_patterns("references*", "privacy_report*"))
+    assert cli("audit", "--config", planned[0], f"--output_dir={run}", "--plan", plan)[0] == 0
+    assert facts(run) == facts(local_report)
+
+
 def test_an_audit_says_what_is_missing_and_trains_nothing(cli, planned, store, local_report, tmp_path):
     plan = str(store / "plan.json")
     assert cli("references", "run", "--plan", plan, "--ranks", "1")[0] == 0
@@ -353,3 +372,17 @@ def test_a_recipe_is_its_plans_wherever_its_data_lie(planned):
     recipe = Recipe.load(planned[0])
     plan.refuse_other_recipe(recipe.override({"data.name_or_path": "elsewhere.parquet", "audit.fprs": [0.5]}))
     assert yaml.safe_load(Path(planned[0]).read_text())["name"] == "tiny"
+
+
+def test_an_audit_may_stop_early_and_says_so(cli, planned, local_report, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(local_report, run, ignore=shutil.ignore_patterns("privacy_report*"))
+    early = ("--audit.stop_when_still=0.999", "--audit.references=16")
+    assert cli("audit", "--config", planned[0], f"--output_dir={run}", *early)[0] == 0
+    report = json.loads((run / "privacy_report.json").read_text())
+    assert report["references"]["n_models"] == 8
+    assert {attack["n_references"] for attack in report["attacks"]} == {0, 8}
+    (said,) = [caveat for caveat in report["caveats"] if "fixed beforehand" in caveat]
+    assert "at most 16" in said
+    assert "It stopped at 8" in said
+    assert SignalStore.open(run / "private" / "references").completed() == list(range(8))

@@ -76,6 +76,7 @@ class AdversarialTrainer(AdversarialMixin, PrivacyTrainer):
     config_class: ClassVar[type[PrivacyConfig]] = AdversarialConfig
     defense_name: ClassVar[str] = "adversarial"
     tasks: ClassVar[tuple[str, ...]] = CLASSIFICATION
+    takes_sharded_weights: ClassVar[bool] = False
     # Both of the default objective; an instance has those of its own.
     paper: ClassVar[dict[str, str] | None] = PAPERS["pgd_at"]
     paper_defaults: ClassVar[dict[str, Any]] = PAPER_DEFAULTS["pgd_at"]

@@ -123,6 +123,8 @@ class PrivacyTrainer(
     couples_rows: ClassVar[bool] = False
     # Whether it is differentially private, so that `privacy_spent` gives an ε.
     is_private: ClassVar[bool] = False
+    # Whether it trains weights of which each process holds a part (FSDP, DeepSpeed).
+    takes_sharded_weights: ClassVar[bool] = True
     # Whether predictions are defended too: a comparison then audits the plain outputs and those of
     # ``defended_outputs(model, members, *, seed)``, a method that gives a model as its users see it.
     has_output_defense: ClassVar[bool] = False
@@ -180,6 +182,11 @@ class PrivacyTrainer(
             callbacks=[self._epoch_callback, self._weight_motion, *(callbacks or [])],
             **kwargs,
         )
+        if (self.is_fsdp_enabled or self.is_deepspeed_enabled) and not self.takes_sharded_weights:
+            raise InputError(
+                f"the weights are sharded (FSDP or DeepSpeed) and {type(self).__name__} works on whole ones: train it "
+                "under DDP, such as with recipes/accelerate_configs/multi_gpu.yaml"
+            )
         self.task = task_of(self.model)
         if self.task.name not in self.tasks:
             raise InputError(

@@ -21,6 +21,8 @@ def _fingerprints(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[float, ..
     for tensor in tensors.values():
         values = tensor.detach().double()
         pair = torch.stack([values.sum(), values.square().sum()])
+        if hasattr(pair, "full_tensor"):  # a DTensor: weights are sharded over processes (FSDP2)
+            pair = pair.full_tensor()
         pairs.append(pair if not pairs else pair.to(pairs[0].device))
     read = torch.stack(pairs).tolist() if pairs else []
     return dict(zip(tensors, map(tuple, read), strict=True))

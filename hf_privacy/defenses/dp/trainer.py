@@ -103,6 +103,7 @@ class DPTrainer(PrivacyTrainer):
         "max_grad_norm": [0.1, 0.5, 1.0, 4.0],
     }
     is_private: ClassVar[bool] = True
+    takes_sharded_weights: ClassVar[bool] = False
 
     args: DPConfig
 
