@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 _COUNT = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 _RANK = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK")
@@ -27,6 +27,11 @@ DISTRIBUTED_VARIABLES = (
     "ACCELERATE_USE_FSDP",
     "ACCELERATE_USE_DEEPSPEED",
 )
+
+
+def single_process_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """``environment`` without the variables of a launch: what is started in it works alone."""
+    return {name: value for name, value in environment.items() if name not in DISTRIBUTED_VARIABLES}
 
 
 def launched_processes() -> int:

@@ -24,11 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name, options = "", Options()
     try:
         command, options = parse(sys.argv[1:] if arguments is None else list(arguments))
-        if not sys.stderr.isatty():
-            # The libraries' bars are for terminals; ours turn into plain lines by themselves.
-            os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-            os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-            os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        quiet_without_terminal()
         name = command.__module__.rpartition(".")[2]
         _refuse_launch(name)
         return command(options)
@@ -50,7 +46,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"hf-privacy: {sentence}", file=sys.stderr)
         return 2
     finally:
+        if "hf_privacy.cli.workers" in sys.modules:
+            sys.modules["hf_privacy.cli.workers"].stop()
         leave_process_group()
+
+
+def quiet_without_terminal() -> None:
+    """The libraries' bars are for terminals; ours turn into plain lines by themselves."""
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
 # What shares its work among the processes of a launch, or writes nothing.

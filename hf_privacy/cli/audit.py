@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_privacy.cli.arguments import Options
 from hf_privacy.cli.parent import stop_with_parent
-from hf_privacy.cli.processes import leave_distributed, share_of_cores
+from hf_privacy.cli.processes import expected_share, leave_distributed, share_of_cores
 from hf_privacy.cli.references import collect_all
 from hf_privacy.cli.report import present
+from hf_privacy.cli.workers import start_ahead, workers_beside
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.config import Recipe
+from hf_privacy.recipe.folder import RunFolder
 
 if TYPE_CHECKING:
-    from hf_privacy.recipe import Experiment, RunFolder
+    from hf_privacy.recipe import Experiment
 
 
 def run(options: Options) -> int:
@@ -37,6 +38,8 @@ def run(options: Options) -> int:
     if not options.flags["worker"] and rank == 0:
         if options.flags["plan"] is not None:
             collect_all(recipe, str(options.flags["plan"]), options.flags["store"])
+        elif not launched and RunFolder(Path(recipe.output_dir)).is_trained:
+            start_workers_ahead(recipe)
         report_of(recipe, spawn_workers=not launched, replace_report=bool(options.flags["replace_report"]))
     elif recipe.audit.depth == "full":
         _work(recipe)
@@ -75,7 +78,7 @@ def report_of(recipe: Recipe, *, spawn_workers: bool = True, replace_report: boo
 def _trained(recipe: Recipe, *, with_repeats: bool) -> tuple[RunFolder, Experiment]:
     """The recipe's folder and data, when the folder holds its trained model on the same data."""
     from hf_privacy.auditing import check_split, check_target
-    from hf_privacy.recipe import RunFolder, prepare
+    from hf_privacy.recipe import prepare
 
     folder = RunFolder(Path(recipe.output_dir))
     check_target(recipe, folder)
@@ -107,14 +110,25 @@ def reference_workers(recipe: Recipe, folder: RunFolder) -> AbstractContextManag
 
     They share this process's GPU; several GPUs are used by `accelerate launch`, which starts a process for each.
     """
-    from hf_privacy.references import worker_processes
-
     if recipe.audit.depth == "quick":
         return None
     count, threads = share_of_cores(recipe.audit.workers, most=recipe.audit.references)
     if count == 1:
         return None
-    resolved = folder.private / "audit_recipe.yaml"
-    recipe.save(resolved)
-    command = [sys.executable, "-m", "hf_privacy.cli", "audit", "--config", str(resolved), "--worker"]
-    return worker_processes(command, count=count - 1, threads=threads)
+    arguments = _worker_arguments(folder)
+    recipe.save(arguments[2])
+    return workers_beside(arguments, count=count - 1, threads=threads)
+
+
+def start_workers_ahead(recipe: Recipe) -> None:
+    """Have imported what `reference_workers` will need, where an audit of ``recipe`` will start some."""
+    folder = RunFolder(Path(recipe.output_dir))
+    done = len(list(folder.private.glob("references/reference_*.safetensors")))
+    count, threads = expected_share(recipe.audit.workers, most=recipe.audit.references)
+    if recipe.audit.depth == "full" and count > 1 and done < recipe.audit.references:
+        start_ahead(_worker_arguments(folder), threads=threads)
+
+
+def _worker_arguments(folder: RunFolder) -> list[str]:
+    """A worker's command; it reads the recipe with what the command line set."""
+    return ["audit", "--config", str(folder.private / "audit_recipe.yaml"), "--worker"]

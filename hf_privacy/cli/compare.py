@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from hf_privacy.cli.arguments import Options
 from hf_privacy.cli.parent import stop_with_parent
-from hf_privacy.cli.processes import leave_distributed, share_of_cores
+from hf_privacy.cli.processes import expected_share, leave_distributed, share_of_cores
+from hf_privacy.cli.workers import start_ahead, workers_beside
 from hf_privacy.comparison.plan import Comparison
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.folder import PRIVATE
@@ -22,6 +22,10 @@ def run(options: Options) -> int:
         raise InputError("no comparison: pass --config comparison.yaml")
     comparison = Comparison.load(options.config, options.overrides)
     launched, rank = leave_distributed()
+    if not options.flags["worker"] and not launched:
+        count, threads = expected_share(comparison.workers, most=_most(comparison))
+        if count > 1:
+            start_ahead(_worker_arguments(comparison), threads=threads)
 
     from transformers.utils import logging
 
@@ -45,17 +49,25 @@ def run(options: Options) -> int:
 
 def _workers(comparison: Comparison) -> AbstractContextManager:
     """The processes beside this one, which claim trainings, reference models and audits as this one does."""
-    from hf_privacy.references import worker_processes
-
-    references = max(comparison.cells(name)[0].recipe.audit.references for name in comparison.defenses)
-    count, threads = share_of_cores(comparison.workers, most=references + len(comparison.seeds))
+    count, threads = share_of_cores(comparison.workers, most=_most(comparison))
     if count == 1:
         return nullcontext()
-    resolved = Path(comparison.output_dir) / PRIVATE / "comparison.yaml"
+    arguments = _worker_arguments(comparison)
+    resolved = Path(arguments[2])
     resolved.parent.mkdir(parents=True, exist_ok=True)
     comparison.save(resolved)
-    command = [sys.executable, "-m", "hf_privacy.cli", "compare", "--config", str(resolved), "--worker"]
-    return worker_processes(command, count=count - 1, threads=threads)
+    return workers_beside(arguments, count=count - 1, threads=threads)
+
+
+def _most(comparison: Comparison) -> int:
+    """How many processes can have something to do at once."""
+    references = max(comparison.cells(name)[0].recipe.audit.references for name in comparison.defenses)
+    return references + len(comparison.seeds)
+
+
+def _worker_arguments(comparison: Comparison) -> list[str]:
+    """A worker's command; it reads the comparison with what the command line set."""
+    return ["compare", "--config", str(Path(comparison.output_dir) / PRIVATE / "comparison.yaml"), "--worker"]
 
 
 def _say(line: str) -> None:

@@ -19,6 +19,10 @@ def run(options: Options) -> int:
     config = files("hf_privacy.cli") / "demo.yaml"
     _, recipe_options = parse(["audit", "--config", str(config), f"--output_dir={folder}"])
     _, push_options = parse(["push", "--config", str(config), f"--output_dir={folder}", "--dry-run"])
+    audit.start_workers_ahead(recipe_options.recipe())
+    import torch
+
+    torch.set_num_threads(1)  # a model this small gains nothing by more, and the other core is importing
     _step(1, "train a small ResNet on half of scikit-learn's digits", f"hf-privacy train --config {config.name}")
     train.run(recipe_options)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from hf_privacy.launch import (
     DISTRIBUTED_VARIABLES,
@@ -20,13 +21,24 @@ def share_of_cores(workers: int | None, *, most: int) -> tuple[int, int]:
     """
     import torch
 
+    count, threads = _share(workers, most=most, has_gpu=torch.cuda.is_available())
+    torch.set_num_threads(threads)
+    return count, threads
+
+
+def expected_share(workers: int | None, *, most: int) -> tuple[int, int]:
+    """What `share_of_cores` will say, before torch is imported and without setting any; one process where in doubt."""
+    devices = ("nvidia[0-9]*", "kfd", "dxg", "accel*")  # of CUDA, ROCm, CUDA under Windows, other accelerators
+    return _share(workers, most=most, has_gpu=any(next(Path("/dev").glob(device), None) for device in devices))
+
+
+def _share(workers: int | None, *, most: int, has_gpu: bool) -> tuple[int, int]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = min(workers or (1 if torch.cuda.is_available() else cores), most)
+    count = min(workers or (1 if has_gpu else cores), most)
     threads = max(1, cores // count)
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if wanted.isdecimal() and int(wanted) > 0:
         threads = min(threads, int(wanted))
-    torch.set_num_threads(threads)
     return count, threads
 
 

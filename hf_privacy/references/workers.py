@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from hf_privacy.launch import DISTRIBUTED_VARIABLES
+from hf_privacy.launch import single_process_environment
 
 
 @contextlib.contextmanager
@@ -34,8 +34,3 @@ def worker_processes(command: Sequence[str], *, count: int, threads: int) -> Ite
             process.wait()
             if process.stdin is not None:
                 process.stdin.close()
-
-
-def single_process_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """``environment`` without the variables of a launch: each reference is trained by one process alone."""
-    return {name: value for name, value in environment.items() if name not in DISTRIBUTED_VARIABLES}
