@@ -67,7 +67,7 @@ def import_what_workers_need() -> None:
     import hf_privacy.cli.compare
     import hf_privacy.comparison.run
     import hf_privacy.recipe.build
-    import hf_privacy.references  # noqa: F401
+    import hf_privacy.references.audited  # noqa: F401
 
 
 @contextlib.contextmanager

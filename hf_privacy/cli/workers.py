@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 from hf_privacy.launch import single_process_environment
+from hf_privacy.references import worker_processes
 
 # Elsewhere system libraries start threads at import, which no fork survives; Windows has no fork.
 FORKS = sys.platform == "linux"
@@ -35,8 +36,6 @@ def workers_beside(arguments: Sequence[str], *, count: int, threads: int) -> Ite
     count, threads : int
     """
     if not FORKS:
-        from hf_privacy.references import worker_processes
-
         command = [sys.executable, "-m", "hf_privacy.cli", *arguments]
         with worker_processes(command, count=count, threads=threads) as processes:
             yield

@@ -220,3 +220,19 @@ def test_where_none_may_fork_each_is_started_anew(monkeypatch):
         workers.workers_beside(["metrics", "push"], count=1, threads=1),
     ):
         pass
+
+
+def test_the_server_imports_what_a_worker_does_and_hands_on_no_thread_and_no_gpu(trained):
+    done = subprocess.run(
+        [sys.executable, str(HERE / "forked_worker.py"), str(trained / "private" / "recipe.yaml")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=HERE.parents[1],
+    )
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["threads"] == 1  # of Python's; those of OpenBLAS and jemalloc know of forks
+    assert facts["asked"] == []
+    packages = {name.partition(".")[0] for name in facts["imported"]}
+    assert not packages & {"hf_privacy", "torch", "transformers", "datasets", "accelerate", "peft", "scipy", "sklearn"}
