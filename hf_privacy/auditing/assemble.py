@@ -101,6 +101,7 @@ def assemble_report(case: AuditCase, sections: Mapping[str, Any]) -> PrivacyRepo
             "attacks_seconds": case.seconds["attacks"],
         },
         "versions": versions(),
+        "budget": provenance.budget,
         "caveats": [*case.caveats, *_caveats(case)],
     }
     return PrivacyReport(**{**parts, **sections})

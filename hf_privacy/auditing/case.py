@@ -58,6 +58,8 @@ class Provenance:
         What training the target took.
     caveats : tuple of str
         Sentences a reader of this particular audit must know.
+    budget : dict, optional
+        What may leak, as `hf_privacy.hub.budget_record` writes it.
     """
 
     model_name: str | None = None
@@ -67,6 +69,7 @@ class Provenance:
     dataset_revision: str | None = None
     training_seconds: float | None = None
     caveats: tuple[str, ...] = ()
+    budget: dict[str, Any] | None = None
 
 
 @dataclass(kw_only=True, eq=False)

@@ -17,7 +17,7 @@ from hf_privacy.auditing.case import Provenance
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.base.checkpoints import last_whole_checkpoint
 from hf_privacy.errors import InputError
-from hf_privacy.hub import weights_sha256
+from hf_privacy.hub import budget_record, weights_sha256
 from hf_privacy.models import commit_of, load_base_classifier, load_saved_model
 from hf_privacy.recipe import Experiment, ModelSection, Recipe, RunFolder
 from hf_privacy.reports import PrivacyReport
@@ -208,4 +208,5 @@ def provenance(
         dataset_revision=recipe.data.revision,
         training_seconds=training_seconds,
         caveats=caveats,
+        budget=budget_record(recipe.push.gate_settings()),
     )

@@ -19,6 +19,8 @@ from hf_privacy.reports.titles import epsilon_text, norm_title
 from hf_privacy.reports.words import percent
 
 _PLAIN, _REWOUND = "o", "D"
+_CROWD = 8  # rows; with more the points are numbered, and the names stand below
+_KEY_COLUMNS, _LINE_INCHES = 4, 0.17
 
 
 def robust_attack(table: dict[str, Any]) -> str | None:
@@ -35,10 +37,10 @@ def robust_attack(table: dict[str, Any]) -> str | None:
 def comparison_figure(table: dict[str, Any], *, across: str = CLEAN) -> Figure:
     """Draw AUC, and TPR where it is resolved, of the first attack against the accuracy on non-members.
 
-    Every row of the table is a point with its intervals, named beside it. What is built on another defence, such as
-    weight rewinding, has its host's colour, and an arrow leads there from the host. Lower and further right is better;
-    of language models lower and further left, since there it is perplexity, by its logarithm. Attacks on a defended
-    model that were read from both sides are drawn so.
+    Every row of the table is a point with its intervals, named beside it, or numbered where there are many. What is
+    built on another defence, such as weight rewinding, has its host's colour, and an arrow leads there from the host.
+    Lower and further right is better; of language models lower and further left, since there it is perplexity, by its
+    logarithm. Attacks on a defended model that were read from both sides are drawn so.
 
     Parameters
     ----------
@@ -64,15 +66,20 @@ def comparison_figure(table: dict[str, Any], *, across: str = CLEAN) -> Figure:
     measures = [("auc", f"{name} AUC", 0.5)]
     if with_rates:
         measures.append(("tpr", f"{name} TPR at {percent(table['fpr'])} FPR", table["fpr"]))
-    figure = style.blank(6.4 * len(measures), 5.4)
+    key, names = _key(rows), [row_title(row) for row in rows]
+    if len(rows) > _CROWD:
+        names = [str(number) for number in range(1, len(rows) + 1)]
+        key = _by_columns([*_numbered(rows), *key], _KEY_COLUMNS)
+    lines = len(key) / _KEY_COLUMNS if len(rows) > _CROWD else 1
+    figure = style.blank(6.4 * len(measures), 5.4 + _LINE_INCHES * (lines - 1))
     grid = style.panels(figure, len(measures))
     heading = "Privacy against utility" if across == CLEAN else "Privacy against robustness"
     figure.suptitle(table["name"] or heading, x=0.01, ha="left", fontsize=12)
     means = f"Mean over {how_many(table)} with {percent(table['confidence'])} intervals"
     style.legend_below(
         figure,
-        ncols=3,
-        handles=_key(rows),
+        ncols=_KEY_COLUMNS if len(rows) > _CROWD else 3,
+        handles=key,
         title=f"{means}; lower and further {worth.better} is better",
         title_fontsize=style.SMALL,
         alignment="left",
@@ -84,12 +91,16 @@ def comparison_figure(table: dict[str, Any], *, across: str = CLEAN) -> Figure:
     # Labels come last: where they go depends on where everything else is.
     figure.draw_without_rendering()
     for axes, (measure, _, _) in zip(grid, measures, strict=True):
-        points = [(row, row["leakage"][measure]) for row in rows if row["leakage"][measure]]
+        points = [
+            (row, row["leakage"][measure], name)
+            for row, name in zip(rows, names, strict=True)
+            if row["leakage"][measure]
+        ]
         place_labels(
             axes,
-            [(row["worth"]["mean"], figures["mean"]) for row, figures in points],
-            [row_title(row) for row, _ in points],
-            colours=[_colour(row, rows) for row, _ in points],
+            [(row["worth"]["mean"], figures["mean"]) for row, figures, _ in points],
+            [label for _, _, label in points],
+            colours=[_colour(row, rows) for row, _, _ in points],
             lines=_lines(rows, measure),
         )
     return figure
@@ -201,6 +212,26 @@ def _colour(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
 
 def _is_built_on(row: dict[str, Any]) -> bool:
     return row["critical_weight_rewind"] is not None or row["host"] is not None
+
+
+def _numbered(rows: Sequence[dict[str, Any]]) -> list[Line2D]:
+    """The names that the numbers beside the points stand for, each with its point."""
+    return [
+        Line2D(
+            [], [], linestyle="", markersize=6.5, marker=_REWOUND if _is_built_on(row) else _PLAIN,
+            color=_colour(row, rows), label=f"{number}  {row_title(row)}",
+            markerfacecolor="white" if row["outputs"] == "defended" else _colour(row, rows),
+        )
+        for number, row in enumerate(rows, start=1)
+    ]  # fmt: skip
+
+
+def _by_columns(handles: list[Line2D], columns: int) -> list[Line2D]:
+    """In the order in which a legend, which fills its columns first, shows them row by row."""
+    height = -(-len(handles) // columns)
+    blank = Line2D([], [], linestyle="", label=" ")
+    filled = [*handles, *[blank] * (height * columns - len(handles))]
+    return [filled[row * columns + column] for column in range(columns) for row in range(height)]
 
 
 def _key(rows: Sequence[dict[str, Any]]) -> list[Line2D]:

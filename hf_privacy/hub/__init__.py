@@ -11,6 +11,7 @@ from hf_privacy.hub.headline import headline
 from hf_privacy.hub.plan import CommitOptions, PushPlan, plan_commit
 from hf_privacy.hub.push import check_login, commit_folder
 from hf_privacy.hub.schema import REPORT_NAME, load_report_dict, validate_report
+from hf_privacy.hub.verdict import Verdict, budget_record, verdict
 from hf_privacy.hub.weights import weights_sha256
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "GateError",
     "GateSettings",
     "PushPlan",
+    "Verdict",
+    "budget_record",
     "check_gate",
     "check_login",
     "commit_folder",
@@ -28,5 +31,6 @@ __all__ = [
     "strength_order",
     "strongest_attack",
     "validate_report",
+    "verdict",
     "weights_sha256",
 ]

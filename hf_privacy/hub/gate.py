@@ -309,6 +309,12 @@ def judge(folder: str | Path, settings: GateSettings) -> dict[str, Any] | None:
             f"the report is for other weights: it was made for {audited[:12]} and the folder {folder} holds "
             f"{actual[:12]}: run `hf-privacy audit` on these weights"
         )
+    judge_report(report, settings)
+    return report
+
+
+def judge_report(report: dict[str, Any], settings: GateSettings) -> None:
+    """Raise `GateError` with the first reason why a valid report does not keep the budget."""
     _check_confidence(report, settings.min_confidence)
     _check_depth(report, *settings.least_audit)
     if settings.max_auc is not None:
@@ -319,4 +325,3 @@ def judge(folder: str | Path, settings: GateSettings) -> dict[str, Any] | None:
         _check_extraction(report, settings.max_extraction)
     if settings.require_unlearning or settings.max_unlearning_gap is not None:
         _check_unlearning(report, settings.max_unlearning_gap)
-    return report

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from hf_privacy.errors import InputError
-from hf_privacy.hub import headline, validate_report
+from hf_privacy.hub import Verdict, headline, validate_report, verdict
 from hf_privacy.hub.schema import SCHEMA_VERSION
 from hf_privacy.reports.leaks import refuse_leaks
 
@@ -88,6 +88,8 @@ class Report:
     extraction : dict or None
         How much of its training texts a language model gives back: ``greedy`` and ``sampling`` for members, held-out
         rows and the base model, with ``leakage``, their difference; ``overlap`` of generated and true text.
+    budget : dict or None
+        How much may leak, as the recipe of the audit had it; what the verdict holds the figures against.
     schema_version : str
     """
 
@@ -119,6 +121,7 @@ class Report:
     extraction: dict[str, Any] | None = None
     memorization: dict[str, Any] | None = None
     outside: dict[str, dict[str, Any]] | None = None
+    budget: dict[str, Any] | None = None
     schema_version: str = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -130,7 +133,7 @@ class Report:
             When the report breaks the schema, or holds an absolute path or a token anywhere.
         """
         values = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-        for name in ("extraction", "memorization", "outside"):  # parts that most reports lack
+        for name in ("extraction", "memorization", "outside", "budget"):  # parts that most reports lack
             if values[name] is None:
                 del values[name]
         report = {"schema_version": values.pop("schema_version"), **values}
@@ -154,6 +157,10 @@ class Report:
     def headline(self) -> str:
         """Say what the audit shows of leakage, and what it could not; see `hf_privacy.hub.headline`."""
         return headline(vars(self))
+
+    def verdict(self) -> Verdict:
+        """How bad it is, whether the budget allows it and what to do now; see `hf_privacy.hub.verdict`."""
+        return verdict(vars(self))
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from hf_privacy.reports.sections import (
     targets,
     unlearning,
     utility,
+    verdict,
 )
 from hf_privacy.reports.sections.attack_table import attack_table
 from hf_privacy.reports.sections.attacks import shown_attacks
@@ -35,7 +36,7 @@ _BELOW = (
 
 
 def table(report: Report) -> str:
-    """Lay a report out as plain text of at most 100 columns: the attacks, then each section that it has."""
+    """Lay a report out as plain text of at most 100 columns: the verdict, the attacks, then what else it has."""
     attacks = "\n".join([attack_table(shown_attacks(report)), *wrapped(evidence_sentence(vars(report)))])
     more = [section.lines(report) for section in _BELOW]
-    return "\n\n".join([attacks, *filter(None, more)])
+    return "\n\n".join([verdict.lines(report), attacks, *filter(None, more)])

@@ -21,10 +21,26 @@ def texts(axes) -> list:
 
 def test_every_row_is_named_beside_its_point_in_both_panels(make_table):
     table = make_table()
+    table["rows"] = table["rows"][:8]
     figure = comparison_figure(table)
     assert len(figure.axes) == 2
     for axes in figure.axes:
         assert sorted(text.get_text() for text in texts(axes)) == sorted(row_title(row) for row in table["rows"])
+
+
+def test_many_rows_are_numbered_and_named_below_in_their_order(make_table):
+    table = make_table()
+    figure = comparison_figure(table)
+    numbers = [str(number) for number in range(1, len(table["rows"]) + 1)]
+    assert len(numbers) > 8
+    for axes in figure.axes:
+        assert sorted(text.get_text() for text in texts(axes)) == sorted(numbers)
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    columns = 4
+    height = -(-len(named) // columns)
+    by_rows = [named[column * height + row] for row in range(height) for column in range(columns)]
+    wanted = [f"{number}  {row_title(row)}" for number, row in zip(numbers, table["rows"], strict=True)]
+    assert by_rows[: len(wanted)] == wanted
 
 
 def test_points_stand_at_accuracy_and_leakage_with_their_intervals(make_table):

@@ -22,6 +22,7 @@ COMPARISONS = {
     "defenses/location30_result.json": "defenses",
     "defenses/cifar10_small_result.json": "defenses",
     "defenses/robust/fashion_mnist_result.json": "defenses/robust",
+    "causal_lm/defenses/tofu_result.json": "causal_lm/defenses",
 }
 
 

@@ -35,10 +35,11 @@ from hf_privacy.reports.sections import (
     tokens,
     unlearning,
     utility,
+    verdict,
 )  # fmt: skip
 
 SECTIONS = (
-    identity, tokens, attacks, defense, evidence, curves, attack_plots, targets, budgets, blind_baseline, extraction,
-    canaries, slices,
+    identity, verdict, tokens, attacks, defense, evidence, curves, attack_plots, targets, budgets, blind_baseline,
+    extraction, canaries, slices,
     utility, memorized, memorization, memorization_plot, robustness, leakage_share, unlearning, outside,
 )  # fmt: skip

@@ -6,7 +6,15 @@ from typing import Any
 
 from huggingface_hub import EvalResult
 
-from hf_privacy.hub.evidence import ADVERSARIAL, LOW_SCORES, all_attacks, p_value_of, strongest_attack
+from hf_privacy.hub.evidence import (
+    ADVERSARIAL,
+    CLEAN,
+    LOW_SCORES,
+    all_attacks,
+    p_value_of,
+    strength_order,
+    strongest_attack,
+)
 from hf_privacy.hub.headline import named
 from hf_privacy.reports.model_index import ATTACKED_SPLIT, AUC_METRIC, TPR_METRIC, result
 from hf_privacy.reports.report import Report
@@ -64,6 +72,7 @@ SHAPES = {
         ),
     ),
 }
+SHOWN_FIRST = 3  # the strongest; page and card fold the others
 FIELDS = {
     "depth": one_of("quick", "full"),
     "references": nullable(record("n_models positive_count, fraction open_unit, recipe_hash text")),
@@ -72,9 +81,13 @@ FIELDS = {
 
 
 def shown(report: Report) -> dict[str, Any]:
+    attacks = shown_attacks(report)
+    strongest = [attack["name"] for inputs, attack in strength_order(vars(report)) if inputs == CLEAN][:SHOWN_FIRST]
+    first = [attack for name in strongest for attack in attacks if attack["name"] == name]
     return {
         "fprs": sorted({entry["fpr"] for attack in report.attacks for entry in attack["tpr_at_fpr"]}),
-        "attacks": shown_attacks(report),
+        "attacks": first,
+        "more_attacks": [attack for attack in attacks if attack not in first],
         "attack_titles": {attack["name"]: attack["title"] for attack in report.attacks},
     }
 

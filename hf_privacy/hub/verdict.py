@@ -1,0 +1,309 @@
+"""What a reader needs in half a minute: how bad it is, whether it is allowed, and what to do now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hf_privacy.hub.evidence import ADVERSARIAL, all_attacks, tpr_at
+from hf_privacy.hub.gate import GateError, GateSettings, judge_report
+from hf_privacy.hub.headline import percent
+from hf_privacy.hub.prices import price_sentences
+
+LEVELS = ("not shown", "low", "moderate", "high", "very high")
+# Where a level begins. By a TPR: how many times as many training records are found as others are by mistake; by AUC.
+TIMES = {"moderate": 2.0, "high": 5.0, "very high": 20.0}
+AREAS = {"moderate": 0.55, "high": 0.65, "very high": 0.8}
+# What an unlearned model may lose of what was to be kept, against retraining, before the verdict warns.
+RETAINED_POINTS = 0.02
+BUDGETS = ("max_auc", "max_tpr_at_fpr", "max_extraction", "max_unlearning_gap")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict on a report.
+
+    Attributes
+    ----------
+    sentence : str
+        How many training records can be picked out, in natural frequencies.
+    level : str
+        One of `LEVELS`.
+    reasons : tuple of str
+        Why that level, and how far the interval reaches; what unlearning cost.
+    budget : "passed", "failed" or "not set"
+    budget_reason : str
+        Why it failed, or how to set one.
+    concerns : str
+        Whose records these are, and what an attacker must have.
+    next_steps : tuple of str
+        What to do now, the first first.
+    """
+
+    sentence: str
+    level: str
+    reasons: tuple[str, ...]
+    budget: str
+    budget_reason: str
+    concerns: str
+    next_steps: tuple[str, ...]
+
+
+def verdict(report: Mapping[str, Any], settings: GateSettings | None = None) -> Verdict:
+    """Give the verdict on a valid report.
+
+    The level goes by the strongest attack that was shown to do better than guessing: by how many times as many
+    training records it finds as it claims others by mistake (2, 5 and 20 times), and by the largest AUC shown (0.55,
+    0.65 and 0.8); the worse of both counts. These bounds are this package's, no law's.
+
+    Parameters
+    ----------
+    report : mapping
+        As `validate_report` takes it.
+    settings : GateSettings, optional
+        The budget; by default the report's own ``budget``, which the audit's recipe set.
+
+    Returns
+    -------
+    Verdict
+    """
+    settings = GateSettings(**budget_of(report)) if settings is None else settings
+    level, why = _level(report)
+    status, reason = _budget(report, settings)
+    return Verdict(
+        sentence=_sentence(report),
+        level=level,
+        reasons=(why, *_unlearning(report)),
+        budget=status,
+        budget_reason=reason,
+        concerns=_concerns(report),
+        next_steps=tuple(_next_steps(report, level, status, settings)),
+    )
+
+
+def budget_of(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The gate's settings that a report carries.
+
+    Examples
+    --------
+    >>> budget_of({"budget": {"max_auc": 0.6, "max_tpr_at_fpr": [{"fpr": 0.01, "tpr": 0.05}]}})
+    {'max_auc': 0.6, 'max_tpr_at_fpr': {0.01: 0.05}}
+    >>> budget_of({})
+    {}
+    """
+    found = dict(report.get("budget") or {})
+    if "max_tpr_at_fpr" in found:
+        found["max_tpr_at_fpr"] = {entry["fpr"]: entry["tpr"] for entry in found["max_tpr_at_fpr"]}
+    return found
+
+
+def budget_record(settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A recipe's budget as the report holds it; None where none is set.
+
+    Examples
+    --------
+    >>> budget_record({"max_auc": None, "max_tpr_at_fpr": {0.01: 0.05}, "min_depth": "full"})
+    {'max_tpr_at_fpr': [{'fpr': 0.01, 'tpr': 0.05}], 'min_depth': 'full'}
+    >>> budget_record({"max_auc": None, "min_depth": "full"}) is None
+    True
+    """
+    if all(settings.get(name) is None for name in BUDGETS):
+        return None
+    kept = {
+        name: settings[name]
+        for name in (*BUDGETS, "min_depth", "min_references", "min_confidence")
+        if settings.get(name) is not None
+    }
+    rates = kept.get("max_tpr_at_fpr")
+    if rates is not None:
+        pairs = rates.items() if isinstance(rates, Mapping) else [rates]
+        kept["max_tpr_at_fpr"] = [{"fpr": float(fpr), "tpr": float(tpr)} for fpr, tpr in pairs]
+    return kept
+
+
+def _shown(report: Mapping[str, Any]) -> bool:
+    evidence = report["evidence"]
+    return bool(evidence["strongest"]["p_value"] <= evidence["level"])
+
+
+def _sentence(report: Mapping[str, Any]) -> str:
+    found = report["evidence"]["strongest"]
+    fpr = found["fpr"]
+    if fpr is None:
+        if not _shown(report):
+            return "No attack tried could be shown to tell training records from others better than guessing."
+        return (
+            f"Of 100 pairs of a training record and another record, the strongest attack tells which is which in "
+            f"{_count(found['value'], 100)} ({_count(found['low'], 100)} to {_count(found['high'], 100)}); guessing "
+            "does in 50."
+        )
+    of = 100
+    while fpr * of < 0.999999:
+        of *= 10
+    alarms = f"{_count(fpr, of)} false alarm{'s' * (_count(fpr, of) != '1')} in {of:,}"
+    if not _shown(report):
+        highs = [entry["high"] for _, attack in all_attacks(report) if (entry := tpr_at(attack, fpr=fpr))]
+        return (
+            f"No attack tried could be shown to pick out training records better than guessing; of {of:,} at most "
+            f"{_count(max(highs), of)} can be, at {alarms}."
+        )
+    inputs = " with adversarial inputs" if found["inputs"] == ADVERSARIAL else ""
+    return (
+        f"Of {of:,} training records about {_count(found['value'], of)} ({_count(found['low'], of)} to "
+        f"{_count(found['high'], of)}) can be picked out{inputs}, at {alarms}."
+    )
+
+
+def _count(share: float, of: int) -> str:
+    """A share as so many of a whole number, one decimal where that is less than ten.
+
+    Examples
+    --------
+    >>> _count(0.131, 100), _count(0.013, 100), _count(0.0004, 100), _count(1.0, 100), _count(0.0, 100)
+    ('13', '1.3', '0.04', '100', '0')
+    """
+    value = share * of
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:.2g}"
+
+
+def _level(report: Mapping[str, Any]) -> tuple[str, str]:
+    """The level, and why."""
+    evidence = report["evidence"]
+    found = evidence["strongest"]
+    if not _shown(report):
+        reach = _highest(report, found["fpr"])
+        return "not shown", f"No leakage was shown; the intervals' upper ends would allow a level of {reach}."
+    areas = [
+        attack["auc"]
+        for (_, attack), test in zip(all_attacks(report), evidence["attacks"], strict=True)
+        if test["auc"] <= evidence["level"]
+    ]
+    by_area = _of_area(max(areas, default=0.0))
+    if found["fpr"] is None:
+        return by_area, f"The largest AUC shown is {max(areas):.2f} (guessing: 0.50)."
+    times = found["value"] / found["fpr"]
+    by_times = _of_times(times)
+    level = max(by_times, by_area, key=LEVELS.index)
+    why = f"The strongest attack finds {times:.2g} times as many training records as it claims others by mistake"
+    why += f", and the largest AUC shown is {max(areas):.2f} (guessing: 0.50)." if areas else "."
+    reach = _of_times(found["high"] / found["fpr"])
+    if LEVELS.index(reach) > LEVELS.index(level):
+        why += f" By the upper end of its interval the level would be {reach}."
+    return level, why
+
+
+def _highest(report: Mapping[str, Any], fpr: float | None) -> str:
+    attacks = [attack for _, attack in all_attacks(report)]
+    levels = [_of_area(max(attack["auc_high"] for attack in attacks))]
+    if fpr is not None:
+        highs = [entry["high"] for attack in attacks if (entry := tpr_at(attack, fpr=fpr))]
+        levels.append(_of_times(max(highs) / fpr))
+    return max(levels, key=LEVELS.index)
+
+
+def _of_times(times: float) -> str:
+    return next((level for level in reversed(TIMES) if times >= TIMES[level] * (1 - 1e-9)), "low")
+
+
+def _of_area(area: float) -> str:
+    return next((level for level in reversed(AREAS) if area >= AREAS[level]), "low")
+
+
+def _budget(report: Mapping[str, Any], settings: GateSettings) -> tuple[str, str]:
+    if all(getattr(settings, name) is None for name in BUDGETS):
+        return "not set", (
+            "Nobody has said how much may leak. To set it, put into the recipe `push: {max_tpr_at_fpr: {0.01: 0.05}}` "
+            "(at most 5 of 100 training records at 1 false alarm in 100, by the upper end) or `max_auc`."
+        )
+    try:
+        judge_report(report, settings)
+    except GateError as refusal:
+        return "failed", f"{str(refusal)[0].upper()}{str(refusal)[1:]}."
+    return "passed", f"The report keeps {_asked(settings)}, by the upper ends of its intervals."
+
+
+def _asked(settings: GateSettings) -> str:
+    asked = []
+    if settings.max_auc is not None:
+        asked.append(f"an AUC of at most {settings.max_auc:g}")
+    rates = settings.max_tpr_at_fpr
+    if rates is not None:
+        pairs = rates.items() if isinstance(rates, Mapping) else [rates]
+        asked += [f"at most {percent(tpr)} of the training records at {percent(fpr)} FPR" for fpr, tpr in pairs]
+    if settings.max_extraction is not None:
+        asked.append(f"at most {percent(settings.max_extraction)} of the texts given back")
+    if settings.max_unlearning_gap is not None:
+        asked.append(f"at most {100 * settings.max_unlearning_gap:g} points from retraining")
+    return " and ".join(asked)
+
+
+def _concerns(report: Mapping[str, Any]) -> str:
+    split = report["split"]
+    groups = split.get("n_groups")
+    who = f"{split['n_members']:,} training records"
+    if groups is not None:
+        who += f" of {groups['members']:,} ({split['unit']})"
+    return (
+        f"It concerns the {who}. Whoever has a record, and the model or its outputs, can ask whether it was trained "
+        "on: that alone may tell something of a person, such as having been a patient."
+    )
+
+
+def _unlearning(report: Mapping[str, Any]) -> Iterator[str]:
+    """What forgetting cost of what was to be kept, where it cost more than retraining would have."""
+    section = report["unlearning"]
+    if section is None:
+        return
+    before, after = (_retained(section["figures"][stage]) for stage in ("before", "after"))
+    retrained = section["figures"]["retrained"]
+    should = before if retrained is None else _retained(retrained)
+    what = "tokens" if section.get("language") is not None else "examples"
+    if should - after > RETAINED_POINTS:
+        beside = "" if retrained is None else f"; retrained models have {percent(should)}"
+        yield (
+            f"Forgetting broke what was to be kept: of the retained {what} the model had {percent(before)} right and "
+            f"now has {percent(after)} ({100 * (before - after):.1f} points less{beside})."
+        )
+
+
+def _task_of(model: Mapping[str, Any]) -> str | None:
+    """The task; of a report from before it was said, by the architecture's name."""
+    kinds = {"Tabular": "tabular-classification", "ForImageClassification": "image-classification"}
+    found = (task for word, task in kinds.items() if word in model["architecture"])
+    return model.get("task") or next(found, None)
+
+
+def _retained(figures: list[dict[str, Any]]) -> float:
+    return next(float(figure["value"]) for figure in figures if figure["name"] == "RA")
+
+
+def _next_steps(report: Mapping[str, Any], level: str, status: str, settings: GateSettings) -> Iterator[str]:
+    defense, unlearned = report["defense"]["name"], report["unlearning"]
+    if any(_unlearning(report)):
+        yield (
+            "Unlearn again with a smaller learning rate, fewer epochs or another method, or retrain without the rows: "
+            "the model before unlearning is where it was."
+        )
+    if report["depth"] == "quick" and unlearned is None:
+        yield (
+            "Audit with reference models before relying on this: `hf-privacy audit --audit.depth full`. Without them "
+            "attacks usually find far less than there is."
+        )
+    if LEVELS.index(level) >= LEVELS.index("moderate") or status == "failed":
+        if defense in ("none", "unknown"):
+            yield from price_sentences(_task_of(report["model"]))
+        else:
+            yield (
+                f"The defence {defense} did not keep it down: set it stronger, train fewer epochs, or take one with a "
+                "guarantee (`defense: dp`)."
+            )
+    elif level == "not shown" and report["depth"] == "full":
+        yield (
+            "More records in the audit, or more reference models, make the intervals narrower: they say how little "
+            "leaks."
+        )
+    if status == "not set":
+        yield "Set a budget, so that `hf-privacy push` refuses a model that leaks more."
+    elif status == "passed":
+        yield "It may be pushed: `hf-privacy push`."

@@ -1,0 +1,50 @@
+"""The verdict, first everywhere: how bad, whether it is allowed, what now; with the budget it was held against."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hf_privacy.hub.verdict import AREAS, TIMES, verdict
+from hf_privacy.reports.report import Report
+from hf_privacy.reports.shapes import listed, nullable, one_of, record
+from hf_privacy.reports.words import wrapped
+
+FIELDS = {
+    "budget": nullable(
+        record(
+            "max_auc unit, max_extraction unit, max_unlearning_gap unit, min_references count, "
+            "min_confidence open_unit",
+            optional="max_auc max_tpr_at_fpr max_extraction max_unlearning_gap min_depth min_references "
+            "min_confidence",
+            max_tpr_at_fpr=listed(record("fpr unit, tpr unit"), least=1, most=64),
+            min_depth=one_of("quick", "full"),
+        ),
+        "How much may leak, as the audit's recipe had it; absent where nobody said.",
+    )
+}
+
+
+def shown(report: Report) -> dict[str, Any]:
+    return {"verdict": verdict(vars(report))}
+
+
+def lines(report: Report) -> str:
+    """The verdict for a terminal."""
+    found = verdict(vars(report))
+    paragraphs = [
+        f"VERDICT: {found.sentence}",
+        f"Level: {found.level}. {' '.join(found.reasons)}",
+        f"Budget: {found.budget}. {found.budget_reason}",
+        *(f"Next: {step}" for step in found.next_steps),
+    ]
+    return "\n".join(line for paragraph in paragraphs for line in wrapped(paragraph))
+
+
+def meaning(report: Report) -> list[str]:
+    times = ", ".join(f"{level} from {bound:g} times" for level, bound in TIMES.items())
+    areas = ", ".join(f"{level} from {bound:g}" for level, bound in AREAS.items())
+    return [
+        "The level goes by the strongest attack that was shown to do better than guessing: by how many times as many "
+        f"training records it finds as it claims others by mistake ({times}; low below) and by the largest AUC shown "
+        f"({areas}); the worse counts. These bounds are this package's: no law or authority names them."
+    ]
