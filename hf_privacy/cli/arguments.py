@@ -251,6 +251,14 @@ def _parser() -> argparse.ArgumentParser:
             )
         if name == "metrics":
             _add_metrics_arguments(command)
+        if name == "report":
+            command.add_argument(
+                "--format",
+                choices=("table", "json", "dpia-md"),
+                default="table",
+                help="json, or a paragraph for an impact assessment, to standard output; nothing is written then",
+            )
+            command.add_argument("--json", action="store_true", help="the same as --format json")
         if name == "push":
             command.add_argument("--dry-run", action="store_true", help="pass the gate, list the commit, send nothing")
             command.add_argument("--repo-id", metavar="ID", help="owner/name on the Hub (or push.repo_id)")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +16,25 @@ if TYPE_CHECKING:
 
 
 def run(options: Options) -> int:
-    """Print the report of a model's folder and draw page, plots and card from its JSON again."""
+    """Print the report of a model's folder and draw page, plots and card from its JSON again.
+
+    As JSON, or as a paragraph for an impact assessment, it is printed alone and nothing is written.
+    """
     folder, push, _ = push_settings(options)
-    from hf_privacy.reports import PrivacyReport
+    from hf_privacy.hub import budget_record
+    from hf_privacy.reports import PrivacyReport, dpia_markdown
 
     report = PrivacyReport.load(folder)
-    report.save(folder)
-    present(report, folder, push)
+    # The recipe's budget of today: it may have been set, or changed, since the audit.
+    report.budget = budget_record(push.gate_settings()) or report.budget
+    form = "json" if options.flags["json"] else options.flags["format"]
+    if form == "json":
+        print(json.dumps({**report.to_dict(), "verdict": asdict(report.verdict())}, indent=2, ensure_ascii=False))
+    elif form == "dpia-md":
+        print(dpia_markdown(report), end="")
+    else:
+        report.save(folder)
+        present(report, folder, push)
     return 0
 
 

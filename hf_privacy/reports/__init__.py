@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hf_privacy.reports.card import render_card, write_card
 from hf_privacy.reports.card_data import CardData, card_data_of_folder
+from hf_privacy.reports.dpia import dpia_markdown
 from hf_privacy.reports.explain import what_it_does_not_mean, what_it_means
 from hf_privacy.reports.leaks import public_name, refuse_leaks
 from hf_privacy.reports.page import render_page
@@ -21,6 +22,7 @@ __all__ = [
     "attack_table",
     "card_data_of_folder",
     "curve_of",
+    "dpia_markdown",
     "plan_push",
     "png_bytes",
     "public_name",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from hf_privacy.reports.explain import what_it_does_not_mean, what_it_means
 from hf_privacy.reports.report import Report
@@ -35,6 +36,7 @@ def _environment() -> Environment:
         autoescape=lambda name: bool(name and name.endswith(".html.jinja")),
     )  # fmt: skip
     environment.filters.update(percent=percent, md=_in_markdown, code=_in_code, py=_in_python, fence=_in_fence)
+    environment.filters.update(prose=_prose_in_markdown, prose_html=_prose_in_html)
     environment.globals.update(rate=rate)
     return environment
 
@@ -44,6 +46,29 @@ def _in_markdown(text: Any) -> str:
     flat = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     # An underscore inside a word, as in most names here, means nothing to Markdown.
     return re.sub(r"([\\|`*~]|(?<![^\W_])_|_(?![^\W_])|!(?=\[)|\](?=[(\[:]))", r"\\\1", flat)
+
+
+def _prose_in_markdown(text: Any) -> str:
+    """A text whose parts between backticks are code, as Markdown."""
+    return "".join(_in_code(part) if inside else _in_markdown_part(part) for part, inside in _parts(text))
+
+
+def _prose_in_html(text: Any) -> Markup:
+    """A text whose parts between backticks are code, as HTML."""
+    spaced = str(text).replace(" %", "\u00a0%")
+    return Markup("").join(Markup("<code>{}</code>").format(part) if code else part for part, code in _parts(spaced))
+
+
+def _parts(text: Any) -> list[tuple[str, bool]]:
+    """The text cut at its backticks, and whether each part stands between two of them."""
+    parts = str(text).split("`")
+    return [(part, number % 2 == 1 and number < len(parts) - 1) for number, part in enumerate(parts)]
+
+
+def _in_markdown_part(text: str) -> str:
+    """As `_in_markdown`, with the spaces at both ends."""
+    start, end = " " * text.startswith(" "), " " * (text.endswith(" ") and bool(text.strip()))
+    return start + _in_markdown(text) + end
 
 
 def _in_code(text: Any) -> str:
