@@ -37,7 +37,7 @@ def test_every_field_of_the_report_has_its_section():
 @pytest.mark.parametrize("path", committed_reports())
 def test_every_committed_report_is_read_shown_and_written_as_it_was(path):
     report = PrivacyReport.load(ROOT / Path(path).parent)
-    assert report.table().startswith("Attack")
+    assert report.table().startswith("VERDICT: ")
     assert report.model["weights_sha256"] in render_card(report, CardData())
     written = report.rendered()
     assert json.loads(written["privacy_report.json"]) == json.loads((ROOT / path).read_text(encoding="utf-8"))
