@@ -217,7 +217,7 @@ def _budget(report: Mapping[str, Any], settings: GateSettings) -> tuple[str, str
             "(at most 5 of 100 training records at 1 false alarm in 100, by the upper end) or `max_auc`."
         )
     try:
-        judge_report(report, settings)
+        judge_report(dict(report), settings)
     except GateError as refusal:
         return "failed", f"{str(refusal)[0].upper()}{str(refusal)[1:]}."
     return "passed", f"The report keeps {_asked(settings)}, by the upper ends of its intervals."
