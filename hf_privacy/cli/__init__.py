@@ -60,7 +60,7 @@ def quiet_without_terminal() -> None:
 
 
 # What shares its work among the processes of a launch, or writes nothing.
-_LAUNCHED = ("audit", "compare", "env", "references", "train")
+_LAUNCHED = ("audit", "compare", "env", "keys", "references", "train")
 
 
 def _refuse_launch(command: str) -> None:

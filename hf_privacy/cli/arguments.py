@@ -29,6 +29,8 @@ COMMANDS = {
     "push": "Send weights, card and report to the Hub in one commit, after the gate.",
     "compare": "Train and audit several defences under several seeds; writes one table and one plot.",
     "metrics": "List the evaluate modules, or push them to Spaces.",
+    "init": "Write a commented recipe for a model and data, or a copy of a shipped one.",
+    "keys": "List the keys of a recipe: kinds, defaults, meanings; or the JSON schema of them.",
     "env": "Print the versions a bug report needs.",
 }
 
@@ -189,7 +191,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"hf-privacy {hf_privacy.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
     for name, text in COMMANDS.items():
-        takes_recipe = name not in ("demo", "metrics", "env")
+        takes_recipe = name not in ("demo", "metrics", "keys", "env")
         command = commands.add_parser(
             name,
             help=text,
@@ -259,6 +261,11 @@ def _parser() -> argparse.ArgumentParser:
                 help="json, or a paragraph for an impact assessment, to standard output; nothing is written then",
             )
             command.add_argument("--json", action="store_true", help="the same as --format json")
+        if name == "keys":
+            command.add_argument(
+                "name", nargs="?", metavar="NAME", help="section, defence, unlearner, or a key in full"
+            )
+            command.add_argument("--json-schema", action="store_true", help="print the schema, for editors")
         if name == "push":
             command.add_argument("--dry-run", action="store_true", help="pass the gate, list the commit, send nothing")
             command.add_argument("--repo-id", metavar="ID", help="owner/name on the Hub (or push.repo_id)")

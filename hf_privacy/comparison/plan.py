@@ -88,10 +88,12 @@ class Comparison:
     recipe : str or dict
         The base recipe: a file, relative to the comparison's, or the recipe itself.
     defenses : dict of str to Entry
-        At least one. The first without defence and weight edits is the baseline that others are set against.
+        What is compared, each by a name, at least one; the first without defence and weight edits is the baseline that
+        others are set against.
     output_dir : str
+        The folder that the comparison is kept in.
     name : str, optional
-        Of the comparison, in its table and plot.
+        What table and plot call the comparison.
     seeds : list of int
         At least 2, since one training gives no interval; or a single one with ``audit.targets`` of at least 2 in the
         recipe: then means and intervals are over the targets of that audit, the further ones taken from the

@@ -51,9 +51,10 @@ class AuditSettings:
     fprs : list of float
         False positive rates to report the true positive rate at.
     confidence : float
-        Of every interval.
+        Level of every interval, in (0, 1).
     lira_variance : "auto", "pooled", "per_example", "shrunk" or "global"
-        See `hf_privacy.attacks.lira`. Auto is pooled, which suits fewer than about 64 references, and global for 2.
+        Whose variance LiRA takes, see `hf_privacy.attacks.lira`. Auto is pooled, which suits fewer than about 64
+        references, and global for 2.
     gamma : float
         RMIA's threshold on the likelihood ratio of a pair, above 0.
     extra_attacks : list of str
@@ -85,7 +86,7 @@ class AuditSettings:
     examinations : list of str
         Examinations of your own, each by ``module:Name``: see `hf_privacy.auditing.Examination`.
     batch_size : int
-        Of the passes that collect signals.
+        Examples in a batch of the passes that collect signals.
     workers : int, optional
         Processes that `hf-privacy audit` trains references with, side by side; by default one for each core on CPU,
         and one on a GPU (a small model leaves room for more). From Python, see ``worker_pool`` of `hf_privacy.audit`.
@@ -130,7 +131,7 @@ class AuditSettings:
         default=None,
         metadata={"for": "language", "keys": "hf_privacy.recipe.extraction_settings:ExtractionSettings"},
     )
-    canaries: CanarySettings = field(default_factory=CanarySettings)
+    canaries: CanarySettings = field(default_factory=CanarySettings, metadata={"also": (int,)})
     examinations: list = field(default_factory=list)
     batch_size: int = 512
     workers: int | None = None

@@ -18,6 +18,8 @@ Config = TypeVar("Config", bound=PrivacyConfig)
 
 # What `TrainingArguments` and the configs raise for values they cannot use.
 _REFUSALS = (TypeError, ValueError, AttributeError, KeyError, RuntimeError, ImportError, OSError, OverflowError)
+# What a recipe's training is unless it says otherwise: quiet, and without checkpoints.
+QUIET = {"save_strategy": "no", "logging_strategy": "epoch", "report_to": "none"}
 _ABOVE_ZERO = ("learning_rate", "adam_epsilon", "logging_steps", "save_steps", "eval_steps")
 _MOST = {"num_train_epochs": 1e6, "learning_rate": 1e6}  # beyond, the number of steps or the weights overflow
 _CHOOSING = {"load_best_model_at_end", "metric_for_best_model", "greater_is_better"}
@@ -57,9 +59,8 @@ def config_from(
             raise InputError(f"{section}.{key} is {value}: pass a number above 0")
         _refuse_choice(f"{section}.{key}", key, value)
     _check_trackers(f"{section}.report_to", given.get("report_to"))
-    defaults = {"save_strategy": "no", "logging_strategy": "epoch", "report_to": "none"}
     try:
-        args = config_class(output_dir=str(output_dir), **{**defaults, **given})
+        args = config_class(output_dir=str(output_dir), **{**QUIET, **given})
     except InputError as error:
         named = str(error).split(" ", 1)[0] in known  # a sentence on one of the section's keys
         raise InputError(f"{section}.{error}" if named else str(error)) from error

@@ -25,8 +25,9 @@ class RobustnessSettings:
         Radius of the ball around each example, above 0: for images in pixels of 0–1 whatever the model's
         normalisation, for texts in the norm of the word embeddings, for tables in the features' own units.
     norm : "linf" or "l2"
+        Norm of the ball.
     n_steps : int
-        Of PGD.
+        Steps of PGD.
     step_size : float, optional
         By default 1.25 · epsilon / n_steps. The usual test on images takes 20 steps of 1/255.
     autoattack : bool

@@ -114,7 +114,7 @@ class DataSection:
     stratify : bool
         Spread the classes evenly over the parts.
     split_seed : int
-        Of the draw of subset, population and members.
+        Seed of the draw of subset, population and members.
     split_file : str, optional
         A saved `hf_privacy.data.MembershipSplit`, in place of a draw.
     member_column : str, optional
@@ -129,7 +129,7 @@ class DataSection:
         Turns that share of the labels, of all rows before the split, to a wrong class at random: for experiments on
         memorization. Which rows those are is never written.
     label_noise_seed : int
-        Of those rows and classes.
+        Seed of which labels are turned, and to what.
     image_size : int, optional
         Height and width that images are brought to; by default the model's, or their own for one from scratch.
     augmentation : {"flip", "flip_crop"}, optional
@@ -284,7 +284,10 @@ class PushSection(GateFields):
     create_pr: bool = False
     revision: str | None = None
     license: str | None = None
-    max_tpr_at_fpr: dict | None = None
+    max_tpr_at_fpr: dict | None = field(
+        default=None,
+        metadata={"help": "Refuse a push above these true positive rates, by false positive rate: {0.01: 0.1}."},
+    )
 
     def check(self) -> None:
         """Raise `InputError` for what a push would refuse whatever the model turns out to be."""

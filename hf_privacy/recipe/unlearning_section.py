@@ -33,11 +33,11 @@ class UnlearningSection:
         What the unlearner may compare with: one of the split's parts, or row numbers among them. By default the
         population; without one a random half of the non-members. Figures are of the non-members that are left.
     heldout_seed : int
-        Of that half.
+        Seed of that half of the non-members.
     retrains : int
         Models trained anew on what is retained, that the result is judged by; 0 leaves the judgement out.
     retrain_seed : int
-        Their seeds derive from it.
+        What the seeds of those models derive from.
     relearning_steps : int
         How many optimizer steps the forget set may take to be learnt again; 0 leaves that out.
     u_lira : bool
