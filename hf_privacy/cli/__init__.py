@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _refuse_launch(name)
         return command(options)
     except InputError as error:
-        print(f"hf-privacy: {error}", file=sys.stderr)
+        from hf_privacy.cli.flags import as_flags
+
+        print(f"hf-privacy: {as_flags(str(error), options.overrides, options.flags)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         from hf_privacy.cli.endings import kept_sentence

@@ -21,6 +21,8 @@ from hf_privacy.unlearning import UNLEARNERS
 # Command: what its --help says, and whether it reads a recipe.
 COMMANDS = {
     "demo": "Train, audit, report and (dry) push a small model on the embedded digits: the whole way in minutes.",
+    "init": "Write a commented recipe for a model and data, or a copy of a shipped one.",
+    "keys": "List the keys of a recipe: kinds, defaults, meanings; or the JSON schema of them.",
     "train": "Train the recipe's model on the members of its split.",
     "unlearn": "Make the trained model forget some of its examples, and judge the result beside retraining.",
     "audit": "Measure what the trained model leaks; writes the privacy report and the card.",
@@ -29,8 +31,6 @@ COMMANDS = {
     "push": "Send weights, card and report to the Hub in one commit, after the gate.",
     "compare": "Train and audit several defences under several seeds; writes one table and one plot.",
     "metrics": "List the evaluate modules, or push them to Spaces.",
-    "init": "Write a commented recipe for a model and data, or a copy of a shipped one.",
-    "keys": "List the keys of a recipe: kinds, defaults, meanings; or the JSON schema of them.",
     "env": "Print the versions a bug report needs.",
 }
 
@@ -80,7 +80,24 @@ AUDIT_HELP = f"""\
 {RECIPE_HELP}{_listed("audit.extra_attacks are any of these", EXTRA_ATTACKS, "function")}
 """
 
+INIT_HELP = f"""\
+It looks at the data, and asks nothing that it can find: task, columns, classes, sizes. What it writes trains as it
+stands; each key has its meaning beside it. Every key of a recipe can be set on the command line, too:
+  hf-privacy init --data reviews.csv --label kind --defense dp --output reviews.yaml
+  hf-privacy init --data stories.jsonl --model HuggingFaceTB/SmolLM2-135M --task causal-lm
+  hf-privacy init --from sst2_lora                (a copy of a shipped recipe; without a name, lists them)
+{_listed("--defense is one of these", DEFENSES)}
+"""
+
+TRAIN_HELP = f"""\
+{RECIPE_HELP}Without a recipe, --data (and --label, --model) makes one as `hf-privacy init` does, and keeps it in
+<output_dir>/recipe.yaml; audit and push go on with --folder <output_dir>.
+"""
+
+_WITHOUT_RECIPE = ("demo", "init", "keys", "metrics", "env")
 _EPILOGS = {
+    "init": INIT_HELP,
+    "train": TRAIN_HELP,
     "audit": AUDIT_HELP,
     "compare": COMPARISON_HELP,
     "references": REFERENCES_HELP,
@@ -157,7 +174,9 @@ def parse(arguments: list[str]) -> tuple[Callable[[Options], int], Options]:
     options = Options(
         config=getattr(known, "config", None),
         folder=getattr(known, "folder", None),
-        overrides=_overrides(rest, takes_recipe="config" in vars(known), command=known.command),
+        overrides=_overrides(
+            rest, takes_recipe="config" in vars(known) or known.command == "init", command=known.command
+        ),
         flags=flags,
     )
     if getattr(known, "canaries", None) is not None:
@@ -191,12 +210,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"hf-privacy {hf_privacy.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
     for name, text in COMMANDS.items():
-        takes_recipe = name not in ("demo", "metrics", "keys", "env")
+        takes_recipe = name not in _WITHOUT_RECIPE
         command = commands.add_parser(
             name,
             help=text,
             description=text,
-            epilog=_EPILOGS.get(name, RECIPE_HELP) if takes_recipe else None,
+            epilog=_EPILOGS.get(name, RECIPE_HELP if takes_recipe else None),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
@@ -261,9 +280,11 @@ def _parser() -> argparse.ArgumentParser:
                 help="json, or a paragraph for an impact assessment, to standard output; nothing is written then",
             )
             command.add_argument("--json", action="store_true", help="the same as --format json")
+        if name in ("init", "train"):
+            _add_first_arguments(command, name)
         if name == "keys":
             command.add_argument(
-                "name", nargs="?", metavar="NAME", help="section, defence, unlearner, or a key in full"
+                "name", nargs="?", metavar="NAME", help="a section, defence or unlearner, compare, or one key"
             )
             command.add_argument("--json-schema", action="store_true", help="print the schema, for editors")
         if name == "push":
@@ -283,6 +304,18 @@ def _add_references_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--rank", metavar="P", help="train this machine's share: number P from 0 (run)")
     command.add_argument("--world", metavar="W", help="of W machines (run)")
     command.add_argument("--scratch", metavar="DIR", help="local folder to train in (run; default: a temporary one)")
+
+
+def _add_first_arguments(command: argparse.ArgumentParser, name: str) -> None:
+    command.add_argument("--data", metavar="DATA", help="a file, folder or Hub id, or digits")
+    command.add_argument("--label", metavar="COLUMN", help="the column of the classes; found where it is called so")
+    command.add_argument("--model", metavar="NAME", help="a Hub id or folder; by default a small one that suits")
+    if name == "init":
+        command.add_argument("--output", metavar="FILE", help="what is written (default: recipe.yaml)")
+        command.add_argument("--force", action="store_true", help="write over a file that is there")
+        command.add_argument(
+            "--from", nargs="?", const="", dest="copy_of", metavar="NAME", help="copy a shipped recipe, or list them"
+        )
 
 
 def _add_metrics_arguments(command: argparse.ArgumentParser) -> None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hf_privacy.atomic_file import write_atomically
 from hf_privacy.cli.arguments import Options
+from hf_privacy.errors import InputError
+from hf_privacy.recipe.config import Recipe
+
+MADE = "recipe.yaml"  # in the run's folder: the recipe that was made for a run without one
 
 
 def run(options: Options) -> int:
@@ -15,7 +20,7 @@ def run(options: Options) -> int:
 
 def train(options: Options) -> None:
     """Train the recipe's model into its ``output_dir`` unless it is there."""
-    recipe = options.recipe()
+    recipe, text = _recipe(options)
     from hf_privacy.auditing import repeats_across, train_target, worth_words
     from hf_privacy.cli.plain_progress import show_progress
     from hf_privacy.recipe import RunFolder, prepare
@@ -31,6 +36,9 @@ def train(options: Options) -> None:
     main = trainer.is_world_process_zero()
     if main:
         folder.start(recipe)
+        if text is not None:
+            write_atomically(folder.path / MADE, text.encode())
+            print(f"no recipe was given: this one is in {folder.path / MADE}")
         split = experiment.split
         print(
             f"training on {len(split.members):,} members; {len(split.non_members):,} non-members and "
@@ -47,3 +55,22 @@ def train(options: Options) -> None:
     record = train_target(experiment, trainer, folder)
     if main:
         print(f"trained in {record['training_seconds']:.1f} s; {worth_words(record)}; saved to {folder.path}")
+
+
+def _recipe(options: Options) -> tuple[Recipe, str | None]:
+    """The recipe that is given, or else the one made of ``--data``, ``--label`` and ``--model``, and its text."""
+    given = {name: options.flags.get(name) for name in ("data", "label", "model")}
+    data = given.pop("data")
+    if data is None:
+        for name, key in (("label", "data.label_column"), ("model", "model.name_or_path")):
+            if given[name] is not None:
+                raise InputError(f"--{name} goes with --data, which makes a recipe: in one that is there set --{key}")
+        return options.recipe(), None
+    if options.config is not None:
+        raise InputError("--config and --data are both given: a recipe names its data, which --data.name_or_path sets")
+    from hf_privacy.recipe.commented import commented_recipe
+    from hf_privacy.recipe.first_recipe import first_recipe
+
+    made = first_recipe(str(data), label=given["label"], model=given["model"], settings=options.overrides)
+    recipe = Recipe.from_dict(made.values)
+    return recipe, commented_recipe(made, path=str(Path(recipe.output_dir) / MADE))

@@ -116,6 +116,8 @@ def _load(source: str, split: str | None, *arguments, **options) -> Dataset:
             "csv, json or images)"
         ) from error
     except (DatasetsError, FileNotFoundError, ValueError) as error:
+        if "corresponds to no data" in str(error):
+            raise InputError(f"dataset {source!r} has no rows: choose another split or source") from error
         # unknown split or configuration, no data files, undecidable or broken format
         raise InputError(f"dataset {source!r}: {str(error).strip().splitlines()[0]}") from error
 

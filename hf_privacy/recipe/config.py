@@ -148,6 +148,16 @@ class Recipe:
                 raise InputError(f"training.{key} is set: a recipe is no place for tokens; log in or set HF_TOKEN")
 
 
+def check_keys(values: Mapping[str, Any]) -> None:
+    """Refuse unknown keys and values of the wrong kind in a part of a recipe, whatever else it will say.
+
+    Raises
+    ------
+    InputError
+    """
+    _build(Recipe, values, "the recipe")
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """A YAML mapping from a file; one clear sentence when it is missing or no mapping."""
     path = Path(path)

@@ -124,7 +124,10 @@ def test_retraining_is_a_method_too(cli, run):
         ([*METHOD, "--unlearning.request.label", "7"], "no training example has that value"),
         ([*METHOD, "--unlearning.request.where", "{persn: p1}"], "where is 'persn'"),
         ([*METHOD, "--unlearning.request.label", "1", "--unlearning.heldout", "ROW"], "holds 1 members"),
-        ([*METHOD, "--unlearning.reqest", "{}"], "unknown key 'reqest' in section 'unlearning'"),
+        (
+            [*METHOD, "--unlearning.reqest", "{}"],
+            "unknown key --unlearning.reqest: did you mean --unlearning.request?",
+        ),
         ([*METHOD, "--queue", "none.jsonl"], "'none.jsonl' is no file"),
     ],
 )

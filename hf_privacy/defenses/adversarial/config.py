@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from hf_privacy.arguments import check_choice, check_number, check_whole
 from hf_privacy.defenses.adversarial.objectives import INNER_DIVERGENCES, OBJECTIVES
@@ -11,6 +12,11 @@ from hf_privacy.defenses.base.config_checks import refuse_label_smoothing
 from hf_privacy.errors import InputError
 
 NORMS = ("linf", "l2")
+
+
+def _says(help_text: str, **more: Any) -> dict[str, Any]:
+    """Of a setting of the attack, which rows of tokens are trained without."""
+    return {"help": help_text, "for": "classes", **more}
 
 
 @dataclass
@@ -55,27 +61,23 @@ class AdversarialConfig(PrivacyConfig):
     """
 
     objective: str = field(
-        default="pgd_at",
-        metadata={"help": "Adversarial training: 'pgd_at', 'trades' or 'mart'.", "choices": OBJECTIVES},
+        default="pgd_at", metadata=_says("Adversarial training: 'pgd_at', 'trades' or 'mart'.", choices=OBJECTIVES)
     )
-    epsilon: float = field(default=8 / 255, metadata={"help": "Adversarial training: radius, pixels in 0-1."})
+    epsilon: float = field(default=8 / 255, metadata=_says("Adversarial training: radius, pixels in 0-1."))
     norm: str = field(
-        default="linf",
-        metadata={"help": "Adversarial training: norm of the ball, 'linf' or 'l2'.", "choices": NORMS},
+        default="linf", metadata=_says("Adversarial training: norm of the ball, 'linf' or 'l2'.", choices=NORMS)
     )
-    n_steps: int = field(default=3, metadata={"help": "Adversarial training: steps of the attack."})
+    n_steps: int = field(default=3, metadata=_says("Adversarial training: steps of the attack."))
     step_size: float | None = field(
-        default=None,
-        metadata={"help": "Adversarial training: step of the attack (1.25 * epsilon / n_steps)."},
+        default=None, metadata=_says("Adversarial training: step of the attack (1.25 * epsilon / n_steps).")
     )
-    random_start: bool = field(default=True, metadata={"help": "Adversarial training: start at a random point."})
-    beta: float = field(default=6.0, metadata={"help": "TRADES, MART: weight of the divergence."})
+    random_start: bool = field(default=True, metadata=_says("Adversarial training: start at a random point."))
+    beta: float = field(default=6.0, metadata=_says("TRADES, MART: weight of the divergence."))
     inner_divergence: str = field(
-        default="kl",
-        metadata={"help": "TRADES: its attack raises 'kl' or 'reverse_kl'.", "choices": INNER_DIVERGENCES},
+        default="kl", metadata=_says("TRADES: its attack raises 'kl' or 'reverse_kl'.", choices=INNER_DIVERGENCES)
     )
-    awp_gamma: float = field(default=0.0, metadata={"help": "AWP: size relative to the weights; 0 is off."})
-    awp_warmup_epochs: int = field(default=0, metadata={"help": "AWP: epochs before it begins."})
+    awp_gamma: float = field(default=0.0, metadata=_says("AWP: size relative to the weights; 0 is off."))
+    awp_warmup_epochs: int = field(default=0, metadata=_says("AWP: epochs before it begins."))
 
     def __post_init__(self) -> None:
         check_choice("objective", self.objective, OBJECTIVES)

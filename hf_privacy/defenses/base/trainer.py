@@ -119,6 +119,8 @@ class PrivacyTrainer(
     tasks: ClassVar[tuple[str, ...]] = tuple(TASKS)
     # Whether training looks at a ``validation_dataset``: rows that are no member, no non-member, no reference's.
     needs_validation: ClassVar[bool] = False
+    # Whether it trains on paraphrases of its rows too, which a recipe names by ``data.paraphrase_column``.
+    needs_paraphrases: ClassVar[bool] = False
     # Whether an example's loss depends on others of its batch: then no example's influence can be bounded.
     couples_rows: ClassVar[bool] = False
     # Whether it is differentially private, so that `privacy_spent` gives an ε.

@@ -65,6 +65,7 @@ class SOFTTrainer(PrivacyTrainer):
     config_class: ClassVar[type[PrivacyConfig]] = SOFTConfig
     defense_name: ClassVar[str] = "soft"
     tasks: ClassVar[tuple[str, ...]] = LANGUAGE_MODELS
+    needs_paraphrases: ClassVar[bool] = True
     # What a row is replaced by is its own; whether it is, is said of its loss among the others'.
     couples_rows: ClassVar[bool] = True
     paper: ClassVar[dict[str, str] | None] = {
