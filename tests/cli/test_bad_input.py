@@ -135,7 +135,7 @@ def files_and_times(folder):
     ("words", "sentence"),
     [
         (["--audit.references", "1"], "references is 1: a full audit needs at least 2"),
-        (["--audit.refrences", "4"], "did you mean 'references'?"),
+        (["--audit.refrences", "4"], "did you mean --audit.references?"),
         (["--audit.depth", "deep"], "depth is 'deep'"),
         (["--data.split_seed", "9"], "holds a run of another recipe (different: data)"),
         (["--audit.queries", "[flip]"], "flip"),

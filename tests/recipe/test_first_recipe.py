@@ -168,9 +168,7 @@ def test_a_defence_of_a_language_model_has_no_keys_of_an_attack(name, stories):
 def test_a_commented_recipe_says_all_keys_and_reads_as_what_was_found(reviews, tmp_path):
     made = first_recipe(reviews, label="kind")
     text = commented_recipe(made, path="r.yaml")
-    assert (
-        max(len(line) for line in text.splitlines() if "reviews.csv" not in line) <= 119
-    )  # a path is as long as it is
+    assert max(len(line) for line in text.splitlines() if "reviews.csv" not in line) <= 119
     path = tmp_path / "r.yaml"
     path.write_text(text, encoding="utf-8")
     assert values_in(path) == made.values
