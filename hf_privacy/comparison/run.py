@@ -182,11 +182,8 @@ def _audit_record(cell: Cell) -> Path:
 
 
 def _audit_facts(comparison: Comparison, cell: Cell) -> dict[str, Any]:
-    settings = {
-        name: value
-        for name, value in asdict(cell.recipe.audit).items()
-        if name not in ("workers", "batch_size", "engine")
-    }
+    how = ("workers", "stack", "batch_size", "engine")
+    settings = {name: value for name, value in asdict(cell.recipe.audit).items() if name not in how}
     return {
         "weights_sha256": cell.folder.record()["weights_sha256"],
         "defended_outputs": comparison.defends_outputs(cell.name),

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable
 from typing import TypeVar
 
+import torch
 from torch import nn
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -26,6 +27,28 @@ def on_the_same_weights(model: Module) -> Module:
     """
     shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     return copy.deepcopy(model, shared)
+
+
+def share_frozen(model: nn.Module, other: nn.Module) -> None:
+    """Let the model hold the frozen weights of another in the place of its own, where these are equal to the bit.
+
+    Examples
+    --------
+    >>> one, other = (nn.Linear(1, 1, bias=False).requires_grad_(False) for _ in range(2))
+    >>> _ = other.weight.fill_(2.0), one.weight.fill_(2.0)
+    >>> share_frozen(one, other)
+    >>> one.weight.data_ptr() == other.weight.data_ptr()
+    True
+    """
+    held = dict(other.named_parameters())
+    for name, weight in model.named_parameters():
+        theirs = held.get(name)
+        if weight.requires_grad or theirs is None or theirs.requires_grad or theirs.data_ptr() == weight.data_ptr():
+            continue
+        if (weight.shape, weight.dtype, weight.device) == (theirs.shape, theirs.dtype, theirs.device) and torch.equal(
+            weight, theirs
+        ):
+            weight.data = theirs.data
 
 
 def beside(model: Module, *, also: Iterable[str] = ()) -> Module:

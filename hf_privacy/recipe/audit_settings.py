@@ -90,6 +90,9 @@ class AuditSettings:
     workers : int, optional
         Processes that `hf-privacy audit` trains references with, side by side; by default one for each core on CPU,
         and one on a GPU (a small model leaves room for more). From Python, see ``worker_pool`` of `hf_privacy.audit`.
+    stack : int, optional
+        LoRA references of one base that a process trains side by side, to the same weights up to rounding; by default
+        up to 8, as many as memory holds and the other processes leave, and 1 for one after another.
     keep_weights : bool
         Keep the reference models' weights; their signals always stay.
     engine : EngineSettings or dict
@@ -135,6 +138,7 @@ class AuditSettings:
     examinations: list = field(default_factory=list)
     batch_size: int = 512
     workers: int | None = None
+    stack: int | None = None
     keep_weights: bool = False
     engine: EngineSettings = field(default_factory=EngineSettings)
     stop_when_still: float | None = None
@@ -207,7 +211,7 @@ class AuditSettings:
         check_number("gamma", self.gamma, 0.0, low_open=True)
         # Without a rate a report would say nothing of the tail, where privacy is lost, and a gate could ask for none.
         check_numbers("fprs", self.fprs, 0.0, 1.0, low_open=True, high_open=True, such_as="0.01")
-        for name in ("targets", "batch_size", "workers"):
+        for name in ("targets", "batch_size", "workers", "stack"):
             if getattr(self, name) is not None:
                 check_whole(name, getattr(self, name), at_least=1, at_most=MOST)
         for name in ("blind_baseline", "class_slices", "keep_weights"):

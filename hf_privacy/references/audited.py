@@ -54,4 +54,5 @@ def audit_references(
         queries=options.queries,
         adversarial=adversarial,
         curvature=curvature_settings(options),
+        stack=options.stack,
     )

@@ -53,6 +53,8 @@ class ReferenceRun:
         The attack that the store's query "adversarial" is made by.
     curvature : Curvature, optional
         What the store's curvature signals are made with.
+    stack : int, optional
+        How many adapters are trained side by side, see `hf_privacy.references.train.train_references`.
     """
 
     trainer: PrivacyTrainer
@@ -62,6 +64,7 @@ class ReferenceRun:
     store: SignalStore
     adversarial: AdversarialInputs | None = None
     curvature: Curvature | None = None
+    stack: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse a store whose models were trained on other halves, or under other seeds, than the plan's."""
@@ -128,6 +131,7 @@ class ReferenceRun:
             adversarial=self.adversarial,
             curvature=self.curvature,
             numbers=numbers,
+            stack=self.stack,
         )
 
     def first(self, count: int) -> ReferenceRun:
@@ -179,6 +183,7 @@ def reference_run(
     queries: Sequence[str] = ("identity",),
     adversarial: AdversarialInputs | None = None,
     curvature: Curvature | None = None,
+    stack: int | None = None,
 ) -> ReferenceRun:
     """Plan the references of an audit and open their store.
 
@@ -202,6 +207,9 @@ def reference_run(
         Adds the query "adversarial", the last one: each example attacked through the reference itself.
     curvature : Curvature, optional
         Adds the curvature signals.
+    stack : int, optional
+        How many adapters of one base are trained side by side; by default as many as memory and processes allow, up
+        to 8, and 1 for one after another.
 
     Raises
     ------
@@ -250,7 +258,7 @@ def reference_run(
     if augmentation is not None:
         train_pool = train_pool.with_augmentation(augmentation)
     store = SignalStore.create(folder, metadata)
-    return ReferenceRun(trainer, train_pool, audit_dataset, plan, store, adversarial, curvature)
+    return ReferenceRun(trainer, train_pool, audit_dataset, plan, store, adversarial, curvature, stack)
 
 
 @contextmanager

@@ -57,13 +57,13 @@ def main() -> None:
     run = reference_run(trainer, dataset, split, folder / "store", n_models=N_MODELS)
 
     trained = []
-    real = hf_privacy.references.train._train_one
+    real = hf_privacy.references.train._keep
 
     def recorded(*arguments) -> None:
-        trained.append(arguments[5])
+        trained.append(arguments[4])
         real(*arguments)
 
-    hf_privacy.references.train._train_one = recorded
+    hf_privacy.references.train._keep = recorded
     (folder / f"ready_{name}").touch()
     while len(list(folder.glob("ready_*"))) < 2:
         time.sleep(0.01)

@@ -93,10 +93,10 @@ class LeanLoopMixin:
         if args or resumed or not self._lean:
             super()._run_epoch(*args, **kwargs)
         else:
-            _Epoch(self, kwargs["model"], kwargs["train_dataloader"], kwargs).run()
+            LeanEpoch(self, kwargs["model"], kwargs["train_dataloader"], kwargs).run()
 
 
-class _Epoch:
+class LeanEpoch:
     """One epoch of one trainer, with what its steps need looked up once."""
 
     def __init__(self, trainer: Any, model: torch.nn.Module, loader: DataLoader, facts: dict[str, Any]) -> None:
@@ -111,6 +111,20 @@ class _Epoch:
         self.events = _events(trainer)
 
     def run(self) -> None:
+        synced = self.trainer.accelerator.gradient_state._set_sync_gradients
+        for inputs, n_samples, count, is_last in self.steps():
+            if self.has_stock_step:
+                self.trainer._tr_loss += self._backward(inputs, n_samples, count)
+            else:
+                synced(is_last)
+                self.trainer._tr_loss += self.trainer.training_step(self.model, inputs, count)
+
+    def steps(self) -> Iterator[tuple[dict[str, torch.Tensor], int, Any, bool]]:
+        """All but the passes: whoever goes through adds the gradients of each batch's loss before the next.
+
+        A batch, how many its optimizer step has, what they count (None for one alone), and whether it is the last of
+        them.
+        """
         trainer, args, state = self.trainer, self.trainer.args, self.trainer.state
         epoch, steps_in_epoch = self.facts["epoch"], self.facts["steps_in_epoch"]
         accumulation, n_updates = args.gradient_accumulation_steps, self.facts["num_update_steps_per_epoch"]
@@ -132,11 +146,7 @@ class _Epoch:
                 is_last = position == len(samples) - 1
                 if position == 0:
                     self._begin_step()
-                if self.has_stock_step:
-                    trainer._tr_loss += self._backward(inputs, len(samples), count)
-                else:
-                    synced(is_last)
-                    trainer._tr_loss += trainer.training_step(self.model, inputs, count)
+                yield inputs, len(samples), count, is_last
                 if not is_last:
                     self._call("on_substep_end")
                     continue

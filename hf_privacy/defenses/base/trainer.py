@@ -283,6 +283,11 @@ class PrivacyTrainer(
         smoothing = self.args.label_smoothing_factor
         return self.task.mean_loss(outputs, inputs, average=self.loss_average, label_smoothing=smoothing), outputs
 
+    @property
+    def step_is_its_loss(self) -> bool:
+        """Whether a step is the gradient of `training_loss` and nothing else: no noise, no weights moved for it."""
+        return type(self).training_step is PrivacyTrainer.training_step
+
     def forward_without_labels(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> Any:
         """Run the model without the labels, so that it computes no loss of its own."""
         return self.task.forward(model, inputs)

@@ -156,6 +156,11 @@ class DeMemTrainer(AdversarialTrainer):
                 "gradient_checkpointing where memory is short"
             )
 
+    @property
+    def step_is_its_loss(self) -> bool:
+        """As in `PrivacyTrainer`; of a language model, for which no weights are perturbed."""
+        return not self.task.has_classes
+
     def describe_defense(self) -> dict[str, Any]:
         """As in `PrivacyTrainer`; of a language model without the settings of an attack."""
         described = super().describe_defense()
