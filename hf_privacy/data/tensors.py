@@ -122,6 +122,11 @@ class TensorDataset(Dataset):
         return self._groups if self._groups is None or self._rows is None else self._groups[self._rows]
 
     @property
+    def padding_side(self) -> str | None:
+        """The side on which rows of tokens are padded, "right" or "left"; None where they are not."""
+        return self._padding_side
+
+    @property
     def augmentation(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
         """What `with_augmentation` was given; None without."""
         return self._augmentation

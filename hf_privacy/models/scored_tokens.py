@@ -118,18 +118,16 @@ class ScoredTokens:
         ]
         return tuple(torch.cat(parts) for parts in zip(*chunks, strict=True))
 
-    def of_rows(self, first: int, last: int) -> ScoredTokens:
-        """Those of the rows from ``first`` to before ``last`` alone.
+    def part(self, tokens: slice, rows: slice) -> ScoredTokens:
+        """These tokens, as those of these rows: whoever asks knows how many tokens which rows have.
 
         Examples
         --------
         >>> labels = torch.tensor([[-100, 2, 4], [-100, 1, -100]])
-        >>> ScoredTokens.of_logits(torch.zeros(2, 3, 5), labels).of_rows(1, 2).targets
+        >>> ScoredTokens.of_logits(torch.zeros(2, 3, 5), labels).part(slice(2, 3), slice(1, 2)).targets
         tensor([1])
         """
-        begin, end = int(self.counts[:first].sum()), int(self.counts[:last].sum())
-        head, vocabulary = self.head, self.vocabulary
-        return ScoredTokens(self.states[begin:end], head, self.targets[begin:end], self.counts[first:last], vocabulary)
+        return ScoredTokens(self.states[tokens], self.head, self.targets[tokens], self.counts[rows], self.vocabulary)
 
     def row_sums(self, values: torch.Tensor) -> torch.Tensor:
         """Sums of a value of each token over its row: [n] to [B].

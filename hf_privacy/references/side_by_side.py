@@ -15,9 +15,12 @@ from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.base.training_steps import training_steps
 from hf_privacy.models import ScoredTokens, bare_model
 from hf_privacy.models.adapter_stack import AdapterStack, RandomStream
+from hf_privacy.tasks.causal_lm import PLACES
 
 Batch = dict[str, torch.Tensor]
 _FILLING = {"attention_mask": 0, "labels": IGNORED}
+# What says something of the batch, and not of each of its rows alike: made anew for a joined one.
+_OF_A_BATCH = ("attention_mask", PLACES)
 
 
 class OwnPassError(Exception):
@@ -58,12 +61,14 @@ class OneOfSeveral:
 
 
 def alike(trainings: Sequence[OneOfSeveral], *, draws: bool) -> list[list[OneOfSeveral]]:
-    """The trainings by what can be in one batch: all that padding joins, or where dropout draws, rows of one shape."""
+    """The trainings by what can be in one batch: rows of one shape where dropout or the padding asks for it."""
     groups: dict[Any, list[OneOfSeveral]] = {}
     for training in trainings:
         inputs = training.inputs
-        exact = draws or not _can_be_padded(inputs)
-        key = tuple((name, inputs[name].shape) for name in sorted(inputs)) if exact else None
+        exact = draws or training.clone.train_dataset.padding_side == "left"
+        key = (
+            tuple((name, inputs[name].shape) for name in sorted(inputs) if name not in _OF_A_BATCH) if exact else None
+        )
         groups.setdefault(key, []).append(training)
     return list(groups.values())
 
@@ -90,13 +95,19 @@ def backward(stack: AdapterStack, trainings: Sequence[OneOfSeveral], batches: Se
         if len(trainings) == 1:
             trainings[0].loss(batches[0]).backward()
             return
-        joined, n_rows = _joined(batches, pad=_pad_token(first.model))
+        joined, n_rows = joined_batches(batches, pad=_pad_token(first.model))
         numbers = [training.number for training in trainings]
         with stack.run(numbers, [training.stream for training in trainings] if draws else None) as model:
             outputs = first.task.forward(model, joined)
-        losses = []
+        losses, n_before = [], 0
         for place, (training, inputs) in enumerate(zip(trainings, batches, strict=True)):
-            own = _rows_of(outputs, place * n_rows, place * n_rows + len(inputs["labels"]))
+            rows = slice(place * n_rows, place * n_rows + len(inputs["labels"]))
+            if isinstance(outputs, ScoredTokens):
+                n_tokens = len(inputs[PLACES])
+                own = outputs.part(slice(n_before, n_before + n_tokens), rows)
+                n_before += n_tokens
+            else:
+                own = {"logits": outputs["logits"][rows]}
             with _given(training.clone, inputs, own) as taken:
                 losses.append(training.loss(inputs))
             if not taken:
@@ -127,35 +138,53 @@ def _given(clone: PrivacyTrainer, inputs: Batch, outputs: Any) -> Iterator[list[
         del vars(clone)["forward_without_labels"]
 
 
-def _can_be_padded(inputs: Batch) -> bool:
-    """Whether longer rows may stand beside these: where they are no texts, or ones that are padded on the right."""
-    if "input_ids" not in inputs:
-        return True
-    mask = inputs.get("attention_mask")
-    return mask is not None and mask.ndim == 2 and bool((mask[:, 0] == 1).all())
+def joined_batches(batches: Sequence[Batch], *, pad: int) -> tuple[Batch, int]:
+    """One batch of a block for each, of one length and so many rows; a shorter block repeats its first row.
 
+    Of a causal language model the places of scored tokens are those of the rows themselves, none of a repeated one.
 
-def _joined(batches: Sequence[Batch], *, pad: int) -> tuple[Batch, int]:
-    """One batch of a block for each, of one length and so many rows; a shorter block repeats its first row."""
+    Parameters
+    ----------
+    batches : sequence of dict of tensor
+        As a task has located them; one without an attention mask masks nothing.
+    pad : int
+        The token that longer rows are padded with.
+
+    Examples
+    --------
+    >>> short = {"input_ids": torch.tensor([[5]]), "labels": torch.tensor([1])}
+    >>> long = {"input_ids": torch.tensor([[6, 7], [8, 9]]), "labels": torch.tensor([0, 1])}
+    >>> joined, n_rows = joined_batches([short, long], pad=3)
+    >>> joined["input_ids"].tolist(), joined["attention_mask"].tolist(), joined["labels"].tolist()
+    ([[5, 3], [5, 3], [6, 7], [8, 9]], [[1, 0], [1, 0], [1, 1], [1, 1]], [1, 1, 0, 1])
+    """
     n_rows = max(len(batch["labels"]) for batch in batches)
-    length = max(batch["input_ids"].shape[1] for batch in batches) if "input_ids" in batches[0] else 0
+    lengths = [batch["input_ids"].shape[1] if "input_ids" in batch else 0 for batch in batches]
+    longest = max(lengths)
+    names = [name for name in batches[0] if name not in _OF_A_BATCH]
+    if "input_ids" in names and (min(lengths) < longest or any("attention_mask" in batch for batch in batches)):
+        names.append("attention_mask")
 
-    def block(name: str, batch: Batch) -> torch.Tensor:
-        values = batch[name]
-        own_length = batch["input_ids"].shape[1] if length else 0
-        if values.ndim == 2 and values.shape[1] == own_length < length:
+    def block(name: str, batch: Batch, length: int) -> torch.Tensor:
+        values = batch.get(name)
+        if values is None:
+            values = torch.ones_like(batch["input_ids"])  # a mask of what masks nothing
+        if values.ndim == 2 and values.shape[1] == length < longest:
             filling = pad if name == "input_ids" else _FILLING.get(name, 0)
-            values = F.pad(values, (0, length - own_length), value=filling)
+            values = F.pad(values, (0, longest - length), value=filling)
         missing = n_rows - len(values)
         return torch.cat([values, values[:1].expand(missing, *values.shape[1:])]) if missing else values
 
-    return {name: torch.cat([block(name, batch) for batch in batches]) for name in batches[0]}, n_rows
-
-
-def _rows_of(outputs: Any, first: int, last: int) -> Any:
-    if isinstance(outputs, ScoredTokens):
-        return outputs.of_rows(first, last)
-    return {"logits": outputs["logits"][first:last]}
+    each = list(zip(batches, lengths, strict=True))
+    joined = {name: torch.cat([block(name, batch, length) for batch, length in each]) for name in names}
+    if PLACES in batches[0]:
+        joined[PLACES] = torch.cat(
+            [
+                (number * n_rows + batch[PLACES] // length) * longest + batch[PLACES] % length
+                for number, (batch, length) in enumerate(each)
+            ]
+        )
+    return joined, n_rows
 
 
 def _pad_token(model: nn.Module) -> int:
