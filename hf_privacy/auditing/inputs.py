@@ -115,7 +115,7 @@ def to_tensors(
     if not task.has_classes:
         trained = None if trainer is None else trainer.train_dataset
         was_cut = isinstance(trained, TensorDataset) and trained.truncated
-        longest = trained.column("input_ids").shape[1] if was_cut else None
+        longest = trained.row_shape("input_ids")[0] if was_cut else None
         processor = _processor(target, task)
         return task.encode(dataset, processor, columns=columns, label_column="", model=model, max_length=longest)
     check_columns(dataset, columns, label_column)

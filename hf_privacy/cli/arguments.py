@@ -31,7 +31,7 @@ COMMANDS = {
     "push": "Send weights, card and report to the Hub in one commit, after the gate.",
     "compare": "Train and audit several defences under several seeds; writes one table and one plot.",
     "metrics": "List the evaluate modules, or push them to Spaces.",
-    "env": "Print the versions a bug report needs.",
+    "env": "Print the versions a bug report needs, or what the cache of encoded rows holds.",
 }
 
 CURVATURE_VECTORS = "10"  # as in the paper
@@ -266,6 +266,9 @@ def _parser() -> argparse.ArgumentParser:
             _add_references_arguments(command)
         if name in ("audit", "references"):
             command.add_argument("--store", metavar="URL", help="where the plan's references are (its folder)")
+        if name == "env":
+            command.add_argument("--cache", action="store_true", help="size, entries, limit and folder of the cache")
+            command.add_argument("--clear", action="store_true", help="with --cache: delete what nobody uses now")
         if name == "unlearn":
             command.add_argument(
                 "--queue", metavar="FILE", help="requests to serve in order, one JSON object a line (JSON lines)"

@@ -45,7 +45,7 @@ def train(options: Options) -> None:
             f"{len(split.population):,} of the population held out"
         )
         if experiment.dataset.truncated:
-            longest = experiment.dataset.column("attention_mask").shape[1]
+            longest = experiment.dataset.row_shape("attention_mask")[0]
             print(f"{experiment.dataset.truncated:,} rows are longer than {longest:,} tokens and were cut")
         exact, near = repeats_across(experiment.repeats)
         print(

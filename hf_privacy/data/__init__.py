@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "repeats": ("RepeatReport", "drop_repeats", "find_repeats"),
         "rewritten": ("behind", "lowered", "shot_prefix"),
         "splits": ("MembershipSplit", "make_split"),
+        "streams": ("read_stream",),
         "tensors": ("TensorDataset", "collate_batch", "tensors_digest"),
         "worded_canaries": ("WordedCanaries", "make_worded_canaries"),
     },

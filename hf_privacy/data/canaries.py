@@ -17,7 +17,7 @@ from hf_privacy.errors import InputError
 
 KINDS = ("mislabelled", "random")
 _ROUNDS = 100  # of drawing random canaries anew in place of those that are there already
-_ROWS_AT_A_TIME = 4096
+_ROWS_AT_A_TIME = 256
 
 
 def make_canaries(

@@ -49,7 +49,7 @@ def refuse_without_rows(dataset: Any, *, argument: str) -> None:
     if isinstance(dataset, IterableDataset) or (hasattr(dataset, "__iter__") and not hasattr(dataset, "__len__")):
         raise InputError(
             f"{argument} is iterable (streamed), and membership needs a length and row numbers: load it with "
-            "streaming=False"
+            "streaming=False, or read it once with hf_privacy.data.read_stream"
         )
 
 

@@ -16,7 +16,7 @@ from PIL import Image as PillowImage
 from transformers.image_processing_utils import BaseImageProcessor
 
 from hf_privacy.data.canonical import stored_fingerprint
-from hf_privacy.data.encoded_store import StoredArray, entry_name, require_room
+from hf_privacy.data.encoded_store import StoredArray, entry_name, new_array, require_room
 from hf_privacy.data.pictures import AT_A_TIME, Images, encoded_pictures
 from hf_privacy.data.pixel_levels import Levels, levels_of
 from hf_privacy.data.stored_columns import Column, LevelRows, MappedRows
@@ -68,20 +68,25 @@ def stored_pixels(
 
 def processor_facts(processor: BaseImageProcessor) -> dict[str, Any]:
     """What tells one processor's output from another's: class, configuration and the versions that shape it."""
-    kind = type(processor)
+    return {**class_facts(processor, _PACKAGES), "configuration": processor.to_dict()}
+
+
+def class_facts(thing: Any, packages: Sequence[str]) -> dict[str, Any]:
+    """Class and versions of an image processor or a tokenizer, and the source of a class of the user's own."""
+    kind = type(thing)
     versions: dict[str, str | None] = {}
-    for package in _PACKAGES:
+    for package in packages:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
-    facts: dict[str, Any] = {"class": f"{kind.__module__}.{kind.__qualname__}", "configuration": processor.to_dict()}
+    facts: dict[str, Any] = {"class": f"{kind.__module__}.{kind.__qualname__}", "versions": versions}
     if not kind.__module__.startswith("transformers."):  # a class of the user's own changes without a version
         try:
             facts["source"] = hashlib.sha256(inspect.getsource(kind).encode()).hexdigest()
         except (OSError, TypeError):
             facts["source"] = repr(kind) + str(id(kind))
-    return {**facts, "versions": versions}
+    return facts
 
 
 def converted(image: PillowImage.Image | None, channels: int) -> PillowImage.Image:
@@ -139,7 +144,7 @@ class _PixelEncoder:
         if not self._as_floats and self._levels is not None:
             np.save(folder / _TABLE, self._levels.table)
         path = folder / (_FLOATS if self._as_floats else _LEVELS)
-        self._into = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
+        self._into = new_array(path, kind, shape)
 
     def add(self, start: int, images: Images) -> bool:
         values = self._values([converted(image, self._channels) for image in images])
@@ -157,6 +162,9 @@ class _PixelEncoder:
             return False
         into[start : start + len(values)] = levels
         return True
+
+    def end(self) -> None:
+        self._into = None  # Windows renames no folder with a mapped file
 
     def _values(self, images: list[PillowImage.Image]) -> np.ndarray:
         return processed(self._processor, images).numpy()

@@ -73,6 +73,15 @@ class StoredArray:
         return StoredArray, (self.path,)
 
 
+def new_array(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """A mapped array to fill, with its place on the disk taken: a disk that fills up later would kill who writes."""
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
 def cache_folder() -> Path:
     """Where entries lie, see the module."""
     named = os.environ.get(FOLDER_VARIABLE)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset, Value, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
@@ -27,7 +26,9 @@ from hf_privacy.data.chats import (
     token_ids,
 )
 from hf_privacy.data.columns import check_columns, is_text, require_rows
+from hf_privacy.data.encoded_tokens import FEWEST_TEXTS, Tokens, is_storable, stored_tokens
 from hf_privacy.data.processing import check_memory
+from hf_privacy.data.stored_columns import TokenRows, stored_or_in_memory
 from hf_privacy.data.tensors import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.progress import progress
@@ -93,7 +94,7 @@ def encode_language(
     *,
     columns: str | Sequence[str] | None = None,
     max_length: int | None = None,
-    max_gigabytes: float = 8.0,
+    max_gigabytes: float | None = None,
     paraphrase_column: str | None = None,
 ) -> TensorDataset:
     """All rows tokenized, once: "input_ids", "attention_mask" and "labels", int64[N, L], padded on the right.
@@ -115,8 +116,8 @@ def encode_language(
     max_length : int, optional
         Rows of more tokens are cut at their end; by default at the tokenizer's own limit, if it has one. How many
         were is `TensorDataset.truncated`.
-    max_gigabytes : float
-        Largest result allowed.
+    max_gigabytes : float, optional
+        Largest result allowed, were all rows padded in memory.
     paraphrase_column : str, optional
         A column of texts that say what the scored text of a row says (the text, or the completion); nothing, or an
         empty text, for a row without. Each is encoded as its row is, see `TensorDataset.paraphrased`.
@@ -159,22 +160,41 @@ def encode_language(
         )
     values = [_column(dataset, name) for name in names]
     texts = list(_scored_texts(names, values))
-    opening, turn_marks = _opening(tokenizer, texts[0]), _turn_marks(tokenizer)
+
+    def tokenize() -> Tokens:
+        return _tokenized(tokenizer, values, texts[0], max_length)
+
+    if len(dataset) >= FEWEST_TEXTS and is_storable(tokenizer):
+        settings = {"max_length": int(max_length), "for": "language"}
+        tokens = stored_tokens(dataset, names, tokenizer, settings, tokenize)
+    else:
+        tokens = tokenize()
+    cut = np.zeros(len(dataset), dtype=bool)
+    for row, text in tokens.beside["cut"].items():
+        cut[int(row)], texts[int(row)] = True, text
+    return _dataset_of(tokens, cut, texts, tokenizer.pad_token_id, max_gigabytes)
+
+
+def _tokenized(
+    tokenizer: PreTrainedTokenizerBase, values: Sequence[list[Any]], first_text: str, max_length: int
+) -> Tokens:
+    """The rows' tokens and which are scored; beside them, of the rows that are cut, what their scored tokens say."""
+    opening, turn_marks = _opening(tokenizer, first_text), _turn_marks(tokenizer)
     rows: list[tuple[np.ndarray, np.ndarray]] = []
     special = special_tokens(tokenizer)
-    cut = np.zeros(len(dataset), dtype=bool)
+    cut: dict[str, str] = {}
     packed = 0
-    for start in progress(range(0, len(dataset), _BATCH), description=f"tokenizing, {_BATCH} at a time"):
+    starts = range(0, len(values[0]), _BATCH)
+    for start in progress(starts, description=f"tokenizing, {_BATCH} at a time"):
         parts = [column[start : start + _BATCH] for column in values]
         is_chat = isinstance(parts[0][0], list)
         for ids, scored in _chat_rows(tokenizer, parts) if is_chat else _text_rows(tokenizer, parts):
             _open(ids, scored, tokenizer.bos_token_id, [] if is_chat else opening)
             _close(ids, scored, tokenizer)
             packed += not is_chat and _holds_documents(ids, tokenizer.eos_token_id, turn_marks)
-            cut[len(rows)] = len(ids) > max_length
-            if cut[len(rows)]:
+            if len(ids) > max_length:
                 kept = [ids[place] for place in range(max_length) if scored[place] and ids[place] not in special]
-                texts[len(rows)] = str(tokenizer.decode(kept, clean_up_tokenization_spaces=False))
+                cut[str(len(rows))] = str(tokenizer.decode(kept, clean_up_tokenization_spaces=False))
             scored[0] = False
             rows.append((np.array(ids[:max_length], np.int32), np.array(scored[:max_length], bool)))
     if packed:
@@ -182,8 +202,11 @@ def encode_language(
             f"{packed} rows hold the end-of-text token {tokenizer.eos_token!r} with more text behind it, as packed "
             "rows do: pass one document a row, and conversations as messages"
         )
-    _check_scored([scored for _, scored in rows], cut, max_length)
-    return _tensors(rows, cut, texts, tokenizer.pad_token_id, max_gigabytes)
+    was_cut = np.zeros(len(rows), dtype=bool)
+    was_cut[[int(row) for row in cut]] = True
+    _check_scored([scored for _, scored in rows], was_cut, max_length)
+    columns = {"input_ids": np.concatenate([ids for ids, _ in rows]), "scored": np.concatenate([s for _, s in rows])}
+    return Tokens(columns, np.array([len(ids) for ids, _ in rows]), {"cut": cut})
 
 
 def _paraphrases(dataset: Dataset, names: Sequence[str], column: str) -> Dataset:
@@ -307,21 +330,21 @@ def _check_scored(scored: Sequence[np.ndarray], cut: np.ndarray, max_length: int
     )
 
 
-def _tensors(
-    rows: Sequence[tuple[np.ndarray, np.ndarray]], cut: np.ndarray, texts: list[str], pad: int, max_gigabytes: float
+def _dataset_of(
+    tokens: Tokens, cut: np.ndarray, texts: list[str], pad: int, max_gigabytes: float | None
 ) -> TensorDataset:
-    shape = (len(rows), max(len(ids) for ids, _ in rows))
-    check_memory(shape, 3 * 8, max_gigabytes, "texts")
-    filling = {"input_ids": pad, "attention_mask": 0, "labels": IGNORED}
-    tensors = {name: np.full(shape, value, dtype=np.int64) for name, value in filling.items()}
-    for number, (ids, scored) in enumerate(rows):
-        tensors["input_ids"][number, : len(ids)] = ids
-        tensors["attention_mask"][number, : len(ids)] = 1
-        tensors["labels"][number, : len(ids)] = np.where(scored, ids, IGNORED)
+    check_memory((len(texts), int(tokens.lengths.max())), 3 * 8, max_gigabytes, "texts")
+    ids, scored, offsets = tokens.columns["input_ids"], tokens.columns["scored"], tokens.offsets
+    rows = {
+        "input_ids": TokenRows(ids, offsets, padding=pad, side="right"),
+        "attention_mask": TokenRows(None, offsets, padding=0, side="right"),
+        "labels": TokenRows(ids, offsets, padding=IGNORED, side="right", where=scored),
+    }
     return TensorDataset(
-        {name: torch.from_numpy(values) for name, values in tensors.items()},
+        stored_or_in_memory(rows),
         padding_side="right",
-        sequence_columns=list(tensors),
+        sequence_columns=list(rows),
         texts=texts,
         truncated=cut,
+        token_counts=tokens.lengths,
     )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import PIL
@@ -21,7 +21,7 @@ from datasets import Dataset
 from PIL import Image as PillowImage
 
 from hf_privacy.data.canonical import RowBytes, canonical_bytes, stored_fingerprint
-from hf_privacy.data.encoded_store import StoredArray, entry_name, stored
+from hf_privacy.data.encoded_store import StoredArray, entry_name, new_array, stored
 from hf_privacy.data.near_repeats import block_means
 from hf_privacy.progress import progress
 
@@ -61,6 +61,9 @@ class Encoder(Protocol):
 
     def add(self, start: int, images: Images) -> bool:
         """Take the images of the rows from `start` on; False asks for all of them once more, from `begin` on."""
+
+    def end(self) -> None:
+        """Close what is open: all are in."""
 
 
 def picture_looks(dataset: Dataset, column: str) -> Looks:
@@ -117,7 +120,7 @@ def _decode(
         if name.startswith("looks-"):
             looks = _room_for_looks(folder, len(dataset))
         elif name.startswith("rows-"):
-            digests = _new(folder / "digests.npy", np.uint8, (len(dataset), 16))
+            digests = new_array(folder / "digests.npy", np.uint8, (len(dataset), 16))
     rows = None if digests is None else RowBytes(dataset, sorted(columns), given=column)
 
     def some(start: int) -> bool:
@@ -137,6 +140,8 @@ def _decode(
             encoder.begin(pixels, len(dataset), first)
         if _all(some, range(0, len(dataset), at_a_time)):
             break
+    if encoder is not None:
+        encoder.end()
 
 
 def _all(some: Callable[[int], bool], starts: range) -> bool:
@@ -161,16 +166,12 @@ def _digest(content: bytes) -> np.ndarray:
     return np.frombuffer(hashlib.blake2b(content, digest_size=16).digest(), dtype=np.uint8)
 
 
-def _new(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.ndarray:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-
-
 def _room_for_looks(folder: Path, n_rows: int) -> Looks:
     shapes = {
         "digests": (np.uint8, 16), "sizes": (np.int32, 2), "coarse": (np.float32, _COARSE**2),
         "fine": (np.float32, 3 * _FINE**2),
     }  # fmt: skip
-    return Looks(**{name: _new(folder / f"{name}.npy", kind, (n_rows, n)) for name, (kind, n) in shapes.items()})
+    return Looks(**{name: new_array(folder / f"{name}.npy", kind, (n_rows, n)) for name, (kind, n) in shapes.items()})
 
 
 def _look(looks: Looks, start: int, pictures: Images) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,16 +13,19 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from transformers.image_processing_utils import BaseImageProcessor
 
+from hf_privacy.data.canonical import stored_fingerprint
 from hf_privacy.data.columns import check_columns, check_labels, numeric_matrix, require_image_column
 from hf_privacy.data.encoded_images import converted, different_shapes, processed, stored_pixels
-from hf_privacy.data.encoded_store import FEWEST_ROWS
+from hf_privacy.data.encoded_store import FEWEST_ROWS, StoredArray, entry_name, require_room, stored
+from hf_privacy.data.encoded_tokens import FEWEST_TEXTS, Tokens, is_storable, stored_tokens
 from hf_privacy.data.image_processors import processor_channels
 from hf_privacy.data.pictures import AT_A_TIME
-from hf_privacy.data.stored_columns import Column
+from hf_privacy.data.stored_columns import Column, MappedRows, TokenRows, stored_or_in_memory
 from hf_privacy.data.tensors import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.progress import progress
 
+_MOST_IN_MEMORY = 2**22  # numbers of a table: larger ones are kept in the encoded store
 _UNBOUNDED = 10**6  # a tokenizer without a limit says 10³⁰
 
 
@@ -108,7 +113,7 @@ def encode_text(
     label_column: str | None = "label",
     max_length: int | None = None,
     padding_side: str | None = None,
-    max_gigabytes: float = 8.0,
+    max_gigabytes: float | None = None,
 ) -> TensorDataset:
     """All texts tokenized, once: what the tokenizer returns as int64[N, L], and "labels" int64[N].
 
@@ -126,8 +131,8 @@ def encode_text(
         Longer texts are cut; by default at the tokenizer's own limit, if it has one.
     padding_side : {"right", "left"}, optional
         By default the tokenizer's own; `hf_privacy.models.padding_side_for` finds the one that suits a classifier.
-    max_gigabytes : float
-        Largest result allowed.
+    max_gigabytes : float, optional
+        Largest result allowed, were all rows padded in memory.
 
     Raises
     ------
@@ -147,23 +152,48 @@ def encode_text(
     if max_length is None and tokenizer.model_max_length < _UNBOUNDED:
         max_length = tokenizer.model_max_length
     labels = _labels(dataset, label_column)
-    texts = [_texts(dataset, column) for column in columns]
-    encoded: dict[str, list[list[int]]] = {}
-    for start in progress(range(0, len(dataset), 1000), description="tokenizing, 1000 at a time"):
+    padding = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
+
+    def tokenize() -> Tokens:
+        texts = [_texts(dataset, column) for column in columns]
+        return _tokenized(tokenizer, texts, max_length, padding)
+
+    if len(dataset) >= FEWEST_TEXTS and is_storable(tokenizer):
+        tokens = stored_tokens(dataset, columns, tokenizer, {"max_length": max_length, "for": "text"}, tokenize)
+    else:
+        tokens = tokenize()
+    longest = max(1, int(tokens.lengths.max()))
+    check_memory((len(dataset), longest), 8 * len(tokens.columns), max_gigabytes, "texts")
+    side = tokenizer.padding_side if padding_side is None else padding_side
+    rows = {
+        name: TokenRows(flat, tokens.offsets, padding=padding.get(name, 0), side=side)
+        for name, flat in tokens.columns.items()
+    }
+    return TensorDataset(
+        {**stored_or_in_memory(rows), **labels},
+        padding_side=side,
+        sequence_columns=list(rows),
+        token_counts=tokens.lengths,
+    )
+
+
+def _tokenized(
+    tokenizer: PreTrainedTokenizerBase, texts: list[list[str]], max_length: int | None, padding: Mapping[str, int]
+) -> Tokens:
+    """An empty text becomes one attended pad token where the tokenizer adds none of its own."""
+    flat: dict[str, list[np.ndarray]] = {}
+    lengths: list[int] = []
+    for start in progress(range(0, len(texts[0]), 1000), description="tokenizing, 1000 at a time"):
         parts = [column[start : start + 1000] for column in texts]
         tokens = tokenizer(
             *parts, truncation=max_length is not None, max_length=max_length, return_attention_mask=True
         )
+        lengths += [max(1, len(row)) for row in tokens["attention_mask"]]
         for name in tokens:
-            encoded.setdefault(name, []).extend(tokens[name])
-    longest = max(1, max(map(len, encoded["attention_mask"])))
-    check_memory((len(dataset), longest), 8 * len(encoded), max_gigabytes, "texts")
-    padding = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
-    side = tokenizer.padding_side if padding_side is None else padding_side
-    tensors = {name: _padded(rows, longest, padding.get(name, 0), side) for name, rows in encoded.items()}
-    mask = tensors["attention_mask"]
-    mask[mask.sum(dim=1) == 0, 0 if side == "right" else -1] = 1
-    return TensorDataset({**tensors, **labels}, padding_side=side, sequence_columns=list(tensors))
+            empty = [1 if name == "attention_mask" else padding.get(name, 0)]
+            joined = itertools.chain.from_iterable(row or empty for row in tokens[name])
+            flat.setdefault(name, []).append(np.fromiter(joined, dtype=np.int32))
+    return Tokens({name: np.concatenate(parts) for name, parts in flat.items()}, np.array(lengths), {})
 
 
 def encode_features(
@@ -189,8 +219,23 @@ def encode_features(
     >>> encode_features(rows).column("features")
     tensor([[0., 1.], [1., 1.]])
     """
-    values = numeric_matrix(dataset, feature_column)
-    return TensorDataset({"features": torch.from_numpy(values.astype(np.float32)), **_labels(dataset, label_column)})
+    columns = [feature_column] if isinstance(feature_column, str) else list(feature_column)
+    check_columns(dataset, columns)
+    width = sum(np.size(dataset[0][column]) for column in columns)
+    labels = _labels(dataset, label_column)
+    if len(dataset) * width < _MOST_IN_MEMORY:
+        values = numeric_matrix(dataset, columns).astype(np.float32)
+        return TensorDataset({"features": torch.from_numpy(values), **labels})
+    facts = {"rows": stored_fingerprint(dataset.select_columns(columns), columns), "columns": columns}
+    name = entry_name("features", facts)
+
+    def make(folders: Mapping[str, Path]) -> None:
+        values = numeric_matrix(dataset, columns)
+        require_room(folders[name], 4 * values.size)
+        np.save(folders[name] / "features.npy", values.astype(np.float32))
+
+    array = StoredArray(stored([name], make)[name] / "features.npy")
+    return TensorDataset({"features": MappedRows(array), **labels})
 
 
 def _labels(dataset: Dataset, label_column: str | None) -> dict[str, torch.Tensor]:
@@ -215,11 +260,3 @@ def _texts(dataset: Dataset, column: str) -> list[str]:
     if others:
         raise InputError(f"text_column {column!r} has {others} rows that are missing or no text: drop or convert them")
     return values
-
-
-def _padded(rows: list[list[int]], length: int, value: int, side: str) -> torch.Tensor:
-    padded = np.full((len(rows), length), value, dtype=np.int64)
-    for i, row in enumerate(rows):
-        if row:
-            padded[i, slice(None, len(row)) if side == "right" else slice(-len(row), None)] = row
-    return torch.from_numpy(padded)

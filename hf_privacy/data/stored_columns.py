@@ -6,7 +6,7 @@ Each has ``shape`` and ``dtype`` of the whole, and ``take(rows, width, side)``: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -19,8 +19,15 @@ from hf_privacy.data.pixel_levels import Levels
 class Column(Protocol):
     """What all of them have in common."""
 
-    shape: tuple[int, ...]
-    dtype: torch.dtype
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the whole."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of what `take` gives."""
+        ...
 
     def take(self, rows: np.ndarray, width: int | None = None, side: str | None = None) -> torch.Tensor:
         """These rows."""
@@ -64,17 +71,28 @@ class TokenRows:
 
     Parameters
     ----------
-    flat : StoredArray of [T]
+    flat : StoredArray or array of [T], optional
+        Ones without: a mask.
     offsets : int64[N + 1]
     padding : int
     side : {"right", "left"}
         On which rows are padded.
+    where : StoredArray or array of bool[T], optional
+        Where the values count; elsewhere they are `padding`.
     """
 
     dtype = torch.int64
 
-    def __init__(self, flat: StoredArray, offsets: np.ndarray, *, padding: int, side: str) -> None:
-        self.flat, self.offsets, self.padding, self.side = flat, offsets, padding, side
+    def __init__(
+        self,
+        flat: StoredArray | np.ndarray | None,
+        offsets: np.ndarray,
+        *,
+        padding: int,
+        side: str,
+        where: StoredArray | np.ndarray | None = None,
+    ) -> None:
+        self.flat, self.offsets, self.padding, self.side, self.where = flat, offsets, padding, side, where
         lengths = np.diff(offsets)
         self.shape = (len(lengths), max(1, int(lengths.max(initial=0))))
 
@@ -86,11 +104,22 @@ class TokenRows:
         places = places if self.side == "right" else places[::-1]
         there = places < lengths[:, None]
         padded = np.full((len(rows), width), self.padding, dtype=np.int64)
+        if self.flat is None:
+            padded[there] = 1
+            return torch.from_numpy(padded)
         ends = np.cumsum(lengths)
         # Row by row, as a mask reads them.
         spread = np.repeat(starts - (ends - lengths), lengths) + np.arange(ends[-1] if len(ends) else 0)
-        padded[there] = self.flat.values[spread]
+        values = _values(self.flat)[spread]
+        padded[there] = values if self.where is None else np.where(_values(self.where)[spread], values, self.padding)
         return torch.from_numpy(padded)
+
+
+def stored_or_in_memory(columns: Mapping[str, TokenRows]) -> Mapping[str, Column | torch.Tensor]:
+    """Columns that are stored as they are; all rows of others, padded, as tensors."""
+    if any(isinstance(column.flat, StoredArray) for column in columns.values()):
+        return columns
+    return {name: column.take(np.arange(column.shape[0])) for name, column in columns.items()}
 
 
 class ChosenRows:
@@ -128,6 +157,10 @@ class JoinedRows:
                 found[torch.from_numpy(places)] = values
         assert found is not None
         return found
+
+
+def _values(array: StoredArray | np.ndarray) -> np.ndarray:
+    return array.values if isinstance(array, StoredArray) else array
 
 
 def take(

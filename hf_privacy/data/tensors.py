@@ -308,10 +308,13 @@ class TensorDataset(Dataset):
             parts.append(self.paraphrased(np.ones(len(self), dtype=bool)).digest())
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
-    def _block_digest(self, start: int, stop: int) -> str:
-        """`tensors_digest` of some rows, of which a piece alone is in memory."""
+    def column_digest(self, name: str) -> str:
+        """`tensors_digest` of one column by its name, of which a piece alone is in memory."""
+        return self._block_digest(0, len(self), [name])
+
+    def _block_digest(self, start: int, stop: int, names: Sequence[str] | None = None) -> str:
         digest = hashlib.sha256()
-        for name in sorted(self.column_names):
+        for name in sorted(self.column_names if names is None else names):
             _update_header(digest, name, (stop - start, *self.row_shape(name)), self.dtype(name))
             for piece in self.pieces(name, start, stop):
                 _update_bits(digest, piece)

@@ -102,7 +102,7 @@ def make_worded_canaries(
     outside = np.setdiff1d(np.arange(len(dataset)), row_numbers("members", members, below=len(dataset)))
     if not len(outside):
         raise InputError("every row of dataset is a member: canaries begin as rows outside the training set do")
-    width = dataset.column("input_ids").shape[1]
+    width = dataset.row_shape("input_ids")[0]
     if width < size + 2:
         raise InputError(
             f"rows have at most {width} tokens: a canary takes {size} for its secret, one before and one behind it; "

@@ -92,9 +92,9 @@ def rows_a_pass(dataset: TensorDataset, batch_size: int) -> int:
     >>> rows_a_pass(TensorDataset({"labels": torch.zeros(3, dtype=torch.int64)}), 256)
     256
     """
-    if "labels" not in dataset.column_names or dataset.column("labels").ndim == 1:
+    if "labels" not in dataset.column_names or not dataset.row_shape("labels"):
         return batch_size
-    return max(1, min(batch_size, TOKENS_A_PASS // max(1, dataset.column("labels").shape[1])))
+    return max(1, min(batch_size, TOKENS_A_PASS // max(1, dataset.row_shape("labels")[0])))
 
 
 def refuse_unlabelled(dataset: TensorDataset, what: str) -> None:

@@ -114,7 +114,7 @@ def boundary_distance(
         ) from None
     if len(dataset) == 0:
         raise InputError("dataset is empty: pass at least one example")
-    low, high = _bounds(dataset.column(column), bounds)
+    low, high = _bounds(dataset, column, bounds)
     passes = {"batch_size": batch_size, "accelerator": accelerator, "progress": progress}
 
     @torch.inference_mode()
@@ -124,7 +124,7 @@ def boundary_distance(
         return logits.argmax(dim=1).numpy()
 
     predicted = map_batches(model, dataset, predicted_of, description="predictions", **passes)
-    starts = _starting_points(dataset.column(column), predicted)
+    starts = _starting_points(dataset, column, predicted)
 
     def distance_of(model: nn.Module, batch: Mapping[str, torch.Tensor], device: torch.device) -> np.ndarray:
         with torch.inference_mode():
@@ -151,7 +151,7 @@ class _Starts(NamedTuple):
     predicted: torch.Tensor  # int64 [M]
 
 
-def _starting_points(inputs: torch.Tensor, predicted: np.ndarray) -> _Starts:
+def _starting_points(dataset: TensorDataset, column: str, predicted: np.ndarray) -> _Starts:
     """Some examples of each predicted class, chosen by a hash of their content, so that order does not matter."""
     classes = np.unique(predicted)
     if len(classes) < 2:
@@ -159,12 +159,12 @@ def _starting_points(inputs: torch.Tensor, predicted: np.ndarray) -> _Starts:
             f"the model predicts class {classes[0]} for all {len(predicted)} examples: a boundary lies "
             "between two, pass more examples or train the model longer"
         )
-    seeds = np.array([example_seed(row) for row in inputs.numpy()], dtype=np.uint64)
+    seeds = np.array([example_seed(row) for piece in dataset.pieces(column) for row in piece.numpy()], dtype=np.uint64)
     each = max(1, _MAX_STARTING_POINTS // len(classes))
     rows = np.concatenate(
         [of_class[np.argsort(seeds[of_class])[:each]] for of_class in (np.nonzero(predicted == c)[0] for c in classes)]
     )
-    return _Starts(inputs[rows], torch.from_numpy(predicted[rows]))
+    return _Starts(dataset.subset(rows).column(column), torch.from_numpy(predicted[rows]))
 
 
 def _nearest(
@@ -200,13 +200,14 @@ def _continuous_column(dataset: TensorDataset) -> str:
         raise InputError(
             "dataset has token numbers (input_ids), between which there is no distance: use label_only_correct"
         )
-    if len(inputs) != 1 or not dataset.column(inputs[0]).is_floating_point():
+    if len(inputs) != 1 or not dataset.dtype(inputs[0]).is_floating_point:
         raise InputError(f"dataset has the inputs {sorted(inputs)}: a distance needs exactly one, of floating point")
     return inputs[0]
 
 
-def _bounds(inputs: torch.Tensor, bounds: tuple[float, float] | None) -> tuple[float, float]:
-    least, most = float(inputs.min()), float(inputs.max())
+def _bounds(dataset: TensorDataset, column: str, bounds: tuple[float, float] | None) -> tuple[float, float]:
+    ends = torch.stack([torch.stack(piece.aminmax()) for piece in dataset.pieces(column)])
+    least, most = float(ends[:, 0].min()), float(ends[:, 1].max())  # NaN where one is
     if not (math.isfinite(least) and math.isfinite(most)):
         raise InputError("dataset has NaN or infinite inputs: drop or repair these rows")
     low, high = (least, most) if bounds is None else bounds

@@ -89,12 +89,13 @@ def _check_labels(model: nn.Module, dataset: TensorDataset) -> None:
     n_classes = _n_classes(model)
     if "labels" not in dataset.column_names:
         return
-    labels = dataset.column("labels")
     if not task_of(model).has_classes:
-        _check_token_labels(labels, dataset.column("input_ids"))
-        if not bool(dataset.column("attention_mask")[:, 0].all()):
+        for labels, input_ids in zip(dataset.pieces("labels"), dataset.pieces("input_ids"), strict=False):
+            _check_token_labels(labels, input_ids)
+        if not all(bool(mask[:, 0].all()) for mask in dataset.pieces("attention_mask")):
             raise InputError("the rows are padded on the left: a language model's are padded on the right")
         return
+    labels = dataset.column("labels")
     if n_classes is None:
         return
     if labels.is_floating_point() or labels.ndim != 1:
@@ -126,10 +127,10 @@ def _check_tokens(model: nn.Module, dataset: TensorDataset) -> None:
     embedding = _input_embedding(model)
     if "input_ids" not in dataset.column_names or not isinstance(embedding, nn.Embedding):
         return
-    ids = dataset.column("input_ids")
-    if int(ids.min()) < 0 or int(ids.max()) >= embedding.num_embeddings:
+    ends = torch.stack([torch.stack(piece.aminmax()) for piece in dataset.pieces("input_ids")])
+    if int(ends.min()) < 0 or int(ends.max()) >= embedding.num_embeddings:
         raise InputError(
-            f"token ids go up to {int(ids.max())} and the model embeds {embedding.num_embeddings} (0 to "
+            f"token ids go up to {int(ends.max())} and the model embeds {embedding.num_embeddings} (0 to "
             f"{embedding.num_embeddings - 1}): encode with the tokenizer that belongs to the checkpoint"
         )
 

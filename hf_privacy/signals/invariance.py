@@ -30,7 +30,7 @@ def extreme_rows(dataset: TensorDataset) -> list[int]:
     """
     if "attention_mask" not in dataset.column_names:
         return [0, len(dataset) - 1]
-    lengths = dataset.column("attention_mask").sum(dim=1)
+    lengths = torch.cat([piece.sum(dim=1) for piece in dataset.pieces("attention_mask")])
     return [int(lengths.argmin()), int(lengths.argmax())]
 
 

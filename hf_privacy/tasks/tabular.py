@@ -34,5 +34,5 @@ class TabularClassification(Classification):
     def prepare(self, rows: Dataset, *, model: Any, data: Any, classes: Sequence[str]) -> Prepared:
         """The model is as wide as the rows."""
         dataset = self.encode(rows, None, columns=data.input_columns, label_column=data.label_column)
-        model_init = self._model_init(model, classes, input_size=dataset.column("features").shape[1])
+        model_init = self._model_init(model, classes, input_size=dataset.row_shape("features")[0])
         return Prepared(dataset, None, model_init, model_init())

@@ -186,3 +186,24 @@ def test_a_limit_that_is_none_and_a_full_disk_are_refused(monkeypatch):
     monkeypatch.setenv("HF_PRIVACY_CACHE_LIMIT", "many")
     with pytest.raises(InputError, match="HF_PRIVACY_CACHE_LIMIT is 'many'"):
         stored(["x-1"], maker([]))
+
+
+def test_the_command_tells_and_clears(capsys):
+    from hf_privacy.cli import main
+
+    assert main(["env", "--cache"]) == 0
+    assert "entries: 0, 0 in use" in capsys.readouterr().out
+    for name in ("pixels-1", "looks-1"):
+        stored([name], maker([], 200_000))
+    encoded_store._release(cache_folder() / "looks-1")
+    assert main(["env", "--cache"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"folder: {cache_folder()} (HF_PRIVACY_CACHE)"
+    assert lines[1:4] == [
+        "size: 0.003 GB",
+        "limit: 50 GB (HF_PRIVACY_CACHE_LIMIT)",
+        "entries: 2 (1 looks, 1 pixels), 1 in use",
+    ]
+    assert main(["env", "--cache", "--clear"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "deleted: 1 entry"
+    assert main(["env", "--clear"]) == 2

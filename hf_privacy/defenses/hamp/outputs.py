@@ -134,24 +134,29 @@ def random_inputs(dataset: TensorDataset, n: int, *, generator: torch.Generator)
     for name in dataset.column_names:
         if name == "labels":
             continue
-        column = dataset.column(name)
-        if column.is_floating_point():
-            inputs[name] = _random_floats(column, n, generator)
+        if dataset.dtype(name).is_floating_point:
+            inputs[name] = _random_floats(dataset, name, n, generator)
         elif name == "input_ids":
             inputs[name] = _random_tokens(dataset, rows, generator)
         else:
-            inputs[name] = column[rows]
+            inputs[name] = dataset.subset(rows).column(name)
     return inputs
 
 
-def _random_floats(column: torch.Tensor, n: int, generator: torch.Generator) -> torch.Tensor:
-    uniform = torch.rand((n, *column.shape[1:]), generator=generator, dtype=torch.float64)
-    if bool(((column == 0) | (column == 1)).all()):
-        return (uniform < 0.5).to(column.dtype)
+def _random_floats(dataset: TensorDataset, name: str, n: int, generator: torch.Generator) -> torch.Tensor:
+    dtype, shape = dataset.dtype(name), dataset.row_shape(name)
+    uniform = torch.rand((n, *shape), generator=generator, dtype=torch.float64)
     # Of an image the range is the channel's, of a table the feature's.
-    others = [0, 2, 3] if column.ndim == 4 else [0]
-    low, high = column.amin(dim=others, keepdim=True), column.amax(dim=others, keepdim=True)
-    return (low + uniform * (high - low).double()).to(column.dtype)
+    others = [0, 2, 3] if len(shape) == 3 else [0]
+    lows, highs, coins = [], [], True
+    for piece in dataset.pieces(name):
+        coins = coins and bool(((piece == 0) | (piece == 1)).all())
+        lows.append(piece.amin(dim=others, keepdim=True))
+        highs.append(piece.amax(dim=others, keepdim=True))
+    if coins:
+        return (uniform < 0.5).to(dtype)
+    low, high = torch.cat(lows).amin(dim=0, keepdim=True), torch.cat(highs).amax(dim=0, keepdim=True)
+    return (low + uniform * (high - low).double()).to(dtype)
 
 
 def _random_tokens(dataset: TensorDataset, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

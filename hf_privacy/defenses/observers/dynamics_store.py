@@ -34,12 +34,13 @@ def dataset_sha256(dataset: TensorDataset) -> str:
     False
     """
     digest = hashlib.sha256(str(len(dataset)).encode())
-    for start in range(0, len(dataset), 4096):  # a column of a view is a copy: not all of it at once
-        rows = dataset.subset(np.arange(start, min(start + 4096, len(dataset))))
+    for start in range(0, len(dataset), 4096):
+        stop = min(start + 4096, len(dataset))
         for name in sorted(dataset.column_names):
-            tensor = rows.column(name)
-            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.contiguous().numpy())
+            shape = (stop - start, *dataset.row_shape(name))
+            digest.update(f"{name}{shape}{dataset.dtype(name)}".encode())
+            for piece in dataset.pieces(name, start, stop):  # a column of a view is a copy: not all of it at once
+                digest.update(piece.contiguous().numpy())
     return digest.hexdigest()
 
 

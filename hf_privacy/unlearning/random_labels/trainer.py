@@ -34,8 +34,7 @@ def with_wrong_labels(dataset: TensorDataset, classes: torch.Tensor, *, seed: in
     generator = torch.Generator().manual_seed(seed)
     steps = torch.randint(1, len(classes), place.shape, generator=generator)
     moved = classes[(place + steps) % len(classes)]
-    columns = {name: dataset.column(name) for name in dataset.column_names}
-    relabelled = dataset.with_tensors({**columns, "labels": moved})
+    relabelled = dataset.with_column("labels", moved)
     return relabelled if dataset.augmentation is None else relabelled.with_augmentation(dataset.augmentation)
 
 

@@ -60,7 +60,7 @@ def run_facts(
         "settings": {**settings, "c": c},
         "space": [space.mean, space.std],
         "forget_dataset": forget.digest(),
-        "retain_dataset": tensors_digest({"pixel_values": retain.column("pixel_values")}),
+        "retain_dataset": retain.column_digest("pixel_values"),
         "retain_classifier": tensors_digest(weights),
     }
 

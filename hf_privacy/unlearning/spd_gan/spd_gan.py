@@ -166,8 +166,7 @@ def perturbed_forget_set(
             images = {"pixel_values": batch["pixel_values"].to(device)}
             points = generator(generator.space.points(None, images))
             changed.append(generator.space.inputs(points, images)["pixel_values"].cpu())
-    others = {name: dataset.column(name) for name in dataset.column_names}
-    return dataset.with_tensors({**others, "pixel_values": torch.cat(changed)})
+    return dataset.with_column("pixel_values", torch.cat(changed))
 
 
 @contextmanager

@@ -282,8 +282,7 @@ def _correct_of(
 
 def _joined(retain: TensorDataset, perturbed: TensorDataset) -> TensorDataset:
     """The rows of `retain`, then those of `perturbed`, augmented as `retain` is."""
-    columns = {name: torch.cat([retain.column(name), perturbed.column(name)]) for name in retain.column_names}
-    return retain.with_tensors(columns).with_augmentation(retain.augmentation)
+    return retain.joined(perturbed).with_augmentation(retain.augmentation)
 
 
 def _model(model: Any, name: str) -> torch.nn.Module:

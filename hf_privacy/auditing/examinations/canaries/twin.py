@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from transformers import TrainerCallback
 
 from hf_privacy.atomic_file import write_atomically
@@ -88,13 +87,9 @@ def _with_canaries(trainer: PrivacyTrainer, members: TensorDataset, inserted: Te
 
     Where members come in groups, each canary is a group of its own: it is what may be there or not.
     """
-    parts, has_paraphrases = [members, inserted], members.has_paraphrase is not None
-    if has_paraphrases:  # a canary is its own
-        parts += [members.paraphrased(np.ones(len(members), dtype=bool)), inserted]
-    together = members.with_tensors(
-        {name: torch.cat([part.column(name) for part in parts]) for name in members.column_names}
-    )
-    together = together.halved() if has_paraphrases else together
+    together = members.joined(inserted)
+    if members.has_paraphrase is not None:  # a canary is its own
+        together = together.joined(members.paraphrased(np.ones(len(members), dtype=bool)), inserted).halved()
     if (groups := members.groups) is not None:
         together = together.with_groups(np.concatenate([groups, groups.max() + 1 + np.arange(len(inserted))]))
     augmentation = trainer.train_dataset.augmentation
