@@ -53,7 +53,9 @@ def stored_fingerprint(dataset: Dataset, columns: Sequence[str]) -> str:
     if key not in _STORED:
         image_column = image_column_of(dataset, names)
         rows = RowBytes(dataset, names, given=image_column)
-        digest = hashlib.sha256(str(len(dataset)).encode())
+        # The same file is another picture where the column asks for another mode.
+        mode = None if image_column is None else dataset.features[image_column].mode
+        digest = hashlib.sha256(f"{len(dataset)} {mode}".encode())
         for start in range(0, len(dataset), _BATCH):
             stop = min(start + _BATCH, len(dataset))
             files = None if image_column is None else _file_bytes(dataset, image_column, start, stop)

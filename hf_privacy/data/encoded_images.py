@@ -15,9 +15,8 @@ from datasets import Dataset
 from PIL import Image as PillowImage
 from transformers.image_processing_utils import BaseImageProcessor
 
-from hf_privacy.data.canonical import stored_fingerprint
 from hf_privacy.data.encoded_store import StoredArray, entry_name, new_array, require_room
-from hf_privacy.data.pictures import AT_A_TIME, Images, encoded_pictures
+from hf_privacy.data.pictures import AT_A_TIME, Images, decoded_facts, encoded_pictures
 from hf_privacy.data.pixel_levels import Levels, levels_of
 from hf_privacy.data.stored_columns import Column, LevelRows, MappedRows
 from hf_privacy.errors import InputError
@@ -51,7 +50,7 @@ def stored_pixels(
         Images that a thread has in memory.
     """
     facts = {
-        "pictures": stored_fingerprint(dataset.select_columns([image_column]), [image_column]),
+        **decoded_facts(dataset, [image_column]),
         "channels": channels,
         "processor": processor_facts(processor),
     }

@@ -150,7 +150,7 @@ def stored(names: Sequence[str], make: Make, *, along: Sequence[str] = ()) -> di
     root = cache_folder()
     try:
         _make_root(root)
-    except OSError:  # a home that cannot be written to: it costs encoding anew in each process
+    except (OSError, NotImplementedError):  # nothing can be written there, or locked: each process encodes for itself
         return _made_beside([*names, *along], make)
     with ExitStack() as locks:
         for name in sorted({*names, *along}):  # in one order, so that no two processes wait for each other
@@ -219,6 +219,8 @@ def shrink(root: Path, limit: int) -> int:
 def _make_root(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     (root / _LOCKS).mkdir(exist_ok=True, mode=0o700)
+    with FileLock(root / _LOCKS / "any.lock"):
+        pass
 
 
 def _make_missing(root: Path, missing: Sequence[str], make: Make) -> None:

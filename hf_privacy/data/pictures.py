@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+import datasets
 import numpy as np
 import PIL
 from datasets import Dataset
@@ -93,13 +94,18 @@ def encoded_pictures(
     return stored([encoder.name], make, along=along)[encoder.name]
 
 
+def decoded_facts(dataset: Dataset, columns: Sequence[str]) -> dict[str, str]:
+    """What rows are, and by what their pictures are decoded."""
+    rows = stored_fingerprint(dataset.select_columns(list(columns)), columns)
+    return {"rows": rows, "pillow": PIL.__version__, "datasets": datasets.__version__}
+
+
 def _looks_name(dataset: Dataset, column: str) -> str:
-    facts = {"pictures": stored_fingerprint(dataset.select_columns([column]), [column]), "pillow": PIL.__version__}
-    return entry_name("looks", facts)
+    return entry_name("looks", decoded_facts(dataset, [column]))
 
 
 def _rows_name(dataset: Dataset, columns: Sequence[str]) -> str:
-    return entry_name("rows", {"rows": stored_fingerprint(dataset, columns), "pillow": PIL.__version__})
+    return entry_name("rows", decoded_facts(dataset, columns))
 
 
 def _decode(

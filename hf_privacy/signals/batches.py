@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -17,6 +18,7 @@ from hf_privacy.models.modes import evaluation_mode, without_autocast, without_t
 from hf_privacy.progress import progress as with_progress
 
 TOKENS_A_PASS = 16_384
+_PIXELS_A_PASS = 2**23  # values: 55 images of 224 × 224, whose activations take a gigabyte
 
 
 def map_batches(
@@ -57,6 +59,7 @@ def map_batches(
     batch_size = check_whole("batch_size", batch_size, at_least=1)
     if "pixel_values" in dataset.column_names:
         dataset = dataset.with_augmentation(None)  # a training dataset may carry one; queries are fixed views
+        batch_size = images_a_pass(dataset, batch_size)
     starts = range(0, len(dataset), batch_size)
     if accelerator is None:
         device = _device_of(model)
@@ -95,6 +98,20 @@ def rows_a_pass(dataset: TensorDataset, batch_size: int) -> int:
     if "labels" not in dataset.column_names or not dataset.row_shape("labels"):
         return batch_size
     return max(1, min(batch_size, TOKENS_A_PASS // max(1, dataset.row_shape("labels")[0])))
+
+
+def images_a_pass(dataset: TensorDataset, batch_size: int) -> int:
+    """`batch_size`, or fewer where images are so large that memory would hold a great many values at once.
+
+    Examples
+    --------
+    >>> import torch
+    >>> images_a_pass(TensorDataset({"pixel_values": torch.zeros(1, 3, 32, 32)}), 512)
+    512
+    >>> images_a_pass(TensorDataset({"pixel_values": torch.zeros(1, 3, 224, 224)}), 512)
+    55
+    """
+    return max(1, min(batch_size, _PIXELS_A_PASS // math.prod(dataset.row_shape("pixel_values"))))
 
 
 def refuse_unlabelled(dataset: TensorDataset, what: str) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
+from hf_privacy.signals.batches import images_a_pass
 
 
 def flatten_inputs(
@@ -84,6 +85,7 @@ def _image_rows(dataset: TensorDataset, limit: int, batch_size: int) -> np.ndarr
         # a side that is kept at its one pixel takes from the other
         height = max(1, min(height, limit // (channels * width)))
         width = min(width, limit // (channels * height))
+    batch_size = images_a_pass(dataset, batch_size)
     rows = np.empty((len(dataset), channels * height * width), dtype=np.float32)
     for start in range(0, len(dataset), batch_size):
         pixels = dataset.__getitems__(range(start, min(start + batch_size, len(dataset))))["pixel_values"].float()

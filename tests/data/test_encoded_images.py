@@ -179,6 +179,16 @@ def test_other_labels_find_the_same_pixels(tmp_path):
     assert len(list((tmp_path / "cache").glob("pixels-*"))) == 3
 
 
+def test_the_same_files_in_another_mode_are_other_pictures():
+    rows = pictures()
+    grey = rows.cast_column("image", Image(mode="L"))
+    colours = encode_images(rows, PROCESSORS["fast"]).column("pixel_values")
+    found = encode_images(grey, PROCESSORS["fast"]).column("pixel_values")
+    assert same_bits(found, one_by_one(PROCESSORS["fast"], grey, "RGB"))
+    assert not torch.equal(found, colours)
+    assert dataset_fingerprint(grey) != dataset_fingerprint(rows)
+
+
 def test_stored_rows_have_the_digest_of_the_tensors_and_travel_to_other_processes():
     encoded = encode_images(pictures(), PROCESSORS["fast"]).subset(range(5, 60))
     in_memory = TensorDataset({name: encoded.column(name) for name in encoded.column_names})
