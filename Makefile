@@ -48,6 +48,7 @@ style: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python recipes/benchmarks/references/run.py --data $(DATA)
 	$(BIN)/python recipes/benchmarks/cluster/run.py --data $(DATA)
+	$(BIN)/python recipes/benchmarks/store/run.py
 	$(BIN)/python recipes/benchmarks/scoring/run.py
 	$(BIN)/python recipes/benchmarks/adversarial/run.py
 	$(BIN)/python recipes/benchmarks/curvature/run.py

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,7 +23,7 @@ from datasets import Dataset
 from PIL import Image as PillowImage
 
 from hf_privacy.data.canonical import RowBytes, canonical_bytes, stored_fingerprint
-from hf_privacy.data.encoded_store import StoredArray, entry_name, new_array, stored
+from hf_privacy.data.encoded_store import FEWEST_ROWS, StoredArray, entry_name, new_array, stored
 from hf_privacy.data.near_repeats import block_means
 from hf_privacy.progress import progress
 
@@ -69,6 +70,10 @@ class Encoder(Protocol):
 
 def picture_looks(dataset: Dataset, column: str) -> Looks:
     """The looks of a column of images, from the store or decoded now."""
+    if len(dataset) < FEWEST_ROWS:
+        looks = _room_for_looks(None, len(dataset))
+        _look(looks, 0, dataset.with_format(None).select_columns([column])[:][column])
+        return looks
     name = _looks_name(dataset, column)
     folder = stored([name], partial(_decode, dataset, column, (), None))[name]
     return Looks(*(StoredArray(folder / f"{part}.npy").values for part in Looks._fields))
@@ -132,12 +137,10 @@ def _decode(
     def some(start: int) -> bool:
         pictures = images[start : start + at_a_time][column] if start else first
         stop = start + len(pictures)
-        if looks is not None or digests is not None:
-            contents = [canonical_bytes(picture) for picture in pictures]
         if looks is not None:
-            looks.digests[start:stop] = [_digest(content) for content in contents]
             _look(looks, start, pictures)
         if digests is not None and rows is not None:
+            contents = [canonical_bytes(picture) for picture in pictures]
             digests[start:stop] = [_digest(row) for row in rows.between(start, stop, contents)]
         return True if pixels is None or encoder is None else encoder.add(start, pictures)
 
@@ -153,7 +156,11 @@ def _decode(
 def _all(some: Callable[[int], bool], starts: range) -> bool:
     """Whether every part went well; the rest is left out once one did not."""
     description = f"decoding images, {starts.step} at a time"
-    with ThreadPoolExecutor(_threads()) as pool:
+    # Where a processor has brought torch: its threads in each of these would be too many.
+    torch = sys.modules.get("torch")
+    torch_threads = None if torch is None else torch.get_num_threads()
+    alone = {} if torch is None else {"initializer": torch.set_num_threads, "initargs": (1,)}
+    with ThreadPoolExecutor(_threads(), **alone) as pool:
         parts = [pool.submit(some, start) for start in starts]
         try:
             # In their order: the first bad row is the one that is told of.
@@ -161,6 +168,8 @@ def _all(some: Callable[[int], bool], starts: range) -> bool:
         finally:
             for part in parts:
                 part.cancel()
+            if torch is not None:
+                torch.set_num_threads(torch_threads)
 
 
 def _threads() -> int:
@@ -172,15 +181,19 @@ def _digest(content: bytes) -> np.ndarray:
     return np.frombuffer(hashlib.blake2b(content, digest_size=16).digest(), dtype=np.uint8)
 
 
-def _room_for_looks(folder: Path, n_rows: int) -> Looks:
+def _room_for_looks(folder: Path | None, n_rows: int) -> Looks:
     shapes = {
         "digests": (np.uint8, 16), "sizes": (np.int32, 2), "coarse": (np.float32, _COARSE**2),
         "fine": (np.float32, 3 * _FINE**2),
     }  # fmt: skip
+    if folder is None:
+        return Looks(**{name: np.zeros((n_rows, n), kind) for name, (kind, n) in shapes.items()})
     return Looks(**{name: new_array(folder / f"{name}.npy", kind, (n_rows, n)) for name, (kind, n) in shapes.items()})
 
 
 def _look(looks: Looks, start: int, pictures: Images) -> None:
+    for row, picture in enumerate(pictures, start=start):
+        looks.digests[row] = _digest(canonical_bytes(picture))
     by_kind: dict[tuple[int, int, bool], list[tuple[int, np.ndarray]]] = {}
     for row, picture in enumerate(pictures, start=start):
         if picture is not None:
