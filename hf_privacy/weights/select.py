@@ -98,7 +98,9 @@ def _select_group(scores: dict[str, torch.Tensor], number: int, wide: bool, larg
         return {
             name: torch.empty(tensor.shape, dtype=torch.bool, device=tensor.device) for name, tensor in scores.items()
         }
-    cut, ties = _find_cut(scores, number, wide, largest)
+    cut, ties, n_equal = _find_cut(scores, number, wide, largest)
+    if ties == n_equal:  # as a rule there is one: then nothing has to be looked for among equals
+        cut, ties = cut - 1, 0
     for name, tensor in scores.items():
         mask = torch.empty(tensor.shape, dtype=torch.bool, device=tensor.device)
         flat = mask.view(-1)
@@ -112,10 +114,10 @@ def _select_group(scores: dict[str, torch.Tensor], number: int, wide: bool, larg
     return masks
 
 
-def _find_cut(scores: dict[str, torch.Tensor], number: int, wide: bool, largest: bool) -> tuple[int, int]:
-    """The key of the last score selected, and how many of the scores with that key are."""
+def _find_cut(scores: dict[str, torch.Tensor], number: int, wide: bool, largest: bool) -> tuple[int, int, int]:
+    """The key of the last score selected, how many of the scores with that key are, and how many have it."""
     bits = 64 if wide else 32
-    cut, left = 0, number
+    cut, left, n_equal = 0, number, 0
     for shift in range(bits - _DIGIT_BITS, -1, -_DIGIT_BITS):
         first = shift == bits - _DIGIT_BITS
         histogram = torch.zeros(1 << _DIGIT_BITS, dtype=torch.int64)
@@ -133,9 +135,10 @@ def _find_cut(scores: dict[str, torch.Tensor], number: int, wide: bool, largest:
         above = histogram.flip(0).cumsum(0)  # scores with this digit or a higher one, from the highest digit down
         place = int(torch.searchsorted(above, max(left, 1)))
         digit = len(histogram) - 1 - place
-        left -= int(above[place] - histogram[digit])
+        n_equal = int(histogram[digit])
+        left -= int(above[place]) - n_equal
         cut = digit - (1 << (_DIGIT_BITS - 1)) if first else (cut << _DIGIT_BITS) | digit
-    return cut, left
+    return cut, left, n_equal
 
 
 def _keys(tensor: torch.Tensor, wide: bool, largest: bool) -> Iterator[tuple[int, torch.Tensor]]:
