@@ -55,6 +55,8 @@ bench: $(INSTALLED)
 	$(BIN)/python recipes/benchmarks/dp_noise/run.py
 	$(BIN)/python recipes/benchmarks/causal_lm/run.py
 	$(BIN)/python recipes/benchmarks/dp_lora/run.py
+	$(BIN)/python recipes/benchmarks/dp/run.py
+	$(BIN)/python recipes/benchmarks/select/run.py
 	$(BIN)/python recipes/benchmarks/calibration/run.py
 
 # The stages for a GPU at a hundredth of their size, on the CPU; LOCAL is a folder with cifar10/train.parquet and its like.

@@ -56,13 +56,13 @@ def clipped_sum_by_bookkeeping(
     convolutions from Bu, Mao & Xu (2022), "Scalable and efficient training of large convolutional neural networks with
     differential privacy", arXiv 2205.10683.
     """
-    with WeightUses(model, n_rows, units) as recorded:
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    with WeightUses(parameters, n_rows, units) as recorded:
         losses = losses_of()
     uses = recorded.uses
     if not uses:
         raise CannotFollowError("the loss reaches no weight")
     found = torch.autograd.grad(losses.sum(), [use.edge for use in uses], allow_unused=True)
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     # Under the training's autocast a norm would be rounded to half precision, and its gradient clipped by less.
     with full_precision(losses.device):
         parts: dict[int, list[Part]] = defaultdict(list)

@@ -6,7 +6,6 @@ import math
 import secrets
 from typing import NoReturn
 
-import numpy as np
 import torch
 
 from hf_privacy.errors import InputError
@@ -70,7 +69,7 @@ class SecretStream:
         -------
         float64 [size], on the CPU
         """
-        return _unit(self._bits(size, np.int64, "cpu"))
+        return _unit(self._bits(size, torch.int64, "cpu"))
 
     def normal(self, shape: tuple[int, ...], *, device: torch.device | str = "cpu") -> torch.Tensor:
         """Independent standard Gaussian numbers, up to 8.5 in absolute value.
@@ -91,16 +90,17 @@ class SecretStream:
             part = values[start : start + step]
             half = -(-len(part) // 2)
             # 1 − u lies in (0, 1], where the logarithm is finite.
-            radius = _unit(self._bits(half, np.int64, device)).neg_().log1p_().mul_(-2).sqrt_().float()
-            angle = self._bits(half, np.int32, device).float().mul_(math.pi / 2**31)
-            part[:half] = radius * angle.cos()
-            part[half:] = (radius * angle.sin())[: len(part) - half]
+            radius = _unit(self._bits(half, torch.int64, device)).neg_().log1p_().mul_(-2).sqrt_().float()
+            angle = self._bits(half, torch.int32, device).float().mul_(math.pi / 2**31)
+            torch.cos(angle, out=part[:half]).mul_(radius)
+            rest = len(part) - half
+            torch.mul(angle.sin_()[:rest], radius[:rest], out=part[half:])
         return values.reshape(shape)
 
-    def _bits(self, size: int, dtype: type, device: torch.device | str) -> torch.Tensor:
-        content = self._encryptor.update(bytes(size * np.dtype(dtype).itemsize))
+    def _bits(self, size: int, dtype: torch.dtype, device: torch.device | str) -> torch.Tensor:
+        content = self._encryptor.update(bytes(size * dtype.itemsize))
         # A bytearray, since PyTorch wants memory it may write to.
-        return torch.frombuffer(bytearray(content), dtype=getattr(torch, np.dtype(dtype).name)).to(device)
+        return torch.frombuffer(bytearray(content), dtype=dtype).to(device)
 
     def __reduce__(self) -> NoReturn:
         raise InputError("a SecretStream is not saved or copied: its numbers must not be drawn again")
@@ -108,4 +108,4 @@ class SecretStream:
 
 def _unit(bits: torch.Tensor) -> torch.Tensor:
     """64 random bits each to a float64 in [0, 1): the upper 53 of them, the sign bit among them."""
-    return ((bits >> 11) & (2**53 - 1)).double() * 2.0**-53
+    return bits.bitwise_right_shift_(11).bitwise_and_(2**53 - 1).double().mul_(2.0**-53)

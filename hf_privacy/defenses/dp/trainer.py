@@ -116,8 +116,9 @@ class DPTrainer(PrivacyTrainer):
         self._journal = ReleaseJournal(self.args.output_dir, self.ledger.training)
         self._noise: SecretStream | None = None
         self._sampling: SecretStream | None = None
-        self._sums: list[torch.Tensor] | None = None
+        self._sums: list[torch.Tensor | None] | None = None
         self._planned: tuple[int, float] | None = None
+        self._multiplier: float | None = None  # the planned one, while a training goes on
         self._resumed_at = 0
         self._checked = False
         self._clipped_sum: ClippedSum | None = None
@@ -173,6 +174,8 @@ class DPTrainer(PrivacyTrainer):
 
     def plan(self) -> float:
         """The noise multiplier: the config's, or the least one that keeps the whole training within the budget."""
+        if self._multiplier is not None:
+            return self._multiplier
         n_steps = self.planned_steps()
         if self._planned is None or self._planned[0] != n_steps:
             # Refuses a batch larger than the training set.
@@ -259,11 +262,11 @@ class DPTrainer(PrivacyTrainer):
         self._checked = False
         way, max_norm = self.args.per_sample_gradients, self.args.max_grad_norm
         with clipped_gradients(self.model, way, max_norm=max_norm, losses=self.private_losses) as clipped_sum:
-            self._clipped_sum = clipped_sum
+            self._clipped_sum, self._multiplier = clipped_sum, self.plan()
             try:
                 return super()._inner_training_loop(*args, **kwargs)
             finally:
-                self._clipped_sum = None
+                self._clipped_sum = self._multiplier = None
                 self._release()  # the weights are in the caller's hands, also after Ctrl-C
 
     def _shared_key(self) -> bytes:
@@ -327,8 +330,6 @@ class DPTrainer(PrivacyTrainer):
         inputs = self._prepare_inputs(inputs)
         loss = torch.zeros((), device=self.args.device)
         parameters = [parameter for parameter in inner.parameters() if parameter.requires_grad]
-        if self._sums is None:
-            self._sums = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in parameters]
         if len(inputs["labels"]):
             assert self._clipped_sum is not None
             inputs = self.private_inputs(model, inputs)
@@ -337,9 +338,14 @@ class DPTrainer(PrivacyTrainer):
                     self._check_clipping(model, inputs)
                     self._checked = True
                 gradients, losses = self._clipped_sum(inputs)
-            for total, gradient in zip(self._sums, gradients, strict=True):
-                if gradient is not None:
-                    total += gradient
+            self._sums = (
+                gradients
+                if self._sums is None
+                else [
+                    one if other is None else other if one is None else one.add_(other)
+                    for one, other in zip(self._sums, gradients, strict=True)
+                ]
+            )
             loss = losses.mean() / self.current_gradient_accumulation_steps
         if self.accelerator.sync_gradients:
             self._set_noisy_gradient(parameters)
@@ -369,15 +375,18 @@ class DPTrainer(PrivacyTrainer):
         self._clipped_sum.check(*batches)
 
     def _set_noisy_gradient(self, parameters: list[torch.nn.Parameter]) -> None:
-        assert self._sums is not None
         assert self._noise is not None
+        sums = [None] * len(parameters) if self._sums is None else self._sums
         expected = self.sample_rate * self.n_units
         scale = self.plan() * self.args.max_grad_norm
-        for parameter, total in zip(parameters, self._sums, strict=True):
+        for parameter, total in zip(parameters, sums, strict=True):
             if self.args.world_size > 1:
+                total = torch.zeros_like(parameter, dtype=torch.float32) if total is None else total.float()
                 total = self.accelerator.reduce(total, reduction="sum")
-            noise = self._noise.normal(total.shape, device=total.device)
-            parameter.grad = ((total + scale * noise) / expected).to(parameter.dtype)
+            noise = self._noise.normal(parameter.shape, device=parameter.device).mul_(scale)
+            if total is not None:
+                noise.add_(total)
+            parameter.grad = noise.div_(expected).to(parameter.dtype)
         self._sums = None
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> None:

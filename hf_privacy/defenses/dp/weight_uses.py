@@ -44,7 +44,8 @@ class WeightUses(TorchFunctionMode):
 
     Parameters
     ----------
-    model : torch.nn.Module
+    weights : sequence of torch.nn.Parameter
+        The trainable ones.
     n_rows : int
         Rows of the batch, B.
     units : Units, optional
@@ -56,11 +57,11 @@ class WeightUses(TorchFunctionMode):
         For an operation on a weight that is not known, or on a tensor whose first dimension is not the rows.
     """
 
-    def __init__(self, model: torch.nn.Module, n_rows: int, units: Units | None) -> None:
+    def __init__(self, weights: Sequence[torch.nn.Parameter], n_rows: int, units: Units | None) -> None:
         super().__init__()
         self.n_rows, self.units = n_rows, units
         self.uses: list[Use] = []
-        self._weights = {id(weight): weight for weight in model.parameters() if weight.requires_grad}
+        self._weights = {id(weight): weight for weight in weights}
         self._alive: list[torch.Tensor] = []  # whose ids stand in the table
 
     def __torch_function__(self, func: Any, types: Any, args: Sequence = (), kwargs: dict | None = None) -> Any:

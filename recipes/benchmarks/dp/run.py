@@ -1,13 +1,13 @@
 """DP-SGD: what does a differentially private step cost beside an undefended one, and beside Opacus's own loop?
 
 In one run, in turn, several rounds, on four models from scratch: the MLP of location30, a small BERT, timm's resnet10t
-with GroupNorm on 32 × 32 pixels, and LoRA on a small Llama. A step is batch, forward pass, loss, gradients (for DP: each
-row's own, clipped, summed and noised) and AdamW, by
+with GroupNorm on 32 × 32 pixels, and LoRA on a small Llama. A step is batch, forward pass, loss, gradients (for DP:
+each row's own, clipped, summed and noised) and AdamW, by
 
 - `bare`: a loop of five lines; `trainer`: transformers' own Trainer, undefended;
 - `auto`, `functional`, `hooks`: `DPTrainer` with these `per_sample_gradients`;
-- `opacus`, `opacus_ghost`: the loop of five lines through `PrivacyEngine.make_private`, with `grad_sample_mode` "hooks"
-  and "ghost". Where a model cannot be trained so, the error is what is written down.
+- `opacus`, `opacus_ghost`: the loop of five lines through `PrivacyEngine.make_private`, with `grad_sample_mode`
+  "hooks" and "ghost". Where a model cannot be trained so, the error is what is written down.
 
 DP's batches are Poisson draws of the same expected size, so that seconds are means over steps. On the CPU one thread
 works, and its processor time counts, whoever else is at work.
@@ -149,9 +149,8 @@ def by_trainer(case: str, way: str, steps: int, device: torch.device) -> float:
             trainer: Trainer = Trainer(model, args, lambda batch: batch, train_dataset=rows)
         else:
             private = {"noise_multiplier": 1.0, "accountant": "rdp", "target_delta": 1e-5}
-            trainer = DPTrainer(
-                model, DPConfig(**settings, **private, per_sample_gradients=way), train_dataset=rows
-            )  # fmt: skip
+            args = DPConfig(**settings, **private, per_sample_gradients=way)
+            trainer = DPTrainer(model, args, train_dataset=rows)
         trainer.add_callback(clock)
         trainer.train()
     return (clock.ends[1] - clock.ends[0]) / steps

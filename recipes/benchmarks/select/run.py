@@ -2,9 +2,9 @@
 
 In one run, in turn, several rounds: `select` on the tensors of a network, and what one would write on one flat vector
 of the same scores (which is handed over made): `torch.kthvalue` and a comparison, `torch.topk`, `numpy.argpartition`,
-`numpy.partition` and a comparison. Per layer, each of them tensor by tensor. All give the same masks, which is checked.
-Seconds are the processor's, of one thread (on a GPU the clock's); memory is what a call holds at most beside the
-scores, by the system's own count (on a GPU the allocator's).
+`numpy.partition` and a comparison. Per layer, each of them tensor by tensor. All give the same masks, which is
+checked. Seconds are the processor's, of one thread (on a GPU the clock's); memory is what a call holds at most beside
+the scores, by the system's own count (on a GPU the allocator's).
 
 Run: python recipes/benchmarks/select/run.py                 # --gpu on a GPU
 """
@@ -33,7 +33,7 @@ FRACTIONS, SCOPES = (0.01, 0.1), ("global", "layer")
 
 
 def scores_of(n_weights: int, device: torch.device) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Scores in one flat vector, and as the tensors of 24 layers: matrices of a million weights and more, and norms."""
+    """Scores in one flat vector, and as the tensors of 24 layers: matrices of a million weights, and norms."""
     generator = torch.Generator(device).manual_seed(0)
     flat = torch.randn(n_weights, generator=generator, device=device).abs_()
     matrix, norm = n_weights // 24 // 4, n_weights // 24 // 2000
