@@ -407,6 +407,68 @@ def test_the_lean_loop_gives_the_weights_of_the_trainers_own(defense, family, we
     torch.testing.assert_close(lean[0], stock[0], rtol=0, atol=1e-5)
 
 
+# ---- compiled, and in mixed precision ----
+
+COMPILED = [name for name in DEFENSES if trainer_class(name).compiles]
+
+
+@pytest.fixture
+def end_of(make_trainer):
+    """Give a function: the weights that a defence ends with, and how far they are from where it began."""
+
+    def train(defense, **arguments):
+        family = HOMES[defense]
+        settings = {"max_steps": 2, "optim": "sgd", "learning_rate": 0.1, **FURTHER.get(defense, {}), **arguments}
+        data = rows_of(family, 17 if family == "language" else 24)
+        trainer = make_trainer(defense, model=untrained_alike(family), data=data, **settings)
+        start = torch.cat([parameter.detach().flatten() for parameter in trainer.model.parameters()])
+        trainer.train()
+        end = torch.cat([parameter.detach().flatten() for parameter in trainer.model.parameters()])
+        return end, float((end - start).norm())
+
+    return train
+
+
+def untrained_alike(family):
+    torch.manual_seed(0)
+    return untrained(family)
+
+
+@pytest.mark.parametrize(
+    "defense", [pytest.param(name, marks=pytest.mark.slow if HOMES[name] == "language" else []) for name in COMPILED]
+)
+def test_who_says_that_it_compiles_takes_the_same_steps_with_a_compiled_model(defense, end_of):
+    torch.compiler.reset()
+    end, moved = end_of(defense)
+    compiled, _ = end_of(defense, torch_compile=True, torch_compile_backend="eager")
+    assert moved > 1e-3
+    torch.testing.assert_close(compiled, end, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("defense", [name for name in DEFENSES if not trainer_class(name).is_private])
+def test_who_says_that_it_mixes_precision_goes_nearly_the_same_way_in_bfloat16(defense, end_of):
+    assert trainer_class(defense).mixes_precision
+    end, moved = end_of(defense)
+    mixed, _ = end_of(defense, bf16=True)
+    assert 0 < float((mixed - end).norm()) < 0.5 * moved
+
+
+class Neither(PrivacyTrainer):
+    compiles = mixes_precision = False
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"torch_compile": True}, "torch_compile is set and Neither does not run the compiled model, so that nothing"),
+        ({"bf16": True}, "bf16 is set and Neither computes in float32 alone: leave it out"),
+    ],
+)
+def test_who_does_not_say_so_refuses_it_before_training(given, message, make_args, model_of):
+    with pytest.raises(InputError, match=message):
+        Neither(model_of("tabular"), make_args(**given), train_dataset=tiny_data("tabular"))
+
+
 # ---- what a defence says of itself ----
 
 

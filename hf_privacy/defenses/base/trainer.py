@@ -127,6 +127,10 @@ class PrivacyTrainer(
     is_private: ClassVar[bool] = False
     # Whether it trains weights of which each process holds a part (FSDP, DeepSpeed).
     takes_sharded_weights: ClassVar[bool] = True
+    # Whether its step is the same where ``torch_compile`` is set, and nearly so under bf16 or fp16 autocast; where it is
+    # not, that is refused.
+    compiles: ClassVar[bool] = True
+    mixes_precision: ClassVar[bool] = True
     # Whether predictions are defended too: a comparison then audits the plain outputs and those of
     # ``defended_outputs(model, members, *, seed)``, a method that gives a model as its users see it.
     has_output_defense: ClassVar[bool] = False
@@ -156,6 +160,7 @@ class PrivacyTrainer(
     ) -> None:
         if not isinstance(args, self.config_class):
             raise InputError(f"args is {type(args).__name__}: pass a {self.config_class.__name__}")
+        self._check_modes(args)
         if kwargs.get("compute_loss_func") is not None:
             raise InputError("compute_loss_func is set: override training_loss, so that evaluation stays undefended")
         if args.n_gpu > 1:
@@ -209,6 +214,17 @@ class PrivacyTrainer(
             check_fit(self.model, train_dataset)
         self.prepare_eval_attacks()
         self._check_metric()
+
+    def _check_modes(self, args: PrivacyConfig) -> None:
+        """Refuse what the defence does not declare."""
+        if args.torch_compile and not self.compiles:
+            raise InputError(
+                f"torch_compile is set and {type(self).__name__} does not run the compiled model, so that nothing "
+                "would be gained: leave it out"
+            )
+        if (args.bf16 or args.fp16) and not self.mixes_precision:
+            name = "bf16" if args.bf16 else "fp16"
+            raise InputError(f"{name} is set and {type(self).__name__} computes in float32 alone: leave it out")
 
     def _check_loss_average(self) -> None:
         """Refuse what the task or the defence has no mean over."""

@@ -103,6 +103,8 @@ class DPTrainer(PrivacyTrainer):
         "max_grad_norm": [0.1, 0.5, 1.0, 4.0],
     }
     is_private: ClassVar[bool] = True
+    # Per-sample gradients are taken through the plain model.
+    compiles: ClassVar[bool] = False
     takes_sharded_weights: ClassVar[bool] = False
 
     args: DPConfig
