@@ -127,8 +127,8 @@ class PrivacyTrainer(
     is_private: ClassVar[bool] = False
     # Whether it trains weights of which each process holds a part (FSDP, DeepSpeed).
     takes_sharded_weights: ClassVar[bool] = True
-    # Whether its step is the same where ``torch_compile`` is set, and nearly so under bf16 or fp16 autocast; else that is
-    # refused.
+    # Whether its step is the same where ``torch_compile`` is set, and nearly so under bf16 or fp16 autocast; else these
+    # are refused.
     compiles: ClassVar[bool] = True
     mixes_precision: ClassVar[bool] = True
     # Whether predictions are defended too: a comparison then audits the plain outputs and those of
