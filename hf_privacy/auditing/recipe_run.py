@@ -51,7 +51,7 @@ def train_target(experiment: Experiment, trainer: PrivacyTrainer, folder: RunFol
     trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder.path))
     record: dict[str, Any] = {"training_seconds": time.perf_counter() - started}
     split = experiment.split
-    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+    if _is_sharded(trainer):
         # No process holds the model: the main one reads what all of them save.
         trainer.save_model(_internal_call=True)
         if trainer.is_world_process_zero():
@@ -71,6 +71,10 @@ def train_target(experiment: Experiment, trainer: PrivacyTrainer, folder: RunFol
         }
         folder.finish(split, record)
     return record
+
+
+def _is_sharded(trainer: PrivacyTrainer) -> bool:
+    return trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
 
 
 def _worth(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hf_privacy.cli.arguments import Options
 from hf_privacy.cli.parent import stop_with_parent
@@ -18,6 +20,7 @@ from hf_privacy.recipe.folder import RunFolder
 
 if TYPE_CHECKING:
     from hf_privacy.recipe import Experiment
+    from hf_privacy.references import ReferenceRun
 
 
 def run(options: Options) -> int:
@@ -35,13 +38,15 @@ def run(options: Options) -> int:
     launched, rank = leave_distributed()
     if launched and recipe.audit.engine.name == "ray":
         raise InputError("engine.name is 'ray' under a launcher: start one process, which hands the work to Ray")
+    if launched and recipe.audit.stop_when_still is not None:
+        raise InputError("stop_when_still is set under a launcher, whose processes train all references: start one")
     if not options.flags["worker"] and rank == 0:
         if options.flags["plan"] is not None:
             collect_all(recipe, str(options.flags["plan"]), options.flags["store"])
         elif not launched and RunFolder(Path(recipe.output_dir)).is_trained:
             start_workers_ahead(recipe)
         report_of(recipe, spawn_workers=not launched, replace_report=bool(options.flags["replace_report"]))
-    elif recipe.audit.depth == "full":
+    elif recipe.audit.depth == "full" and options.flags["plan"] is None:
         _work(recipe)
     return 0
 
@@ -70,9 +75,17 @@ def report_of(recipe: Recipe, *, spawn_workers: bool = True, replace_report: boo
 
     engine = RayEngine(recipe) if recipe.audit.engine.name == "ray" else None
     folder, experiment = _trained(recipe, with_repeats=True)
+    if engine is None and recipe.audit.stop_when_still is not None:
+        engine = partial(_train_step, recipe, folder, spawn_workers)
     pool = reference_workers(recipe, folder) if spawn_workers and engine is None else None
     report = audit_target(experiment, folder, worker_pool=pool, reference_engine=engine, replace_report=replace_report)
     present(report, folder.path, recipe.push)
+
+
+def _train_step(recipe: Recipe, folder: RunFolder, spawn_workers: bool, run: ReferenceRun, **how: Any) -> None:
+    """Train as many references as an audit that may stop early asks for next, with workers that know of no more."""
+    step = replace(recipe, audit=replace(recipe.audit, references=run.plan.n_models, stop_when_still=None))
+    run.train(workers=reference_workers(step, folder) if spawn_workers else None, **how)
 
 
 def _trained(recipe: Recipe, *, with_repeats: bool) -> tuple[RunFolder, Experiment]:
@@ -125,7 +138,8 @@ def start_workers_ahead(recipe: Recipe) -> None:
     folder = RunFolder(Path(recipe.output_dir))
     done = len(list(folder.private.glob("references/reference_*.safetensors")))
     count, threads = expected_share(recipe.audit.workers, most=recipe.audit.references)
-    if recipe.audit.depth == "full" and count > 1 and done < recipe.audit.references:
+    by_workers = recipe.audit.depth == "full" and recipe.audit.engine.name == "local"
+    if by_workers and count > 1 and done < recipe.audit.references:
         start_ahead(_worker_arguments(folder), threads=threads)
 
 

@@ -82,10 +82,13 @@ class RayEngine:
         plan = WrittenPlan.of(recipe, {**run.store.metadata, "n_models": recipe.audit.references})
         with self._connected():
             needs = {"num_cpus": self.settings.cpus, "num_gpus": self._gpus()}
-            task = ray.remote(max_retries=self.settings.retries, **needs)(train_one)
+            task = ray.remote(max_retries=self.settings.retries, **needs)(train_some)
             text, place = plan.text(), os.getcwd()
-            numbers = {task.remote(text, number, place): number for number in todo}
-            answers = _as_they_come(numbers, self.settings.retries)
+            at_once = recipe.audit.stack or 1  # adapters that a task trains side by side
+            groups = [todo[first : first + at_once] for first in range(0, len(todo), at_once)]
+            answers = _as_they_come(
+                {task.remote(text, group, place): group for group in groups}, self.settings.retries
+            )
             for number, answer in progress(
                 answers, total=len(todo), description="reference models", enabled=show_progress
             ):
@@ -133,23 +136,28 @@ class RayEngine:
         return 1.0 if ray.cluster_resources().get("GPU", 0) else 0.0
 
 
-def train_one(plan: str, number: int, place: str) -> TaskAnswer:
-    """Make one reference of a plan: what runs on a machine of the cluster.
+def train_some(plan: str, numbers: list[int], place: str) -> list[TaskAnswer]:
+    """Make references of a plan: what runs on a machine of the cluster.
 
     Parameters
     ----------
     plan : str
         `WrittenPlan.text`.
-    number : int
+    numbers : list of int
     place : str
         The working folder, where there is one of this name: data may be named relative to it.
     """
     if os.path.isdir(place):
         os.chdir(place)
     run, options, _ = _opened(plan)
-    if run.store.has(number):  # of a task that was lost on its way home
-        (run.store.folder / run.store.file_name(number)).unlink()
-    run.train_missing(batch_size=options.batch_size, keep_weights=options.keep_weights, numbers=[number])
+    for number in numbers:  # of a task that was lost on its way home
+        (run.store.folder / run.store.file_name(number)).unlink(missing_ok=True)
+    run.train_missing(batch_size=options.batch_size, keep_weights=options.keep_weights, numbers=numbers)
+    return [_taken_out(run, number) for number in numbers]
+
+
+def _taken_out(run: ReferenceRun, number: int) -> TaskAnswer:
+    """A reference's bytes; its files are deleted."""
     weights = {}
     if run.keeps_weights(number):
         folder = model_folder(run.store, number)
@@ -176,28 +184,28 @@ def _opened(plan: str) -> tuple[ReferenceRun, Any, Any]:
     return run, recipe.audit, folder
 
 
-def _as_they_come(numbers: dict[Any, int], retries: int) -> Iterator[tuple[int, TaskAnswer]]:
+def _as_they_come(groups: dict[Any, list[int]], retries: int) -> Iterator[tuple[int, TaskAnswer]]:
     """The answers of tasks, by number, each as soon as it is there; when one fails the others are called off."""
     import ray
 
-    left = dict(numbers)
+    left = dict(groups)
     try:
         while left:
             (ready, *_), _ = ray.wait(list(left), num_returns=1)
-            number = left.pop(ready)
+            numbers = left.pop(ready)
             try:
-                answer = ray.get(ready)
+                answers = ray.get(ready)
             except ray.exceptions.RayTaskError as error:
                 if isinstance(error.cause, InputError):
                     raise InputError(str(error.cause)) from None
                 raise
             except ray.exceptions.RayError as error:
                 raise InputError(
-                    f"reference {number} was lost with its process or machine ({type(error).__name__}) more than "
+                    f"reference {numbers[0]} was lost with its process or machine ({type(error).__name__}) more than "
                     f"engine.retries, {retries}, times: what is finished is kept; see that a reference has the memory "
                     "it needs, then run the same command again"
                 ) from error
-            yield number, answer
+            yield from zip(numbers, answers, strict=True)
     finally:
         for task in left:
             with suppress(Exception):

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from hf_privacy.errors import InputError
 from hf_privacy.references.shared_store import SharedStore
+from hf_privacy.references.stacked import most_stacked
 from hf_privacy.references.train import model_folder
 from hf_privacy.references.written_plan import opened_run
 from hf_privacy.signals import SignalStore
 
 if TYPE_CHECKING:
     from hf_privacy.recipe import Recipe
+    from hf_privacy.references.collect import ReferenceRun
 
 
 def run_ranks(
@@ -30,8 +32,9 @@ def run_ranks(
 ) -> int:
     """Train the references of these numbers that the shared store lacks; how many those were.
 
-    Each is trained and scored in a local folder and goes to the store, its marker last, as soon as it is done. A
-    machine that is lost loses the reference in hand and no other; two machines at one number do no harm.
+    Each is trained and scored in a local folder and goes to the store, its marker last, as soon as it is done;
+    adapters that are trained side by side (``audit.stack``) go together. A machine that is lost loses what it has in
+    hand and no other; two machines at one number do no harm.
 
     Parameters
     ----------
@@ -60,21 +63,28 @@ def run_ranks(
         run = opened_run(recipe, Path(folder))
         shared.plan.refuse_other_store(run.store.metadata)
         options = recipe.audit
-        for number in todo:
+        at_once = most_stacked(run.trainer, len(todo), run.stack)
+        for first in range(0, len(todo), at_once):
+            numbers = todo[first : first + at_once]
             try:
-                run.train_missing(batch_size=options.batch_size, keep_weights=options.keep_weights, numbers=[number])
-                if not run.store.has(number):
-                    raise InputError(
-                        f"another process is at reference {number} in the same scratch folder: give each its own"
-                    )
-                info = run.store.info(number)
-                weights = model_folder(run.store, number) if run.keeps_weights(number) else None
-                shared.publish(number, run.store.folder / run.store.file_name(number), weights, info["made_on"])
+                run.train_missing(batch_size=options.batch_size, keep_weights=options.keep_weights, numbers=numbers)
             except Exception as error:
-                shared.record_failure(number, error)
+                for number in numbers:
+                    shared.record_failure(number, error)
                 raise
-            say(f"reference {number}: trained in {info['training_seconds']:.1f} s on {info['made_on']['device']}")
+            for number in numbers:
+                _publish(shared, run, number)
+                info = run.store.info(number)
+                say(f"reference {number}: trained in {info['training_seconds']:.1f} s on {info['made_on']['device']}")
     return len(todo)
+
+
+def _publish(shared: SharedStore, run: ReferenceRun, number: int) -> None:
+    if not run.store.has(number):
+        raise InputError(f"another process is at reference {number} in the same scratch folder: give each its own")
+    weights = model_folder(run.store, number) if run.keeps_weights(number) else None
+    row = run.store.folder / run.store.file_name(number)
+    shared.publish(number, row, weights, run.store.info(number)["made_on"])
 
 
 def collect_shared(shared: SharedStore, folder: str | Path, *, n_references: int | None = None) -> list[int]:

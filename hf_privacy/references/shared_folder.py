@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hf_privacy.atomic_file import flush_folder, temporary_beside, write_atomically
+from hf_privacy.atomic_file import flush_folder, write_through
 from hf_privacy.errors import InputError, one_line
 
 
@@ -95,9 +96,8 @@ class SharedFolder:
             if once and self._fs.exists(self._path(name)):
                 return False
             if self._local is not None:
-                path = self._local / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(path, content)
+                with _renamed(self._local / name) as temporary:
+                    write_through(temporary, content)
                 return True
             if once:
                 try:
@@ -116,14 +116,10 @@ class SharedFolder:
             if self._local is None:
                 self._fs.put_file(str(path), self._path(name))
                 return
-            there = self._local / name
-            there.parent.mkdir(parents=True, exist_ok=True)
-            with temporary_beside(there) as temporary:
+            with _renamed(self._local / name) as temporary:
                 shutil.copyfile(path, temporary)
                 with open(temporary, "rb+") as file:
                     os.fsync(file.fileno())
-                os.replace(temporary, there)
-            flush_folder(there.parent)
 
     def download(self, name: str, path: Path) -> None:
         """Copy a file from there to a local path that nobody else writes."""
@@ -161,6 +157,22 @@ class SharedFolder:
 
     def _said(self, error: Exception) -> str:
         return one_line(error, longest=None).replace(self.url, self.name)[:200]
+
+
+@contextmanager
+def _renamed(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` that no other writer has, renamed when the block ends.
+
+    Without the lock of `hf_privacy.atomic_file`, which file systems of clusters may refuse.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    flush_folder(path.parent)
 
 
 def folder_of(url: str) -> tuple[str, str]:

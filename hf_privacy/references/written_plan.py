@@ -28,6 +28,7 @@ _AUDIT_KEYS = (
     "robustness",
     "curvature",
     "batch_size",
+    "stack",
     "keep_weights",
 )
 _LEFT_OUT = ("output_dir", "name", "push", "unlearning", "training_dynamics")
@@ -35,7 +36,7 @@ _LEFT_OUT = ("output_dir", "name", "push", "unlearning", "training_dynamics")
 _PLACES = {
     "data": ("name_or_path", "dataset_id", "member_seed"),
     "model": ("name_or_path", "base_model_id"),
-    "audit": ("references", "batch_size", "keep_weights"),
+    "audit": ("references", "batch_size", "stack", "keep_weights"),
 }
 
 

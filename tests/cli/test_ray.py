@@ -94,7 +94,7 @@ def test_a_task_makes_what_the_local_engine_makes(local, tmp_path):
     import numpy as np
 
     from hf_privacy.references import WrittenPlan
-    from hf_privacy.references.ray_engine import _bring_home, _opened, train_one
+    from hf_privacy.references.ray_engine import _bring_home, _opened, train_some
     from hf_privacy.references.written_plan import opened_run
     from hf_privacy.signals import SignalStore
 
@@ -102,7 +102,7 @@ def test_a_task_makes_what_the_local_engine_makes(local, tmp_path):
     here = opened_run(recipe, tmp_path)
     plan = WrittenPlan.of(recipe, here.store.metadata)
     for _ in range(2):  # the second time as after an answer that was lost
-        answer = train_one(plan.text(), 3, str(tmp_path / "no such folder"))
+        (answer,) = train_some(plan.text(), [3], str(tmp_path / "no such folder"))
     _opened.cache_clear()
     _bring_home(here, 3, answer)
     assert here.keeps_weights(3)

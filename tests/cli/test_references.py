@@ -374,7 +374,22 @@ def test_a_recipe_is_its_plans_wherever_its_data_lie(planned):
     assert yaml.safe_load(Path(planned[0]).read_text())["name"] == "tiny"
 
 
-def test_an_audit_may_stop_early_and_says_so(cli, planned, local_report, tmp_path):
+def test_an_audit_may_stop_early_and_says_so(cli, planned, local_report, tmp_path, monkeypatch):
+    from contextlib import contextmanager
+
+    from hf_privacy.cli import audit
+
+    asked = []
+
+    @contextmanager  # which is entered once, as the real ones
+    def workers():
+        yield
+
+    def reference_workers(recipe, folder):
+        asked.append((recipe.audit.references, recipe.audit.stop_when_still))
+        return workers()
+
+    monkeypatch.setattr(audit, "reference_workers", reference_workers)
     run = tmp_path / "run"
     shutil.copytree(local_report, run, ignore=shutil.ignore_patterns("privacy_report*"))
     early = ("--audit.stop_when_still=0.999", "--audit.references=16")
@@ -386,3 +401,4 @@ def test_an_audit_may_stop_early_and_says_so(cli, planned, local_report, tmp_pat
     assert "at most 16" in said
     assert "It stopped at 8" in said
     assert SignalStore.open(run / "private" / "references").completed() == list(range(8))
+    assert asked == [(4, None), (8, None)]  # no worker trains what is not asked for yet

@@ -41,6 +41,36 @@ def test_a_file_is_there_whole_or_not_at_all(shared, tmp_path):
     assert shared.names("a") == ["c"]
 
 
+def test_a_folder_is_written_without_a_lock(tmp_path, monkeypatch):
+    """File systems of clusters may have none."""
+    from hf_privacy import atomic_file
+
+    monkeypatch.setattr(atomic_file, "FileLock", None)
+    folder = SharedFolder(str(tmp_path / "store"))
+    (tmp_path / "local").write_bytes(b"local")
+    folder.write("a.json", b"a", once=True)
+    folder.upload(tmp_path / "local", "b.bin")
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == ["a.json", "b.bin"]
+
+
+def test_a_writer_that_is_killed_leaves_no_file_of_that_name(tmp_path, monkeypatch):
+    from hf_privacy.references import shared_folder
+
+    folder = SharedFolder(str(tmp_path / "store"))
+    folder.write("a.json", b"first")
+
+    def cut(path, content, **options):
+        path.write_bytes(content[:2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shared_folder, "write_through", cut)
+    with pytest.raises(KeyboardInterrupt):
+        folder.write("a.json", b"second")
+    (tmp_path / "store" / ".a.json.0123.tmp").write_bytes(b"of a kill that nothing cleared up after")
+    assert folder.read("a.json") == b"first"
+    assert folder.names() == ["a.json"]
+
+
 def test_the_first_of_two_writers_stays(shared):
     assert shared.write("marker.json", b"first", once=True)
     assert not shared.write("marker.json", b"second", once=True)
