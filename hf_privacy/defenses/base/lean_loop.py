@@ -19,6 +19,7 @@ from transformers.trainer_utils import IntervalStrategy, TrainOutput
 from transformers.training_args import OptimizerNames
 
 from hf_privacy.data import TensorDataset, collate_batch
+from hf_privacy.defenses.base.static_steps import StaticSteps, as_graph, make_recordable, why_not_recordable
 from hf_privacy.errors import InputError
 
 # Those of torch itself: no modes, no learning rate that `backward` would have to know.
@@ -60,7 +61,7 @@ def why_not_lean(trainer: Any) -> str | None:
         "the optimizer is none of torch's": own_optimizer is not None
         and not own_optimizer[0].__module__.startswith("torch.optim"),
         "training is evaluated": str(getattr(args.eval_strategy, "value", args.eval_strategy)) != "no",
-        f"this version of transformers has no {'_run_epoch'}": not hasattr(Trainer, "_run_epoch"),
+        "this version of transformers has no _run_epoch": not hasattr(Trainer, "_run_epoch"),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
@@ -69,6 +70,8 @@ class LeanLoopMixin:
     """The part of `PrivacyTrainer` that can run its epochs by the lean loop; stands before `transformers.Trainer`."""
 
     _lean = False
+    # Of this training, where its steps are repeated as they were recorded; they outlive an epoch.
+    _static_steps: StaticSteps | None = None
 
     def train_lean(self, resume_from_checkpoint: str | None = None) -> TrainOutput:
         """As ``train``, each epoch by the lean loop: the same weights, from the same seeds.
@@ -81,11 +84,11 @@ class LeanLoopMixin:
         reason = why_not_lean(self)
         if reason is not None:
             raise InputError(f"the lean loop cannot train this, since {reason}: call train")
-        self._lean = True
+        self._lean, self._static_steps = True, None
         try:
             return self.train(resume_from_checkpoint=resume_from_checkpoint)
         finally:
-            self._lean = False
+            self._lean, self._static_steps = False, None
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         # A resumed epoch skips batches and puts random states back, once a training: left to the stock loop.
@@ -106,18 +109,42 @@ class LeanEpoch:
         self.has_stock_step = all(_is_of_base(trainer, name) for name in _OF_A_STEP)
         self.has_stock_batches = _is_of_base(trainer, "get_batch_samples")
         self.has_stock_norm = _is_of_base(trainer, "_clip_grad_norm") and _is_of_base(trainer, "_get_grad_norm")
+        rows = loader.dataset
+        # Fetching what may draw random numbers is the trainer's, which gives each step a state of its own for it.
+        self.may_draw = (
+            getattr(type(rows), "__getitems__", None) is not TensorDataset.__getitems__
+            or rows.augmentation is not None
+            or trainer.data_collator is not collate_batch
+        )
         self.average = trainer.loss_average
         self.logs = trainer.args.logging_strategy != IntervalStrategy.NO or trainer.args.logging_first_step
         self.events = _events(trainer)
+        self.optimizer = getattr(trainer.optimizer, "optimizer", trainer.optimizer)
+        self.repeated: StaticSteps | None = None
 
     def run(self) -> None:
-        synced = self.trainer.accelerator.gradient_state._set_sync_gradients
+        """Take the epoch's steps; on a GPU on a stream of their own, which a recorded step needs."""
+        if self.device.type != "cuda":
+            self._run()
+            return
+        stream, current = torch.cuda.Stream(self.device), torch.cuda.current_stream(self.device)
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
+            self._run()
+        current.wait_stream(stream)
+
+    def _run(self) -> None:
+        trainer = self.trainer
+        trainer._static_steps = self.repeated = trainer._static_steps or self._repeated_steps()
+        synced = trainer.accelerator.gradient_state._set_sync_gradients
         for inputs, n_samples, count, is_last in self.steps():
-            if self.has_stock_step:
-                self.trainer._tr_loss += self._backward(inputs, n_samples, count)
+            if self.repeated is not None:
+                trainer._tr_loss += self.repeated(trainer._prepare_inputs(inputs), trainer.loss_phase())
+            elif self.has_stock_step:
+                trainer._tr_loss += self._backward(inputs, n_samples, count)
             else:
                 synced(is_last)
-                self.trainer._tr_loss += self.trainer.training_step(self.model, inputs, count)
+                trainer._tr_loss += trainer.training_step(self.model, inputs, count)
 
     def steps(self) -> Iterator[tuple[dict[str, torch.Tensor], int, Any, bool]]:
         """All but the passes: whoever goes through adds the gradients of each batch's loss before the next.
@@ -130,7 +157,6 @@ class LeanEpoch:
         accumulation, n_updates = args.gradient_accumulation_steps, self.facts["num_update_steps_per_epoch"]
         synced = trainer.accelerator.gradient_state._set_sync_gradients
         # What schedulers ask of the optimizer that is wrapped for the stock loop.
-        optimizer = getattr(trainer.optimizer, "optimizer", trainer.optimizer)
         trainer.optimizer._opt_called = True
         if hasattr(self.loader, "set_epoch"):
             self.loader.set_epoch(epoch)
@@ -150,11 +176,12 @@ class LeanEpoch:
                 if not is_last:
                     self._call("on_substep_end")
                     continue
-                synced(True)
-                norm = self._clip()
-                self._call("on_pre_optimizer_step")
-                optimizer.step()
-                self._call("on_optimizer_step")
+                if self.repeated is None:
+                    synced(True)
+                    norm = self._clip()
+                    self._call("on_pre_optimizer_step")
+                    self.optimizer.step()
+                    self._call("on_optimizer_step")
                 rate = trainer._get_learning_rate() if self.logs else None
                 trainer.lr_scheduler.step()
                 for parameter in self.parameters:
@@ -185,9 +212,7 @@ class LeanEpoch:
 
     def _samples(self, batches: Iterator[Any], wanted: int) -> tuple[list[Any], Any]:
         trainer = self.trainer
-        dataset = self.loader.dataset
-        draws = not isinstance(dataset, TensorDataset) or dataset.augmentation is not None
-        if draws or not self.has_stock_batches or trainer.data_collator is not collate_batch:
+        if self.may_draw or not self.has_stock_batches:
             return trainer.get_batch_samples(batches, wanted, self.device)
         if trainer.state.global_step >= trainer.state.max_steps:
             return [], 0
@@ -206,7 +231,7 @@ class LeanEpoch:
     def _backward(self, inputs: dict[str, torch.Tensor], n_samples: int, count: Any) -> torch.Tensor:
         """`PrivacyTrainer.compute_loss` and the stock step around it, on one process."""
         trainer = self.trainer
-        if self.device.type != "cpu":
+        if self.repeated is None and self.device.type != "cpu":
             inputs = trainer._prepare_inputs(inputs)
         loss, _ = trainer.training_loss(self.model, inputs)
         if count is not None:
@@ -214,6 +239,24 @@ class LeanEpoch:
             loss = loss * (share * n_samples) / n_samples
         loss.backward()
         return loss.detach()
+
+    def _repeated_steps(self) -> StaticSteps | None:
+        """Whole steps that are recorded once and repeated, where nothing has a hand in them on the way."""
+        calls = [call for event in ("on_pre_optimizer_step", "on_optimizer_step") for call in self.events[event][0]]
+        is_plain = self.has_stock_step and self.has_stock_norm and not self.logs and not calls
+        if not is_plain or why_not_recordable(self.trainer, self.optimizer) is not None:
+            return None
+        make_recordable(self.optimizer, self.device)
+
+        def step(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+            for parameter in self.parameters:
+                parameter.grad = None
+            loss = self._backward(batch, 1, None)
+            self._clip()
+            self.optimizer.step()
+            return loss
+
+        return StaticSteps(step, record=as_graph)
 
     def _clip(self) -> Any:
         trainer = self.trainer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -307,6 +307,14 @@ class PrivacyTrainer(
     def forward_without_labels(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> Any:
         """Run the model without the labels, so that it computes no loss of its own."""
         return self.task.forward(model, inputs)
+
+    def loss_phase(self) -> Hashable | None:
+        """What the computation of `training_loss` depends on beside weights and batch, such as the epoch's parity.
+
+        Two steps of one phase differ in numbers alone: a GPU may be told of one and repeat it. None, as for a
+        `training_loss` that does not say: steps are taken one by one.
+        """
+        return 0 if type(self).training_loss is PrivacyTrainer.training_loss else None
 
     @property
     def loss_average(self) -> str:

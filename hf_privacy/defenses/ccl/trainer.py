@@ -51,6 +51,10 @@ class CCLTrainer(PrivacyTrainer):
 
     args: CCLConfig
 
+    def loss_phase(self) -> int:
+        """One: a step's loss is that of its batch."""
+        return 0
+
     def training_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
         """The convex-concave loss of one batch."""
         outputs = self.forward_without_labels(model, inputs)

@@ -49,6 +49,10 @@ class ConfidencePenaltyTrainer(PrivacyTrainer):
 
     args: ConfidencePenaltyConfig
 
+    def loss_phase(self) -> int:
+        """One: a step's loss is that of its batch."""
+        return 0
+
     def training_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
         """Cross-entropy less the weighted entropy, mean of one batch."""
         outputs = self.forward_without_labels(model, inputs)

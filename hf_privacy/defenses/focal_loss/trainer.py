@@ -50,6 +50,10 @@ class FocalLossTrainer(PrivacyTrainer):
 
     args: FocalLossConfig
 
+    def loss_phase(self) -> int:
+        """One: a step's loss is that of its batch."""
+        return 0
+
     def training_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
         """The focal loss of one batch."""
         outputs = self.forward_without_labels(model, inputs)

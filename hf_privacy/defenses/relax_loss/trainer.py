@@ -77,6 +77,10 @@ class RelaxLossTrainer(PrivacyTrainer):
 
     args: RelaxLossConfig
 
+    def loss_phase(self) -> int:
+        """The parity of the epoch."""
+        return int(self.state.epoch or 0) % 2
+
     def training_loss(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Any]:
         """RelaxLoss of one batch, by the parity of the epoch."""
         outputs, alpha = self.forward_without_labels(model, inputs), self.args.alpha
