@@ -115,10 +115,8 @@ def _mislabelled(
             "set: ask for fewer, or for kind 'random'"
         )
     rows = outside.subset(order[chosen])
-    tensors = {name: rows.column(name) for name in outside.column_names}
-    place = np.searchsorted(classes, tensors["labels"].numpy()) + rng.integers(1, len(classes), size=n)
-    tensors["labels"] = torch.from_numpy(classes[place % len(classes)])
-    return outside.with_tensors(tensors)
+    place = np.searchsorted(classes, rows.column("labels").numpy()) + rng.integers(1, len(classes), size=n)
+    return rows.with_column("labels", torch.from_numpy(classes[place % len(classes)]))
 
 
 def _random(
@@ -164,9 +162,11 @@ def _random_inputs(
 
 def _noise(outside: TensorDataset, n: int, rng: np.random.Generator) -> torch.Tensor:
     """Uniform over each channel's range in (at most a thousand of) the rows outside: float[n, C, H, W]."""
-    some = outside.subset(np.arange(min(len(outside), 1000))).column("pixel_values")
-    low, high = some.amin(dim=(0, 2, 3)), some.amax(dim=(0, 2, 3))
-    noise = torch.from_numpy(rng.random((n, *some.shape[1:]), dtype=np.float32)).to(some.dtype)
+    some = outside.pieces("pixel_values", 0, min(len(outside), 1000))
+    ends = torch.stack([torch.stack([piece.amin(dim=(0, 2, 3)), piece.amax(dim=(0, 2, 3))]) for piece in some])
+    low, high = ends[:, 0].amin(dim=0), ends[:, 1].amax(dim=0)
+    shape = outside.row_shape("pixel_values")
+    noise = torch.from_numpy(rng.random((n, *shape), dtype=np.float32)).to(outside.dtype("pixel_values"))
     return low[:, None, None] + (high - low)[:, None, None] * noise
 
 
