@@ -136,3 +136,8 @@ def test_the_dataset_format_does_not_matter():
 def test_an_unknown_column_is_named():
     with pytest.raises(InputError, match=r"columns is 'txt'.*did you mean 'text'"):
         content_hashes(Dataset.from_dict({"text": ["a"]}), columns=["txt"])
+
+
+def test_images_are_named_as_in_version_0_1():
+    expected = "3d67f103004e1d40d1765a1411e2b528e203a5c1d61fbc74288b148285c0bba1"
+    assert dataset_fingerprint(load_digits_dataset()) == expected
