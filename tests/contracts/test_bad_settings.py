@@ -101,6 +101,7 @@ SETTINGS: list[tuple[Callable[..., Any], dict[str, Any]]] = [
             "class_slices": True,
             "curvature": 0,
             "batch_size": 8,
+            "stack": 2,
             "keep_weights": False,
         },
     ),
