@@ -68,8 +68,10 @@ def most_at_once(training: OneOfSeveral) -> int:
     device = training.clone.args.device
     if device.type == "cuda":
         room = torch.cuda.mem_get_info(device)[0] // 2
-    else:
+    elif hasattr(os, "sysconf"):
         room = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8
+    else:  # Windows does not say: as of a machine of 8 GiB
+        room = 2**30
     return max(1, room // _bytes_of_a_pass(training))
 
 
