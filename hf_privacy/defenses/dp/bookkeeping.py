@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import torch
 
+from hf_privacy.defenses.dp.clipping import exactly
 from hf_privacy.defenses.dp.layer_gradients import CannotFollowError, Part, joined, square_of
 from hf_privacy.defenses.dp.row_units import Units
 from hf_privacy.defenses.dp.weight_uses import WeightUses
-from hf_privacy.signals.curvature_model import full_precision
 
 
 def clipped_sum_by_bookkeeping(
@@ -63,8 +63,7 @@ def clipped_sum_by_bookkeeping(
     if not uses:
         raise CannotFollowError("the loss reaches no weight")
     found = torch.autograd.grad(losses.sum(), [use.edge for use in uses], allow_unused=True)
-    # Under the training's autocast a norm would be rounded to half precision, and its gradient clipped by less.
-    with full_precision(losses.device):
+    with exactly(losses.device):
         parts: dict[int, list[Part]] = defaultdict(list)
         for use, back in zip(uses, found, strict=True):
             if back is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ def clip_and_sum(samples: list[torch.Tensor | None], max_norm: float) -> list[to
     reached = [sample for sample in samples if sample is not None]
     norms = torch.stack([sample.flatten(1).float().norm(dim=1) for sample in reached]).norm(dim=0)
     factors = clip_factors(norms, max_norm)
-    with full_precision(factors.device):
+    with exactly(factors.device):
         wide = [None if sample is None else in_full(sample) for sample in samples]
         return [None if each is None else torch.einsum("n,n...->...", factors.to(each.dtype), each) for each in wide]
 
@@ -40,6 +41,12 @@ def cannot_follow(way: str, reason: str) -> InputError:
         f"per_sample_gradients {way!r} cannot follow this model ({' '.join(reason.split())[:200]}): set it to "
         f"{others}, or to 'loop', which is slow and follows every model"
     )
+
+
+def exactly(device: torch.device) -> AbstractContextManager[None]:
+    """Without autocast, in which a norm is rounded to half precision and its gradient clipped by less, and TF32."""
+    plain = device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    return nullcontext() if plain else full_precision(device)
 
 
 def in_full(values: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch.nn import functional as F
 
-# Per-example gradients, or windows, of one layer that are in memory at once.
+# Windows of one layer that are in memory at once.
 _CPU_BYTES, _GPU_BYTES = 16 * 2**20, 2**30
 # What rounding makes of inner products, in units of their factors' lengths and of a float's last place.
 _ROUNDING = 16
@@ -32,16 +32,16 @@ class Linear:
     given: torch.Tensor
     back: torch.Tensor
     transposed: bool = False
-    # The gradients themselves, [U, P, D], where they had to be made and are no larger than what they are made of.
+    # The gradients themselves, [U, P, D], where they had to be made. By the rule they are then smaller than what they
+    # are made of: 2 T² > P D leaves P D < T (P + D).
     each: torch.Tensor | None = field(default=None, init=False)
 
     def square(self) -> torch.Tensor:
         """The square of each unit's norm, [U], never too small by rounding."""
-        keep = len(self.given) * self.given.shape[2] * self.back.shape[2] <= self.given.numel() + self.back.numel()
-        if keep and not _by_pairs(self.given, self.back):
-            self.each = torch.bmm(self.back.mT, self.given)
-            return self.each.square().sum(dim=(1, 2))
-        return _squares(self.given, self.back)
+        if _by_pairs(self.given, self.back):
+            return _squares_by_pairs(self.given, self.back)
+        self.each = torch.bmm(self.back.mT, self.given)
+        return self.each.square().sum(dim=(1, 2))
 
     def summed(self, factors: torch.Tensor) -> torch.Tensor:
         """The sum over units of each one's gradient times its factor."""
@@ -74,9 +74,15 @@ class Convolution:
         chunk = max(1, _allowed(self.given) // of_unit)
         squares = []
         for given, back in zip(self.given.split(chunk), self.back.split(chunk), strict=True):
-            found = _squares(*self._as_linear(given, back))
+            found = self._squares(*self._as_linear(given, back))
             squares.append(found.reshape(len(given), self.n_groups).sum(dim=1))
         return torch.cat(squares)
+
+    def _squares(self, windows: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
+        if _by_pairs(windows, back):
+            return _squares_by_pairs(windows, back)
+        squares = torch.bmm(back.mT, windows).square().sum(dim=(1, 2))
+        return _raised(squares, windows.norm(dim=2) * back.norm(dim=2))
 
     def summed(self, factors: torch.Tensor) -> torch.Tensor:
         """As in `Linear`: the gradient of the weight for the whole batch, of what comes back scaled."""
@@ -115,9 +121,15 @@ class Rows:
 
     def square(self) -> torch.Tensor:
         """As in `Linear`."""
-        same = (self.places[:, :, None] == self.places[:, None, :]) & (self.places[:, :, None] >= 0)
-        pairs = torch.bmm(self.back, self.back.mT)
-        return (pairs * same).sum(dim=(1, 2)) + _rounded(_lengths(pairs))
+        n_units, length = self.places.shape
+        ordered, order = self.places.sort(dim=1)
+        # Each unit's rows that were looked up, numbered from 0: no more of them than positions.
+        numbers = F.pad((ordered[:, 1:] != ordered[:, :-1]).cumsum(dim=1), (1, 0))
+        slots = torch.empty_like(numbers).scatter_(1, order, numbers)
+        slots = slots + length * torch.arange(n_units, device=slots.device)[:, None]
+        kept = self.back * (self.places >= 0)[:, :, None]
+        sums = torch.zeros_like(kept).flatten(0, 1).index_add_(0, slots.flatten(), kept.flatten(0, 1))
+        return _raised(sums.reshape(n_units, -1).square().sum(dim=1), kept.norm(dim=2))
 
     def summed(self, factors: torch.Tensor) -> torch.Tensor:
         """As in `Linear`."""
@@ -199,16 +211,12 @@ def _by_pairs(given: torch.Tensor, back: torch.Tensor) -> bool:
     return 2 * given.shape[1] ** 2 <= given.shape[2] * back.shape[2]
 
 
-def _squares(given: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
-    """‖Σ_t g_t ⊗ a_t‖² of each unit, [U], from [U, T, D] and [U, T, P]."""
+def _squares_by_pairs(given: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
+    """‖Σ_t g_t ⊗ a_t‖² of each unit, [U], from [U, T, D] and [U, T, P], without the sum."""
     if given.shape[1] == 1:
         return given.square().sum(dim=(1, 2)) * back.square().sum(dim=(1, 2))
-    if _by_pairs(given, back):
-        of_given, of_back = torch.bmm(given, given.mT), torch.bmm(back, back.mT)
-        return (of_given * of_back).sum(dim=(1, 2)) + _rounded(_lengths(of_given) * _lengths(of_back))
-    chunk = max(1, _allowed(given) // (given.shape[2] * back.shape[2] * given.element_size()))
-    parts = zip(back.split(chunk), given.split(chunk), strict=True)
-    return torch.cat([torch.bmm(back.mT, given).square().sum(dim=(1, 2)) for back, given in parts])
+    of_given, of_back = torch.bmm(given, given.mT), torch.bmm(back, back.mT)
+    return (of_given * of_back).sum(dim=(1, 2)) + _rounded(_lengths(of_given) * _lengths(of_back))
 
 
 def _windows(
@@ -240,6 +248,11 @@ def _rounded(*lengths: torch.Tensor) -> torch.Tensor:
     """
     whole = torch.cat(lengths, dim=1).sum(dim=1)
     return _ROUNDING * torch.finfo(whole.dtype).eps * whole.square()
+
+
+def _raised(squares: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Squares of sums that the clipped sum makes another time, in another order: the same, but for their rounding."""
+    return (squares.sqrt() + _ROUNDING * torch.finfo(squares.dtype).eps * lengths.sum(dim=1)).square()
 
 
 def _allowed(tensor: torch.Tensor) -> int:
