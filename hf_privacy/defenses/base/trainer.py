@@ -127,7 +127,7 @@ class PrivacyTrainer(
     is_private: ClassVar[bool] = False
     # Whether it trains weights of which each process holds a part (FSDP, DeepSpeed).
     takes_sharded_weights: ClassVar[bool] = True
-    # Whether its step is the same where ``torch_compile`` is set, and nearly so under bf16 or fp16 autocast; else these
+    # Whether its step is the same where ``torch_compile`` is set, and nearly so under bf16 or fp16 autocast; else both
     # are refused.
     compiles: ClassVar[bool] = True
     mixes_precision: ClassVar[bool] = True
