@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from transformers import BaseImageProcessor, TimmWrapperImageProcessor
+from transformers import BaseImageProcessor
 
 from hf_privacy.errors import InputError, one_line
 from hf_privacy.models.modes import bare_model, float32_logits
@@ -51,6 +51,8 @@ def normalisation_of(processor: Any, *, n_channels: int) -> tuple[tuple[float, .
             f"processor is {'missing' if processor is None else f'a {type(processor).__name__}'}: an attack on pixels "
             f"needs the image processor, which knows how they were normalised; or {_WAY_OUT}"
         )
+    from transformers import TimmWrapperImageProcessor  # only here: it imports timm
+
     if isinstance(processor, TimmWrapperImageProcessor):
         mean, std = processor.data_config["mean"], processor.data_config["std"]
     else:

@@ -14,9 +14,9 @@ import torch
 
 from hf_privacy import __version__
 from hf_privacy.auditing.case import AuditCase
+from hf_privacy.auditing.repeats import repeats_across
 from hf_privacy.auditing.table import SIDES
 from hf_privacy.auditing.tokens import token_counts
-from hf_privacy.data import RepeatReport
 from hf_privacy.hub import weights_sha256
 from hf_privacy.models import describe_model
 from hf_privacy.reports import PrivacyReport, public_name
@@ -105,14 +105,6 @@ def assemble_report(case: AuditCase, sections: Mapping[str, Any]) -> PrivacyRepo
         "caveats": [*case.caveats, *_caveats(case)],
     }
     return PrivacyReport(**{**parts, **sections})
-
-
-def repeats_across(repeats: RepeatReport | None) -> tuple[int | None, int | None]:
-    """Non-members that are exact, and near-exact, repeats of a member; None where not looked for."""
-    sides = "non_members_in_members"
-    exact = None if repeats is None or repeats.exact_across is None else repeats.exact_across[sides]
-    near = None if repeats is None or repeats.near_across is None else repeats.near_across[sides]
-    return exact, near
 
 
 def versions() -> dict[str, str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from hf_privacy.auditing.audit import audit
 from hf_privacy.auditing.recipe_run import provenance
+from hf_privacy.auditing.whole_audit import audit
 from hf_privacy.errors import InputError
 from hf_privacy.models import load_base, load_saved_model, names_of
 from hf_privacy.recipe import Recipe, load_rows

@@ -58,11 +58,11 @@ def main() -> int:
 
 
 def import_what_workers_need() -> None:
-    """Everything that a worker imports whatever its recipe; what the recipe alone names, it imports itself."""
-    # transformers' names come from its modules when they are first asked for.
-    from transformers import PreTrainedModel, Trainer, TrainingArguments, get_scheduler  # noqa: F401
+    """What a worker imports whatever its recipe, and what takes long of the rest: what is left it imports itself."""
+    import sklearn.datasets
+    from transformers import TimmWrapperForImageClassification, TimmWrapperImageProcessor  # noqa: F401
 
-    import hf_privacy.auditing
+    import hf_privacy.auditing.target
     import hf_privacy.cli.audit
     import hf_privacy.cli.compare
     import hf_privacy.comparison.run

@@ -7,7 +7,6 @@ import io
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetInfo, Features, Image
 from PIL import Image as PillowImage
-from sklearn.datasets import load_digits
 
 _CITATION = """@misc{alpaydin1998optical,
   author = {Alpaydin, E. and Kaynak, C.},
@@ -32,6 +31,8 @@ def load_digits_dataset() -> Dataset:
     >>> len(digits), digits[0]["image"].size, digits.features["label"].int2str(digits[0]["label"])
     (1797, (8, 8), '0')
     """
+    from sklearn.datasets import load_digits  # only here: scikit-learn takes a while
+
     bunch = load_digits()
     pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
     features = Features({"image": Image(), "label": ClassLabel(names=[str(digit) for digit in range(10)])})

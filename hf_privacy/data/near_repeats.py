@@ -11,9 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from hf_privacy.errors import InputError
 from hf_privacy.progress import progress
@@ -72,6 +69,8 @@ def near_components(
     InputError
         More candidate pairs than `max_candidates`: the rows are too alike for this tolerance.
     """
+    from scipy.spatial import cKDTree  # only here: a reference worker looks for no repeats
+
     tree = cKDTree(coarse)
     radius = tolerance + _SLACK
     seen = 0
@@ -100,6 +99,9 @@ def near_components(
 
 def components(pairs: np.ndarray, n_rows: int) -> np.ndarray:
     """Connected components of rows joined by pairs int64[P, 2]: the number of each row's component, int64[N]."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     ones = np.ones(len(pairs), dtype=bool)
     graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(n_rows, n_rows))
     return connected_components(graph, directed=False)[1].astype(np.int64)

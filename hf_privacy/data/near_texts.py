@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from scipy.sparse import csr_array
 
 from hf_privacy.data.near_repeats import components
 from hf_privacy.errors import InputError
@@ -115,6 +114,8 @@ def overlapping_texts(
             f"more than {max_candidates:,} runs of {size} words are shared by pairs of texts: drop exact repeats "
             "first, pass a larger max_candidates, or near=False"
         )
+    from scipy.sparse import csr_array
+
     names, column = np.unique(run[shared], return_inverse=True)
     table = csr_array(
         (np.ones(len(column), dtype=np.int32), (row_of_run[shared], column)), shape=(len(texts), len(names))

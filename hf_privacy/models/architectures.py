@@ -7,7 +7,6 @@ from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import timm
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from peft import PeftModel, TaskType
@@ -24,7 +23,6 @@ from transformers import (
     AutoModelForSequenceClassification,
     PreTrainedConfig,
     PreTrainedModel,
-    TimmWrapperConfig,
 )
 
 from hf_privacy.errors import InputError, one_line
@@ -115,6 +113,7 @@ def task_of(target: nn.Module | PreTrainedConfig) -> str:
 
     Examples
     --------
+    >>> from transformers import TimmWrapperConfig
     >>> task_of(TimmWrapperConfig(architecture="resnet18"))
     'image-classification'
     """
@@ -188,6 +187,9 @@ def scratch_config(name: str, *, model_kwargs: Mapping[str, Any]) -> PreTrainedC
     16
     """
     if name.startswith(("timm:", "timm/")):
+        import timm  # only where it is asked for: it has a thousand architectures
+        from transformers import TimmWrapperConfig
+
         architecture = name[len("timm:") :].split(".")[0]
         if not timm.is_model(architecture):
             raise InputError(_unknown(architecture, "timm", timm.list_models()))
@@ -256,7 +258,9 @@ def build_untrained(config: PreTrainedConfig, *, task: str, dtype: torch.dtype =
     """
     try:
         model = auto_class_for(task).from_config(config, trust_remote_code=False, dtype=dtype)
-        if isinstance(config, TimmWrapperConfig):
+        if config.model_type == "timm_wrapper":
+            import timm
+
             untouched = timm.create_model(
                 config.architecture, pretrained=False, num_classes=config.num_labels, **(config.model_args or {})
             )

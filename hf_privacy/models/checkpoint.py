@@ -18,7 +18,6 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    TimmWrapperConfig,
 )
 from transformers.utils import logging
 
@@ -76,7 +75,7 @@ class Checkpoint:
             config = AutoConfig.from_pretrained(name, trust_remote_code=False, **self._place())
         except (OSError, ValueError) as error:
             raise InputError(cannot_load(name, error)) from error
-        if isinstance(config, TimmWrapperConfig):
+        if config.model_type == "timm_wrapper":
             config.model_args = {**(config.model_args or {}), **kwargs}
         else:
             check_fields(config, kwargs)

@@ -1,39 +1,24 @@
-"""The privacy report: its JSON file, the plots, the page, the table and the model card, all from one dictionary."""
+"""The privacy report: its JSON file, the plots, the page, the table and the model card, all from one dictionary.
 
-from __future__ import annotations
+Names are imported when first used: what keeps a secret out of a report needs no matplotlib.
+"""
 
-from hf_privacy.reports.card import render_card, write_card
-from hf_privacy.reports.card_data import CardData, card_data_of_folder
-from hf_privacy.reports.dpia import dpia_markdown
-from hf_privacy.reports.explain import what_it_does_not_mean, what_it_means
-from hf_privacy.reports.leaks import public_name, refuse_leaks
-from hf_privacy.reports.page import render_page
-from hf_privacy.reports.privacy_report import PrivacyReport
-from hf_privacy.reports.publish import plan_push, push_folder
-from hf_privacy.reports.sections.attack_plots import roc_figure, scores_figure
-from hf_privacy.reports.sections.attack_table import attack_table
-from hf_privacy.reports.sections.curves import curve_of
-from hf_privacy.reports.sections.unlearning import unlearning_lines
-from hf_privacy.reports.style import png_bytes
+from hf_privacy.exports import lazy_exports
 
-__all__ = [
-    "CardData",
-    "PrivacyReport",
-    "attack_table",
-    "card_data_of_folder",
-    "curve_of",
-    "dpia_markdown",
-    "plan_push",
-    "png_bytes",
-    "public_name",
-    "push_folder",
-    "refuse_leaks",
-    "render_card",
-    "render_page",
-    "roc_figure",
-    "scores_figure",
-    "unlearning_lines",
-    "what_it_does_not_mean",
-    "what_it_means",
-    "write_card",
-]
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "card": ("render_card", "write_card"),
+        "card_data": ("CardData", "card_data_of_folder"),
+        "explain": ("what_it_does_not_mean", "what_it_means"),
+        "leaks": ("public_name", "refuse_leaks"),
+        "page": ("render_page",),
+        "privacy_report": ("PrivacyReport",),
+        "publish": ("plan_push", "push_folder"),
+        "sections.attack_plots": ("roc_figure", "scores_figure"),
+        "sections.attack_table": ("attack_table",),
+        "sections.curves": ("curve_of",),
+        "sections.unlearning": ("unlearning_lines",),
+        "style": ("png_bytes",),
+    },
+)

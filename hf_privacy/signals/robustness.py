@@ -13,7 +13,6 @@ from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.models.modes import float32_logits
 from hf_privacy.signals.batches import map_batches, refuse_unlabelled
-from hf_privacy.statistics import clopper_pearson
 from hf_privacy.tasks.class_signals import signals_from_logits
 
 # (model, inputs, labels) -> adversarial inputs: AdversarialInputs, AutoAttack, FoolboxAttack or one of your own.
@@ -114,6 +113,8 @@ def robust_accuracy(
     >>> accuracy["robust"] == accuracy["clean"], accuracy["n_examples"]
     (True, 2)
     """
+    from hf_privacy.statistics import clopper_pearson  # only here: SciPy's statistics take half a second
+
     clopper_pearson(0, 1, confidence=confidence)  # refuses a bad confidence before the attack runs
     clean, robust = _correct(model, dataset, attack, batch_size=batch_size, accelerator=accelerator, progress=progress)
     result: dict[str, float | int] = {}

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
 from hf_privacy.auditing import audit
-from hf_privacy.auditing.recipe_run import train_target
+from hf_privacy.auditing.target import train_target
 from hf_privacy.models import load_saved_model
 from hf_privacy.recipe import Recipe, RunFolder, prepare
 from hf_privacy.signals import compute_signals

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers.training_args import OptimizerNames
 
 from hf_privacy.errors import InputError
 from hf_privacy.hub import REPORT_NAME, check_login
 from hf_privacy.models import guard_push
-from hf_privacy.reports import CardData, PrivacyReport, card_data_of_folder, plan_push, push_folder, write_card
+
+if TYPE_CHECKING:
+    from hf_privacy.reports import CardData
 
 
 class PublishingMixin:
@@ -36,6 +38,8 @@ class PublishingMixin:
 
     def card_data(self) -> CardData:
         """What the card says of the model: read off the saved configuration, with the training arguments."""
+        from hf_privacy.reports import card_data_of_folder  # only here: training draws nothing
+
         data = card_data_of_folder(self.args.output_dir)
         data.hyperparameters = {name: value for name, value in self.hyperparameters().items() if value is not None}
         return data
@@ -67,6 +71,8 @@ class PublishingMixin:
         **card_fields
             Fields of `hf_privacy.reports.CardData`: ``license``, ``language``, ``tags``, ``model_name``, …
         """
+        from hf_privacy.reports import CardData, PrivacyReport, write_card
+
         known = [field.name for field in fields(CardData) if field.init]
         for name in card_fields:
             if name not in known:
@@ -133,6 +139,8 @@ class PublishingMixin:
             "card_data": replace(self.card_data(), **card_fields),
             **self.args.gate_settings(),
         }
+        from hf_privacy.reports import plan_push, push_folder
+
         if dry_run:
             return plan_push(self.args.output_dir, repo_id, **options)
         return push_folder(self.args.output_dir, repo_id, token=token, **options)

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from hf_privacy.auditing.audit import audit
 from hf_privacy.auditing.examinations.unlearning.folder import UnlearnedFolder, folder_name
 from hf_privacy.auditing.examinations.unlearning.section import Outcome, unlearning_section
 from hf_privacy.auditing.recipe_run import provenance, started_from
+from hf_privacy.auditing.whole_audit import audit
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import trainer_class
 from hf_privacy.errors import InputError
