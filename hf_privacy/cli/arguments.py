@@ -14,6 +14,7 @@ from hf_privacy.arguments import unknown_key
 from hf_privacy.attack_table import EXTRA_ATTACKS
 from hf_privacy.defenses import DEFENSES
 from hf_privacy.errors import InputError
+from hf_privacy.outside import is_outside
 from hf_privacy.recipe.config import Recipe
 from hf_privacy.tasks import TASKS
 from hf_privacy.unlearning import UNLEARNERS
@@ -139,7 +140,10 @@ class Options:
                 "--config and --folder are both given: pass one; the folder of a recipe is its output_dir"
             )
         if self.config is not None:
-            return Recipe.load(self.config).override(self.overrides)
+            recipe = Recipe.load(self.config).override(self.overrides)
+            if not is_outside(recipe.defense) and recipe.defense not in DEFENSES:  # known before anything is imported
+                raise unknown_key(recipe.defense, sorted(DEFENSES), "defense")
+            return recipe
         if self.folder is not None:
             from hf_privacy.recipe import RunFolder
 

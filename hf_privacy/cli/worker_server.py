@@ -59,7 +59,7 @@ def main() -> int:
 
 def import_what_workers_need() -> None:
     """What a worker imports whatever its recipe, and what takes long of the rest: what is left it imports itself."""
-    import sklearn.datasets
+    import sklearn.datasets  # noqa: F401
     from transformers import TimmWrapperForImageClassification, TimmWrapperImageProcessor  # noqa: F401
 
     import hf_privacy.auditing.target

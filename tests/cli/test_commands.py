@@ -85,6 +85,32 @@ def test_import_and_a_refused_command_load_nothing_heavy(code):
     assert not set(HEAVY) & set(shown.split())
 
 
+WORDS = """
+import contextlib, io
+from importlib.resources import files
+from hf_privacy.cli import main
+from hf_privacy.cli.arguments import COMMANDS
+said = io.StringIO()
+with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    for command in COMMANDS:
+        with contextlib.suppress(SystemExit):
+            main([command, "--help"])
+    recipe = str(files("hf_privacy.cli") / "demo.yaml")
+    for command in ("train", "audit", "report", "push", "unlearn"):
+        assert main([command, "--config", recipe, "--data.label_colum", "x"]) == 2
+        assert "label_column" in said.getvalue().splitlines()[-1]
+    assert main(["compare", "--config", recipe]) == 2
+    assert main(["train", "--config", recipe, "--defense", "relax_los"]) == 2
+    assert main(["demo", "--output_dir", "x"]) == 2
+    assert main(["trian"]) == 2
+"""
+
+
+def test_help_and_what_is_mistyped_are_answered_before_anything_heavy_is_imported():
+    shown = run_python(f"{WORDS}\nimport sys; print(*sorted(m for m in sys.modules if '.' not in m))")
+    assert not {"torch", "transformers", "datasets", "accelerate", "timm", "scipy", "matplotlib"} & set(shown.split())
+
+
 def test_import_loads_next_to_nothing():
     # What an import takes is what it loads, on a machine of any speed: 30 modules of Python's own, as of 3.11.
     loaded = run_python(
