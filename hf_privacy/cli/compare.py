@@ -23,7 +23,8 @@ def run(options: Options) -> int:
     comparison = Comparison.load(options.config, options.overrides)
     launched, rank = leave_distributed()
     if not options.flags["worker"] and not launched:
-        count, threads = expected_share(comparison.workers, most=_most(comparison))
+        references = comparison.common_recipe().audit.references
+        count, threads = expected_share(comparison.workers, most=references + len(comparison.seeds))
         if count > 1:
             start_ahead(_worker_arguments(comparison), threads=threads)
 
@@ -49,7 +50,8 @@ def run(options: Options) -> int:
 
 def _workers(comparison: Comparison) -> AbstractContextManager:
     """The processes beside this one, which claim trainings, reference models and audits as this one does."""
-    count, threads = share_of_cores(comparison.workers, most=_most(comparison))
+    references = max(comparison.cells(name)[0].recipe.audit.references for name in comparison.defenses)
+    count, threads = share_of_cores(comparison.workers, most=references + len(comparison.seeds))
     if count == 1:
         return nullcontext()
     arguments = _worker_arguments(comparison)
@@ -57,12 +59,6 @@ def _workers(comparison: Comparison) -> AbstractContextManager:
     resolved.parent.mkdir(parents=True, exist_ok=True)
     comparison.save(resolved)
     return workers_beside(arguments, count=count - 1, threads=threads)
-
-
-def _most(comparison: Comparison) -> int:
-    """How many processes can have something to do at once."""
-    references = max(comparison.cells(name)[0].recipe.audit.references for name in comparison.defenses)
-    return references + len(comparison.seeds)
 
 
 def _worker_arguments(comparison: Comparison) -> list[str]:

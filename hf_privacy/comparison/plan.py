@@ -181,7 +181,7 @@ class Comparison:
             if key in self.overrides:
                 raise InputError(f"overrides.{key} is set: {way_out}")
         Recipe.from_dict(self.recipe)
-        Recipe.from_dict(_merged(self.recipe, self.overrides))  # before each defence puts its own in place
+        self.common_recipe()  # before each defence puts its own in place
         for name, entry in self.defenses.items():
             if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]*", name):
                 own = f" with defense: {name} below it" if isinstance(name, str) and is_outside(name) else ""
@@ -214,6 +214,10 @@ class Comparison:
     def _n_targets(self) -> int:
         targets = (_merged(self.recipe, self.overrides).get("audit") or {}).get("targets", 1)
         return targets if isinstance(targets, int) else 1  # what is no number is refused with the recipe
+
+    def common_recipe(self) -> Recipe:
+        """The recipe as it is before a defence puts its own in place; reading it imports no defence."""
+        return Recipe.from_dict(_merged(self.recipe, self.overrides))
 
     def cells(self, name: str) -> list[Cell]:
         """The trainings of one defence, one a seed, with their whole recipes."""

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "card": ("render_card", "write_card"),
         "card_data": ("CardData", "card_data_of_folder"),
+        "dpia": ("dpia_markdown",),
         "explain": ("what_it_does_not_mean", "what_it_means"),
         "leaks": ("public_name", "refuse_leaks"),
         "page": ("render_page",),

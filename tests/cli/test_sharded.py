@@ -6,7 +6,7 @@ import pytest
 from tiny_models import tiny_data, tiny_model
 from transformers import Trainer
 
-from hf_privacy.auditing import recipe_run, train_target
+from hf_privacy.auditing import target, train_target
 from hf_privacy.defenses import trainer_class
 from hf_privacy.errors import InputError
 from hf_privacy.recipe import Recipe, RunFolder, prepare
@@ -40,7 +40,7 @@ def test_the_record_of_a_sharded_training_is_that_of_a_whole_one(write_recipe, t
     """What is read from the saved model, as where no process holds it, is what the model in memory says."""
     records = []
     for sharded in (False, True):
-        monkeypatch.setattr(recipe_run, "_is_sharded", lambda trainer, sharded=sharded: sharded)
+        monkeypatch.setattr(target, "_is_sharded", lambda trainer, sharded=sharded: sharded)
         path = write_recipe(tmp_path / str(sharded), training={"num_train_epochs": 1})
         experiment = prepare(Recipe.load(path), with_repeats=False)
         folder = RunFolder(tmp_path / str(sharded) / "run")
