@@ -327,7 +327,7 @@ class DPTrainer(PrivacyTrainer):
         self, model: torch.nn.Module, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """Add the micro-batch's clipped gradients up; with the step's last one, make them its noisy gradient."""
-        inner = self.accelerator.unwrap_model(model)
+        inner = self.model  # what accelerate gives when asked, after a look through the packages at each step
         inner.train()
         inputs = self._prepare_inputs(inputs)
         loss = torch.zeros((), device=self.args.device)
@@ -359,7 +359,7 @@ class DPTrainer(PrivacyTrainer):
         To a model that learns its positions they are given for each row: what is looked up once for all rows has no
         gradient of a row's own.
         """
-        if self.task.has_classes or not _learns_positions(self.accelerator.unwrap_model(model)):
+        if self.task.has_classes or not _learns_positions(self.model):
             return inputs
         ids = inputs["input_ids"]
         return {**inputs, "position_ids": torch.arange(ids.shape[1], device=ids.device).expand_as(ids).contiguous()}
