@@ -46,6 +46,7 @@ style: $(INSTALLED)
 	$(BIN)/ruff format .
 
 bench: $(INSTALLED)
+	$(BIN)/python recipes/benchmarks/startup/run.py
 	$(BIN)/python recipes/benchmarks/references/run.py --data $(DATA)
 	$(BIN)/python recipes/benchmarks/cluster/run.py --data $(DATA)
 	$(BIN)/python recipes/benchmarks/store/run.py

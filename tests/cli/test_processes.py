@@ -112,6 +112,21 @@ def test_kill_9_at_five_random_moments_then_the_same_command_gives_the_same_repo
 
 
 @pytest.mark.slow
+def test_an_audit_with_workers_gives_the_report_of_one_without(preloaded, trained, uninterrupted, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    command = ["audit", "--folder", str(folder), "--audit.references", str(N_REFERENCES), "--audit.workers", "3"]
+    code, out, err = preloaded.run(*command, folder=tmp_path / "output")
+    assert code == 0, err
+    assert "LiRA" in out
+    assert "Traceback" not in err
+    assert "worker" not in err  # none has failed
+    assert len(state_of(folder)) == N_REFERENCES
+    assert figures(folder) == figures(uninterrupted)
+    assert wait_until(lambda: not processes_of(folder), seconds=30), "a worker outlived its audit"
+
+
+@pytest.mark.slow
 def test_kill_9_of_two_ranks_that_are_both_training_loses_and_repeats_nothing(
     preloaded, trained, uninterrupted, tmp_path
 ):
