@@ -187,7 +187,7 @@ class HalvesGradients(TrainerCallback):
         {"bf16": True, "max_grad_norm": 0.0},
         {"max_steps": 9, "dataloader_drop_last": True, "lr_scheduler_type": "cosine", "warmup_steps": 3},
     ],
-    ids=str,
+    ids=["callback of a user", "own loss", "bf16", "cosine"],
 )
 def test_whatever_else_a_recipe_has_the_weights_are_the_trainers(options, make_trainer, dataset, tmp_path):
     Squared.calls = 0
