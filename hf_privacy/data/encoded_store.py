@@ -23,7 +23,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,8 @@ _FACTS = "entry.json"
 _BLOCK = 2**20
 _BLOCKS_CHECKED = 64  # of a file, spread evenly, each time it is opened: all of it up to 64 MB
 _TEMPORARY, _IN_USE, _LOCKS = ".tmp", ".use", ".locks"
+_BESIDE = "hf_privacy_rows_"  # in the folder for temporary files
+_UNMARKED = 60  # seconds that such a folder may take to be marked
 
 Make = Callable[[Mapping[str, Path]], None]
 
@@ -224,7 +226,7 @@ def _make_root(root: Path) -> None:
 
 
 def _make_missing(root: Path, missing: Sequence[str], make: Make) -> None:
-    _remove_abandoned(root)
+    _remove_abandoned(root, ours=missing)
     folders = {name: root / f"{name}.{uuid.uuid4().hex}{_TEMPORARY}" for name in missing}
     try:
         for folder in folders.values():
@@ -234,7 +236,7 @@ def _make_missing(root: Path, missing: Sequence[str], make: Make) -> None:
         for name, folder in folders.items():
             _release(folder)
             _seal(folder)
-            _remove(root / name)  # a damaged one
+            _put_away(root / name)  # a damaged one
             os.replace(folder, root / name)
         flush_folder(root)
     finally:
@@ -244,8 +246,10 @@ def _make_missing(root: Path, missing: Sequence[str], make: Make) -> None:
 
 
 def _made_beside(names: Sequence[str], make: Make) -> dict[str, Path]:
-    """Entries of this process alone, which go with it."""
-    folder = Path(tempfile.mkdtemp(prefix="hf_privacy_"))
+    """Entries of this process alone, which go with it; where it is killed, with the next that looks."""
+    _remove_left_beside()
+    folder = Path(tempfile.mkdtemp(prefix=_BESIDE))
+    _hold(folder)
     atexit.register(_remove_own, folder, os.getpid())
     folders = {name: folder / name for name in names}
     for one in folders.values():
@@ -344,10 +348,18 @@ def _size(folder: Path) -> int:
 def _delete(root: Path, folder: Path) -> bool:
     """Delete an entry that nobody uses, makes or opens."""
     with _free(root / _LOCKS / f"{folder.name}.lock") as free:
-        if not free or _in_use(folder):
-            return False
-        _remove(folder)
-        return True
+        return free and not _in_use(folder) and _put_away(folder)
+
+
+def _put_away(folder: Path) -> bool:
+    """Delete an entry, if it is there; a process that is killed at it leaves what the next one clears."""
+    gone = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}{_TEMPORARY}")
+    try:
+        os.replace(folder, gone)
+    except OSError:  # of a cache that can only be read, nothing is deleted
+        return False
+    _remove(gone)
+    return True
 
 
 @contextmanager
@@ -364,11 +376,23 @@ def _free(path: Path) -> Iterator[bool]:
         lock.release()
 
 
-def _remove_abandoned(root: Path) -> None:
-    """Delete what a killed process had begun to write."""
+def _remove_abandoned(root: Path, ours: Sequence[str] = ()) -> None:
+    """Delete what a killed process had begun to write; `ours` are entries whose locks this process holds."""
+    _remove_left_beside()
     for folder in root.glob(f"*{_TEMPORARY}"):
-        if not _in_use(folder):
-            _remove(folder)
+        name = folder.name.partition(".")[0]
+        # Who makes an entry holds its lock throughout, and marks its folder only while it fills it.
+        with nullcontext(True) if name in ours else _free(root / _LOCKS / f"{name}.lock") as free:
+            if free and not _in_use(folder):
+                _remove(folder)
+
+
+def _remove_left_beside() -> None:
+    """Delete what `_made_beside` left where its process was killed; a new folder is not marked yet."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_BESIDE}*"):
+        with contextlib.suppress(OSError):  # another user's, or just gone
+            if time.time() - folder.stat().st_mtime > _UNMARKED and not _in_use(folder):
+                _remove(folder)
 
 
 def _remove(folder: Path) -> None:

@@ -95,5 +95,8 @@ def _tokenizer_facts(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         "options": options,
         "special": {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
         "names": tokenizer.model_input_names,
+        # Neither is in the state where it was set on the tokenizer after it was loaded.
+        "cut": tokenizer.truncation_side,
+        "splits_special": getattr(tokenizer, "split_special_tokens", False),
         "template": getattr(tokenizer, "chat_template", None),
     }

@@ -25,6 +25,10 @@ class GateError(InputError):
     """A push that the gate refuses; the message is the reason in one sentence."""
 
 
+class OverBudgetError(GateError):
+    """The audit is fit to judge by, and the model may leak more than the budget allows."""
+
+
 # What is usual for extraction: 50 tokens given, 50 asked for (arXiv 2202.07646).
 _LEAST_PREFIX, _MOST_SUFFIX = 50, 50
 
@@ -61,7 +65,7 @@ def _strongest(report: dict[str, Any]) -> str:
 def _check_auc(report: dict[str, Any], max_auc: float) -> None:
     inputs, worst = max(all_attacks(report), key=lambda found: found[1]["auc_high"])
     if worst["auc_high"] > max_auc:
-        raise GateError(
+        raise OverBudgetError(
             f"the budget is max_auc {max_auc:g} and the highest upper end is that of {_named(worst, inputs)}, "
             f"{worst['auc_high']:.4g} (AUC {worst['auc']:.3f} [{worst['auc_low']:.3f}, {worst['auc_high']:.3f}]); "
             f"{_strongest(report)}: defend the model, or raise the budget"
@@ -71,7 +75,7 @@ def _check_auc(report: dict[str, Any], max_auc: float) -> None:
     grouped = [(found["by_group"], name) for found, name in attacks if "by_group" in found]
     area, who = max(grouped, key=lambda found: found[0]["auc_high"], default=(None, ""))
     if area is not None and area["auc_high"] > max_auc:
-        raise GateError(
+        raise OverBudgetError(
             f"the budget is max_auc {max_auc:g} and the highest upper end over whole groups by "
             f"{report['split']['unit']!r} is that of {who}, {area['auc_high']:.4g} (AUC {area['auc']:.3f} "
             f"[{area['auc_low']:.3f}, {area['auc_high']:.3f}]): defend the model, or raise the budget"
@@ -97,7 +101,7 @@ def _check_tpr(report: dict[str, Any], fpr: float, max_tpr: float) -> None:
         if worst is None or entry["high"] > worst["high"]:
             worst, worst_name = entry, _named(attack, inputs)
     if worst is not None and worst["high"] > max_tpr:
-        raise GateError(
+        raise OverBudgetError(
             f"the budget is TPR {max_tpr:g} at FPR {fpr:g} and the highest upper end is that of {worst_name}, "
             f"{worst['high']:.4g} (TPR {worst['tpr']:.3f} [{worst['low']:.3f}, {worst['high']:.3f}]); "
             f"{_strongest(report)}: defend the model, or raise the budget"
@@ -121,7 +125,7 @@ def _check_extraction(report: dict[str, Any], most: float) -> None:
         )
     found = section["greedy"]["leakage"]
     if found["high"] > most:
-        raise GateError(
+        raise OverBudgetError(
             f"the budget is max_extraction {most:g} and the upper end of what the model gives back beyond held-out "
             f"texts, up to {suffix} tokens of each, is {found['high']:.4g} ({found['value']:.3f} "
             f"[{found['low']:.3f}, {found['high']:.3f}]): defend the model, audit more rows, or raise the budget"

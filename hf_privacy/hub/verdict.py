@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_privacy.hub.evidence import ADVERSARIAL, all_attacks, tpr_at
-from hf_privacy.hub.gate import GateError, GateSettings, judge_report
+from hf_privacy.hub.gate import GateError, GateSettings, OverBudgetError, judge_report
 from hf_privacy.hub.headline import percent
 from hf_privacy.hub.prices import price_sentences
 
@@ -70,7 +70,7 @@ def verdict(report: Mapping[str, Any], settings: GateSettings | None = None) -> 
     """
     settings = GateSettings(**budget_of(report)) if settings is None else settings
     level, why = _level(report)
-    status, reason = _budget(report, settings)
+    status, reason, leaks = _budget(report, settings)
     return Verdict(
         sentence=_sentence(report),
         level=level,
@@ -78,7 +78,7 @@ def verdict(report: Mapping[str, Any], settings: GateSettings | None = None) -> 
         budget=status,
         budget_reason=reason,
         concerns=_concerns(report),
-        next_steps=tuple(_next_steps(report, level, status, settings)),
+        next_steps=tuple(_next_steps(report, level, status, leaks)),
     )
 
 
@@ -115,6 +115,8 @@ def budget_record(settings: Mapping[str, Any]) -> dict[str, Any] | None:
         for name in (*BUDGETS, "min_depth", "min_references", "min_confidence")
         if settings.get(name) is not None
     }
+    if settings.get("require_unlearning"):
+        kept["require_unlearning"] = True
     rates = kept.get("max_tpr_at_fpr")
     if rates is not None:
         pairs = rates.items() if isinstance(rates, Mapping) else [rates]
@@ -210,17 +212,19 @@ def _of_area(area: float) -> str:
     return next((level for level in reversed(AREAS) if area >= AREAS[level]), "low")
 
 
-def _budget(report: Mapping[str, Any], settings: GateSettings) -> tuple[str, str]:
+def _budget(report: Mapping[str, Any], settings: GateSettings) -> tuple[str, str, bool]:
+    """How the budget stands, why, and whether it is leakage that fails it, and not an audit that cannot tell."""
     if all(getattr(settings, name) is None for name in BUDGETS):
-        return "not set", (
+        reason = (
             "Nobody has said how much may leak. To set it, put into the recipe `push: {max_tpr_at_fpr: {0.01: 0.05}}` "
             "(at most 5 of 100 training records at 1 false alarm in 100, by the upper end) or `max_auc`."
         )
+        return "not set", reason, False
     try:
         judge_report(dict(report), settings)
     except GateError as refusal:
-        return "failed", f"{str(refusal)[0].upper()}{str(refusal)[1:]}."
-    return "passed", f"The report keeps {_asked(settings)}, by the upper ends of its intervals."
+        return "failed", f"{str(refusal)[0].upper()}{str(refusal)[1:]}.", isinstance(refusal, OverBudgetError)
+    return "passed", f"The report keeps {_asked(settings)}, by the upper ends of its intervals.", False
 
 
 def _asked(settings: GateSettings) -> str:
@@ -278,7 +282,7 @@ def _retained(figures: list[dict[str, Any]]) -> float:
     return next(float(figure["value"]) for figure in figures if figure["name"] == "RA")
 
 
-def _next_steps(report: Mapping[str, Any], level: str, status: str, settings: GateSettings) -> Iterator[str]:
+def _next_steps(report: Mapping[str, Any], level: str, status: str, leaks: bool) -> Iterator[str]:
     defense, unlearned = report["defense"]["name"], report["unlearning"]
     if any(_unlearning(report)):
         yield (
@@ -290,7 +294,7 @@ def _next_steps(report: Mapping[str, Any], level: str, status: str, settings: Ga
             "Audit with reference models before relying on this: `hf-privacy audit --audit.depth full`. Without them "
             "attacks usually find far less than there is."
         )
-    if LEVELS.index(level) >= LEVELS.index("moderate") or status == "failed":
+    if LEVELS.index(level) >= LEVELS.index("moderate") or leaks:
         if defense in ("none", "unknown"):
             yield from price_sentences(_task_of(report["model"]))
         else:
@@ -303,6 +307,8 @@ def _next_steps(report: Mapping[str, Any], level: str, status: str, settings: Ga
             "More records in the audit, or more reference models, make the intervals narrower: they say how little "
             "leaks."
         )
+    if status == "failed" and not leaks:
+        yield "Do what is said of the budget: it is not by leakage that it fails."
     if status == "not set":
         yield "Set a budget, so that `hf-privacy push` refuses a model that leaks more."
     elif status == "passed":

@@ -160,9 +160,11 @@ class SharedStore:
         row = weights = None
         for name, file in marker["files"].items():
             kind, _, inside = name.partition("/")
-            if kind not in ("rows", "weights") or ".." in Path(inside).parts or self.folder.size(name) is None:
-                return None
             path = folder / kind / inside
+            # An absolute name, or one that climbs, would be written elsewhere.
+            is_inside = path.resolve().is_relative_to(folder.resolve() / kind)
+            if kind not in ("rows", "weights") or not is_inside or self.folder.size(name) is None:
+                return None
             path.parent.mkdir(parents=True, exist_ok=True)
             self.folder.download(name, path)
             if _sha256(path) != file["sha256"]:

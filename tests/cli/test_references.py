@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -223,6 +224,22 @@ def test_a_file_that_is_not_its_markers_is_not_taken(whole, store, tmp_path):
     assert whole.status().missing == [2]
     assert run(whole, 2) == 1
     assert collect_shared(whole, tmp_path / "local") == []
+
+
+@pytest.mark.parametrize("name", ["rows/{outside}", "rows/../outside", "weights/../rows/a"])
+def test_a_marker_names_no_file_outside_of_its_folder(shared, store, tmp_path, name):
+    outside = tmp_path / "outside"
+    name = name.format(outside=outside)
+    for kind in ("rows", "weights"):
+        (store / kind).mkdir(exist_ok=True)
+    there = Path(f"{store}/{name}")
+    there.parent.mkdir(parents=True, exist_ok=True)
+    there.write_bytes(b"content")
+    file = {"bytes": 7, "sha256": hashlib.sha256(b"content").hexdigest()}
+    marker = {"plan": shared.plan.hash, "reference": 0, "files": {name: file}}
+    (store / "reference_0000.json").write_text(json.dumps(marker))
+    assert shared.fetch(0, tmp_path / "local") is None
+    assert not outside.exists()
 
 
 def test_kept_weights_come_home(cli, planned, local_report, tmp_path):

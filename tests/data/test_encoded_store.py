@@ -207,3 +207,40 @@ def test_the_command_tells_and_clears(capsys):
     assert main(["env", "--cache", "--clear"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "deleted: 1 entry"
     assert main(["env", "--clear"]) == 2
+
+
+def test_what_another_process_clears_is_no_entry_that_is_being_sealed(monkeypatch):
+    seal = encoded_store._seal
+    clear = "from hf_privacy.data.encoded_store import cache_folder, shrink; shrink(cache_folder(), 0)"
+
+    def sealed_meanwhile(folder):
+        subprocess.run([sys.executable, "-c", clear], check=True)
+        seal(folder)
+
+    monkeypatch.setattr(encoded_store, "_seal", sealed_meanwhile)
+    folder = stored(["x-1"], maker([]))["x-1"]
+    assert np.array_equal(StoredArray(folder / "values.npy").values, np.arange(1000))
+
+
+def test_a_deletion_that_is_killed_is_finished_by_the_next(monkeypatch):
+    folder = stored(["x-1"], maker([]))["x-1"]
+    encoded_store._release(folder)
+    with monkeypatch.context() as killed:
+        killed.setattr(encoded_store, "_remove", lambda folder: (folder / "entry.json").unlink())
+        shrink(cache_folder(), 0)
+    assert list(cache_folder().glob("x-1*"))
+    shrink(cache_folder(), 0)
+    assert not list(cache_folder().glob("x-1*"))
+
+
+def test_what_a_killed_process_kept_for_itself_goes_with_the_next(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_PRIVACY_CACHE_LIMIT", "0")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    kept = stored(["x-1"], maker([]))["x-1"].parent
+    left = tmp_path / f"{encoded_store._BESIDE}left"
+    (left / "x-1").mkdir(parents=True)
+    for folder in (kept, left):
+        os.utime(folder, (1, 1))
+    assert shrink(cache_folder(), 0) == 0
+    assert kept.is_dir()
+    assert not left.exists()

@@ -99,3 +99,25 @@ def test_a_large_table_is_stored(monkeypatch, tmp_path):
         assert all(isinstance(dataset._tensors["features"], MappedRows) for dataset in stored)
         assert [one.digest() for one in stored] == [one.digest() for one in in_memory]
     assert len(list((tmp_path / "cache").glob("features-*"))) == 3
+
+
+def test_a_tokenizer_that_is_set_to_cut_elsewhere_is_another(monkeypatch):
+    rows, tokenizer = Dataset.from_dict({"text": TEXTS, "label": [0, 1, 0, 1, 0, 1]}), byte_level()
+    monkeypatch.setattr("hf_privacy.data.processing.FEWEST_TEXTS", 1)
+    found = []
+    for side in ("right", "left"):
+        tokenizer.truncation_side = side
+        found.append(encode_text(rows, tokenizer, max_length=4).column("input_ids"))
+    monkeypatch.setattr("hf_privacy.data.processing.FEWEST_TEXTS", 1000)
+    assert torch.equal(found[1], encode_text(rows, tokenizer, max_length=4).column("input_ids"))
+    assert not torch.equal(*found)
+
+
+def test_a_tokenizer_that_is_set_to_split_its_special_tokens_is_another(monkeypatch):
+    tokenizer = byte_level()
+    rows = Dataset.from_dict({"text": [f"a{tokenizer.eos_token}b", "c"], "label": [0, 1]})
+    monkeypatch.setattr("hf_privacy.data.processing.FEWEST_TEXTS", 1)
+    widths = []
+    for tokenizer.split_special_tokens in (False, True):
+        widths.append(encode_text(rows, tokenizer).row_shape("input_ids")[0])
+    assert widths[1] > widths[0]

@@ -116,6 +116,31 @@ def test_what_to_do_depends_on_the_case():
     assert "narrower" in verdict(report_of(p_value=0.5)).next_steps[0]
 
 
+def test_a_budget_that_fails_by_the_audit_and_not_by_leakage_asks_for_no_defence():
+    little = {"tpr": 0.011, "low": 0.002, "high": 0.02, "auc": 0.51}
+    budget = GateSettings(max_tpr_at_fpr={0.01: 0.05})
+    for parts in ({"depth": "quick", "references": None}, {"fpr": 0.1}, {"references": {"n_models": 2}}):
+        for defense in ("none", "ccl"):
+            found = verdict(report_of(**little, defense={"name": defense}, **parts), budget)
+            assert (found.level, found.budget) == ("low", "failed")
+            assert found.next_steps[-1] == "Do what is said of the budget: it is not by leakage that it fails."
+            assert not any("defence" in step for step in found.next_steps)
+    leaks = verdict(report_of(**{**little, "high": 0.06}, defense={"name": "ccl"}), budget)
+    assert (leaks.level, leaks.budget) == ("low", "failed")
+    assert leaks.next_steps == (
+        "The defence ccl did not keep it down: set it stronger, train fewer epochs, or take one with a guarantee "
+        "(`defense: dp`).",
+    )
+
+
+def test_the_reports_budget_asks_for_unlearning_where_the_push_does():
+    asked = GateSettings(max_auc=0.9, require_unlearning=True).gate_settings()
+    found = verdict(report_of(budget=budget_record(asked)))
+    assert found.budget == "failed"
+    assert "says nothing of unlearning" in found.budget_reason
+    assert "require_unlearning" not in budget_record(GateSettings(max_auc=0.9).gate_settings())
+
+
 def test_an_unlearned_model_that_lost_what_was_to_be_kept_says_so_first():
     def figures(retained):
         return [{"name": name, "value": value} for name, value in (("UA", 0.5), ("RA", retained))]

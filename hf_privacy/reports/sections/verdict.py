@@ -13,9 +13,9 @@ FIELDS = {
     "budget": nullable(
         record(
             "max_auc unit, max_extraction unit, max_unlearning_gap unit, min_references count, "
-            "min_confidence open_unit",
+            "min_confidence open_unit, require_unlearning boolean",
             optional="max_auc max_tpr_at_fpr max_extraction max_unlearning_gap min_depth min_references "
-            "min_confidence",
+            "min_confidence require_unlearning",
             max_tpr_at_fpr=listed(record("fpr unit, tpr unit"), least=1, most=64),
             min_depth=one_of("quick", "full"),
         ),
