@@ -179,15 +179,23 @@ class HalvesGradients(TrainerCallback):
             parameter.grad *= 0.5
 
 
+class LeavesEvaluating(TrainerCallback):
+    """A user's callback that has looked at the model, which is to train on."""
+
+    def on_step_end(self, args, state, control, *, model, **kwargs):
+        model.eval()
+
+
 @pytest.mark.parametrize(
     "options",
     [
         {"callbacks": [HalvesGradients()], "max_grad_norm": 0.1},
+        {"callbacks": [LeavesEvaluating()]},
         {"trainer_class": Squared, "gradient_accumulation_steps": 3},
         {"bf16": True, "max_grad_norm": 0.0},
         {"max_steps": 9, "dataloader_drop_last": True, "lr_scheduler_type": "cosine", "warmup_steps": 3},
     ],
-    ids=["callback of a user", "own loss", "bf16", "cosine"],
+    ids=["callback of a user", "callback that evaluates", "own loss", "bf16", "cosine"],
 )
 def test_whatever_else_a_recipe_has_the_weights_are_the_trainers(options, make_trainer, dataset, tmp_path):
     Squared.calls = 0

@@ -172,6 +172,8 @@ class LeanEpoch:
                 is_last = position == len(samples) - 1
                 if position == 0:
                     self._begin_step()
+                if not self.model.training:  # a callback has evaluated it
+                    self.model.train()
                 yield inputs, len(samples), count, is_last
                 if not is_last:
                     self._call("on_substep_end")
