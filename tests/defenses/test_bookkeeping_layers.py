@@ -226,6 +226,17 @@ def by_its_transpose(f, x):
     return nn.functional.linear(x, f.weight.T)
 
 
+def written_into(f, x):
+    whole = torch.zeros(len(x), 6, 6)
+    whole[:, 1:] = x
+    whole[:, 0] = f.weight
+    return whole
+
+
+def changed_in_place(f, x):
+    return x * (1 + f.weight).exp_()
+
+
 REFUSED = {
     "transposed": (lambda: nn.ConvTranspose2d(4, 3, 2), IMAGE, "conv_transpose2d"),
     "made_of_others": (weight_norm, TEXT, "norm"),
@@ -236,6 +247,8 @@ REFUSED = {
     "rows_second": (lambda: Used(nn.Linear(6, 3), rows_second), TEXT, "5 rows for 4"),
     "rows_second_and_flat": (lambda: Used(nn.Linear(6, 3), rows_second_and_flat), TEXT, "20 rows for 4"),
     "transposed_weight": (lambda: Used(nn.Linear(6, 6), by_its_transpose), TEXT, "used in"),
+    "written_into": (lambda: Used(nn.RMSNorm(6), written_into), TEXT, "used in __setitem__"),
+    "changed_in_place": (lambda: Used(nn.RMSNorm(6), changed_in_place), TEXT, "used in exp_"),
     "weights_with_weights": (lambda: Used(nn.Linear(6, 6), lambda f, x: x * (f.weight * f.bias).sum()), TEXT, "other"),
 }  # fmt: skip
 

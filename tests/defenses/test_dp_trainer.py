@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import small_training
@@ -14,6 +15,8 @@ from transformers import TrainerCallback
 from hf_privacy.defenses.dp.accounting import LEDGER_FILE, PrivacyLedger, epsilon_of
 from hf_privacy.defenses.dp.config import DPConfig
 from hf_privacy.defenses.dp.journal import JOURNAL_FILE
+from hf_privacy.defenses.dp.per_sample_gradients import UNIT
+from hf_privacy.defenses.dp.secret_stream import SecretStream
 from hf_privacy.defenses.dp.trainer import DPTrainer
 from hf_privacy.errors import InputError
 
@@ -74,6 +77,32 @@ def test_all_ways_to_per_sample_gradients_give_the_same_step(make_trainer):
         trainer.train()
     torch.testing.assert_close(weights(ways[0]), weights(ways[1]))
     torch.testing.assert_close(weights(ways[0]), weights(ways[2]))
+
+
+def test_a_first_batch_of_one_unit_is_not_what_the_check_rests_on(make_trainer):
+    trainer = make_trainer(noise_multiplier=1.0)
+    held = []
+    trainer._clipped_sum = SimpleNamespace(check=lambda *batches: held.append([len(b["labels"]) for b in batches]))
+    rows = trainer.train_dataset.__getitems__(range(3))
+    one_row, one_group = {name: values[:1] for name, values in rows.items()}, {**rows, UNIT: torch.zeros(3).long()}
+    assert all(trainer._check_clipping(trainer.model, batch) for batch in (rows, one_row, one_group))
+    assert held == [[3], [1, 2], [3, 2]]
+    trainer.train_dataset = [trainer.train_dataset[row] for row in range(3)]  # of which nothing more is known
+    assert trainer._check_clipping(trainer.model, rows)
+    assert not trainer._check_clipping(trainer.model, one_row)
+    assert not trainer._check_clipping(trainer.model, one_group)
+
+
+def test_what_processes_add_up_lies_in_one_order_in_memory(make_trainer, monkeypatch):
+    """A process without rows has zeros row by row; the sum of a transposed weight lies column by column."""
+    trainer = make_trainer(noise_multiplier=0.0)
+    parameters = list(trainer.model.parameters())
+    sums = [torch.randn(parameter.shape[::-1]).permute(*range(parameter.ndim)[::-1]) for parameter in parameters]
+    monkeypatch.setattr(DPConfig, "world_size", 2)
+    trainer.accelerator = SimpleNamespace(reduce=lambda total, reduction: seen.append(total.is_contiguous()) or total)
+    trainer._noise, trainer._sums, seen = SecretStream(), sums, []
+    trainer._set_noisy_gradient(parameters)
+    assert seen == [True] * len(parameters)
 
 
 def test_the_noise_has_the_stated_deviation(make_trainer, model_of):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -235,11 +237,19 @@ def test_what_does_not_follow_is_said_once_with_what_is_taken(model_of, data_of,
     """A model with a weight that is used in a way of its own."""
     model, batch = model_of("tabular"), data_of("tabular", 4).__getitems__(range(4))
     torch.nn.utils.parametrizations.weight_norm(next(m for m in model.modules() if isinstance(m, torch.nn.Linear)))
+    monkeypatch.setattr(per_sample_gradients, "_said", set())
     with clipped_gradients(model, "auto", max_norm=0.1, losses=cross_entropies) as clipped_sum:
         with pytest.warns(UserWarning, match=r"'auto' takes 'functional', which is slower: .*a weight is used in"):
             clipped_sum.check(batch)
         found = clipped_sum(batch)
     assert_equal_to_a_loop(found, clipped_sum_by_loop(model, batch, max_norm=0.1, losses=cross_entropies), n=4)
+    with (
+        warnings.catch_warnings(),
+        clipped_gradients(model, "auto", max_norm=0.1, losses=cross_entropies) as clipped_sum,
+    ):
+        warnings.simplefilter("error")  # the next training of this process says it no more
+        clipped_sum.check(batch)
+        assert clipped_sum.way == "functional"
 
 
 def test_what_a_weight_of_zeros_hides_is_found_by_the_check(data_of, monkeypatch):
@@ -268,6 +278,51 @@ def test_what_a_weight_of_zeros_hides_is_found_by_the_check(data_of, monkeypatch
         with pytest.raises(InputError, match="not those of one example at a time"):
             clipped_sum.check(batch)
     assert all(torch.equal(values, before[name]) for name, values in model.state_dict().items())
+
+
+class OnceForAll(torch.nn.Module):
+    """What is looked up once for all rows comes out once a row, of which the first is taken."""
+
+    def __init__(self):
+        super().__init__()
+        self.places, self.head = torch.nn.Embedding(4, 4), torch.nn.Linear(4, 3)
+
+    def forward(self, features):
+        place = self.places(torch.arange(4)[None])[0].mean(dim=0)
+        return {"logits": self.head(torch.tanh(features + place))}
+
+
+def test_what_is_taken_for_another_rows_is_found_where_nothing_is_clipped_yet(data_of):
+    """Without clipping the sum is right all the same; later on, gradients grow."""
+    model, batch = OnceForAll(), data_of("tabular", 4).__getitems__(range(4))
+    with clipped_gradients(model, "bookkeeping", max_norm=100.0, losses=cross_entropies) as clipped_sum:
+        assert_equal_to_a_loop(
+            clipped_sum(batch), clipped_sum_by_loop(model, batch, max_norm=100.0, losses=cross_entropies), n=4
+        )
+        with pytest.raises(InputError, match="not those of one example at a time"):
+            clipped_sum.check(batch)
+        assert clipped_sum.max_norm == 100.0
+
+
+def test_what_mixes_rows_in_training_alone_is_found(data_of):
+    class Normal(torch.nn.Module):
+        def forward(self, values):
+            return F.batch_norm(values, torch.zeros(4), torch.ones(4), training=self.training)
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.normal, self.head = Normal(), torch.nn.Linear(4, 3)
+
+        def forward(self, features):
+            return {"logits": self.head(self.normal(features))}
+
+    model, batch = Model().train(), data_of("tabular", 4).__getitems__(range(4))
+    with (
+        pytest.raises(InputError, match="in training the loss of one example moves with its batch-mates"),
+        clipped_gradients(model, "bookkeeping", max_norm=1.0, losses=cross_entropies) as clipped_sum,
+    ):
+        clipped_sum.check(batch)
 
 
 def test_timms_blocks_in_place_are_followed():

@@ -13,7 +13,7 @@ that passes, and says so where it is not the first.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -31,6 +31,11 @@ from hf_privacy.signals.invariance import unpadded
 _AUTO = ("bookkeeping", "functional", "loop")
 # In a batch, the unit of each row, int64 [B], counted from 0: rows of one unit are clipped as one, their mean.
 UNIT = "privacy_unit"
+# Of a check: the norm all are clipped to, since without clipping a sum is right whoever's a gradient is taken for, and
+# what each row's loss is multiplied by, so that one taken for another's is clipped by another factor.
+_CHECKED_NORM, _SCALE = 1e-3, "privacy_check_scale"
+# Said in this process: a training of many references would say it each time.
+_said: set[str] = set()
 # Of a check: a batch, and its clipped sum by one backward pass an example.
 _Expected = tuple[dict[str, torch.Tensor], list[torch.Tensor]]
 # What models raise that a way cannot follow; it is no fault of the data, which a plain pass has gone through.
@@ -145,9 +150,23 @@ class ClippedSum:
         InputError
             If they differ: then no example's influence is bounded, whatever ε is reported.
         """
-        few = [_first_units(batch, 4) for batch in batches]
-        with _no_weight_of_zeros(self.model):
+        few = [_scaled(_first_units(batch, 4)) for batch in batches]
+        with _no_weight_of_zeros(self.model), self._all_clipped():
             self._check(few)
+
+    @contextmanager
+    def _all_clipped(self) -> Iterator[None]:
+        """Inside, every row is clipped, and each by a factor of its own."""
+        kept = losses, most = self._losses, self.max_norm
+
+        def scaled(call: Callable[..., Any], batch: dict[str, torch.Tensor]) -> torch.Tensor:
+            return losses(call, {k: v for k, v in batch.items() if k != _SCALE}) * batch[_SCALE]
+
+        self._losses, self.max_norm = scaled, min(most, _CHECKED_NORM)
+        try:
+            yield
+        finally:
+            self._losses, self.max_norm = kept
 
     def _check(self, few: list[dict[str, torch.Tensor]]) -> None:
         try:
@@ -171,7 +190,10 @@ class ClippedSum:
             raise problem
         if self.way != earlier:
             reason = reasons[0].split(": set it to ")[0]
-            warnings.warn(f"per_sample_gradients 'auto' takes {self.way!r}, which is slower: {reason}", stacklevel=3)
+            message = f"per_sample_gradients 'auto' takes {self.way!r}, which is slower: {reason}"
+            if message not in _said:
+                _said.add(message)
+                warnings.warn(message, stacklevel=3)
 
     @contextmanager
     def _without_dropout(self) -> Iterator[None]:
@@ -215,7 +237,22 @@ class ClippedSum:
                     return cannot_follow(self.way, "its clipped gradients are not those of one example at a time")
         # A layer that is run again by itself must draw nothing.
         found = self._tried(expected[0][0], dropout=True)
-        return found if isinstance(found, InputError) else None
+        if isinstance(found, InputError):
+            return found
+        return self._touching(expected[0][0]) if self.way != "functional" else None
+
+    def _touching(self, batch: dict[str, torch.Tensor]) -> InputError | None:
+        """Whether the first row's loss moves with the others, as in training, where the check does not go."""
+        batch = _with_units(batch)[0]
+        device, losses = batch["labels"].device, []
+        for rows in (batch, {name: values[[0] * len(values)] for name, values in batch.items()}):
+            same = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+            with self.paused(), same, torch.no_grad():
+                losses.append(self._losses(self.model, rows)[0].double())
+        loss, alone = losses
+        if (loss - alone).abs() <= 0.02 * alone.abs() + 1e-3:
+            return None
+        return cannot_follow(self.way, "in training the loss of one example moves with its batch-mates")
 
     def _tried(self, batch: dict[str, torch.Tensor], *, dropout: bool) -> list[torch.Tensor | None] | InputError:
         """The clipped sum, or why there is none; what is drawn on the way is drawn again in training."""
@@ -304,6 +341,17 @@ def _with_units(batch: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor]
     if UNIT not in batch:
         return batch, None
     return {name: values for name, values in batch.items() if name != UNIT}, Units.of(batch[UNIT])
+
+
+def units_in(batch: dict[str, torch.Tensor]) -> int:
+    """How many a batch has of what is clipped as one."""
+    return int(batch[UNIT].max()) + 1 if UNIT in batch else len(batch["labels"])
+
+
+def _scaled(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The batch, with what each row's loss is multiplied by."""
+    labels = batch["labels"]
+    return {**batch, _SCALE: 2.0 ** (torch.arange(len(labels), device=labels.device) % 4)}
 
 
 def _first_units(batch: dict[str, torch.Tensor], count: int) -> dict[str, torch.Tensor]:

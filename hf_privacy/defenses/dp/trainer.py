@@ -29,6 +29,7 @@ from hf_privacy.defenses.dp.per_sample_gradients import (
     ClippedSum,
     check_private,
     clipped_gradients,
+    units_in,
 )
 from hf_privacy.defenses.dp.poisson_sampler import PoissonBatchSampler
 from hf_privacy.defenses.dp.privacy_units import PrivacyUnits, refuse_packing, units_of
@@ -337,8 +338,7 @@ class DPTrainer(PrivacyTrainer):
             inputs = self.private_inputs(model, inputs)
             with self.compute_loss_context_manager():
                 if not self._checked:
-                    self._check_clipping(model, inputs)
-                    self._checked = True
+                    self._checked = self._check_clipping(model, inputs)
                 gradients, losses = self._clipped_sum(inputs)
             self._sums = (
                 gradients
@@ -364,17 +364,21 @@ class DPTrainer(PrivacyTrainer):
         ids = inputs["input_ids"]
         return {**inputs, "position_ids": torch.arange(ids.shape[1], device=ids.device).expand_as(ids).contiguous()}
 
-    def _check_clipping(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> None:
+    def _check_clipping(self, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> bool:
         """Hold the first batch's sum against one example at a time, and that of the shortest and the longest text.
 
-        In a batch of one example nothing of another can be found: then, of other data, two more are tried.
+        In a batch of one unit nothing of another can be found: then two more rows are tried, or, of data that is no
+        `TensorDataset`, the next batch is held too. Whether it is enough.
         """
         assert self._clipped_sum is not None
         batches, rows = [inputs], self.train_dataset
-        if isinstance(rows, TensorDataset) and ("attention_mask" in rows.column_names or len(inputs["labels"]) == 1):
+        several = units_in(inputs) > 1
+        known = isinstance(rows, TensorDataset) and len(rows) > 1
+        if known and ("attention_mask" in rows.column_names or not several):
             both = self._prepare_inputs(extremes(rows).__getitems__([0, 1]))
             batches.append(self.private_inputs(model, both))
         self._clipped_sum.check(*batches)
+        return several or known
 
     def _set_noisy_gradient(self, parameters: list[torch.nn.Parameter]) -> None:
         assert self._noise is not None
@@ -384,6 +388,8 @@ class DPTrainer(PrivacyTrainer):
         for parameter, total in zip(parameters, sums, strict=True):
             if self.args.world_size > 1:
                 total = torch.zeros_like(parameter, dtype=torch.float32) if total is None else total.float()
+                # In one order on all: what is summed is memory, and a transposed weight's sum lies there transposed.
+                total = total.contiguous()
                 total = self.accelerator.reduce(total, reduction="sum")
             noise = self._noise.normal(parameter.shape, device=parameter.device).mul_(scale)
             if total is not None:

@@ -77,11 +77,15 @@ class WeightUses(TorchFunctionMode):
             return self._elementwise(func, name, *args, **kwargs)
         found = func(*args, **kwargs)
         tensors = found if isinstance(found, (tuple, list)) else [found]
+        if found is None:  # what was written is in another argument: `x[:, 0] = weight`
+            tensors = [value for value in args if self._weight(value) is None]
         if not any(isinstance(tensor, torch.Tensor) and tensor.requires_grad for tensor in tensors):
             return found
         own = self._weight(args[0])
-        if own is not None and found is args[0]:
+        if own is not None and found is own:
             return found
+        if name.endswith("_") and found is args[0]:
+            raise CannotFollowError(f"a weight is used in {name}")
         if own is not None and (name in _SAME or (name == "__getitem__" and _adds_dimensions(args[1]))):
             return self._also(found, own)
         if own is not None and name in ("expand", "repeat") and self._is_broadcast(args[0], found):
@@ -93,7 +97,7 @@ class WeightUses(TorchFunctionMode):
         for value in values:
             if id(value) in self._weights:
                 return True
-            if type(value) in (list, tuple) and any(id(each) in self._weights for each in value):
+            if isinstance(value, (list, tuple)) and any(id(each) in self._weights for each in value):
                 return True
         return False
 
@@ -233,7 +237,7 @@ class WeightUses(TorchFunctionMode):
                 if any(pads):
                     given = F.pad(given, pads)
                 together = [v[:, None] if self.units is None else self.units.padded(v) for v in (given, back)]
-                yield own, Convolution(*together, own.shape, strides, dilations, groups)
+                yield own, Convolution(*together, weight.shape, strides, dilations, groups)
 
         return self._note(func(given, weight, bias, stride, padding, dilation, groups), given, parts)
 
