@@ -143,7 +143,10 @@ def markdown(result: dict[str, Any]) -> str:
             "",
             f"Two retrained models are {null['null']:.2f} apart [{null['null_min']:.2f}, {null['null_max']:.2f}].",
             "",
-            *head("Method KS p Utility Truth_ratio Probability ROUGE-L AUC TPR_at_1_% TPR_at_10_% time"),
+            *head(
+                "Method KS p Utility Retained_probability Truth_ratio Probability ROUGE-L AUC TPR_at_1_% "
+                "TPR_at_10_% time"
+            ),
         ]
         ordered = sorted(
             rows, key=lambda name: (name not in titles or name not in (JUDGE, "original"), order(rows[name]))
@@ -189,9 +192,11 @@ def order(found: dict[str, Any]) -> float:
 def left(found: dict[str, Any], is_judge: bool) -> list[str]:
     """The cells of the first table."""
     if "forget_quality" not in found:
-        return [f"diverged ({found['n_diverged']} of {found['n_seeds']})", *[""] * 9]
+        return [f"diverged ({found['n_diverged']} of {found['n_seeds']})", *[""] * 10]
     kolmogorov, p = distance(found["forget_quality"], is_judge)
-    shares = [shown(found[name]) for name in ("utility", "truth_ratio", "probability", "rouge", "auc")]
+    shares = [
+        shown(found[name]) for name in ("utility", "retain_probability", "truth_ratio", "probability", "rouge", "auc")
+    ]
     rates = [shown(found[f"tpr_at_{fpr:g}"]) for fpr in FPRS]
     return [kolmogorov, p, *shares, *rates, f"{100 * found['time_ratio']:.0f} %"]
 

@@ -35,7 +35,7 @@ def cell(shift, seconds):
         "seconds": seconds,
         "forget": {"truth_ratio": ratio.tolist(), **figures},
         "forget_rouge": [0.5] * 40,
-        "utility": {"utility": 0.4},
+        "utility": {"utility": 0.4, "retain_probability": 0.3},
         "membership": {"scores": sides, "authors": [[0] * 20 + [1] * 20, (2 + np.arange(400) // 20).tolist()]},
         "treated": dict.fromkeys(("as it is", "4 bits", "relearned", "other text"), one),
     }
