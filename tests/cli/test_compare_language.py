@@ -30,7 +30,7 @@ def changes(**sections) -> dict:
                      "near_repeats": False, "max_length": 48, "population_fraction": 0.2},
             "training": {"num_train_epochs": 1, "per_device_train_batch_size": 8, "learning_rate": 0.02,
                          "use_cpu": True},
-            "audit": {"references": 2, "fprs": [0.1], "extraction": {"suffix_tokens": 4}},
+            "audit": {"references": 2, "fprs": [0.1], "extraction": {"suffix_tokens": 4}, "stack": 1},
             **sections,
         },
         "seeds": list(SEEDS), "fpr": 0.1, "attacks": ["lira", "loss"], "defenses": DEFENSES,

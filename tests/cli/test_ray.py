@@ -87,8 +87,8 @@ def test_without_ray_the_engine_is_refused_before_anything_else(cli, local, monk
     code, _, said = cli("audit", "--config", local[0], "--engine", "ray")
     assert code == 2
     assert said == (
-        "hf-privacy: engine.name is 'ray' and Ray is not installed: pip install 'hf-privacy[ray]', or use engine "
-        "'local'\n"
+        "hf-privacy: --audit.engine.name is 'ray' and Ray is not installed: pip install 'hf-privacy[ray]', or use "
+        "engine 'local'\n"
     )
 
 

@@ -192,8 +192,10 @@ def test_a_parent_that_is_ended_leaves_nothing_running(what, status, beside, tmp
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
     parent = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path)], stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+        [sys.executable, str(script), str(tmp_path)], stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # Whoever started these tests in the background ignores interrupts, and so would all that is started by them.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     seen = told(tmp_path, count=2)
     if what == "interrupt":
         os.killpg(parent.pid, signal.SIGINT)  # as the terminal does

@@ -141,7 +141,7 @@ def test_push_refuses_in_one_sentence_and_sends_nothing(local_hub):
         "the Space tester/lira exists and is public": (WRITE_TOKEN, ["lira", "--namespace", "tester"]),
         "the Hub refuses this token for the Space tester/rmia": (READ_TOKEN, ["rmia", "--namespace", "tester"]),
         "there is no token for the Hub": (None, ["rmia", "--namespace", "tester"]),
-        "namespace is 'no/good': pass the name of a user": (WRITE_TOKEN, ["rmia", "--namespace", "no/good"]),
+        "--namespace is 'no/good': pass the name of a user": (WRITE_TOKEN, ["rmia", "--namespace", "no/good"]),
     }
     for message, (code, _, err) in zip(cases, push_all(local_hub, *cases.values()), strict=True):
         assert code == 2
