@@ -112,8 +112,12 @@ def correlations(comparison: Comparison) -> list[str]:
 
 
 def restricted(config: dict[str, Any], names: list[str]) -> Comparison:
-    """The comparison of some of its rows."""
-    return Comparison.from_dict({**config, "defenses": {name: config["defenses"][name] for name in names}})
+    """The comparison of some of its rows, whose hosts may be others."""
+    rows = {name: dict(config["defenses"][name]) for name in names}
+    for row in rows.values():
+        if row.get("host") not in rows:
+            row.pop("host", None)
+    return Comparison.from_dict({**config, "defenses": rows})
 
 
 def run_unlearning(running: Running) -> None:

@@ -21,7 +21,7 @@ if not FOLDER.is_dir():
 @pytest.fixture(scope="module")
 def modules():
     """The folder's modules, which are imported from beside its command and by no other name."""
-    names = ("plan", "run", "estimate")
+    names = ("plan", "run", "estimate", "trial", "stage")
     before = {name: sys.modules.pop(name, None) for name in names}
     sys.path.insert(0, str(FOLDER))
     yield {name: importlib.import_module(name) for name in names}
@@ -82,3 +82,12 @@ def test_the_readme_gives_the_estimates_that_the_command_prints(modules):
     assert [modules["estimate"].line_of(name) for name in modules["plan"].STAGES] == [
         line for line in page if line.split("|")[1:2] and line.split("|")[1].strip() in modules["plan"].STAGES
     ]
+
+
+@pytest.mark.parametrize("rehearse", [False, True], ids=["whole", "rehearsed"])
+def test_each_row_of_a_comparison_can_be_made_alone(modules, rehearse, tmp_path):
+    for name in modules["plan"].STAGES:
+        stage = modules["plan"].stage_of(name, rehearse=rehearse, data=str(tmp_path))
+        if stage.kind == "comparison":
+            for row in stage.rows:
+                assert list(modules["stage"].restricted(stage.resolved(tmp_path)["config"], [row]).defenses) == [row]
