@@ -47,21 +47,25 @@ def main() -> int:
     found: dict[str, Any] = read(options.out / "result.json").get("stages", {})
     for name in options.stages:
         stage = stage_of(name, rehearse=options.rehearse, data=options.data)
-        found[name] = run_stage(stage, options.work.resolve() / name, ends) | {"claim": stage.claim}
+        spent = found.get(name, {}).get("seconds", 0.0)
+        found[name] = run_stage(stage, options.work.resolve() / name, ends, spent=spent) | {"claim": stage.claim}
         print(f"{name}: {found[name]['state']}, {found[name]['seconds']:.0f} s", flush=True)
         write_results(options.out, found, rehearsed=options.rehearse)
     print((options.out / "result.md").read_text(encoding="utf-8"))
     return 1 if any(part["state"] == "failed" for part in found.values()) else 0
 
 
-def run_stage(stage: Stage, folder: Path, ends: float) -> dict[str, Any]:
-    """One stage in a process of its own until it is done or the time is up, and what it has found so far."""
+def run_stage(stage: Stage, folder: Path, ends: float, *, spent: float = 0.0) -> dict[str, Any]:
+    """One stage in a process of its own until it is done or the time is up, and what it has found so far.
+
+    Its seconds are those of earlier calls, ``spent``, and of this one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     started, before = time.time(), read(folder / "found.json")
     if before.get("state") == "done":
-        return before
+        return {**before, "seconds": spent}
     if started > ends:
-        return {**before, "state": "not begun: no time left", "seconds": 0.0}
+        return {**before, "state": "not begun: no time left", "seconds": spent}
     resolved = folder / "stage.yaml"
     resolved.write_text(yaml.safe_dump(stage.resolved(folder), sort_keys=False), encoding="utf-8")
     command = [sys.executable, str(HERE / "stage.py"), "--stage", str(resolved), "--ends", str(ends)]
@@ -79,7 +83,7 @@ def run_stage(stage: Stage, folder: Path, ends: float) -> dict[str, Any]:
     elif code:
         found["state"] = "failed"
         print((folder / "log.txt").read_text(encoding="utf-8", errors="replace")[-3000:], file=sys.stderr)
-    return {**found, "seconds": before.get("seconds", 0.0) + time.time() - started}
+    return {**found, "seconds": spent + time.time() - started}
 
 
 def stop(process: subprocess.Popen) -> None:

@@ -72,6 +72,15 @@ def test_a_stage_that_is_cut_off_keeps_what_it_found(modules, tmp_path, monkeypa
     assert str(tmp_path) not in page + (tmp_path / "out" / "result.json").read_text()
 
 
+def test_a_stage_that_is_done_is_not_made_again_and_says_what_it_took(modules, tmp_path):
+    stage = modules["plan"].Stage("done", "commands", "", {}, [], None, [["-c", "raise SystemExit(1)"]], [])
+    folder = tmp_path / "done"
+    folder.mkdir()
+    (folder / "found.json").write_text(json.dumps({"state": "done", "table": "all of it"}))
+    found = modules["run"].run_stage(stage, folder, time.time() + 60, spent=12.0)
+    assert found == {"state": "done", "table": "all of it", "seconds": 12.0}
+
+
 def test_no_stage_is_begun_when_the_time_is_up(modules, tmp_path):
     stage = modules["plan"].Stage("late", "commands", "", {}, [], None, [["-c", "raise SystemExit(1)"]], [])
     assert modules["run"].run_stage(stage, tmp_path / "late", time.time() - 1)["state"].startswith("not begun")
