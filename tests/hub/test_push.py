@@ -157,7 +157,7 @@ def test_a_push_that_the_gate_or_the_search_refuses_sends_nothing_at_all(local_h
     (leaking / "README.md").write_text("token: " + WRITE_TOKEN)
     (local_base / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tmp_path)}))
     assert refused(local_hub, unaudited).startswith("GateError: there is no privacy_report.json")
-    assert refused(local_hub, over_budget, max_auc=0.6).startswith("GateError: the budget")
+    assert refused(local_hub, over_budget, max_auc=0.6).startswith("OverBudgetError: the budget")
     assert "README.md holds an access token" in refused(local_hub, leaking)
     assert "base_model_id" in refused(local_hub, local_base)
     assert local_hub.requests() == []
