@@ -34,6 +34,17 @@ def single_process_environment(environment: Mapping[str, str]) -> dict[str, str]
     return {name: value for name, value in environment.items() if name not in DISTRIBUTED_VARIABLES}
 
 
+def available_cores() -> int:
+    """How many cores this process may use, where the system says so; else how many there are.
+
+    Examples
+    --------
+    >>> available_cores() >= 1
+    True
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def launched_processes() -> int:
     """How many processes the launcher started; 1 without a launcher.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hf_privacy.launch import (
     DISTRIBUTED_VARIABLES,
+    available_cores,
     launched_local_rank,
     launched_processes,
     launched_rank,
@@ -33,7 +34,7 @@ def expected_share(workers: int | None, *, most: int) -> tuple[int, int]:
 
 
 def _share(workers: int | None, *, most: int, has_gpu: bool) -> tuple[int, int]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     count = min(workers or (1 if has_gpu else cores), most)
     threads = max(1, cores // count)
     wanted = os.environ.get("OMP_NUM_THREADS", "")

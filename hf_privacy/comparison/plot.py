@@ -67,10 +67,11 @@ def comparison_figure(table: dict[str, Any], *, across: str = CLEAN) -> Figure:
     if with_rates:
         measures.append(("tpr", f"{name} TPR at {percent(table['fpr'])} FPR", table["fpr"]))
     key, names = _key(rows), [row_title(row) for row in rows]
+    columns, lines = len(key), 1
     if len(rows) > _CROWD:
         names = [str(number) for number in range(1, len(rows) + 1)]
-        key = _by_columns([*_numbered(rows), *key], _KEY_COLUMNS)
-    lines = len(key) / _KEY_COLUMNS if len(rows) > _CROWD else 1
+        key, columns = _by_columns([*_numbered(rows), *key], _KEY_COLUMNS), _KEY_COLUMNS
+        lines = len(key) // columns
     figure = style.blank(6.4 * len(measures), 5.4 + _LINE_INCHES * (lines - 1))
     grid = style.panels(figure, len(measures))
     heading = "Privacy against utility" if across == CLEAN else "Privacy against robustness"
@@ -78,7 +79,7 @@ def comparison_figure(table: dict[str, Any], *, across: str = CLEAN) -> Figure:
     means = f"Mean over {how_many(table)} with {percent(table['confidence'])} intervals"
     style.legend_below(
         figure,
-        ncols=_KEY_COLUMNS if len(rows) > _CROWD else 3,
+        ncols=columns,
         handles=key,
         title=f"{means}; lower and further {worth.better} is better",
         title_fontsize=style.SMALL,

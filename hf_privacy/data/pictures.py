@@ -8,7 +8,6 @@ in the first run alone. Pillow decodes and resizes without Python's lock, so thr
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from PIL import Image as PillowImage
 from hf_privacy.data.canonical import RowBytes, canonical_bytes, stored_fingerprint
 from hf_privacy.data.encoded_store import FEWEST_ROWS, StoredArray, entry_name, new_array, stored
 from hf_privacy.data.near_repeats import block_means
+from hf_privacy.launch import available_cores
 from hf_privacy.progress import progress
 
 AT_A_TIME = 32  # pictures
@@ -173,8 +173,7 @@ def _all(some: Callable[[int], bool], starts: range) -> bool:
 
 
 def _threads() -> int:
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(count, _MOST_THREADS)
+    return min(available_cores(), _MOST_THREADS)
 
 
 def _digest(content: bytes) -> np.ndarray:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import warnings
 from collections.abc import Sequence
 
 import torch
@@ -13,14 +11,15 @@ from transformers import Trainer
 
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.base.lean_loop import why_not_lean
+from hf_privacy.launch import available_cores
 from hf_privacy.models import bare_model
 from hf_privacy.models.adapter_stack import AdapterStack, why_not_one
 from hf_privacy.models.shared_base import share_frozen
 from hf_privacy.references.side_by_side import OneOfSeveral, alike, backward
 from hf_privacy.references.stack_trial import most_at_once, try_stack
+from hf_privacy.said_once import warn_once
 
 MOST = 8  # side by side, where nobody says how many
-_said: set[str] = set()
 # Whoever has its own of these does more in training than its loss says.
 _OF_TRAINING = ("train", "_inner_training_loop", "compute_loss", "get_batch_samples")
 
@@ -66,8 +65,7 @@ def most_stacked(trainer: PrivacyTrainer, missing: int, stack: int | None = None
         return stack
     processes = 1
     if trainer.args.device.type == "cpu":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        processes = max(1, cores // torch.get_num_threads())
+        processes = max(1, available_cores() // torch.get_num_threads())
     return max(1, min(MOST, math.ceil(missing / processes)))
 
 
@@ -80,9 +78,7 @@ def trained_side_by_side(clones: Sequence[PrivacyTrainer]) -> bool:
 
 
 def _say(reason: str) -> None:
-    if reason not in _said:
-        _said.add(reason)
-        warnings.warn(f"references are trained one after another, not side by side: they {reason}", stacklevel=3)
+    warn_once(f"references are trained one after another, not side by side: they {reason}", stacklevel=4)
 
 
 def train_stacked(clones: Sequence[PrivacyTrainer]) -> str | None:
@@ -148,11 +144,6 @@ def _train(trainings: Sequence[OneOfSeveral]) -> str | None:
         return reason
     finally:
         stack.dissolve()
-
-
-def _why_not_lean(clone: PrivacyTrainer) -> str | None:
-    reason = why_not_lean(clone)
-    return None if reason is None else f"need the Trainer's own loop, since {reason}"
 
 
 def _why_not_head(clone: PrivacyTrainer) -> str | None:

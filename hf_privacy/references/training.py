@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 from hf_privacy.defenses import PrivacyTrainer
 from hf_privacy.defenses.base.lean_loop import why_not_lean
-
-_said: set[str] = set()
+from hf_privacy.said_once import warn_once
 
 
 def train_clone(clone: PrivacyTrainer, *, resume_from_checkpoint: str | Path | None = None) -> None:
@@ -32,9 +30,5 @@ def train_clone(clone: PrivacyTrainer, *, resume_from_checkpoint: str | Path | N
     if reason is None:
         clone.train_lean(resume_from_checkpoint=resume_from_checkpoint)
         return
-    if reason not in _said:
-        _said.add(reason)
-        warnings.warn(
-            f"references are trained by the Trainer's own loop, which is slower, since {reason}", stacklevel=2
-        )
+    warn_once(f"references are trained by the Trainer's own loop, which is slower, since {reason}", stacklevel=3)
     clone.train(resume_from_checkpoint=resume_from_checkpoint)

@@ -15,6 +15,7 @@ from transformers import (
     ViTForImageClassification,
 )
 
+from hf_privacy import said_once
 from hf_privacy.defenses.dp import functional, per_sample_gradients
 from hf_privacy.defenses.dp.per_sample_gradients import (
     check_private,
@@ -237,7 +238,7 @@ def test_what_does_not_follow_is_said_once_with_what_is_taken(model_of, data_of,
     """A model with a weight that is used in a way of its own."""
     model, batch = model_of("tabular"), data_of("tabular", 4).__getitems__(range(4))
     torch.nn.utils.parametrizations.weight_norm(next(m for m in model.modules() if isinstance(m, torch.nn.Linear)))
-    monkeypatch.setattr(per_sample_gradients, "_said", set())
+    monkeypatch.setattr(said_once, "_SAID", set())
     with clipped_gradients(model, "auto", max_norm=0.1, losses=cross_entropies) as clipped_sum:
         with pytest.warns(UserWarning, match=r"'auto' takes 'functional', which is slower: .*a weight is used in"):
             clipped_sum.check(batch)

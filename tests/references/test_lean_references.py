@@ -16,6 +16,7 @@ from killed_reference import CountSteps, make_run
 from small_training import RESNET
 from transformers import TrainerCallback
 
+from hf_privacy import said_once
 from hf_privacy.data import TensorDataset, collate_batch, random_flip
 from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer, trainer_class
 from hf_privacy.defenses.base import lean_loop
@@ -41,7 +42,7 @@ def by_the_trainers_own(monkeypatch):
 
     def switch() -> None:
         monkeypatch.setattr(training, "why_not_lean", lambda trainer: "a test says so")
-        monkeypatch.setattr(training, "_said", set())
+        monkeypatch.setattr(said_once, "_SAID", set())
 
     return switch
 

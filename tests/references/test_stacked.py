@@ -17,6 +17,7 @@ from tiny_language import LANGUAGE_MODELS, token_rows
 from tiny_models import tiny_data, tiny_model
 from transformers import AutoConfig, AutoModelForCausalLM, TrainerCallback
 
+from hf_privacy import said_once
 from hf_privacy.data import MembershipSplit
 from hf_privacy.defenses import DEFENSES, PrivacyConfig, PrivacyTrainer, trainer_class
 from hf_privacy.models import attach_lora, on_the_same_weights
@@ -49,7 +50,7 @@ def _frozen_heap():
 
 @pytest.fixture(autouse=True)
 def _unsaid(monkeypatch):
-    monkeypatch.setattr(stacked, "_said", set())
+    monkeypatch.setattr(said_once, "_SAID", set())
 
 
 def adapters_of(kind, *, dtype=torch.float64, dropout=0.0, folder=None, **lora):

@@ -25,6 +25,7 @@ from hf_privacy.defenses.dp.functional import MASKS, clipped_sum_by_vmap
 from hf_privacy.defenses.dp.opacus_hooks import clipped_sum_by_ghost, clipped_sum_by_hooks
 from hf_privacy.defenses.dp.row_units import Units
 from hf_privacy.errors import InputError
+from hf_privacy.said_once import warn_once
 from hf_privacy.signals.invariance import unpadded
 
 # What "auto" tries, the cheapest first.
@@ -34,8 +35,6 @@ UNIT = "privacy_unit"
 # Of a check: the norm all are clipped to, since without clipping a sum is right whoever's a gradient is taken for, and
 # what each row's loss is multiplied by, so that one taken for another's is clipped by another factor.
 _CHECKED_NORM, _SCALE = 1e-3, "privacy_check_scale"
-# Said in this process: a training of many references would say it each time.
-_said: set[str] = set()
 # Of a check: a batch, and its clipped sum by one backward pass an example.
 _Expected = tuple[dict[str, torch.Tensor], list[torch.Tensor]]
 # What models raise that a way cannot follow; it is no fault of the data, which a plain pass has gone through.
@@ -190,10 +189,7 @@ class ClippedSum:
             raise problem
         if self.way != earlier:
             reason = reasons[0].split(": set it to ")[0]
-            message = f"per_sample_gradients 'auto' takes {self.way!r}, which is slower: {reason}"
-            if message not in _said:
-                _said.add(message)
-                warnings.warn(message, stacklevel=3)
+            warn_once(f"per_sample_gradients 'auto' takes {self.way!r}, which is slower: {reason}", stacklevel=4)
 
     @contextmanager
     def _without_dropout(self) -> Iterator[None]:
