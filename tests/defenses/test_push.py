@@ -118,7 +118,7 @@ def test_a_push_of_other_weights_than_were_audited_is_refused_and_sends_nothing(
 
 def test_a_push_over_the_budget_of_the_config_is_refused_and_sends_nothing(pushes):
     refusal = pushes["over the budget"]
-    assert (refusal["kind"], refusal["sent"]) == ("GateError", False)
+    assert (refusal["kind"], refusal["sent"]) == ("OverBudgetError", False)
     assert "max_auc 0.65" in refusal["text"]
 
 
