@@ -22,6 +22,14 @@ class GateFields:
     max_unlearning_gap: float | None = field(
         default=None, metadata={"help": "Refuse a push of an unlearned model further than this from retraining."}
     )
+    max_retained_loss: float | None = field(
+        default=None,
+        metadata={"help": "Refuse an unlearned model that lost more of what was to be kept (0.02: 2 points)."},
+    )
+    max_perplexity_rise: float | None = field(
+        default=None,
+        metadata={"help": "Refuse an unlearned language model that reads what was to be kept so much worse."},
+    )
     require_unlearning: bool = field(
         default=False, metadata={"help": "Refuse a push whose report has no unlearning section."}
     )

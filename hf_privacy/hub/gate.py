@@ -13,6 +13,7 @@ from hf_privacy.errors import InputError
 from hf_privacy.gate_fields import DEPTHS, GateFields
 from hf_privacy.hub.evidence import ADVERSARIAL, all_attacks
 from hf_privacy.hub.schema import REPORT_NAME, load_report_dict
+from hf_privacy.hub.unlearned import perplexity_rise, retained_loss
 from hf_privacy.hub.weights import weights_sha256
 
 TprBudget = tuple[float, float] | Mapping[float, float]
@@ -132,25 +133,41 @@ def _check_extraction(report: dict[str, Any], most: float) -> None:
         )
 
 
-def _check_unlearning(report: dict[str, Any], max_gap: float | None) -> None:
+def _check_unlearning(report: dict[str, Any], settings: GateSettings) -> None:
     section = report["unlearning"]
     if section is None:
         raise GateError(
             "the report says nothing of unlearning and the push demands it: run `hf-privacy unlearn` and push the "
             "folder it makes"
         )
-    if max_gap is None:
-        return
-    if section["gap"] is None:
+    max_gap = settings.max_unlearning_gap
+    if max_gap is not None and section["gap"] is None:
         raise GateError(
             f"the budget is max_unlearning_gap {max_gap:g} and no model was retrained to compare with: run "
             "`hf-privacy unlearn` with unlearning.retrains of 1 or more"
         )
-    if section["gap"]["average"] > max_gap:
+    method = section["method"]["name"]
+    if max_gap is not None and section["gap"]["average"] > max_gap:
         raise GateError(
-            f"the budget is max_unlearning_gap {max_gap:g} and {section['method']['name']} is "
-            f"{section['gap']['average']:.4g} from retraining on average: unlearn by other means, retrain, or raise "
-            "the budget"
+            f"the budget is max_unlearning_gap {max_gap:g} and {method} is {section['gap']['average']:.4g} from "
+            "retraining on average: unlearn by other means, retrain, or raise the budget"
+        )
+    most, lost = settings.max_retained_loss, retained_loss(section)
+    if most is not None and lost > most:
+        raise GateError(
+            f"the budget is max_retained_loss {most:g} and {method} lost {lost:.4g} of what was to be kept: unlearn "
+            "by other means, retrain, or raise the budget"
+        )
+    most, rise = settings.max_perplexity_rise, perplexity_rise(section)
+    if most is not None and rise is None:
+        raise GateError(
+            f"the budget is max_perplexity_rise {most:g} and the report has no perplexity: set max_retained_loss "
+            "for a classifier"
+        )
+    if most is not None and rise is not None and rise > most:
+        raise GateError(
+            f"the budget is max_perplexity_rise {most:g} and {method} raised the perplexity of what was to be kept by "
+            f"{rise:.4g}: unlearn by other means, retrain, or raise the budget"
         )
 
 
@@ -200,6 +217,12 @@ class GateSettings(GateFields):
     max_unlearning_gap
         The largest mean absolute gap of UA, RA, TA and MIA efficacy to those of retraining, in [0, 1]: 0.012 is 1.2
         points. The report must then have an unlearning section with retrained models.
+    max_retained_loss
+        How much less of what was to be kept may be right than after retraining (than before, where nothing was
+        retrained), as a share in [0, 1]: 0.02 is 2 points, from which on the verdict warns by itself.
+    max_perplexity_rise
+        By what share, 0 or more, a language model's perplexity of what was to be kept may be higher, likewise: 0.05 is
+        5 %, from which on the verdict warns by itself.
     require_unlearning
         Refuse a report without an unlearning section.
     min_depth
@@ -230,9 +253,11 @@ class GateSettings(GateFields):
     max_tpr_at_fpr: TprBudget | None = None  # type: ignore[assignment] # pairs too, where no text is read
 
     def __post_init__(self) -> None:
-        for name in ("max_auc", "max_extraction", "max_unlearning_gap"):
+        for name in ("max_auc", "max_extraction", "max_unlearning_gap", "max_retained_loss"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), 0.0, 1.0)
+        if self.max_perplexity_rise is not None:
+            check_number("max_perplexity_rise", self.max_perplexity_rise, 0.0, math.inf, high_open=True)
         _tpr_budgets(self.max_tpr_at_fpr)
         for name in ("require_unlearning", "allow_unaudited"):
             check_switch(name, getattr(self, name))
@@ -327,5 +352,6 @@ def judge_report(report: dict[str, Any], settings: GateSettings) -> None:
         _check_tpr(report, fpr, max_tpr)
     if settings.max_extraction is not None:
         _check_extraction(report, settings.max_extraction)
-    if settings.require_unlearning or settings.max_unlearning_gap is not None:
-        _check_unlearning(report, settings.max_unlearning_gap)
+    bounds = (settings.max_unlearning_gap, settings.max_retained_loss, settings.max_perplexity_rise)
+    if settings.require_unlearning or any(bound is not None for bound in bounds):
+        _check_unlearning(report, settings)

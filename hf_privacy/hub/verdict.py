@@ -10,14 +10,15 @@ from hf_privacy.hub.evidence import ADVERSARIAL, all_attacks, tpr_at
 from hf_privacy.hub.gate import GateError, GateSettings, OverBudgetError, judge_report
 from hf_privacy.hub.headline import percent
 from hf_privacy.hub.prices import price_sentences
+from hf_privacy.hub.unlearned import Forgetting, forgetting
 
 LEVELS = ("not shown", "low", "moderate", "high", "very high")
 # Where a level begins. By a TPR: how many times as many training records are found as others are by mistake; by AUC.
 TIMES = {"moderate": 2.0, "high": 5.0, "very high": 20.0}
 AREAS = {"moderate": 0.55, "high": 0.65, "very high": 0.8}
-# What an unlearned model may lose of what was to be kept, against retraining, before the verdict warns.
-RETAINED_POINTS = 0.02
-BUDGETS = ("max_auc", "max_tpr_at_fpr", "max_extraction", "max_unlearning_gap")
+BUDGETS = (
+    "max_auc", "max_tpr_at_fpr", "max_extraction", "max_unlearning_gap", "max_retained_loss", "max_perplexity_rise"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Verdict:
     level : str
         One of `LEVELS`.
     reasons : tuple of str
-        Why that level, and how far the interval reaches; what unlearning cost.
+        Why that level, and how far the interval reaches.
     budget : "passed", "failed" or "not set"
     budget_reason : str
         Why it failed, or how to set one.
@@ -39,6 +40,8 @@ class Verdict:
         Whose records these are, and what an attacker must have.
     next_steps : tuple of str
         What to do now, the first first.
+    forgetting : Forgetting or None
+        Of an unlearned model, whether it forgot as retraining does, and what that cost.
     """
 
     sentence: str
@@ -48,6 +51,7 @@ class Verdict:
     budget_reason: str
     concerns: str
     next_steps: tuple[str, ...]
+    forgetting: Forgetting | None = None
 
 
 def verdict(report: Mapping[str, Any], settings: GateSettings | None = None) -> Verdict:
@@ -55,7 +59,8 @@ def verdict(report: Mapping[str, Any], settings: GateSettings | None = None) -> 
 
     The level goes by the strongest attack that was shown to do better than guessing: by how many times as many
     training records it finds as it claims others by mistake (2, 5 and 20 times), and by the largest AUC shown (0.55,
-    0.65 and 0.8); the worse of both counts. These bounds are this package's, no law's.
+    0.65 and 0.8); the worse of both counts. These bounds are this package's, no law's. Of an unlearned model see
+    `hf_privacy.hub.unlearned.forgetting`.
 
     Parameters
     ----------
@@ -71,14 +76,17 @@ def verdict(report: Mapping[str, Any], settings: GateSettings | None = None) -> 
     settings = GateSettings(**budget_of(report)) if settings is None else settings
     level, why = _level(report)
     status, reason, leaks = _budget(report, settings)
+    section = report["unlearning"]
+    forgot = None if section is None else forgetting(section, settings)
     return Verdict(
         sentence=_sentence(report),
         level=level,
-        reasons=(why, *_unlearning(report)),
+        reasons=(why,),
         budget=status,
         budget_reason=reason,
         concerns=_concerns(report),
-        next_steps=tuple(_next_steps(report, level, status, leaks)),
+        next_steps=(*(() if forgot is None else forgot.next_steps), *_next_steps(report, level, status, leaks)),
+        forgetting=forgot,
     )
 
 
@@ -239,6 +247,10 @@ def _asked(settings: GateSettings) -> str:
         asked.append(f"at most {percent(settings.max_extraction)} of the texts given back")
     if settings.max_unlearning_gap is not None:
         asked.append(f"at most {100 * settings.max_unlearning_gap:g} points from retraining")
+    if settings.max_retained_loss is not None:
+        asked.append(f"at most {100 * settings.max_retained_loss:g} points lost of what was to be kept")
+    if settings.max_perplexity_rise is not None:
+        asked.append(f"a perplexity of what was to be kept at most {percent(settings.max_perplexity_rise)} higher")
     return " and ".join(asked)
 
 
@@ -254,23 +266,6 @@ def _concerns(report: Mapping[str, Any]) -> str:
     )
 
 
-def _unlearning(report: Mapping[str, Any]) -> Iterator[str]:
-    """What forgetting cost of what was to be kept, where it cost more than retraining would have."""
-    section = report["unlearning"]
-    if section is None:
-        return
-    before, after = (_retained(section["figures"][stage]) for stage in ("before", "after"))
-    retrained = section["figures"]["retrained"]
-    should = before if retrained is None else _retained(retrained)
-    what = "tokens" if section.get("language") is not None else "examples"
-    if should - after > RETAINED_POINTS:
-        beside = "" if retrained is None else f"; retrained models have {percent(should)}"
-        yield (
-            f"Forgetting broke what was to be kept: of the retained {what} the model had {percent(before)} right and "
-            f"now has {percent(after)} ({100 * (before - after):.1f} points less{beside})."
-        )
-
-
 def _task_of(model: Mapping[str, Any]) -> str | None:
     """The task; of a report from before it was said, by the architecture's name."""
     kinds = {"Tabular": "tabular-classification", "ForImageClassification": "image-classification"}
@@ -278,17 +273,8 @@ def _task_of(model: Mapping[str, Any]) -> str | None:
     return model.get("task") or next(found, None)
 
 
-def _retained(figures: list[dict[str, Any]]) -> float:
-    return next(float(figure["value"]) for figure in figures if figure["name"] == "RA")
-
-
 def _next_steps(report: Mapping[str, Any], level: str, status: str, leaks: bool) -> Iterator[str]:
     defense, unlearned = report["defense"]["name"], report["unlearning"]
-    if any(_unlearning(report)):
-        yield (
-            "Unlearn again with a smaller learning rate, fewer epochs or another method, or retrain without the rows: "
-            "the model before unlearning is where it was."
-        )
     if report["depth"] == "quick" and unlearned is None:
         yield (
             "Audit with reference models before relying on this: `hf-privacy audit --audit.depth full`. Without them "

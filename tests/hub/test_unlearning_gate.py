@@ -79,6 +79,44 @@ def test_a_report_without_unlearning_is_refused_where_it_is_demanded(demand, mak
         plan_push(folder, "ann/digits", **demand)
 
 
+def test_a_model_that_lost_what_was_to_be_kept_is_refused_with_the_figure(make):
+    folder = make(changed(figures__after__1__value=0.44))
+    check_gate(folder)
+    check_gate(folder, max_retained_loss=0.1)
+    with pytest.raises(GateError, match=r"max_retained_loss 0\.02 and salun lost 0\.06 of what was to be kept"):
+        check_gate(folder, max_retained_loss=0.02)
+    with pytest.raises(GateError, match="the report has no perplexity: set max_retained_loss"):
+        check_gate(folder, max_perplexity_rise=0.05)
+
+
+def test_a_perplexity_that_rose_is_refused_with_the_figure(make):
+    def sets(retained):
+        return [
+            {
+                "name": name,
+                "loss": 1.0,
+                "perplexity": retained,
+                "low": None,
+                "high": None,
+                "n_examples": 9,
+                "n_tokens": 90,
+            }
+            for name in ("forget", "retain", "test")
+        ]
+
+    told = {"attack": "loss", "auc": 0.5, "auc_low": 0.4, "auc_high": 0.6}
+    told["tpr_at_fpr"] = [{"fpr": 0.1, "tpr": 0.1, "low": 0.0, "high": 0.2}]
+    stages = ("before", "after", "retrained")
+    language = {"sets": dict(zip(stages, map(sets, (6.0, 9.0, 6.0)), strict=True))}
+    section = {**unlearning(), "language": language | {"membership": dict.fromkeys(stages, told)}}
+    folder = make(section)
+    check_gate(folder, max_perplexity_rise=0.6)
+    with pytest.raises(GateError, match=r"max_perplexity_rise 0\.05 and salun raised the perplexity .* by 0\.5"):
+        check_gate(folder, max_perplexity_rise=0.05)
+    with pytest.raises(InputError, match=r"max_perplexity_rise is -1"):
+        check_gate(folder, max_perplexity_rise=-1)
+
+
 def test_a_budget_in_points_is_refused(make):
     with pytest.raises(InputError, match=r"max_unlearning_gap is 1\.2: pass a number in"):
         check_gate(make(unlearning()), max_unlearning_gap=1.2)

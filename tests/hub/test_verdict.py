@@ -143,17 +143,21 @@ def test_the_reports_budget_asks_for_unlearning_where_the_push_does():
 
 def test_an_unlearned_model_that_lost_what_was_to_be_kept_says_so_first():
     def figures(retained):
-        return [{"name": name, "value": value} for name, value in (("UA", 0.5), ("RA", retained))]
+        return [{"name": name, "value": value} for name, value in (("UA", 0.5), ("RA", retained), ("MIA", 0.5))]
 
-    section = {"figures": {"before": figures(0.95), "after": figures(0.81), "retrained": figures(0.94)}}
+    section = {"figures": {"before": figures(0.95), "after": figures(0.81), "retrained": None}, "n_retrained": 0}
+    section |= {"gap": None, "method": {"name": "salun"}}
     found = verdict(report_of(unlearning=section))
-    assert found.reasons[1] == (
-        "Forgetting broke what was to be kept: of the retained examples the model had 95 % right and now has 81 % "
-        "(14.0 points less; retrained models have 94 %)."
-    )
+    assert found.forgetting.status == "broke what was to be kept"
+    assert "now has 81 % (14.0 points less" in found.forgetting.reasons[0]
     assert found.next_steps[0].startswith("Unlearn again")
-    section["figures"]["after"] = figures(0.93)
-    assert len(verdict(report_of(unlearning=section)).reasons) == 1
+    # The budget's bound is the verdict's too, and the gate's.
+    borne = verdict(report_of(unlearning=section), GateSettings(max_retained_loss=0.2))
+    assert (borne.forgetting.status, borne.budget) == ("not judged", "passed")
+    assert "at most 20 points lost of what was to be kept" in borne.budget_reason
+    refused = verdict(report_of(unlearning=section), GateSettings(max_retained_loss=0.1))
+    assert (refused.forgetting.status, refused.budget) == ("broke what was to be kept", "failed")
+    assert verdict(report_of()).forgetting is None
 
 
 @pytest.mark.skipif(not RECIPES.is_dir(), reason="the recipes are not installed with the package")

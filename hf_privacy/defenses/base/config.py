@@ -47,6 +47,10 @@ class PrivacyConfig(GateFields, TrainingArguments):
         word beyond held-out texts (upper end likewise).
     max_unlearning_gap : float, optional
         Release budget of an unlearned model: the largest mean gap to retraining, as a share (0.012 is 1.2 points).
+    max_retained_loss : float, optional
+        Likewise: how much less of what was to be kept may be right than after retraining, as a share.
+    max_perplexity_rise : float, optional
+        Likewise, of a language model: by what share the perplexity of what was to be kept may be higher.
     require_unlearning : bool, default False
         A push is refused whose report has no unlearning section.
     min_depth, min_references, min_confidence

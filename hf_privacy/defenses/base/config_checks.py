@@ -29,11 +29,11 @@ _WHOLE = {
 _NOT_NEGATIVE = frozenset(
     """
     num_train_epochs learning_rate weight_decay adam_epsilon max_grad_norm warmup_steps logging_steps eval_steps
-    eval_delay save_steps neftune_noise_alpha
+    eval_delay save_steps neftune_noise_alpha max_perplexity_rise
     """.split()  # noqa: SIM905 - a list of quoted words hides them
 )
 _BELOW_ONE = ("adam_beta1", "adam_beta2", "momentum")
-_AT_MOST_ONE = ("label_smoothing_factor", "max_auc", "max_extraction", "max_unlearning_gap")
+_AT_MOST_ONE = ("label_smoothing_factor", "max_auc", "max_extraction", "max_unlearning_gap", "max_retained_loss")
 
 
 def check_fields(config: Any) -> None:
