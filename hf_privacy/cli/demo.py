@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from pathlib import Path
 
 from hf_privacy.cli import audit, push, train
 from hf_privacy.cli.arguments import Options, parse
 from hf_privacy.errors import InputError
+from hf_privacy.recipe.config import Recipe
 
 STEPS = 4
 
 
 def run(options: Options) -> int:
     """Train, be refused a push, audit, and list the push that the gate lets through."""
-    from pathlib import Path
-
     folder = str(options.flags["output_dir"])
     config = files("hf_privacy.cli") / "demo.yaml"
     _, recipe_options = parse(["audit", "--config", str(config), f"--output_dir={folder}"])
     _, push_options = parse(["push", "--config", str(config), f"--output_dir={folder}", "--dry-run"])
+    _refuse_older(recipe_options.recipe(), folder)
     audit.start_workers_ahead(recipe_options.recipe())
     import torch
 
@@ -42,6 +43,18 @@ def run(options: Options) -> int:
     push.run(push_options)
     print(f"\nThe privacy report is in {Path(folder, 'privacy_report.html').resolve()}")
     return 0
+
+
+def _refuse_older(recipe: Recipe, folder: str) -> None:
+    """Refuse the folder of a demo that trained by another recipe, as one of an earlier version did."""
+    from hf_privacy.recipe.folder import RunFolder
+
+    try:
+        RunFolder(Path(folder)).check(recipe)
+    except InputError as error:
+        raise InputError(
+            f"{folder!r} holds the demo of another version: delete it, or pass --output-dir with a folder of its own"
+        ) from error
 
 
 def _step(number: int, what: str, command: str) -> None:
