@@ -1,8 +1,10 @@
-"""How a command shares the machine: with processes beside it, or with the ranks of a launch."""
+"""How a command shares the machine: with processes beside it, or with the ranks of a launch; and its memory."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from pathlib import Path
 
 from hf_privacy.launch import (
@@ -22,6 +24,7 @@ def share_of_cores(workers: int | None, *, most: int) -> tuple[int, int]:
     """
     import torch
 
+    keep_freed_memory()
     count, threads = _share(workers, most=most, has_gpu=torch.cuda.is_available())
     torch.set_num_threads(threads)
     return count, threads
@@ -41,6 +44,23 @@ def _share(workers: int | None, *, most: int, has_gpu: bool) -> tuple[int, int]:
     if wanted.isdecimal() and int(wanted) > 0:
         threads = min(threads, int(wanted))
     return count, threads
+
+
+# Of glibc's malloc.h. Larger blocks than 32 MiB stay apart: it accepts no higher threshold.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+
+def keep_freed_memory() -> None:
+    """Let malloc keep what is freed: a training step frees its activations and asks for as much at the next.
+
+    Given back to the system after each step they are page faults at the next, an eighth of a small ResNet's step. The
+    memory at the peak is the same. Nothing where the C library is not glibc.
+    """
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:
+            mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+            mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def leave_distributed() -> tuple[bool, int]:

@@ -23,6 +23,7 @@ def train(options: Options) -> None:
     recipe, text = _recipe(options)
     from hf_privacy.auditing import repeats_across, train_target, worth_words
     from hf_privacy.cli.plain_progress import show_progress
+    from hf_privacy.cli.processes import keep_freed_memory
     from hf_privacy.recipe import RunFolder, prepare
 
     folder = RunFolder(Path(recipe.output_dir))
@@ -32,6 +33,7 @@ def train(options: Options) -> None:
         return
     experiment = prepare(recipe)
     trainer = experiment.trainer()
+    keep_freed_memory()
     show_progress(trainer)
     main = trainer.is_world_process_zero()
     if main:

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 
 from hf_privacy.cli import main as command_line
 from hf_privacy.cli import quiet_without_terminal
+from hf_privacy.cli.processes import keep_freed_memory
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -118,6 +119,7 @@ def set_libraries_up() -> bool:
 
     np.random.seed()  # or each worker would draw the same; Python's own generator does so by itself
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    keep_freed_memory()
     # Where something imported has asked for the GPU, no child of that process can use it.
     return not torch.cuda._is_in_bad_fork()
 

@@ -1,8 +1,10 @@
-"""How a command shares the cores."""
+"""How a command shares the cores, and keeps its memory."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -32,3 +34,32 @@ def test_the_cores_are_shared_out_among_the_processes(eight_cores, workers, most
 def test_no_more_threads_than_the_environment_asks_for(eight_cores, monkeypatch, asked, threads):
     monkeypatch.setenv("OMP_NUM_THREADS", asked)
     assert share_of_cores(1, most=16) == (1, threads)
+
+
+# Three blocks of 16 MiB taken and given back, again and again: how many pages are asked of the system for them.
+_FAULTS = """
+import resource, sys
+import numpy as np
+from hf_privacy.cli.processes import keep_freed_memory
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        blocks = [np.ones(1 << 21) for _ in range(3)]
+        del blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="malloc's settings are glibc's")
+def test_memory_that_is_freed_is_not_asked_for_again():
+    counted = {
+        way: int(
+            subprocess.run([sys.executable, "-c", _FAULTS, way], capture_output=True, text=True, check=True).stdout
+        )
+        for way in ("kept", "given back")
+    }
+    assert counted["kept"] < counted["given back"] / 10
