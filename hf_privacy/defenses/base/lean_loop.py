@@ -9,6 +9,7 @@ trainer's own: its loss, batches, optimizer, schedule, callbacks and checkpoints
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from itertools import islice
 from typing import Any
 
@@ -19,6 +20,7 @@ from transformers.trainer_utils import IntervalStrategy, TrainOutput
 from transformers.training_args import OptimizerNames
 
 from hf_privacy.data import TensorDataset, collate_batch
+from hf_privacy.defenses.base.cpu_linear import linear_by_onednn
 from hf_privacy.defenses.base.static_steps import StaticSteps, as_graph, make_recordable, why_not_recordable
 from hf_privacy.errors import InputError
 
@@ -125,7 +127,9 @@ class LeanEpoch:
     def run(self) -> None:
         """Take the epoch's steps; on a GPU on a stream of their own, which a recorded step needs."""
         if self.device.type != "cuda":
-            self._run()
+            # A step of the trainer's own may look at its layers, as DP's does.
+            with linear_by_onednn(self.model) if self.has_stock_step else nullcontext():
+                self._run()
             return
         stream, current = torch.cuda.Stream(self.device), torch.cuda.current_stream(self.device)
         stream.wait_stream(current)

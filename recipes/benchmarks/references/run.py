@@ -2,7 +2,8 @@
 
 Trains the references of a recipe four ways in one run, in turn, several rounds:
 
-- bare: a plain PyTorch loop over the same training sets, one model after the other, then one pass for the signals;
+- bare: a plain PyTorch loop over the same training sets, one model after the other, then one pass for the signals; in
+  a process of its own, whose start is left out;
 - ours: `hf-privacy audit`'s reference stage, worker processes and their start included;
 - ours by the Trainer: the same references by the stock loop of the same trainers, in one process with one thread, for
   a few of the models; scaled to all, as if each core had such a process that had started already;
@@ -95,6 +96,16 @@ def bare_loop(name: str, run: ReferenceRun, experiment: Experiment) -> float:
     return time.perf_counter() - started
 
 
+def bare_apart(options: argparse.Namespace, output_dir: str) -> float:
+    """Seconds of `bare_loop` in a fresh process, in which nothing of ours has set anything."""
+    command = [sys.executable, __file__, "--recipe", options.recipe, "--data", options.data, "--bare-in", output_dir]
+    command += ["--references", str(options.references)]
+    if options.epochs is not None:
+        command += ["--epochs", str(options.epochs)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.splitlines()[-1])
+
+
 def by_the_trainer(run: ReferenceRun, experiment: Experiment, *, n_models: int, processes: int) -> float:
     """Seconds for our trainers' stock loop, over ``n_models`` references with one thread, scaled to all of them."""
     threads = torch.get_num_threads()
@@ -176,6 +187,7 @@ def main() -> None:
     parser.add_argument("--stock-models", type=int, default=2, help="models of the scaled ways, each round")
     parser.add_argument("--gpu", action="store_true", help="ours on a GPU beside an eager and a CUDA graph loop")
     parser.add_argument("--output", type=Path, default=HERE / "result.json")
+    parser.add_argument("--bare-in", help=argparse.SUPPRESS)  # the bare loop alone, of the run in this folder
     options = parser.parse_args()
     if options.gpu:
         sys.path.insert(0, str(HERE))
@@ -186,7 +198,7 @@ def main() -> None:
     if options.data is None:
         parser.error("--data is missing: pass the recipe's data as a parquet file")
     with tempfile.TemporaryDirectory() as temporary:
-        output_dir = str(Path(temporary) / "run")
+        output_dir = options.bare_in or str(Path(temporary) / "run")
         keys = {
             "data.name_or_path": options.data,
             "output_dir": output_dir,
@@ -195,6 +207,11 @@ def main() -> None:
         }
         if options.epochs is not None:
             keys["training.num_train_epochs"] = str(options.epochs)
+        if options.bare_in is not None:
+            recipe = Recipe.load(RECIPES[options.recipe]).override(keys)
+            experiment = prepare(recipe, with_repeats=False)
+            print(bare_loop(options.recipe, make_run(experiment, RunFolder(Path(output_dir))), experiment))
+            return
         flags = [word for key, value in keys.items() for word in (f"--{key}", value)]
         if command_line(["train", "--config", str(RECIPES[options.recipe]), *flags]) != 0:
             raise SystemExit(2)
@@ -205,7 +222,7 @@ def main() -> None:
         few = {"n_models": min(options.stock_models, options.references)}
         seconds: dict[str, list[float]] = {"bare": [], "ours": [], "ours_by_the_trainer": [], "stock": []}
         for number in range(options.rounds):
-            seconds["bare"].append(bare_loop(options.recipe, run, experiment))
+            seconds["bare"].append(bare_apart(options, output_dir))
             seconds["ours"].append(ours(recipe, experiment, folder))
             seconds["ours_by_the_trainer"].append(by_the_trainer(run, experiment, processes=cores, **few))
             seconds["stock"].append(stock_trainer(run, experiment, **few))
