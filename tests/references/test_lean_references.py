@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from unittest.mock import Mock
 
 import killed_reference
 import numpy as np
@@ -19,7 +20,7 @@ from transformers import TrainerCallback
 from hf_privacy import said_once
 from hf_privacy.data import TensorDataset, collate_batch, random_flip
 from hf_privacy.defenses import PrivacyConfig, PrivacyTrainer, trainer_class
-from hf_privacy.defenses.base import lean_loop
+from hf_privacy.defenses.base import cpu_linear, lean_loop
 from hf_privacy.defenses.base.lean_loop import why_not_lean
 from hf_privacy.defenses.base.static_steps import WARM_UP, StaticSteps, by_hand, why_not_recordable
 from hf_privacy.defenses.base.weight_motion import WeightMotionError
@@ -86,6 +87,20 @@ def test_a_store_that_the_trainer_began_is_gone_on_with(tmp_path, monkeypatch, b
     again = make_run(tmp_path / "began")
     again.train()
     assert_alike(signals_of(again), signals_of(whole))
+
+
+def test_linear_layers_go_by_onednn_where_that_is_faster_and_give_the_same_signals(tmp_path, monkeypatch):
+    runs, products = {}, {}
+    for faster in (True, False):
+        monkeypatch.setattr(cpu_linear, "onednn_is_faster", lambda faster=faster: faster)
+        counted = Mock(side_effect=cpu_linear._product)
+        with monkeypatch.context() as patched:
+            patched.setattr(cpu_linear, "_product", counted)
+            runs[faster] = make_run(tmp_path / str(faster))
+            runs[faster].train()
+        products[faster] = counted.call_count
+    assert products[True] > 0 == products[False]
+    assert_alike(signals_of(runs[True]), signals_of(runs[False]))
 
 
 # ---- kills ----

@@ -92,6 +92,12 @@ class LeanLoopMixin:
         finally:
             self._lean, self._static_steps = False, None
 
+    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> TrainOutput:
+        # The model is there by now. A step of the trainer's own may look at its layers, as DP's does.
+        by_onednn = self._lean and self.args.device.type == "cpu" and _has_stock_step(self)
+        with linear_by_onednn(self.model) if by_onednn else nullcontext():
+            return super()._inner_training_loop(*args, **kwargs)
+
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         # A resumed epoch skips batches and puts random states back, once a training: left to the stock loop.
         resumed = kwargs.get("resume_from_checkpoint") is not None and kwargs["epoch"] == kwargs["epochs_trained"]
@@ -108,7 +114,7 @@ class LeanEpoch:
         self.trainer, self.model, self.loader, self.facts = trainer, model, loader, facts
         self.device = trainer.args.device
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.has_stock_step = all(_is_of_base(trainer, name) for name in _OF_A_STEP)
+        self.has_stock_step = _has_stock_step(trainer)
         self.has_stock_batches = _is_of_base(trainer, "get_batch_samples")
         self.has_stock_norm = _is_of_base(trainer, "_clip_grad_norm") and _is_of_base(trainer, "_get_grad_norm")
         rows = loader.dataset
@@ -127,9 +133,7 @@ class LeanEpoch:
     def run(self) -> None:
         """Take the epoch's steps; on a GPU on a stream of their own, which a recorded step needs."""
         if self.device.type != "cuda":
-            # A step of the trainer's own may look at its layers, as DP's does.
-            with linear_by_onednn(self.model) if self.has_stock_step else nullcontext():
-                self._run()
+            self._run()
             return
         stream, current = torch.cuda.Stream(self.device), torch.cuda.current_stream(self.device)
         stream.wait_stream(current)
@@ -311,6 +315,10 @@ def _events(trainer: Any) -> dict[str, tuple[list[Callable], dict[str, Any]]]:
         )
         for event in events
     }
+
+
+def _has_stock_step(trainer: Any) -> bool:
+    return all(_is_of_base(trainer, name) for name in _OF_A_STEP)
 
 
 def _is_of_base(trainer: Any, name: str) -> bool:
