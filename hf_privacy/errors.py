@@ -1,4 +1,4 @@
-"""The one error a user can cause."""
+"""The errors that are no defect: what a user can cause, and a network that does not answer."""
 
 from __future__ import annotations
 
@@ -15,6 +15,13 @@ class InputError(ValueError):
     Traceback (most recent call last):
     ...
     hf_privacy.errors.InputError: fraction is 1.5: pass a number in (0, 1)
+    """
+
+
+class NetworkError(InputError):
+    """The Hub, or another store, cannot be reached; the message says what was tried and the way out.
+
+    The command line exits with status 4: a script may try again, which helps against no other bad input.
     """
 
 

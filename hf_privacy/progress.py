@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
-
-from tqdm import tqdm
 
 Item = TypeVar("Item")
 
 SECONDS_BETWEEN_LINES = 10.0
+_BARS_OFF = "HF_HUB_DISABLE_PROGRESS_BARS"
+_silent = False
+
+
+def shows_bars() -> bool:
+    """Whether progress is drawn as bars: on a terminal, unless ``HF_HUB_DISABLE_PROGRESS_BARS`` asks for none."""
+    return sys.stderr.isatty() and os.environ.get(_BARS_OFF, "").upper() not in ("1", "ON", "YES", "TRUE")
+
+
+def is_silent() -> bool:
+    """Whether no progress is shown at all, neither bars nor lines."""
+    return _silent
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """While the block runs no progress is shown.
+
+    Examples
+    --------
+    >>> with silence():
+    ...     is_silent()
+    True
+    """
+    global _silent
+    before, _silent = _silent, True
+    try:
+        yield
+    finally:
+        _silent = before
 
 
 def progress(
@@ -19,8 +49,9 @@ def progress(
 ) -> Iterator[Item]:
     """Go through `iterable` and show on standard error how far it is and how long it still takes.
 
-    On a terminal this is a tqdm bar. Without one (a log file, a pipe) it is plain lines with the count, the time
-    spent and the time left: at most one every ten seconds and one at the end, nothing for work shorter than that.
+    On a terminal this is a tqdm bar (see `shows_bars`). Without one (a log file, a pipe) it is plain lines with the
+    count, the time spent and the time left: at most one every ten seconds and one at the end, nothing for work shorter
+    than that, nor while it is silenced.
 
     Parameters
     ----------
@@ -42,9 +73,11 @@ def progress(
     >>> list(progress([1, 2, 3], description="counting"))
     [1, 2, 3]
     """
-    if not enabled:
+    if not enabled or _silent:
         yield from iterable
-    elif sys.stderr.isatty():
+    elif shows_bars():
+        from tqdm import tqdm  # only here: every command imports this module
+
         yield from tqdm(iterable, total=total, desc=description, file=sys.stderr, dynamic_ncols=True)
     else:
         if total is None:

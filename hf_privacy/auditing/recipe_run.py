@@ -11,10 +11,11 @@ import torch
 
 from hf_privacy.auditing.case import Provenance
 from hf_privacy.auditing.target import check_split
+from hf_privacy.auditing.tracking import audit_figures, send_figures
 from hf_privacy.auditing.whole_audit import audit
 from hf_privacy.hub import budget_record
 from hf_privacy.models import load_base_classifier
-from hf_privacy.recipe import Experiment, Recipe, RunFolder
+from hf_privacy.recipe import Experiment, Recipe, RunFolder, training_arguments
 from hf_privacy.reports import PrivacyReport
 from hf_privacy.tasks import task_named
 
@@ -29,7 +30,10 @@ def audit_target(
     replace_report: bool = False,
     show_progress: bool = True,
 ) -> PrivacyReport:
-    """Audit the trained model of a folder by its recipe's ``audit`` section; see `hf_privacy.audit`."""
+    """Audit the trained model of a folder by its recipe's ``audit`` section; see `hf_privacy.audit`.
+
+    Its figures go to the trackers of ``training.report_to``, too.
+    """
     recipe = experiment.recipe
     check_split(experiment, folder)
     base = None
@@ -44,7 +48,7 @@ def audit_target(
             revision=recipe.model.revision,
             tokenizer=experiment.processor,
         )
-    return audit(
+    report = audit(
         folder.path,
         experiment.dataset,
         experiment.split,
@@ -65,6 +69,10 @@ def audit_target(
         # Where they are trained is said by reference_engine; a comparison has trained them by now.
         **{**asdict(recipe.audit), "engine": None},
     )
+    args = training_arguments(recipe, recipe.output_dir)
+    if args.report_to:
+        send_figures(audit_figures(report.to_dict()), args, step=folder.record().get("steps", 0))
+    return report
 
 
 def started_from(experiment: Experiment) -> torch.nn.Module | None:

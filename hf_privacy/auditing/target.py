@@ -33,7 +33,7 @@ def train_target(experiment: Experiment, trainer: PrivacyTrainer, folder: RunFol
     Returns
     -------
     dict
-        The training record: ``training_seconds``, the task's utility on both sides (``member_accuracy``,
+        The training record: ``training_seconds``, ``steps``, the task's utility on both sides (``member_accuracy``,
         ``nonmember_accuracy``; of a language model loss, perplexity and token accuracy) and the hashes of split and
         weights.
     """
@@ -42,7 +42,10 @@ def train_target(experiment: Experiment, trainer: PrivacyTrainer, folder: RunFol
     trainer.accelerator.wait_for_everyone()
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder.path))
-    record: dict[str, Any] = {"training_seconds": time.perf_counter() - started}
+    record: dict[str, Any] = {
+        "training_seconds": time.perf_counter() - started,
+        "steps": trainer.state.global_step,
+    }
     split = experiment.split
     if _is_sharded(trainer):
         # No process holds the model: the main one reads what all of them save.

@@ -16,48 +16,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 when it did what was asked; 2 when the input was bad, or a disk is full or read only: one sentence on
-        standard error, nothing half-written; 130 when it was interrupted.
+        An exit code of `hf_privacy.cli.exit_codes`: 0 when it did what was asked, else one sentence on standard error.
+        An error that is none of the user's keeps its traceback, with which Python exits with 1.
     """
     from hf_privacy.cli.arguments import Options, parse
+    from hf_privacy.cli.output import output
 
     name, options = "", Options()
     try:
         command, options = parse(sys.argv[1:] if arguments is None else list(arguments))
-        quiet_without_terminal()
+        quiet_without_terminal(quiet=bool(options.flags.get("quiet")))
         name = command.__module__.rpartition(".")[2]
         _refuse_launch(name)
-        return command(options)
-    except InputError as error:
-        from hf_privacy.cli.flags import as_flags
+        with output(as_json=bool(options.flags.get("json")), quiet=bool(options.flags.get("quiet"))):
+            code = command(options)
+            sys.stdout.flush()
+            return code
+    except (Exception, KeyboardInterrupt) as error:
+        from hf_privacy.cli.exit_codes import ending
 
-        print(f"hf-privacy: {as_flags(str(error), options.overrides, options.flags)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        from hf_privacy.cli.endings import kept_sentence
-
-        if not options.flags.get("worker"):  # whose main process says it
-            print(f"hf-privacy: {kept_sentence(name, options)}", file=sys.stderr)
-        return 130
-    except Exception as error:
-        from hf_privacy.cli.endings import disk_sentence
-
-        sentence = disk_sentence(error)
+        code, sentence = ending(error, name, options)
         if sentence is None:
             raise
-        print(f"hf-privacy: {sentence}", file=sys.stderr)
-        return 2
+        said_elsewhere = isinstance(error, KeyboardInterrupt) and options.flags.get("worker")  # by the main process
+        if sentence and not said_elsewhere:
+            print(f"hf-privacy: {sentence}", file=sys.stderr)
+        return code
     finally:
         if "hf_privacy.cli.workers" in sys.modules:
             sys.modules["hf_privacy.cli.workers"].stop()
         leave_process_group()
 
 
-def quiet_without_terminal() -> None:
+def quiet_without_terminal(*, quiet: bool = False) -> None:
     """The libraries' bars are for terminals; ours turn into plain lines by themselves."""
-    if not sys.stderr.isatty():
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    from hf_privacy.cli.output import without_bars
+
+    if quiet or not sys.stderr.isatty():
+        without_bars()
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 

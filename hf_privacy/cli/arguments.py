@@ -3,107 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
 from hf_privacy.arguments import unknown_key
-from hf_privacy.attack_table import EXTRA_ATTACKS
+from hf_privacy.cli.help_texts import COMMANDS, EPILOGS, MAIN, WIDTH
+from hf_privacy.cli.output import heeded
 from hf_privacy.defenses import DEFENSES
 from hf_privacy.errors import InputError
 from hf_privacy.outside import is_outside
 from hf_privacy.recipe.config import Recipe
-from hf_privacy.tasks import TASKS
-from hf_privacy.unlearning import UNLEARNERS
-
-# Command: what its --help says, and whether it reads a recipe.
-COMMANDS = {
-    "demo": "Train, audit, report and (dry) push a small model on the embedded digits: the whole way in minutes.",
-    "init": "Write a commented recipe for a model and data, or a copy of a shipped one.",
-    "keys": "List the keys of a recipe: kinds, defaults, meanings; or the JSON schema of them.",
-    "train": "Train the recipe's model on the members of its split.",
-    "unlearn": "Make the trained model forget some of its examples, and judge the result beside retraining.",
-    "audit": "Measure what the trained model leaks; writes the privacy report and the card.",
-    "references": "Train an audit's reference models on many machines, by a plan that is written once.",
-    "report": "Print a model's report, and draw its page, plots and card again.",
-    "push": "Send weights, card and report to the Hub in one commit, after the gate.",
-    "compare": "Train and audit several defences under several seeds; writes one table and one plot.",
-    "metrics": "List the evaluate modules, or push them to Spaces.",
-    "env": "Print the versions a bug report needs, or what the cache of encoded rows holds.",
-}
 
 CURVATURE_VECTORS = "10"  # as in the paper
-
-
-def _listed(what: str, names: Iterable[str], own: str = "class") -> str:
-    return textwrap.fill(f"{what}: {', '.join(names)}, or a {own} of your own (my_package.module:Name).", 110)
-
-
-RECIPE_HELP = f"""\
-A recipe is a YAML file with the sections model, data, training, audit and push; see recipes/ for examples.
-Every key can be set on the command line, which wins over the file:
-  --training.learning_rate 1e-3   --data.name_or_path path/to/train.parquet   --output_dir runs/mine
-Its task is one of {", ".join(TASKS)}.
-{_listed("Its defense is one of these", DEFENSES)}
-"""
-
-UNLEARNING_HELP = f"""\
-The recipe's section unlearning names method, request and training; see recipes/unlearning/ for examples. Every key
-can be set on the command line, which wins over the file:
-  --unlearning.method salun   --unlearning.request.label 3   --unlearning.training.learning_rate 1e-3
-  --unlearning.retrains 3     --unlearning.heldout population
-A request is one of rows, ids, label, where (one column and its value) and fraction. A queue holds one request a line,
-as JSON with a request_id of its own: {{"request_id": "r-17", "where": {{"person": "p3"}}}}
-The result goes to <output_dir>/unlearned/<method>; the trained model stays as it is.
-{_listed("Its method is retrain, or one of these", UNLEARNERS)}
-"""
-
-COMPARISON_HELP = f"""\
-A comparison is a YAML file with the keys recipe (the base recipe's file), defenses, seeds, overrides, attacks and
-output_dir; see recipes/defenses/ for examples. Every key can be set on the command line, which wins over the file:
-  --output_dir runs/mine   --overrides.audit.references 8   --defenses.dp.training.target_epsilon 3
-{_listed("A defence is one of these by its name, unless its key defense says which it is", DEFENSES)}
-"""
-
-REFERENCES_HELP = """\
-  plan     write the recipe's plan; its folder is the store, unless --store names another
-  run      train the references of --ranks, of --rank and --world, or of Slurm's, SkyPilot's or Ray's variables
-  status   say which are done, failed and missing
-  collect  bring what is done into the folder of the recipe's run, where `hf-privacy audit` finds it
-A plan and its store lie on a file system that the machines share, or behind a URL: s3://bucket/run, hf://buckets/…
-See recipes/cluster/ for Slurm, HF Jobs, SkyPilot and ssh.
-"""
-
-AUDIT_HELP = f"""\
-{RECIPE_HELP}{_listed("audit.extra_attacks are any of these", EXTRA_ATTACKS, "function")}
-"""
-
-INIT_HELP = f"""\
-It looks at the data, and asks nothing that it can find: task, columns, classes, sizes. What it writes trains as it
-stands; each key has its meaning beside it. Every key of a recipe can be set on the command line, too:
-  hf-privacy init --data reviews.csv --label kind --defense dp --output reviews.yaml
-  hf-privacy init --data stories.jsonl --model HuggingFaceTB/SmolLM2-135M --task causal-lm
-  hf-privacy init --from sst2_lora                (a copy of a shipped recipe; without a name, lists them)
-{_listed("--defense is one of these", DEFENSES)}
-"""
-
-TRAIN_HELP = f"""\
-{RECIPE_HELP}Without a recipe, --data (and --label, --model) makes one as `hf-privacy init` does, and keeps it in
-<output_dir>/recipe.yaml; audit and push go on with --folder <output_dir>.
-"""
-
 _WITHOUT_RECIPE = ("demo", "init", "keys", "metrics", "env")
-_EPILOGS = {
-    "init": INIT_HELP,
-    "train": TRAIN_HELP,
-    "audit": AUDIT_HELP,
-    "compare": COMPARISON_HELP,
-    "references": REFERENCES_HELP,
-    "unlearn": UNLEARNING_HELP,
-}
+# Those that print figures.
+_WITH_FIGURES = ("train", "unlearn", "audit", "references", "report", "push", "compare", "metrics", "env")
+SHELLS = ("bash", "zsh", "fish")
 
 
 @dataclass
@@ -120,15 +40,20 @@ class Options:
         Dotted recipe keys from the command line.
     flags : dict
         The command's own switches.
+    spelled : dict
+        Flags that are short for a recipe key, by the key: what messages call it.
     """
 
     config: str | None = None
     folder: str | None = None
     overrides: dict[str, str] = field(default_factory=dict)
     flags: dict[str, object] = field(default_factory=dict)
+    spelled: dict[str, str] = field(default_factory=dict)
 
     def recipe(self) -> Recipe:
         """The recipe of ``config``, or the one saved with the model in ``folder``, with the overrides.
+
+        One that asks for no bars (``training.disable_tqdm``) gets none of any library from here on.
 
         Raises
         ------
@@ -143,14 +68,14 @@ class Options:
             recipe = Recipe.load(self.config).override(self.overrides)
             if not is_outside(recipe.defense) and recipe.defense not in DEFENSES:  # known before anything is imported
                 raise unknown_key(recipe.defense, sorted(DEFENSES), "defense")
-            return recipe
+            return heeded(recipe)
         if self.folder is not None:
             from hf_privacy.recipe import RunFolder
 
             file = RunFolder(Path(self.folder)).recipe_file
             if not file.is_file():
                 raise InputError(f"{self.folder!r} is no folder that `hf-privacy train` made: pass --config instead")
-            return Recipe.load(file).override({**self.overrides, "output_dir": self.folder})
+            return heeded(Recipe.load(file).override({**self.overrides, "output_dir": self.folder}))
         raise InputError("no recipe: pass --config recipe.yaml, or --folder with a model that `hf-privacy train` made")
 
 
@@ -175,25 +100,40 @@ def parse(arguments: list[str]) -> tuple[Callable[[Options], int], Options]:
         for k, v in vars(known).items()
         if k not in ("command", "config", "folder", "canaries", "curvature", "engine")
     }
+    if flags.get("format") == "json":
+        flags["json"] = True
     options = Options(
         config=getattr(known, "config", None),
         folder=getattr(known, "folder", None),
-        overrides=_overrides(
-            rest, takes_recipe="config" in vars(known) or known.command == "init", command=known.command
-        ),
+        overrides=_overrides(rest, command=known.command, flags=_flags_of(parser, known.command)),
         flags=flags,
     )
     if getattr(known, "canaries", None) is not None:
         options.overrides["audit.canaries"] = known.canaries
+        options.spelled["audit.canaries"] = "canaries"
     if getattr(known, "engine", None) is not None:
         options.overrides["engine.name"] = known.engine
     # Short for the section that the engine is of.
     section = "overrides.audit." if known.command == "compare" else "audit."
     for key in [key for key in options.overrides if key.startswith("engine.")]:
         options.overrides[section + key] = options.overrides.pop(key)
+        options.spelled[section + key] = "engine" if key == "engine.name" and known.engine is not None else key
     if getattr(known, "curvature", False):
         options.overrides.setdefault("audit.curvature", CURVATURE_VECTORS)
     return import_module(f"hf_privacy.cli.{known.command}").run, options
+
+
+_Help = partial(argparse.RawDescriptionHelpFormatter, width=WIDTH)
+
+
+class _PrintCompletion(argparse.Action):
+    """Print the script of a shell, and end."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> NoReturn:
+        from hf_privacy.cli.completion import completion_script
+
+        print(completion_script(_parser(), str(values)))
+        parser.exit()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -210,6 +150,11 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         prog="hf-privacy",
         description="Fine-tune with a privacy defence, measure what leaks, publish with the proof.",
+        epilog=MAIN,
+        formatter_class=_Help,
+    )
+    parser.add_argument(
+        "--print-completion", choices=SHELLS, action=_PrintCompletion, help="print a script that completes words"
     )
     parser.add_argument("--version", action="version", version=f"hf-privacy {hf_privacy.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
@@ -219,8 +164,8 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=text,
             description=text,
-            epilog=_EPILOGS.get(name, RECIPE_HELP if takes_recipe else None),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog=EPILOGS[name],
+            formatter_class=_Help,
             allow_abbrev=False,
         )
         if takes_recipe:
@@ -286,7 +231,6 @@ def _parser() -> argparse.ArgumentParser:
                 default="table",
                 help="json, or a paragraph for an impact assessment, to standard output; nothing is written then",
             )
-            command.add_argument("--json", action="store_true", help="the same as --format json")
         if name in ("init", "train"):
             _add_first_arguments(command, name)
         if name == "keys":
@@ -300,6 +244,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--allow-unaudited", action="store_true", help="push without a report; the card says so"
             )
+        if name in _WITH_FIGURES:
+            command.add_argument("--json", action="store_true", help="print one JSON document in place of text")
+        command.add_argument("--quiet", action="store_true", help="print nothing but errors (and what --json asks)")
     return parser
 
 
@@ -340,7 +287,19 @@ def _add_metrics_arguments(command: argparse.ArgumentParser) -> None:
     command.set_defaults(public=False)
 
 
-def _overrides(rest: list[str], *, takes_recipe: bool, command: str) -> dict[str, str]:
+def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command."""
+    return next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction)).choices
+
+
+def _flags_of(parser: argparse.ArgumentParser, command: str) -> list[str]:
+    actions = commands_of(parser)[command]._actions
+    return [flag for action in actions if action.help != argparse.SUPPRESS for flag in action.option_strings]
+
+
+def _overrides(rest: list[str], *, command: str, flags: list[str]) -> dict[str, str]:
+    takes_recipe = "--config" in flags or command == "init"
+    keys = [f"--{known.name}" for known in fields(Recipe)]
     overrides: dict[str, str] = {}
     position = 0
     while position < len(rest):
@@ -350,7 +309,11 @@ def _overrides(rest: list[str], *, takes_recipe: bool, command: str) -> dict[str
         key, separator, value = word[2:].partition("=")
         position += 1
         if not takes_recipe:
-            raise unknown_key(word, list(COMMANDS), f"`hf-privacy {command}`, which takes no recipe keys")
+            raise unknown_key(word, flags, f"`hf-privacy {command}`, which takes no recipe keys")
+        if "." not in key and f"--{key}" not in keys:
+            close = difflib.get_close_matches(f"--{key}", [*flags, "--output_dir"], n=1, cutoff=0.75)
+            if close and close[0] != f"--{key}":
+                raise InputError(f"unknown flag --{key}: did you mean {close[0]}?")
         if not separator:
             if position == len(rest) or rest[position].startswith("--"):
                 raise InputError(f"{word} has no value: pass {word} VALUE")

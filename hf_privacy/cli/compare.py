@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from hf_privacy.cli.arguments import Options
+from hf_privacy.cli.output import heeded, show
 from hf_privacy.cli.parent import stop_with_parent
 from hf_privacy.cli.processes import expected_share, leave_distributed, share_of_cores
 from hf_privacy.cli.workers import start_ahead, workers_beside
@@ -21,6 +22,7 @@ def run(options: Options) -> int:
     if options.config is None:
         raise InputError("no comparison: pass --config comparison.yaml")
     comparison = Comparison.load(options.config, options.overrides)
+    heeded(comparison.common_recipe())
     launched, rank = leave_distributed()
     if not options.flags["worker"] and not launched:
         references = comparison.common_recipe().audit.references
@@ -44,7 +46,10 @@ def run(options: Options) -> int:
         work(comparison, experiments, say=_say)
     table = comparison_table(comparison)
     path = write_comparison(comparison.output_dir, table)
-    print(f"\n{comparison_markdown(table)}\ntable, JSON and plot: {path.parent}")
+    show(
+        f"\n{comparison_markdown(table)}\ntable, JSON and plot: {path.parent}",
+        lambda: {**table, "folder": path.parent},
+    )
     return 0
 
 

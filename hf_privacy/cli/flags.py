@@ -12,7 +12,12 @@ _MEANT = re.compile(r"did you mean '([^']+)'\?")
 _SAYS = r"(?= (?:is|are|has|have|hold|holds|names) )"
 
 
-def as_flags(message: str, overrides: Mapping[str, object], flags: Mapping[str, object] | None = None) -> str:
+def as_flags(
+    message: str,
+    overrides: Mapping[str, object],
+    flags: Mapping[str, object] | None = None,
+    spelled: Mapping[str, str] | None = None,
+) -> str:
     """A message with the keys that were set on the command line as they stood there.
 
     Parameters
@@ -22,6 +27,8 @@ def as_flags(message: str, overrides: Mapping[str, object], flags: Mapping[str, 
         Dotted keys from the command line.
     flags : mapping, optional
         The command's own switches, by name.
+    spelled : mapping, optional
+        Flags that are short for a key, by the key.
 
     Examples
     --------
@@ -31,13 +38,22 @@ def as_flags(message: str, overrides: Mapping[str, object], flags: Mapping[str, 
     '--audit.references is 1: a full audit needs at least 2'
     >>> as_flags("references is 1: a full audit needs at least 2", {"audit.fprs": "[0.1]"})
     'references is 1: a full audit needs at least 2'
+    >>> as_flags("canaries is -1: pass 0 or more", {"audit.canaries": "-1"}, spelled={"audit.canaries": "canaries"})
+    '--canaries is -1: pass 0 or more'
     """
+    text = _named(message, overrides, flags or {})
+    for key, flag in (spelled or {}).items():
+        text = re.sub(rf"--{re.escape(key)}(?!\.?\w)", f"--{flag}", text)
+    return text
+
+
+def _named(message: str, overrides: Mapping[str, object], flags: Mapping[str, object]) -> str:
     unknown = _UNKNOWN.fullmatch(message)
     for key, value in overrides.items():
         found = _valued(message, key) if unknown is None else _unknown(unknown, key, value)
         if found is not None:
             return found
-    for name, value in (flags or {}).items():
+    for name, value in flags.items():
         if value not in (None, False) and message.startswith(f"{name} is {value!r}"):
             return f"--{message}"
     return message

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hf_privacy.cli.arguments import Options
+from hf_privacy.cli.output import show
 from hf_privacy.errors import InputError
 
 
@@ -25,8 +28,10 @@ def _list(options: Options) -> None:
 
     descriptions = metric_descriptions()
     width = max(map(len, descriptions))
-    for name, description in descriptions.items():
-        print(f"{name:<{width}}  {description}")
+    show(
+        "\n".join(f"{name:<{width}}  {description}" for name, description in descriptions.items()),
+        lambda: {"metrics": [{"name": name, "description": text} for name, text in descriptions.items()]},
+    )
 
 
 def _push(options: Options) -> None:
@@ -45,15 +50,33 @@ def _push(options: Options) -> None:
     from hf_privacy.metrics.publish import push_metric
 
     if options.flags["dry_run"]:
-        for folder in folders:
-            print(f"{'private' if private else 'public'} Space {namespace}/{folder.name}, {revision or 'main'}:")
-            for name, content in space_files(folder).items():
-                print(f"  {name:<30} {len(content):>8,} bytes")
-        print("a dry run: nothing was sent")
+        spaces = [
+            {
+                "repo_id": f"{namespace}/{folder.name}",
+                "private": private,
+                "revision": revision or "main",
+                "files": [{"name": name, "bytes": len(content)} for name, content in space_files(folder).items()],
+            }
+            for folder in folders
+        ]
+        show(_dry_run_lines(spaces), lambda: {"pushed": False, "spaces": spaces})
         return
     from hf_privacy.hub import check_login
 
     token = check_login()
+    done = []
     for folder in folders:
         pushed = push_metric(folder, namespace, token=token, private=private, revision=revision)
         print(f"pushed: {pushed.url}\n  {pushed.load_line}", flush=True)
+        done.append({**pushed._asdict(), "load": pushed.load_line})
+    if options.flags["json"]:
+        show("", lambda: {"pushed": True, "spaces": done})
+
+
+def _dry_run_lines(spaces: list[dict[str, Any]]) -> str:
+    lines = []
+    for space in spaces:
+        kind = "private" if space["private"] else "public"
+        lines.append(f"{kind} Space {space['repo_id']}, {space['revision']}:")
+        lines += [f"  {file['name']:<30} {file['bytes']:>8,} bytes" for file in space["files"]]
+    return "\n".join([*lines, "a dry run: nothing was sent"])

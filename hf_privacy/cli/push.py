@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from hf_privacy.cli.arguments import Options
+from hf_privacy.cli.output import show
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.config import Recipe
 from hf_privacy.recipe.sections import ModelSection, PushSection
@@ -32,10 +33,14 @@ def run(options: Options) -> int:
     if push.license is not None and (folder / "config.json").is_file():
         arguments["card_data"] = replace(card_data_of_folder(folder), license=push.license)
     if options.flags["dry_run"]:
-        print(plan_push(folder, str(repo_id), **arguments).describe())
+        plan = plan_push(folder, str(repo_id), **arguments)
+        files = [{"name": name, "bytes": size} for name, size in plan.files]
+        show(plan.describe(), lambda: {"pushed": False, **asdict(plan), "files": files})
     else:
         commit = push_folder(folder, str(repo_id), **arguments)
-        print(f"pushed: {commit.pr_url or commit.repo_url}")
+        url = str(commit.pr_url or commit.repo_url)
+        facts = {"pushed": True, "repo_id": str(repo_id), "url": url, "commit": commit.oid}
+        show(f"pushed: {url}", lambda: facts)
     return 0
 
 

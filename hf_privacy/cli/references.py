@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_privacy.cli.arguments import Options
+from hf_privacy.cli.output import show
 from hf_privacy.errors import InputError
 from hf_privacy.launch import launched_processes
 from hf_privacy.recipe.config import Recipe
@@ -36,10 +37,11 @@ def run(options: Options) -> int:
     else:
         recipe = options.recipe()
         missing = _collect(recipe, str(options.flags["plan"]), options.flags["store"])
-        done = recipe.audit.references - len(missing)
-        print(f"{done} of {recipe.audit.references} references are in {recipe.output_dir}")
-        if missing:
-            print(f"missing: {_listed(missing)}")
+        wanted, folder = recipe.audit.references, recipe.output_dir
+        text = f"{wanted - len(missing)} of {wanted} references are in {folder}"
+        done = [number for number in range(wanted) if number not in missing]
+        facts = {"references": wanted, "done": done, "missing": missing, "folder": folder}
+        show(f"{text}\nmissing: {_listed(missing)}" if missing else text, lambda: facts)
     return 0
 
 
@@ -80,7 +82,8 @@ def _plan(options: Options) -> None:
 
     plan = plan_of_recipe(recipe)
     plan.save(str(options.flags["output"]))
-    print(f"a plan of {plan.n_references} references, {plan.hash[:12]}; nothing is trained yet")
+    facts = {"references": plan.n_references, "plan": str(options.flags["output"]), "hash": plan.hash}
+    show(f"a plan of {plan.n_references} references, {plan.hash[:12]}; nothing is trained yet", lambda: facts)
 
 
 def _run(options: Options) -> None:
@@ -90,8 +93,10 @@ def _run(options: Options) -> None:
     told = {name: options.flags[name] for name in ("ranks", "rank", "world")}
     ranks = own_ranks(n_references=shared.plan.n_references, **told)
     recipe = shared.plan.worker_recipe(options.overrides)
+    n_all = shared.plan.n_references
     if not ranks:
-        print(f"there are fewer references than machines: none of the {shared.plan.n_references} is this one's")
+        facts = {"references": n_all, "asked": [], "trained": 0}
+        show(f"there are fewer references than machines: none of the {n_all} is this one's", lambda: facts)
         return
     from hf_privacy.cli.processes import leave_distributed, share_of_cores
 
@@ -101,18 +106,26 @@ def _run(options: Options) -> None:
 
     scratch = options.flags["scratch"]
     trained = run_ranks(shared, ranks, recipe, scratch=None if scratch is None else str(scratch), say=_say)
-    print(f"{trained} of {len(ranks)} references trained here, of {shared.plan.n_references} in the plan")
+    facts = {"references": n_all, "asked": list(ranks), "trained": trained}
+    show(f"{trained} of {len(ranks)} references trained here, of {n_all} in the plan", lambda: facts)
 
 
 def _status(options: Options) -> int:
     shared = _shared(str(options.flags["plan"]), options.flags["store"])
     found = shared.status()
-    print(f"{len(found.done)} of {shared.plan.n_references} references are done")
+    lines = [f"{len(found.done)} of {shared.plan.n_references} references are done"]
     if found.failed:
         kinds = "; ".join(sorted(set(found.failures.values())))
-        print(f"failed: {_listed(found.failed)} ({kinds})")
+        lines.append(f"failed: {_listed(found.failed)} ({kinds})")
     if found.missing:
-        print(f"missing: {_listed(found.missing)}")
+        lines.append(f"missing: {_listed(found.missing)}")
+    facts = {
+        "references": shared.plan.n_references,
+        "done": list(found.done),
+        "failed": [{"number": number, "kind": found.failures.get(number)} for number in found.failed],
+        "missing": list(found.missing),
+    }
+    show("\n".join(lines), lambda: facts)
     return 0
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hf_privacy.cli.arguments import Options
+from hf_privacy.cli.output import show
 from hf_privacy.cli.push import push_settings
 from hf_privacy.recipe.sections import PushSection
 
@@ -27,10 +27,9 @@ def run(options: Options) -> int:
     report = PrivacyReport.load(folder)
     # The recipe's budget of today: it may have been set, or changed, since the audit.
     report.budget = budget_record(push.gate_settings()) or report.budget
-    form = "json" if options.flags["json"] else options.flags["format"]
-    if form == "json":
-        print(json.dumps({**report.to_dict(), "verdict": asdict(report.verdict())}, indent=2, ensure_ascii=False))
-    elif form == "dpia-md":
+    if options.flags["json"]:
+        show("", lambda: document_of(report))
+    elif options.flags["format"] == "dpia-md":
         print(dpia_markdown(report), end="")
     else:
         report.save(folder)
@@ -39,12 +38,19 @@ def run(options: Options) -> int:
 
 
 def present(report: PrivacyReport, folder: Path, push: PushSection) -> None:
-    """Write the card of a saved report and print what it found."""
+    """Write the card of a saved report and print what it found; as JSON `document_of` it, with ``page``, its path."""
     from hf_privacy.reports import card_data_of_folder, write_card
 
     data = card_data_of_folder(folder)
     data.license, data.repo_id = push.license, push.repo_id
     write_card(folder, report, data)
-    print(report.table())
-    print(report.headline())
-    print(f"report: {folder / 'privacy_report.html'}")
+    page = folder / "privacy_report.html"
+    show(
+        f"{report.table()}\n{report.headline()}\nreport: {page}",
+        lambda: {**document_of(report), "page": page},
+    )
+
+
+def document_of(report: PrivacyReport) -> dict[str, Any]:
+    """A report as ``--json`` prints it: as saved, with ``verdict`` (`hf_privacy.hub.Verdict`) and ``headline``."""
+    return {**report.to_dict(), "verdict": asdict(report.verdict()), "headline": report.headline()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hf_privacy.cli.arguments import Options
+from hf_privacy.cli.output import show
 from hf_privacy.errors import InputError
 
 
@@ -33,7 +34,7 @@ def run(options: Options) -> int:
     if report is None:
         from hf_privacy.reports import unlearning_lines
 
-        print(unlearning_lines(section))
+        show(unlearning_lines(section), lambda: {"unlearning": section})
     else:
         from hf_privacy.cli.report import present
 

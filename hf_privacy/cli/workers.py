@@ -12,7 +12,9 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 
+from hf_privacy.cli.output import workers_stdout
 from hf_privacy.launch import single_process_environment
+from hf_privacy.progress import is_silent
 from hf_privacy.references import worker_processes
 
 # Elsewhere system libraries start threads at import, which no fork survives; Windows has no fork.
@@ -36,8 +38,8 @@ def workers_beside(arguments: Sequence[str], *, count: int, threads: int) -> Ite
     count, threads : int
     """
     if not FORKS:
-        command = [sys.executable, "-m", "hf_privacy.cli", *arguments]
-        with worker_processes(command, count=count, threads=threads) as processes:
+        command = [sys.executable, "-m", "hf_privacy.cli", *_as_loud(arguments)]
+        with worker_processes(command, count=count, threads=threads, stdout=workers_stdout()) as processes:
             yield
         statuses = [process.returncode for process in processes]
     else:
@@ -70,11 +72,16 @@ def start_ahead(arguments: Sequence[str], *, threads: int) -> None:
         return
     environment = single_process_environment(os.environ)
     environment["OMP_NUM_THREADS"] = environment["MKL_NUM_THREADS"] = str(threads)
-    wanted = (list(arguments), environment, os.getcwd())
+    wanted = (_as_loud(arguments), environment, os.getcwd())
     if _server is not None and _server.wanted == wanted and _server.process.poll() is None:
         return
     stop()
     _server = _Server(wanted)
+
+
+def _as_loud(arguments: Sequence[str]) -> list[str]:
+    """A worker's command, quiet where this process is."""
+    return [*arguments, "--quiet"] if is_silent() else list(arguments)
 
 
 def stop() -> None:
@@ -97,7 +104,13 @@ class _Server:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, env=environment, cwd=folder, pass_fds=(written,), bufsize=0
+                command,
+                stdin=subprocess.PIPE,
+                stdout=workers_stdout(),
+                env=environment,
+                cwd=folder,
+                pass_fds=(written,),
+                bufsize=0,
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)

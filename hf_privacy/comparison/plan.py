@@ -274,6 +274,10 @@ class Comparison:
         entry = self.defenses[name]
         values = _merged(self.recipe, self.overrides)
         values = _merged(values, {"model": entry.model, "training": {**entry.training, "seed": seed}})
+        training = values["training"]
+        if training.get("report_to") not in (None, "none", []):  # a run of its own for each, in trackers
+            named = [training.get("run_name") or self.name, name, f"seed_{seed}"]
+            training["run_name"] = "-".join(filter(None, named))
         audit = dict(values.get("audit") or {})
         extras = [attack for attack in self.attacks if attack in EXTRA_ATTACKS or is_outside(attack)]
         audit["extra_attacks"] = list(dict.fromkeys([*(audit.get("extra_attacks") or []), *extras, *adaptive]))

@@ -12,6 +12,7 @@ from typing import Any
 
 from hf_privacy.atomic_file import claimed, write_atomically
 from hf_privacy.auditing import audit_target, check_target, train_target, worth_words
+from hf_privacy.auditing.tracking import end_run
 from hf_privacy.comparison.check import references_of
 from hf_privacy.comparison.defended import audit_defended_outputs, collect_defended_signals, has_defended_signals
 from hf_privacy.comparison.experiments import Experiments
@@ -135,6 +136,8 @@ def _train(experiments: Experiments, say: Callable[[str], None], cell: Cell) -> 
     trainer = experiment.trainer()
     _be_quiet(trainer)
     record = train_target(experiment, trainer, cell.folder)
+    for callback in trainer.callback_handler.callbacks:
+        end_run(callback)
     say(f"{cell.label}: trained in {record['training_seconds']:.1f} s; {worth_words(record)}")
 
 

@@ -12,6 +12,7 @@ from datasets.packaged_modules.csv.csv import CsvConfig
 
 from hf_privacy.data.digits import load_digits_dataset
 from hf_privacy.errors import InputError
+from hf_privacy.network import reaching
 
 # An empty cell is missing; "None", "null", "NA" and "nan" are words that someone wrote.
 _CSV = {"keep_default_na": False, "na_values": [""]}
@@ -87,17 +88,13 @@ def _check_hub_id(source: str) -> None:
 
 def _load(source: str, split: str | None, *arguments, **options) -> Dataset:
     try:
-        if "data_files" not in options and _is_csv(*arguments, **options):
-            options |= _CSV
-        loaded = datasets.load_dataset(*arguments, split=split, **options)
+        with reaching(f"dataset {source!r} is not in the local cache", instead="pass a local file or folder"):
+            if "data_files" not in options and _is_csv(*arguments, **options):
+                options |= _CSV
+            loaded = datasets.load_dataset(*arguments, split=split, **options)
         return loaded if split is not None else _choose(loaded, source, None)
     except InputError:
         raise
-    except ConnectionError as error:
-        raise InputError(
-            f"dataset {source!r} is not in the local cache and the Hub cannot be reached: unset HF_HUB_OFFLINE and "
-            "check the connection, or pass the path of a local file or folder"
-        ) from error
     except DatasetNotFoundError as error:
         raise InputError(
             f"dataset {source!r} is neither a local path nor a dataset on the Hub that you may read: check its "

@@ -18,9 +18,10 @@ from tempfile import TemporaryDirectory
 from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
-from hf_privacy.errors import InputError
+from hf_privacy.errors import InputError, NetworkError
 from hf_privacy.hub.plan import CommitOptions, PushPlan, check_names, prepare_commit
 from hf_privacy.hub.published import copy_published, is_replaced
+from hf_privacy.network import reaching
 
 
 def check_login(token: str | None = None) -> str:
@@ -33,11 +34,13 @@ def check_login(token: str | None = None) -> str:
 
     Raises
     ------
+    NetworkError
+        The Hub is switched off (``HF_HUB_OFFLINE``).
     InputError
-        The Hub is switched off (``HF_HUB_OFFLINE``), or there is no token.
+        There is no token.
     """
     if constants.HF_HUB_OFFLINE:
-        raise InputError("HF_HUB_OFFLINE is set, so nothing can be pushed to the Hub: unset it, or push later")
+        raise NetworkError("HF_HUB_OFFLINE is set, so nothing can be pushed to the Hub: unset it, or push later")
     token = token or get_token()
     if not token:
         raise InputError(
@@ -50,7 +53,8 @@ def check_login(token: str | None = None) -> str:
 def _refusals_in_one_sentence(repo_id: str, revision: str | None) -> Iterator[None]:
     """Turn the Hub's answers that the user can act on into input errors; other failures keep their traceback."""
     try:
-        yield
+        with reaching(f"the push to {repo_id} was not confirmed", instead="push later"):
+            yield
     except RevisionNotFoundError as error:
         raise InputError(f"{repo_id} has no revision {revision!r} to open a pull request on") from error
     except HfHubHTTPError as error:
@@ -108,7 +112,8 @@ def commit_folder(folder: str | Path, repo_id: str, options: CommitOptions, *, t
     GateError
         The gate refuses the model.
     InputError
-        No login, a link or a leak in a file, an unusable repository id, or a token without the right to write.
+        No login, a link or a leak in a file, an unusable repository id, or a token without the right to write;
+        `NetworkError` where the Hub does not answer.
     """
     token = check_login(token)
     check_names(folder, repo_id, options)

@@ -10,6 +10,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, Repository
 
 from hf_privacy.errors import InputError
 from hf_privacy.metrics.cards import space_files
+from hf_privacy.network import reaching
 
 
 class PushedMetric(NamedTuple):
@@ -73,31 +74,32 @@ def push_metric(
     ------
     InputError
         If the namespace cannot be one, the Space is public and the push is to be private, or the Hub refuses the
-        token; and as `hf_privacy.metrics.cards.space_files`.
+        token; `NetworkError` where the Hub does not answer; and as `hf_privacy.metrics.cards.space_files`.
     """
     repo_id = f"{namespace}/{folder.name}"
     api = HfApi(token=token, library_name="hf_privacy")
     operations = [CommitOperationAdd(name, content) for name, content in space_files(folder).items()]
     try:
-        try:
-            info = api.repo_info(repo_id, repo_type="space")
-        except RepositoryNotFoundError:
-            api.create_repo(repo_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
-        else:
-            if private and not info.private:
-                raise InputError(
-                    f"the Space {repo_id} exists and is public, and the push is to be private: pass --public "
-                    "(private=False), or another namespace"
-                )
-        if revision is not None:
-            api.create_branch(repo_id, repo_type="space", branch=revision, exist_ok=True)
-        commit = api.create_commit(
-            repo_id,
-            operations=operations,
-            commit_message=f"Upload {folder.name} with hf_privacy",
-            repo_type="space",
-            revision=revision,
-        )
+        with reaching(f"the push to the Space {repo_id} was not confirmed", instead="push later"):
+            try:
+                info = api.repo_info(repo_id, repo_type="space")
+            except RepositoryNotFoundError:
+                api.create_repo(repo_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
+            else:
+                if private and not info.private:
+                    raise InputError(
+                        f"the Space {repo_id} exists and is public, and the push is to be private: pass --public "
+                        "(private=False), or another namespace"
+                    )
+            if revision is not None:
+                api.create_branch(repo_id, repo_type="space", branch=revision, exist_ok=True)
+            commit = api.create_commit(
+                repo_id,
+                operations=operations,
+                commit_message=f"Upload {folder.name} with hf_privacy",
+                repo_type="space",
+                revision=revision,
+            )
     except HFValidationError as error:
         raise InputError(f"namespace is {namespace!r}: pass the name of a user or an organisation") from error
     except HfHubHTTPError as error:

@@ -33,6 +33,7 @@ from hf_privacy.models.architectures import (
 from hf_privacy.models.lora import head_modules
 from hf_privacy.models.padding import ADAPTER_CONFIG, align_padding, check_vocabulary
 from hf_privacy.models.precision import quantized
+from hf_privacy.network import network_reason, unreachable
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Checkpoint:
         try:
             config = AutoConfig.from_pretrained(name, trust_remote_code=False, **self._place())
         except (OSError, ValueError) as error:
-            raise InputError(cannot_load(name, error)) from error
+            raise cannot_load(name, error) from error
         if config.model_type == "timm_wrapper":
             config.model_args = {**(config.model_args or {}), **kwargs}
         else:
@@ -107,7 +108,7 @@ class Checkpoint:
                     **more,
                 )
         except OSError as error:
-            raise InputError(cannot_load(name, error)) from error
+            raise cannot_load(name, error) from error
         except SafetensorError as error:
             raise InputError(f"the weights of {name} are damaged ({one_line(error)}): get them again") from None
         except BUILD_ERRORS as error:
@@ -189,13 +190,24 @@ def fit_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | N
     align_padding(model, tokenizer)
 
 
-def cannot_load(name: str, error: Exception) -> str:
-    """One sentence for what transformers raises where a checkpoint cannot be opened."""
+def cannot_load(name: str, error: Exception) -> InputError:
+    """What transformers raises where a checkpoint cannot be opened, in one sentence."""
     if "trust_remote_code" in str(error):
-        return f"{name} needs Python code that comes with it, which is never run: pass one that transformers knows"
+        return InputError(
+            f"{name} needs Python code that comes with it, which is never run: pass one that transformers knows"
+        )
     if Path(name).is_dir():
-        return f"the model in {name} cannot be loaded: {one_line(error)}"
-    return f"the Hub model {name!r} is neither reachable nor cached, or not public: check its name, network and login"
+        return InputError(f"the model in {name} cannot be loaded: {one_line(error)}")
+    reason = network_reason(error)
+    if reason is not None:
+        return unreachable(
+            f"the Hub model {name!r} is neither reachable nor cached",
+            reason,
+            instead="pass a saved model's folder",
+        )
+    return InputError(
+        f"the Hub model {name!r} is neither reachable nor cached, or not public: check its name, network and login"
+    )
 
 
 @contextmanager

@@ -215,7 +215,7 @@ def load_tokenizer(
             str(name_or_path), revision=revision, trust_remote_code=False, **more
         )
     except (OSError, ValueError) as error:
-        raise InputError(cannot_load(str(name_or_path), error)) from error
+        raise cannot_load(str(name_or_path), error) from error
     fill_pad_token(tokenizer, str(name_or_path), revision=revision, gguf_file=gguf_file)
     return guard_push(tokenizer)
 
@@ -225,7 +225,7 @@ def load_image_processor(name_or_path: str | Path, *, revision: str | None = Non
     try:
         return AutoImageProcessor.from_pretrained(str(name_or_path), revision=revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise InputError(cannot_load(str(name_or_path), error)) from error
+        raise cannot_load(str(name_or_path), error) from error
 
 
 def _set_classes(

@@ -88,7 +88,14 @@ def training_arguments(recipe: Recipe, output_dir: str | Path) -> PrivacyConfig:
     args = config_from(recipe.training, kind.config_class, output_dir, section="training")
     if args.num_train_epochs <= 0 and args.max_steps <= 0:
         raise InputError(f"training.num_train_epochs is {args.num_train_epochs}: pass a number above 0")
+    if args.report_to and args.run_name is None:
+        args.run_name = run_name(recipe)
     return args
+
+
+def run_name(recipe: Recipe) -> str:
+    """What trackers call a run of the recipe, so that training and audit have one name there."""
+    return str(recipe.training.get("run_name") or recipe.name or Path(recipe.output_dir).name)
 
 
 def check_set_up(trainer: PrivacyTrainer) -> None:

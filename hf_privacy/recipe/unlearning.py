@@ -17,7 +17,7 @@ from hf_privacy.models import adapted_weights, bare_model, load_saved_model
 from hf_privacy.outside import is_outside
 from hf_privacy.recipe.config import Recipe
 from hf_privacy.recipe.config_arguments import config_from
-from hf_privacy.recipe.experiment import Experiment, training_arguments
+from hf_privacy.recipe.experiment import Experiment, run_name, training_arguments
 from hf_privacy.recipe.forget_rows import UnlearningRows
 from hf_privacy.recipe.unlearning_section import RETRAIN
 from hf_privacy.reports import refuse_leaks
@@ -83,6 +83,8 @@ def unlearning_arguments(recipe: Recipe, output_dir: str | Path) -> UnlearningCo
     section = "unlearning.training"
     args = config_from({**defaults, **recipe.unlearning.training}, kind.config_class, output_dir, section=section)
     refuse_leaks(own_arguments(args, base=UnlearningConfig), name=section)
+    if args.report_to and args.run_name is None:
+        args.run_name = f"{run_name(recipe)}-{method}"
     return args
 
 

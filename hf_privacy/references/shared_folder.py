@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from hf_privacy.atomic_file import flush_folder, write_through
-from hf_privacy.errors import InputError, one_line
+from hf_privacy.errors import InputError, NetworkError, one_line
+from hf_privacy.network import network_reason
 
 
 class SharedFolder:
@@ -150,7 +151,7 @@ class SharedFolder:
                 f"the store {self.name} needs a library that is not installed: {one_line(error)}"
             ) from error
         except Exception as error:
-            raise InputError(
+            raise (InputError if network_reason(error) is None else NetworkError)(
                 f"the store {self.name} cannot be reached ({type(error).__name__}: {self._said(error)}): "
                 "check its name, and that this machine may read and write there"
             ) from error

@@ -18,9 +18,9 @@ from hf_privacy.data import MembershipSplit, dataset_fingerprint, make_split
 def refused(cli):
     """Run a command that must be refused; its one sentence."""
 
-    def run(*arguments: str) -> str:
+    def run(*arguments: str, status: int = 2) -> str:
         code, _, err = cli(*arguments)
-        assert code == 2, err
+        assert code == status, err
         assert err.startswith("hf-privacy: ")
         assert len(err.strip().splitlines()) == 1, err
         assert "Traceback" not in err
@@ -61,11 +61,6 @@ def nothing_in(folder) -> bool:
         (["--training.hub_token", "hf_secret"], "a recipe is no place for tokens"),
         (["--data.split_file", "no/such/file"], "there is no split file at no/such/file"),
         (["--data.name_or_path", "no/such/table.parquet"], "there is no such file or folder"),
-        (["--data.name_or_path", "someone/dataset"], "dataset 'someone/dataset' is not in the local cache"),
-        (
-            ["--model.name_or_path", "someone/model", "--model.from_scratch", "false", "--model.kwargs", "{}"],
-            "the Hub model 'someone/model' is neither reachable nor cached",
-        ),
         (["--defense", "magic"], "--defense is 'magic': known are"),
         (["--name", "a: b: c"], "name is 'a: b: c', which is no valid YAML"),
         (["extra"], "unexpected argument 'extra'"),
@@ -75,6 +70,27 @@ def nothing_in(folder) -> bool:
 def test_train_refuses_before_it_writes_anything(refused, write_recipe, tmp_path, words, sentence):
     recipe = write_recipe(tmp_path)
     assert sentence in refused("train", "--config", recipe, *words)
+    assert nothing_in(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ["--data.name_or_path", "someone/dataset"],
+            "dataset 'someone/dataset' is not in the local cache and HF_",
+        ),
+        (
+            ["--model.name_or_path", "someone/model", "--model.from_scratch", "false", "--model.kwargs", "{}"],
+            "the Hub model 'someone/model' is neither reachable nor cached and HF_HUB_OFFLINE is set: unset it, or",
+        ),
+    ],
+    ids=["data", "model"],
+)
+def test_what_only_the_hub_has_is_refused_as_a_network_that_is_not_there(
+    refused, write_recipe, tmp_path, words, sentence
+):
+    assert sentence in refused("train", "--config", write_recipe(tmp_path), *words, status=4)
     assert nothing_in(tmp_path / "run")
 
 
@@ -192,7 +208,7 @@ def test_a_report_for_other_weights_is_refused(refused, audited, own_copy):
     weights = load_file(folder / "model.safetensors")
     weights["classifier.bias"] = weights["classifier.bias"] + 1
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    err = refused("push", "--folder", str(folder), "--repo-id", "me/tiny", "--dry-run")
+    err = refused("push", "--folder", str(folder), "--repo-id", "me/tiny", "--dry-run", status=3)
     assert "weights" in err
     assert "report" in err
 
@@ -202,7 +218,7 @@ def test_a_report_that_was_edited_out_of_shape_is_refused(refused, audited, own_
     report = json.loads((folder / "privacy_report.json").read_text())
     report["attacks"][0]["auc"] = "low"
     (folder / "privacy_report.json").write_text(json.dumps(report))
-    refused("push", "--folder", str(folder), "--repo-id", "me/tiny", "--dry-run")
+    refused("push", "--folder", str(folder), "--repo-id", "me/tiny", "--dry-run", status=3)
     refused("report", "--folder", str(folder))
 
 
@@ -212,4 +228,4 @@ def test_a_repository_name_the_hub_cannot_have_is_refused(refused, audited, name
 
 
 def test_a_push_while_the_hub_is_switched_off_is_refused(refused, audited):
-    assert "HF_HUB_OFFLINE is set" in refused("push", "--folder", str(audited), "--repo-id", "me/tiny")
+    assert "HF_HUB_OFFLINE is set" in refused("push", "--folder", str(audited), "--repo-id", "me/tiny", status=4)

@@ -49,7 +49,7 @@ def test_a_quick_audit_with_canaries_bounds_epsilon_and_a_second_one_does_not_tr
         (["--canaries", "many"], "section 'canaries' key 'n' is 'many': pass int"),
         (["--canaries", "5"], "canaries is 5: pass 0 for none, or at least 10"),
         (["--canaries", "-20"], "canaries is -20: pass 0 for none"),
-        (["--canaries", "1000"], "audit.canaries is 1,000 and 66 rows lie outside the training set"),
+        (["--canaries", "1000"], "--canaries is 1,000 and 66 rows lie outside the training set"),
         (["--canaries", "20", "--audit.canary_kind", "worded"], "canaries.kind is 'worded'"),
         (["--canaries", "20", "--audit.canary_guesses", "[3]"], "canaries.guesses holds 3 for 20 canaries"),
         (["--canaries", "20", "--audit.canary_guesses", "[]"], "canaries.guesses is empty"),

@@ -47,3 +47,10 @@ def test_a_switch_is_named_with_its_dashes_where_the_message_is_about_its_value(
     assert as_flags("base is 'x', which is no checkpoint", {}, flags) == "--base is 'x', which is no checkpoint"
     assert as_flags("base is 'y', which is no checkpoint", {}, flags) == "base is 'y', which is no checkpoint"
     assert as_flags("label is None: pass one", {}, flags) == "label is None: pass one"
+
+
+def test_what_is_short_for_a_key_is_named_as_it_was_typed():
+    overrides, spelled = {"audit.canaries": "5"}, {"audit.canaries": "canaries"}
+    assert as_flags("canaries is 5: pass 0", overrides, {}, spelled) == "--canaries is 5: pass 0"
+    longer = "canaries.guesses is 5: pass [1, 2]"
+    assert as_flags(longer, {"audit.canaries.guesses": "5"}, {}, spelled) == f"--audit.{longer}"

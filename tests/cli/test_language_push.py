@@ -230,7 +230,7 @@ def test_an_adapter_that_forgot_somebody_is_pushed_by_the_same_gate(hub, base, r
     too_far = [*pushed, "--push.max_unlearning_gap", "0.0001"]
     done = run(hub, ["unlearn", *config, *asked])
     assert done.returncode == 0, done.stderr
-    assert run(hub, too_far).returncode == 2
+    assert run(hub, too_far).returncode == 3
     assert hub.repository("tester/forgot") is None
     done = run(hub, pushed)
     assert done.returncode == 0, done.stderr

@@ -110,18 +110,18 @@ def test_a_dry_run_sends_nothing(push, local_hub):
 
 
 @pytest.mark.parametrize(
-    ("words", "environment", "sentence"),
+    ("words", "environment", "code", "sentence"),
     [
-        ([], {"HF_TOKEN": None}, "there is no token for the Hub"),
-        (["--push.max_auc", "0.01", "--push.min_depth", "quick"], {}, "the budget is max_auc 0.01"),
-        (["--push.max_auc", "1"], {}, "of a quick audit and a budget on leakage asks for a full one"),
+        ([], {"HF_TOKEN": None}, 2, "there is no token for the Hub"),
+        (["--push.max_auc", "0.01", "--push.min_depth", "quick"], {}, 3, "the budget is max_auc 0.01"),
+        (["--push.max_auc", "1"], {}, 3, "of a quick audit and a budget on leakage asks for a full one"),
     ],
     ids=["missing token", "over the budget", "too shallow for a budget"],
 )
-def test_a_refused_push_sends_nothing(push, local_hub, words, environment, sentence):
+def test_a_refused_push_sends_nothing(push, local_hub, words, environment, code, sentence):
     before = local_hub.writes()
     done = push("--repo-id", "tester/refused", *words, environment=environment)
-    assert done.returncode == 2
+    assert done.returncode == code
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stderr.startswith("hf-privacy: ")

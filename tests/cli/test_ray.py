@@ -87,7 +87,7 @@ def test_without_ray_the_engine_is_refused_before_anything_else(cli, local, monk
     code, _, said = cli("audit", "--config", local[0], "--engine", "ray")
     assert code == 2
     assert said == (
-        "hf-privacy: --audit.engine.name is 'ray' and Ray is not installed: pip install 'hf-privacy[ray]', or use "
+        "hf-privacy: --engine is 'ray' and Ray is not installed: pip install 'hf-privacy[ray]', or use "
         "engine 'local'\n"
     )
 

@@ -15,6 +15,7 @@ import torch
 from hf_privacy.auditing.examinations.unlearning.folder import UnlearnedFolder, folder_name
 from hf_privacy.auditing.examinations.unlearning.section import Outcome, unlearning_section
 from hf_privacy.auditing.recipe_run import provenance, started_from
+from hf_privacy.auditing.tracking import audit_figures, send_figures, unlearning_figures
 from hf_privacy.auditing.whole_audit import audit
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses import trainer_class
@@ -24,12 +25,15 @@ from hf_privacy.hub import weights_sha256
 from hf_privacy.models import base_of, load_saved_model
 from hf_privacy.outside import own_sources
 from hf_privacy.recipe import (
+    RETRAIN,
     AuditSettings,
     Experiment,
+    Recipe,
     RunFolder,
     UnlearningRows,
     relearning_arguments,
     trainable_again,
+    training_arguments,
     unlearning_arguments,
 )
 from hf_privacy.recipe.shaping import shaping_arguments
@@ -153,9 +157,20 @@ def judge_unlearning(
     )
     found = unlearning_section(outcome)
     unlearned.write_section(found)
-    if section.audit == "none":
-        return found, None
-    return found, _audited(experiment, unlearned, rows, found, show_progress=show_progress)
+    report = None
+    if section.audit != "none":
+        report = _audited(experiment, unlearned, rows, found, show_progress=show_progress)
+    _track(experiment.recipe, found, report)
+    return found, report
+
+
+def _track(recipe: Recipe, section: dict[str, Any], report: PrivacyReport | None) -> None:
+    """Send the figures to the trackers of the unlearning's training."""
+    retrained = recipe.unlearning.method == RETRAIN
+    args = (training_arguments if retrained else unlearning_arguments)(recipe, recipe.output_dir)
+    if args.report_to:
+        figures = unlearning_figures(section)
+        send_figures(figures if report is None else {**figures, **audit_figures(report.to_dict())}, args)
 
 
 def _base_tokens(
