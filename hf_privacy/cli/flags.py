@@ -55,7 +55,7 @@ def _named(message: str, overrides: Mapping[str, object], flags: Mapping[str, ob
             return found
     for name, value in flags.items():
         if value not in (None, False) and message.startswith(f"{name} is {value!r}"):
-            return f"--{message}"
+            return f"--{name.replace('_', '-')}{message[len(name) :]}"
     return message
 
 

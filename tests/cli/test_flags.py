@@ -43,7 +43,8 @@ def test_a_key_is_named_as_it_was_typed(message, overrides, said):
 
 
 def test_a_switch_is_named_with_its_dashes_where_the_message_is_about_its_value():
-    flags = {"base": "x", "force": True, "label": None}
+    flags = {"base": "x", "force": True, "label": None, "repo_id": "a/b/c"}
+    assert as_flags("repo_id is 'a/b/c', no id", {}, flags) == "--repo-id is 'a/b/c', no id"
     assert as_flags("base is 'x', which is no checkpoint", {}, flags) == "--base is 'x', which is no checkpoint"
     assert as_flags("base is 'y', which is no checkpoint", {}, flags) == "base is 'y', which is no checkpoint"
     assert as_flags("label is None: pass one", {}, flags) == "label is None: pass one"
