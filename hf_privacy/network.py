@@ -46,7 +46,8 @@ def network_reason(error: BaseException | None) -> str | None:
     while error is not None:
         kinds = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(error).__mro__}
         names = {name for _, name in kinds}
-        if "OfflineModeIsEnabled" in names:
+        # datasets has its name in the text alone.
+        if "OfflineModeIsEnabled" in names or "OfflineModeIsEnabled" in str(error):
             return OFFLINE
         status = getattr(getattr(error, "response", None), "status_code", None)
         if isinstance(status, int) and (status >= 500 or status == 429):
