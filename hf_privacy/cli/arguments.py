@@ -132,7 +132,8 @@ class _PrintCompletion(argparse.Action):
     def __call__(self, parser, namespace, values, option_string=None) -> NoReturn:
         from hf_privacy.cli.completion import completion_script
 
-        print(completion_script(_parser(), str(values)))
+        whole = _parser()
+        print(completion_script(whole, commands_of(whole), str(values)))
         parser.exit()
 
 

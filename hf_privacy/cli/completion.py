@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 
-from hf_privacy.cli.arguments import commands_of
 from hf_privacy.errors import InputError
 from hf_privacy.recipe.keys import Key, section_keys, sections
 
@@ -16,8 +16,10 @@ _OF_TRAINING = (
 )  # fmt: skip
 
 
-def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
-    """The script of a shell, such as ``bash``, for the command line and the keys of a recipe.
+def completion_script(
+    parser: argparse.ArgumentParser, commands: Mapping[str, argparse.ArgumentParser], shell: str
+) -> str:
+    """The script of a shell, such as ``bash``, for a command line, its commands and the keys of a recipe.
 
     Raises
     ------
@@ -28,7 +30,6 @@ def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
         import shtab
     except ImportError as error:
         raise InputError("--print-completion needs shtab: pip install shtab") from error
-    commands = commands_of(parser)
     for command in commands.values():
         for action in command._actions:
             if action.metavar in ("FILE", "DATA"):
