@@ -67,8 +67,10 @@ rehearse: $(INSTALLED)
 	$(BIN)/python recipes/paper_scale/run.py --rehearse --minutes 20 --data $(LOCAL) \
 		--out runs/rehearsal/results --work runs/rehearsal/work
 
+# Every page, card and plot that the repository holds, drawn again from its results.
 cards: $(INSTALLED)
 	$(BIN)/python model_cards/render.py
+	$(BIN)/python recipes/draw.py
 
 # The newest versions are looked up each time.
 $(INSTALLED): pyproject.toml $(LOCK) $(if $(LATEST),latest)

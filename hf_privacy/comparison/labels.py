@@ -18,6 +18,7 @@ _DIRECTIONS = 16
 _DISTANCES = (8, 13, 20, 30, 44)  # points (1/72 inch)
 _MARKER = 5  # half a marker's width with its edge, points
 _FONT_SIZE = 8
+_GAP = 2  # points between two labels: else 1 beside 17 would read as 117
 
 
 def place_labels(
@@ -64,14 +65,16 @@ def place_labels(
         for distance in _DISTANCES:
             for step in range(_DIRECTIONS):
                 angle = 2 * math.pi * step / _DIRECTIONS
-                # The label's edge, not its middle, is at that distance.
-                right = math.cos(angle) * (distance * scale + size.width / 2)
-                up = math.sin(angle) * (distance * scale * 0.8 + size.height / 2)
+                # Around a rectangle, so that the label's edge, not its middle, is at that distance.
+                longest = max(abs(math.cos(angle)), abs(math.sin(angle)))
+                right = math.cos(angle) / longest * (distance * scale + size.width / 2)
+                up = math.sin(angle) / longest * (distance * scale * 0.8 + size.height / 2)
                 box = _box(x + right, y + up, size.width, size.height)
-                hidden = sum(_overlap(box, other) for other in (*placed, *markers))
+                apart = _box(x + right, y + up, size.width + 2 * _GAP * scale, size.height)
+                hidden = sum(_overlap(apart, other) for other in placed) + sum(_overlap(box, m) for m in markers)
                 outside = box.width * box.height - _overlap(box, frame)
                 crossed = int(((inked >= (box.x0, box.y0)) & (inked <= (box.x1, box.y1))).all(axis=1).sum())
-                cost = 10 * hidden + 3 * outside + 40 * crossed + distance * scale * 12
+                cost = 10 * hidden + 3 * outside + 100 * crossed + distance * scale * 12
                 if cost < best_cost:
                     best_cost, best_offset, best_box = cost, (right / scale, up / scale), box
                     best_distance = distance

@@ -15,10 +15,13 @@ from hf_privacy.comparison.labels import place_labels
 from hf_privacy.comparison.robust import CLEAN
 from hf_privacy.comparison.worth import ACCURACY, Worth, worth_of
 from hf_privacy.hub.evidence import as_read
+from hf_privacy.reports.palette import BLACK, COLOURS, GUESSING, INK
 from hf_privacy.reports.titles import epsilon_text, norm_title
 from hf_privacy.reports.words import percent
 
 _PLAIN, _REWOUND = "o", "D"
+_MORE = ("o", "s", "^", "v", "P", "X")  # of defences that stand alone, where the colours begin anew
+_OTHERS = [colour for colour in COLOURS if colour != BLACK]
 _CROWD = 8  # rows; with more the points are numbered, and the names stand below
 _KEY_COLUMNS, _LINE_INCHES = 4, 0.17
 
@@ -135,8 +138,8 @@ def _panel(
         across, leakage = points[row["name"], row["outputs"]]
         colour = _colour(row, rows)
         axes.errorbar(
-            [across["mean"]], [leakage["mean"]], xerr=_arms(across), yerr=_arms(leakage), color=colour,
-            marker=_REWOUND if _is_built_on(row) else _PLAIN, markersize=6.5,
+            [across["mean"]], [leakage["mean"]], xerr=_arms(across, worth.within), yerr=_arms(leakage), color=colour,
+            marker=_marker(row, rows), markersize=6.5,
             markerfacecolor="white" if row["outputs"] == "defended" else colour, markeredgecolor=colour,
             elinewidth=0.9, capsize=2, ecolor=(colour, 0.55), zorder=3,
         )  # fmt: skip
@@ -147,10 +150,6 @@ def _panel(
                 arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.1, "shrinkA": 5, "shrinkB": 5},
             )  # fmt: skip
     style.guess_line(axes, guess, zorder=1)
-    axes.annotate(
-        "guessing", (1, guess), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
-        ha="right", va="bottom", fontsize=8, color=style.GUESSING,
-    )  # fmt: skip
     _limit(axes, list(points.values()), guess, worth)
     if worth.is_rate:
         style.in_percent(axes.xaxis)
@@ -196,19 +195,28 @@ def _limit(axes: Axes, points: Sequence[tuple[dict[str, Any], dict[str, Any]]], 
     axes.set_ylim(low - room, high + room)
 
 
-def _arms(figure: dict[str, Any]) -> list[Any]:
-    return style.reach([figure["mean"]], figure["low"], figure["high"])
+def _arms(figure: dict[str, Any], within: tuple[float, float] = (0.0, 1.0)) -> list[Any]:
+    return style.reach([figure["mean"]], figure["low"], figure["high"], within=within)
 
 
 def _colour(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
     """One for each defence that stands alone, shared by what is built on it."""
+    place = _family(row, rows)
+    return BLACK if place == 0 else _OTHERS[(place - 1) % len(_OTHERS)]
+
+
+def _marker(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
+    place = _family(row, rows)
+    again = 0 if place == 0 else (place - 1) // len(_OTHERS)
+    return _REWOUND if _is_built_on(row) else _MORE[again % len(_MORE)]
+
+
+def _family(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> int:
     families = list(dict.fromkeys(other["host"] or other["name"] for other in rows))
     undefended = [other["name"] for other in rows if other["defense"] == "none"]
-    # Black for the baseline, which the others are seen against.
+    # First, and black, the baseline, which the others are seen against.
     families.sort(key=lambda name: name not in undefended[:1])
-    others = [colour for colour in style.COLOURS if colour != style.BLACK]
-    place = families.index(row["host"] or row["name"])
-    return style.BLACK if place == 0 else others[(place - 1) % len(others)]
+    return families.index(row["host"] or row["name"])
 
 
 def _is_built_on(row: dict[str, Any]) -> bool:
@@ -219,7 +227,7 @@ def _numbered(rows: Sequence[dict[str, Any]]) -> list[Line2D]:
     """The names that the numbers beside the points stand for, each with its point."""
     return [
         Line2D(
-            [], [], linestyle="", markersize=6.5, marker=_REWOUND if _is_built_on(row) else _PLAIN,
+            [], [], linestyle="", markersize=6.5, marker=_marker(row, rows),
             color=_colour(row, rows), label=f"{number}  {row_title(row)}",
             markerfacecolor="white" if row["outputs"] == "defended" else _colour(row, rows),
         )
@@ -236,7 +244,7 @@ def _by_columns(handles: list[Line2D], columns: int) -> list[Line2D]:
 
 
 def _key(rows: Sequence[dict[str, Any]]) -> list[Line2D]:
-    drawn: dict[str, Any] = {"linestyle": "", "color": style.INK, "markersize": 6.5}
+    drawn: dict[str, Any] = {"linestyle": "", "color": INK, "markersize": 6.5}
     key = [Line2D([], [], marker=_PLAIN, label="defence", **drawn)]
     built = [row for row in rows if _is_built_on(row)]
     if built:
@@ -245,4 +253,5 @@ def _key(rows: Sequence[dict[str, Any]]) -> list[Line2D]:
         key.append(Line2D([], [], marker=_REWOUND, label=f"{what} (arrow: from its host)", **drawn))
     if any(row["outputs"] == "defended" for row in rows):
         key.append(Line2D([], [], marker=_PLAIN, markerfacecolor="white", label="defended outputs", **drawn))
+    key.append(Line2D([], [], color=GUESSING, linewidth=1, linestyle=":", label="guessing"))
     return key

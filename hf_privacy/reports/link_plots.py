@@ -9,31 +9,31 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 from numpy.typing import ArrayLike
 
 from hf_privacy.atomic_file import write_atomically
 from hf_privacy.errors import InputError
+from hf_privacy.reports.palette import BLACK, BLUE, COLOURS, LINES, VERMILLION
 from hf_privacy.reports.style import (
-    BLACK,
-    COLOURS,
     HEADING,
-    LINES,
     SMALL,
     blank,
     frame,
     legend_below,
     ordered_legend,
     our_style,
-    panels,
     png_bytes,
 )
 
 CORRELATIONS = ("pearson", "spearman", "cosine")
 _MEAN_KEYS = ("x_mean", "y_mean", "y_standard_error")
 _MOST_GROUPS = 8
-_COLOUR_MAP = "RdBu_r"
+_GROUP_COLOURS = [colour for colour in COLOURS if colour not in (BLACK, BLUE)]  # all examples are black, bins blue
+_PANELS_A_ROW = 2  # more would be too small to read on a page
+_COLOUR_MAP, _EMPTY, _CELL = "RdBu_r", "#EEEEEE", 9
 
 
 @our_style()
@@ -85,7 +85,7 @@ def binned_link_figure(
     figure = blank(6.4, 5.0)
     axes = figure.subplots()
     axes.errorbar(
-        x, y, yerr=2 * error, linestyle="", marker="o", markersize=4.5, color=COLOURS[0], ecolor=(COLOURS[0], 0.5),
+        x, y, yerr=2 * error, linestyle="", marker="o", markersize=4.5, color=BLUE, ecolor=(BLUE, 0.5),
         elinewidth=0.9, capsize=0, label=f"means of {len(x)} bins (± 2 standard errors)", zorder=3,
     )  # fmt: skip
     ends = np.array([x.min(), x.max()])
@@ -95,8 +95,9 @@ def binned_link_figure(
     lines = [(name, one) for name, one in (group_fits or {}).items() if "slope" in one][:_MOST_GROUPS]
     for number, (name, one) in enumerate(lines):
         axes.plot(
-            ends, one["intercept"] + one["slope"] * ends, color=COLOURS[(number + 1) % len(COLOURS)], linewidth=1.1,
-            linestyle=LINES[1 + number % (len(LINES) - 1)], label=f"{name}: slope {one['slope']:.3g}", zorder=1,
+            ends, one["intercept"] + one["slope"] * ends, color=_GROUP_COLOURS[number % len(_GROUP_COLOURS)],
+            linewidth=1.1, linestyle=LINES[1 + number % (len(LINES) - 1)], zorder=1,
+            label=f"{name}: slope {one['slope']:.3g}",
         )  # fmt: skip
     # The lines may leave the points: the points set the frame, and the middles of the lines of parts.
     middles = [one["intercept"] + one["slope"] * float(ends.mean()) for _, one in lines]
@@ -144,8 +145,13 @@ def epsilon_figure(
     """
     if not series:
         raise InputError("series is empty: pass at least one quantity")
-    figure = blank(5.4 * len(series), 4.6)
-    for axes, (name, runs) in zip(panels(figure, len(series)), series.items(), strict=True):
+    columns = min(_PANELS_A_ROW, len(series))
+    rows = -(-len(series) // columns)
+    figure = blank(5.4 * columns, 4.6 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid[len(series) :]:
+        axes.remove()
+    for axes, (name, runs) in zip(grid, series.items(), strict=False):
         epsilon, values = (np.asarray(runs[key], dtype=float) for key in ("epsilon", "values"))
         if epsilon.shape != values.shape or epsilon.ndim != 1 or not epsilon.size:
             raise InputError(f"{name!r} has {epsilon.size} epsilon and {values.size} values: pass one of each a run")
@@ -261,12 +267,12 @@ def _epsilon_panel(
     at_infinity = high * max(3.0, (high / low) ** 0.25)
     places = np.where(np.isfinite(epsilon), epsilon, at_infinity)
     axes.plot(
-        places, values, linestyle="", marker="o", markersize=4, color=COLOURS[0], alpha=0.45, label="one run", zorder=2
+        places, values, linestyle="", marker="o", markersize=4, color=BLUE, alpha=0.45, label="one run", zorder=2
     )
     levels = np.unique(places)
     means = [values[places == place].mean() for place in levels]
     axes.plot(
-        levels, means, linestyle="", marker="_", markersize=18, markeredgewidth=2, color=COLOURS[0], label="mean",
+        levels, means, linestyle="", marker="_", markersize=18, markeredgewidth=2, color=BLUE, label="mean",
         zorder=3,
     )  # fmt: skip
     dense = np.geomspace(low / 1.6, high * 1.6, 300)
@@ -280,7 +286,7 @@ def _epsilon_panel(
         shown += [fit["a"] + fit["b"] * -np.expm1(-dense[0]), fit["a"] + fit["b"]]
     if bounded:
         at = at_infinity if has_infinity else None
-        _curve(axes, dense, 0.0, 1.0, at, colour=COLOURS[1], label="bound 1 − e$^{−ε}$", line="--")
+        _curve(axes, dense, 0.0, 1.0, at, colour=VERMILLION, label="bound 1 − e$^{−ε}$", line="--")
         shown += [1.0]
     axes.set_xscale("log")
     ticks = [*np.unique(finite), *([at_infinity] if has_infinity else [])]
@@ -292,6 +298,7 @@ def _epsilon_panel(
     room = 0.08 * (max(shown) - min(shown) or 1.0)
     axes.set_ylim(min(shown) - room, max(shown) + room)
     axes.set_xlabel("ε of DP-SGD")
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 5), useMathText=True)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=SMALL, frameon=False)
 
 
@@ -311,15 +318,15 @@ def _heat_map(
 ) -> Figure:  # fmt: skip
     longest = max(len(name) for name in rows)
     two_lines = any("\n" in text for row in texts for text in row)
-    width, height = (1.25, 0.52) if two_lines else (0.78, 0.5)
+    width, height = (1.35, 0.56) if two_lines else (0.78, 0.5)
     figure = blank(1.9 + 0.085 * longest + width * len(columns), 1.5 + height * len(rows))
     axes = figure.subplots()
-    colours = colormaps[_COLOUR_MAP].with_extremes(bad="#EEEEEE")
+    colours = colormaps[_COLOUR_MAP].with_extremes(bad=_EMPTY)
     image = axes.imshow(np.ma.masked_invalid(values), cmap=colours, vmin=-1, vmax=1, aspect="auto")
     for i, row in enumerate(texts):
         for j, text in enumerate(row):
-            dark = np.isfinite(values[i, j]) and abs(values[i, j]) > 0.7
-            axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "#1B1F24")
+            below = image.to_rgba(values[i, j]) if np.isfinite(values[i, j]) else _EMPTY
+            axes.text(j, i, text, ha="center", va="center", fontsize=_CELL, color=_readable_on(below))
     axes.set_yticks(range(len(rows)), rows)
     turned = not two_lines and len(columns) > 3
     axes.set_xticks(range(len(columns)), columns, rotation=40 if turned else 0, ha="right" if turned else "center")
@@ -332,3 +339,11 @@ def _heat_map(
     bar.set_label("correlation")
     bar.outline.set_visible(False)
     return figure
+
+
+def _readable_on(colour: Any) -> str:
+    """Black or white, whichever stands out more (WCAG's relative luminance): at least 4.5 to 1 on any colour."""
+    channels = np.asarray(to_rgb(colour))
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    luminance = float(linear @ (0.2126, 0.7152, 0.0722))
+    return "#000000" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#FFFFFF"

@@ -1,4 +1,4 @@
-"""One palette and one drawing style for every plot, and the PNG it becomes."""
+"""One drawing style for every plot, and the PNG it becomes; colours are in `hf_privacy.reports.palette`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from hf_privacy.hub.headline import percent
+from hf_privacy.reports.palette import GUESSING
 
 DPI = 150
-# Okabe & Ito (2008), colours told apart under every colour-vision deficiency; their yellow is too faint on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
-LINES: tuple[Any, ...] = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
-BLACK, INK, GUESSING = "#000000", "#333333", "#8A8A8A"
 HEADING, SMALL = 11, 8.5
 
 
@@ -41,11 +38,6 @@ def blank(width: float, height: float) -> Figure:
 def panels(figure: Figure, count: int) -> Sequence[Axes]:
     """Give that many axes side by side."""
     return figure.subplots(1, count, squeeze=False)[0]
-
-
-def look(place: int) -> dict[str, Any]:
-    """Give colour and line of the curve at a place, the same wherever it is drawn."""
-    return {"color": COLOURS[place % len(COLOURS)], "linestyle": LINES[place % len(LINES)]}
 
 
 def frame(axes: Axes, title: str | None = None, *, grid: str = "both") -> None:
@@ -72,10 +64,16 @@ def guess_line(axes: Axes, at: float, **more: Any) -> None:
     axes.axhline(at, color=GUESSING, linewidth=1, linestyle=":", **more)
 
 
-def reach(middle: Any, low: Any, high: Any) -> list[Any]:
-    """Give the two arms of error bars from an interval's ends."""
+def reach(middle: Any, low: Any, high: Any, *, within: tuple[float, float] = (0.0, 1.0)) -> list[Any]:
+    """Give the two arms of error bars from an interval's ends, as far as the quantity can go: a share, from 0 to 1.
+
+    Examples
+    --------
+    >>> [arm.tolist() for arm in reach([0.75], [0.5], [1.25])]
+    [[0.25], [0.25]]
+    """
     middle = np.asarray(middle, dtype=float)
-    return [middle - low, high - middle]
+    return [middle - np.maximum(low, within[0]), np.minimum(high, within[1]) - middle]
 
 
 def ordered_legend(axes: Axes, *, last: Callable[[str], bool]) -> dict[str, list[Any]]:

@@ -55,6 +55,28 @@ def test_points_stand_at_accuracy_and_leakage_with_their_intervals(make_table):
     assert upright[:, 1].tolist() == pytest.approx([auc["low"], auc["high"]])
 
 
+def test_no_bar_leaves_what_a_share_can_be(make_table):
+    table = make_table()
+    for row in table["rows"]:
+        row["accuracy"] |= {"low": -0.2, "high": 1.3}
+        for figures in row["attacks"].values():
+            figures["auc"] |= {"low": -0.1, "high": 1.1}
+    for axes in comparison_figure(table).axes[:1]:
+        ends = [
+            segment for container in axes.containers for bars in container.lines[2] for segment in bars.get_segments()
+        ]
+        assert min(end.min() for end in ends) == 0.0
+        assert max(end.max() for end in ends) == pytest.approx(1.0)
+
+
+def test_where_the_colours_begin_anew_the_markers_do_not(make_table):
+    table = make_table()
+    rows = [{**table["rows"][0], "name": f"defence {n}", "defense": "relaxloss" if n else "none"} for n in range(15)]
+    table["rows"] = rows
+    points = [container.lines[0] for container in comparison_figure(table).axes[0].containers]
+    assert len({(point.get_color(), point.get_marker()) for point in points}) == 15
+
+
 def test_an_arrow_leads_from_each_host_to_it_with_rewinding(make_table):
     table = make_table()
     axes = comparison_figure(table).axes[0]
@@ -95,6 +117,21 @@ def test_labels_of_a_crowd_do_not_overlap():
     boxes = [text.get_window_extent(renderer) for text in texts(axes)]
     assert len(boxes) == 9
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+def test_numbers_side_by_side_do_not_read_as_one():
+    figure = Figure(figsize=(6, 5))
+    axes = figure.subplots()
+    points = [(0.5 + 0.01 * number, 0.5) for number in range(20)]
+    axes.set_xlim(0.3, 0.9)
+    axes.set_ylim(0.3, 0.7)
+    figure.draw_without_rendering()
+    place_labels(axes, points, [str(n) for n in range(20)], colours=["#000000"] * 20)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in texts(axes)]
+    for one, other in combinations(boxes, 2):
+        apart = max(one.x0 - other.x1, other.x0 - one.x1)
+        assert apart >= 1 or max(one.y0 - other.y1, other.y0 - one.y1) >= -1
 
 
 def test_the_markdown_says_what_each_interval_is_and_shows_a_dash_where_nothing_is_resolved(make_table):

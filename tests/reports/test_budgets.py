@@ -35,8 +35,11 @@ def test_the_eight_strongest_attacks_are_drawn_at_every_budget(budgets):
 
 
 def test_the_best_attack_without_references_is_a_line_across(budgets):
-    areas, _ = budgets_figure(budgets).axes
-    assert [text.get_text() for text in areas.texts] == ["Loss"]
+    figure = budgets_figure(budgets)
+    across = [line for axes in figure.axes for line in axes.lines if "without reference" in str(line.get_label())]
+    assert [line.get_label() for line in across] == ["Loss, without reference models"] * 2
+    assert [line.get_ydata()[0] for line in across] == [0.6, 0.06]
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-2:] == ["guessing", across[0].get_label()]
 
 
 def test_without_a_resolved_rate_only_the_areas_are_drawn(budgets):

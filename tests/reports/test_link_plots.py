@@ -7,7 +7,7 @@ import io
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from PIL import Image
 
 from hf_privacy.errors import InputError
@@ -150,6 +150,28 @@ def test_the_correlation_table_is_a_heat_map_with_each_figure_and_interval_in_it
     assert drawn[0, 1] == found["spearman"]
     assert drawn.mask[2].all()
     assert figure.get_suptitle() == "Proxies"
+
+
+def test_every_cell_can_be_read_on_its_colour():
+    matrix = np.linspace(-1, 1, 81).reshape(9, 9)
+    axes = correlation_matrix_figure(matrix, [f"proxy {number}" for number in range(9)]).axes[0]
+    image = axes.images[0]
+
+    def luminance(colour) -> float:
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+        return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+    for text, value in zip(axes.texts, matrix.ravel(), strict=True):
+        low, high = sorted((luminance(text.get_color()), luminance(image.to_rgba(value))))
+        assert (high + 0.05) / (low + 0.05) >= 4.5
+        assert text.get_fontsize() >= 9
+
+
+def test_four_quantities_stand_two_by_two():
+    runs = {"epsilon": [1.0, 5.0, np.inf], "values": [0.1, 0.2, 0.3]}
+    width, height = epsilon_figure({f"quantity {number}": runs for number in range(4)}).get_size_inches()
+    assert width < 12
+    assert height > 8
 
 
 def test_a_matrix_has_a_name_a_row_and_colours_from_minus_one_to_one():

@@ -165,7 +165,7 @@ def test_figures_over_several_training_runs_have_their_own_table(report, report_
         "0.765",
         "[0.750, 0.780]",
         "21.0 %",
-        "[-1.0, 43.0]",
+        "[0.0, 43.0]",
         "on 4 models of the same",
     ):
         assert said in text

@@ -89,7 +89,10 @@ def test_bins_of_several_attacks_are_grouped_by_attack(robust_report, made_up_ev
     robust_report.robustness = None
     robust_report.evidence = made_up_evidence(vars(robust_report))
     text = page_text(robust_report)
-    lira, rmia = (text.index(f"{title} Memorization Members") for title in ("LiRA (online, pooled variance)", "RMIA"))
+    lira, rmia = (
+        text.index(f"{title}, by memorization Memorization TPR")
+        for title in ("LiRA (online, pooled variance)", "RMIA")
+    )
     assert lira < rmia
     assert text[lira:rmia].count("below 0.1") == 1
     assert "61.0 %" in text[lira:rmia]

@@ -13,13 +13,15 @@ from matplotlib.ticker import FuncFormatter
 
 from hf_privacy.attack_table import axis_of
 from hf_privacy.hub.evidence import CLEAN, strength_order
+from hf_privacy.reports.palette import GUESSING, SIDES, attack_looks
 from hf_privacy.reports.report import Report
-from hf_privacy.reports.style import COLOURS, GUESSING, blank, frame, legend_below, look, our_style, png_bytes, reach
+from hf_privacy.reports.style import blank, frame, legend_below, our_style, png_bytes, reach
 from hf_privacy.reports.words import percent
 
 ROC_FILE, SCORES_FILE = "privacy_roc.png", "privacy_scores.png"
 MOST_DRAWN = 9
-MEMBER_COLOUR, NONMEMBER_COLOUR = COLOURS[1], COLOURS[0]
+MEMBER_COLOUR, NONMEMBER_COLOUR = SIDES["members"]["color"], SIDES["heldout"]["color"]
+_MARKERS_A_CURVE = 5
 
 
 def plots(report: Report) -> dict[str, bytes]:
@@ -58,12 +60,18 @@ def roc_figure(
     floor = min(1.0 / attack["n_nonmembers"] for attack in attacks)
     axes.plot([floor, 1], [floor, 1], color=GUESSING, linewidth=1, linestyle=":", label="guessing")
     drawn = _drawn(attacks, curves, order)
-    for attack in drawn:
+    looks = attack_looks(attack["name"] for attack in drawn)
+    for place, attack in enumerate(drawn):
         fpr = np.asarray(curves[attack["name"]]["fpr"])
         tpr = np.asarray(curves[attack["name"]]["tpr"])
-        axes.plot(*_densely(fpr, tpr, floor=floor), linewidth=1.8, label=_legend(attack), **_look(attacks, attack))
+        across, up = _densely(fpr, tpr, floor=floor)
+        axes.plot(
+            across, up, linewidth=1.8, label=_legend(attack), markersize=6, markeredgecolor="white",
+            markeredgewidth=0.7, markevery=_marked(across, (place + 0.5) / len(drawn)), **looks[attack["name"]],
+        )  # fmt: skip
     if drawn:
-        _mark_intervals(axes, attacks, _strongest_first(drawn, order)[0], floor=floor)
+        strongest = _strongest_first(drawn, order)[0]
+        _mark_intervals(axes, strongest, colour=looks[strongest["name"]]["color"], floor=floor)
     for scale, limit in ((axes.set_xscale, axes.set_xlim), (axes.set_yscale, axes.set_ylim)):
         scale("log")
         limit(floor, 1.0)
@@ -137,10 +145,6 @@ def _strongest_first(attacks: Sequence[dict[str, Any]], order: Sequence[str] | N
     return list(attacks) if order is None else sorted(attacks, key=lambda attack: order.index(attack["name"]))
 
 
-def _look(attacks: Sequence[dict[str, Any]], attack: dict[str, Any]) -> dict[str, Any]:
-    return look([other["name"] for other in attacks].index(attack["name"]))
-
-
 def _legend(attack: dict[str, Any]) -> str:
     return f"{attack['title']} · AUC {attack['auc']:.3f}"
 
@@ -153,12 +157,18 @@ def _densely(fpr: np.ndarray, tpr: np.ndarray, *, floor: float) -> tuple[np.ndar
     return dense, np.maximum(straight, floor)
 
 
-def _mark_intervals(axes: Axes, attacks: Sequence[dict[str, Any]], attack: dict[str, Any], *, floor: float) -> None:
+def _marked(across: np.ndarray, shift: float) -> list[int]:
+    """Where a curve has its markers: evenly along the logarithmic axis, elsewhere than its neighbours have theirs."""
+    wanted = np.log(across[0]) * (1 - (np.arange(_MARKERS_A_CURVE) + shift) / _MARKERS_A_CURVE)
+    return sorted(set(np.searchsorted(np.log(across), wanted).clip(0, len(across) - 1).tolist()))
+
+
+def _mark_intervals(axes: Axes, attack: dict[str, Any], *, colour: str, floor: float) -> None:
     entries = [entry for entry in attack["tpr_at_fpr"] if entry["tpr"] is not None and entry["fpr"] >= floor]
     for entry in entries:
         middle = max(entry["tpr"], floor)
         ends = max(entry["low"], floor), max(entry["high"], floor)
         axes.errorbar(
             [entry["fpr"]], [middle], yerr=reach([middle], *ends), fmt="o", markersize=4.5, capsize=3.5,
-            elinewidth=1.4, zorder=5, color=_look(attacks, attack)["color"], markeredgecolor="white", clip_on=False,
+            elinewidth=1.4, zorder=5, color=colour, markeredgecolor="white", clip_on=False,
         )  # fmt: skip

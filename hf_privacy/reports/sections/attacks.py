@@ -84,8 +84,13 @@ def shown(report: Report) -> dict[str, Any]:
     attacks = shown_attacks(report)
     strongest = [attack["name"] for inputs, attack in strength_order(vars(report)) if inputs == CLEAN][:SHOWN_FIRST]
     first = [attack for name in strongest for attack in attacks if attack["name"] == name]
+    fprs = sorted({entry["fpr"] for attack in report.attacks for entry in attack["tpr_at_fpr"]})
+    # What the verdict goes by stands first, so that a narrow screen shows it: a rate, or the AUC, which is None.
+    columns = sorted([None, *fprs], key=lambda fpr: fpr != report.evidence["strongest"]["fpr"])
+    reasons = [entry.get("reason") for attack in attacks for entry in attack["tpr_at_fpr"]]
     return {
-        "fprs": sorted({entry["fpr"] for attack in report.attacks for entry in attack["tpr_at_fpr"]}),
+        "columns": columns,
+        "unresolved": [reason for reason in dict.fromkeys(reasons) if reason],
         "attacks": first,
         "more_attacks": [attack for attack in attacks if attack not in first],
         "attack_titles": {attack["name"]: attack["title"] for attack in report.attacks},

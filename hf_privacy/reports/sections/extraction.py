@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 import hf_privacy.reports.style as style
 from hf_privacy.hub.headline import percent
+from hf_privacy.reports import palette
 from hf_privacy.reports.report import Report
 from hf_privacy.reports.shapes import listed, nullable, record
 from hf_privacy.reports.words import grid, points, rate, value_text, wrapped
@@ -202,12 +203,13 @@ def curve_figure(found: dict[str, Any]) -> Figure:
     for axes, p in zip(panels, chances, strict=True):
         entries = [entry for entry in curve if entry["p"] == p]
         counts = [entry["n"] for entry in entries]
-        for place, (side, title) in enumerate(SIDES.items()):
+        for side, title in SIDES.items():
             if any(entry[side] is None for entry in entries):
                 continue
             rates, low, high = ([entry[side][key] for entry in entries] for key in ("rate", "low", "high"))
-            axes.plot(counts, rates, label=title, linewidth=1.6, **style.look(place))
-            axes.fill_between(counts, low, high, color=style.look(place)["color"], alpha=0.12, linewidth=0)
+            drawn = palette.SIDES[side]
+            axes.plot(counts, rates, label=title, linewidth=1.6, markersize=5, **drawn)
+            axes.fill_between(counts, low, high, color=drawn["color"], alpha=0.12, linewidth=0)
         if len(counts) > 1:
             axes.set_xscale("log")
         axes.set_ylim(-0.03, 1.03)

@@ -177,7 +177,7 @@ def _over_targets(table: MemorizationTable, targets: dict[str, Any]) -> str:
     titles = dict(table.accuracies)
     found = [
         f"{titles.get(entry['name'], entry['name'])}, {SETS[entry['set']]} "
-        f"{' '.join(rate(entry['mean'], entry['low'], entry['high']))}"
+        f"{' '.join(rate(entry['mean'], max(entry['low'], 0.0), min(entry['high'], 1.0)))}"
         for entry in targets["accuracies"]
     ]
     return f"Mean accuracy over {targets['n_targets']} training runs, in %: {'; '.join(found)}"

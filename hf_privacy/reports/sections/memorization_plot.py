@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 import hf_privacy.reports.style as style
 from hf_privacy.hub.headline import percent
+from hf_privacy.reports.palette import attack_looks, input_looks
 from hf_privacy.reports.report import Report
 from hf_privacy.reports.sections.memorization import SETS, MemorizationTable, memorization_table
 
@@ -83,7 +84,7 @@ def _accuracy_panel(axes: Axes, table: MemorizationTable) -> None:
         for which in SETS
         if any((name, which) in row.accuracies for row in table.groups)
     ]
-    names = [name for name, _ in table.accuracies]
+    looks = input_looks(name for name, _, _ in series)
     for place, (name, title, which) in enumerate(series):
         points = [
             (number, *(row.accuracies[name, which][key] for key in ("value", "low", "high")))
@@ -92,7 +93,7 @@ def _accuracy_panel(axes: Axes, table: MemorizationTable) -> None:
         ]
         _series(
             axes, points, place, len(series), filled=which == "members", label=f"{title}, {SETS[which]}",
-            color=style.COLOURS[names.index(name) % len(style.COLOURS)], linestyle="-" if which == "members" else "--",
+            linestyle="-" if which == "members" else "--", **looks[name],
         )  # fmt: skip
     axes.set_ylim(-0.03, 1.03)
     axes.set_title("Accuracy", loc="left", fontsize=style.HEADING)
@@ -101,9 +102,10 @@ def _accuracy_panel(axes: Axes, table: MemorizationTable) -> None:
 def _rate_panel(axes: Axes, table: MemorizationTable) -> None:
     drawn = [(name, title) for name, title in table.attacks if any(name in row.rates for row in table.groups)]
     drawn = drawn[:_MOST_ATTACKS]
+    looks = attack_looks(name for name, _ in drawn)
     for place, (name, title) in enumerate(drawn):
         points = [(number, *row.rates[name]) for number, row in enumerate(table.groups) if name in row.rates]
-        _series(axes, points, place, len(drawn), filled=True, label=title, **style.look(place))
+        _series(axes, points, place, len(drawn), filled=True, label=title, **looks[name])
     style.guess_line(axes, table.fpr, label="guessing", zorder=1)
     highest = max(row.rates[name][2] for name, _ in drawn for row in table.groups if name in row.rates)
     axes.set_ylim(-0.03 * highest, 1.06 * highest)
@@ -116,6 +118,6 @@ def _series(
     at, value, low, high = np.asarray(points, dtype=float).T
     axes.errorbar(
         at + _SPREAD * (place - (count - 1) / 2), value, yerr=style.reach(value, low, high), color=color,
-        linewidth=1.2, elinewidth=0.9, capsize=2, marker="o", markersize=5,
+        linewidth=1.2, elinewidth=0.9, capsize=2, markersize=5.5,
         markerfacecolor=color if filled else "white", markeredgecolor=color, **drawn,
     )  # fmt: skip

@@ -22,6 +22,7 @@ SHAPES = {
     },
 }
 ATTACK_OVER_TARGETS = "name name, title text, auc mean_interval, tpr_at_fpr mean_rates"
+_ENDS = {"": "mean", "_low": "low", "_high": "high"}
 _TWO_SIDED = record(
     "side side",
     auc=record(f"{MEAN}, side side", optional="values"),
@@ -56,8 +57,8 @@ def lines(report: Report) -> str | None:
         {
             "title": attack["title"],
             "n_references": None,
-            **{f"auc{end}": attack["auc"][key] for end, key in (("", "mean"), ("_low", "low"), ("_high", "high"))},
-            "tpr_at_fpr": [{**entry, "tpr": entry["mean"]} for entry in attack["tpr_at_fpr"]],
+            **{f"auc{end}": _cut(attack["auc"])[key] for end, key in _ENDS.items()},
+            "tpr_at_fpr": [{**_cut(entry), "tpr": entry["mean"]} for entry in attack["tpr_at_fpr"]],
         }
         for attack in map(as_shown, targets["attacks"])
     ]
@@ -77,15 +78,20 @@ def _worth(targets: dict[str, Any]) -> str:
         texts = [f"{found['mean']:.4g} [{found['low']:.4g}, {found['high']:.4g}]" for found in sides]
     else:
         title = "Accuracy in %"
-        sides = (targets[f"{side}_accuracy"] for side in SIDES)
+        sides = (_cut(targets[f"{side}_accuracy"]) for side in SIDES)
         texts = [" ".join(rate(found["mean"], found["low"], found["high"])) for found in sides]
     return f"{title}: members {texts[0]}, non-members {texts[1]}"
 
 
 def shown(report: Report) -> dict[str, Any]:
     attacks = [] if report.targets is None else [as_shown(attack) for attack in report.targets["attacks"]]
-    rows = [(a["title"], a["auc"], {entry["fpr"]: entry for entry in a["tpr_at_fpr"]}) for a in attacks]
+    rows = [(a["title"], _cut(a["auc"]), {e["fpr"]: _cut(e) for e in a["tpr_at_fpr"]}) for a in attacks]
     return {"over_runs": rows}
+
+
+def _cut(share: dict[str, Any]) -> dict[str, Any]:
+    """With an interval that is shown as far as a share can go; the file keeps it whole."""
+    return {**share, "low": max(share["low"], 0.0), "high": min(share["high"], 1.0)}
 
 
 def other_runs(report: Report) -> str:
