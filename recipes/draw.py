@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from page import write_page  # noqa: E402
 from plot import budgets_of  # noqa: E402
 from tofu_plot import tofu_figure  # noqa: E402
 
+from hf_privacy.atomic_file import write_atomically  # noqa: E402
 from hf_privacy.comparison import comparison_figure  # noqa: E402
 from hf_privacy.comparison.plot import robust_attack  # noqa: E402
 from hf_privacy.reports.link_plots import write_figure  # noqa: E402
@@ -51,7 +53,7 @@ FIGURES: dict[str, Callable[[], Any]] = {
     "defenses/robust/fashion_mnist_robust.png": _robust,
     "unlearning/tofu.png": lambda: tofu_figure(_read("unlearning/tofu_result.json")),
 }
-# Folders whose page draws its plots beside its tables.
+# Folders whose page makes tables and plots together; of its plots those are kept that are there already.
 PAGES: dict[str, Callable[[dict[str, Any], Path], str]] = {
     "memorization/fashion_mnist": write_page,
     "memorization/location30": write_page,
@@ -69,8 +71,11 @@ def main(names: list[str]) -> None:
         write_figure(HERE / path, FIGURES[path]())
         print(f"drawn: {path}")
     for path in filter(asked, PAGES):
-        PAGES[path](_read(f"{path}/result.json"), HERE / path)
-        print(f"drawn: {path}/*.png")
+        with tempfile.TemporaryDirectory() as made:
+            PAGES[path](_read(f"{path}/result.json"), Path(made))
+            for plot in (HERE / path).glob("*.png"):
+                write_atomically(plot, (Path(made) / plot.name).read_bytes())
+                print(f"drawn: {path}/{plot.name}")
 
 
 if __name__ == "__main__":

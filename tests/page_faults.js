@@ -56,9 +56,9 @@ globalThis.faults = (() => {
           const beyond = second.getBoundingClientRect().right - right;
           if (beyond > .5) found.push(`${start(second)} ends ${beyond} out of sight`);
         }
-        box.scrollLeft = box.scrollWidth;
         for (const [name] of rows) {
-          name.scrollIntoView({block: 'center', inline: 'nearest'});
+          name.scrollIntoView({block: 'center'});
+          box.scrollLeft = box.scrollWidth;
           const at = name.getBoundingClientRect();
           const seen = document.elementFromPoint(at.left + at.width / 2, at.top + at.height / 2);
           if (Math.abs(at.left - left) > 1 || !name.contains(seen)) found.push(`${start(name)} is away when scrolled`);

@@ -74,9 +74,10 @@ def page(request, made, tmp_path) -> Path:
         return ROOT / request.param
     blank = io.BytesIO()
     Image.new("RGB", (1050, 1020), "white").save(blank, format="PNG")
-    plots = ("roc_png", "scores_png", "budgets_png", "memorization_png", "extraction_png")
-    file = tmp_path / "page.html"
-    text = render_page(made(request.param), **dict.fromkeys(plots, blank.getvalue()))
+    report, file = made(request.param), tmp_path / "page.html"
+    parts = {"budgets": report.budgets, "memorization": report.memorization_bins, "extraction": report.extraction}
+    plots = ["roc_png", "scores_png", *(f"{name}_png" for name, part in parts.items() if part)]
+    text = render_page(report, **dict.fromkeys(plots, blank.getvalue()))
     file.write_text(text, encoding="utf-8")
     return file
 

@@ -89,6 +89,7 @@ def shown(report: Report) -> dict[str, Any]:
     columns = sorted([None, *fprs], key=lambda fpr: fpr != report.evidence["strongest"]["fpr"])
     reasons = [entry.get("reason") for attack in attacks for entry in attack["tpr_at_fpr"]]
     return {
+        "fprs": fprs,
         "columns": columns,
         "unresolved": [reason for reason in dict.fromkeys(reasons) if reason],
         "attacks": first,
