@@ -18,7 +18,7 @@ _DIRECTIONS = 16
 _DISTANCES = (8, 13, 20, 30, 44)  # points (1/72 inch)
 _MARKER = 5  # half a marker's width with its edge, points
 _FONT_SIZE = 8
-_GAP = 2  # points between two labels: else 1 beside 17 would read as 117
+_GAP = 2  # points around a label: else 1 beside 17 would read as 117, and bars would touch letters
 
 
 def place_labels(
@@ -70,10 +70,10 @@ def place_labels(
                 right = math.cos(angle) / longest * (distance * scale + size.width / 2)
                 up = math.sin(angle) / longest * (distance * scale * 0.8 + size.height / 2)
                 box = _box(x + right, y + up, size.width, size.height)
-                apart = _box(x + right, y + up, size.width + 2 * _GAP * scale, size.height)
+                apart = _box(x + right, y + up, size.width + 2 * _GAP * scale, size.height + _GAP * scale)
                 hidden = sum(_overlap(apart, other) for other in placed) + sum(_overlap(box, m) for m in markers)
                 outside = box.width * box.height - _overlap(box, frame)
-                crossed = int(((inked >= (box.x0, box.y0)) & (inked <= (box.x1, box.y1))).all(axis=1).sum())
+                crossed = int(((inked >= apart.min) & (inked <= apart.max)).all(axis=1).sum())
                 cost = 10 * hidden + 3 * outside + 100 * crossed + distance * scale * 12
                 if cost < best_cost:
                     best_cost, best_offset, best_box = cost, (right / scale, up / scale), box

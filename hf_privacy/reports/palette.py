@@ -11,17 +11,17 @@ BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, SKY, BLACK, GREY = "#E69F00", "#56B4E9", "#000000", "#7F7F7F"
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
 LINES: tuple[Any, ...] = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (9, 2)))
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 INK, GUESSING = "#333333", "#8A8A8A"
 
 # By colour, in the order of the lines. What is often drawn together stands in different rows.
 _ATTACKS = {
-    BLUE: ("loss", "loss_sum", "attack_p", "attack_r", "lowercase"),
-    VERMILLION: ("lira", "lira_global", "lira_shrunk", "lira_per_example", "token_lira"),
+    BLUE: ("loss", "loss_sum", "attack_p", "lira_global", "lowercase"),
+    VERMILLION: ("lira", "attack_r", "curvature_nll", "recall", "token_lira"),
     GREEN: ("rmia", "rmia_offline", "min_k", "min_k_plus_plus", "surp"),
     PURPLE: ("base", "base_calibration", "reference_difference", "shadow_classifier", "combined_features"),
-    ORANGE: ("curvature", "curvature_online", "curvature_nll", "window_comparison", "window_comparison_references"),
-    SKY: ("confidence", "entropy", "modified_entropy", "modified_entropy_per_class", "recall"),
+    ORANGE: ("curvature", "curvature_online", "lira_shrunk", "window_comparison", "window_comparison_references"),
+    SKY: ("confidence", "entropy", "modified_entropy", "modified_entropy_per_class", "lira_per_example"),
     BLACK: (
         "lira_offline", "lira_global_offline", "lira_shrunk_offline", "lira_per_example_offline", "token_lira_offline",
     ),

@@ -52,7 +52,7 @@ def tofu_figure(result: dict[str, Any]) -> Figure:
     for axes, rows in drawn:
         points = [(row[_ACROSS]["mean"], row[_UP]["mean"]) for row in rows.values()]
         colours = [_look(name, list(titles))["color"] for name in rows]
-        place_labels(axes, points, [numbers[name] for name in rows], colours=colours, lines=_bars(rows))
+        place_labels(axes, points, [numbers[name] for name in rows], colours=colours, lines=_lines(axes, rows))
     return figure
 
 
@@ -80,8 +80,11 @@ def _look(name: str, names: Sequence[str]) -> dict[str, Any]:
     return {"color": _OTHERS[(place - 2) % len(_OTHERS)], "marker": _MARKERS[(place - 2) // len(_OTHERS)]}
 
 
-def _bars(rows: dict[str, Any]) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-    lines = []
+def _lines(axes: Axes, rows: dict[str, Any]) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    """What a number is not to stand on: the error bars, and the cross."""
+    retrained = rows[JUDGE]
+    lines = [((axes.get_xlim()[0], retrained[_UP]["mean"]), (axes.get_xlim()[1], retrained[_UP]["mean"]))]
+    lines.append(((retrained[_ACROSS]["mean"], 0.0), (retrained[_ACROSS]["mean"], 1.0)))
     for row in rows.values():
         across, up = row[_ACROSS], row[_UP]
         lines.append(((across["low"], up["mean"]), (across["high"], up["mean"])))

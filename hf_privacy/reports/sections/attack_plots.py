@@ -65,10 +65,10 @@ def roc_figure(
         fpr = np.asarray(curves[attack["name"]]["fpr"])
         tpr = np.asarray(curves[attack["name"]]["tpr"])
         across, up = _densely(fpr, tpr, floor=floor)
-        axes.plot(
-            across, up, linewidth=1.8, label=_legend(attack), markersize=6, markeredgecolor="white",
-            markeredgewidth=0.7, markevery=_marked(across, (place + 0.5) / len(drawn)), **looks[attack["name"]],
-        )  # fmt: skip
+        marked = {"markersize": 7, "markeredgecolor": "white", "markeredgewidth": 0.6, **looks[attack["name"]]}
+        at = _marked(across, (place + 0.5) / len(drawn))
+        axes.plot(across, up, linewidth=1.8, label=_legend(attack), markevery=at, **marked)
+        axes.plot(across[at], up[at], zorder=4, **(marked | {"linestyle": ""}))  # above the curves beside it
     if drawn:
         strongest = _strongest_first(drawn, order)[0]
         _mark_intervals(axes, strongest, colour=looks[strongest["name"]]["color"], floor=floor)
