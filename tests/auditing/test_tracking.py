@@ -114,3 +114,16 @@ def test_a_run_of_weights_and_biases_is_ended():
     tracking.end_run(SimpleNamespace(_wandb=SimpleNamespace(run=None)))
     tracking.end_run(SimpleNamespace())
     assert ended == [True]
+
+
+def test_tensorboard_has_them_in_the_run_s_folder(tmp_path):
+    reader = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="tensorboard is not installed"
+    )
+    args = TrainingArguments(str(tmp_path), report_to="tensorboard", use_cpu=True)
+    tracking.send_figures(tracking.audit_figures(REPORT), args, step=60)
+    (file,) = tmp_path.rglob("events*")
+    events = reader.EventAccumulator(str(file)).Reload()
+    (found,) = events.Scalars("eval/audit/lira/auc_high")
+    assert (found.step, round(found.value, 6)) == (60, 0.9)
+    assert str(tmp_path).encode() not in file.read_bytes()

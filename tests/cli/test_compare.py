@@ -211,6 +211,15 @@ def test_a_second_call_trains_and_audits_nothing(compared):
     assert rows_of(folder) == rows
 
 
+def test_json_is_the_table_alone_and_what_is_said_goes_beside_it(compared, cli):
+    path, folder, _ = compared
+    code, out, _ = cli("compare", "--config", path, "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found.pop("folder") == str(folder)
+    assert found == json.loads((folder / "comparison.json").read_text())
+
+
 def test_other_audit_settings_audit_again_and_train_nothing(compared, write_comparison_file, tmp_path):
     folder = Path(shutil.copytree(compared[1], tmp_path / "out"))
     path = write_comparison_file(tmp_path, defenses=only("none"))

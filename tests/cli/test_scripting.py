@@ -274,6 +274,33 @@ def test_env_asks_the_hub_once(hub_at, status, state):
     assert found.get("reason") == (None if state == "online" else "HTTP 503")
 
 
+# ---- trackers ----
+
+
+def test_an_audit_reaches_the_trackers_of_its_training_by_the_same_name(monkeypatch, write_recipe, tmp_path, cli):
+    from transformers import TrainerCallback
+    from transformers.integrations import integration_utils
+
+    from hf_privacy.recipe import config_arguments
+
+    got: dict[str, set] = {"names": set(), "logs": set(), "steps": set()}
+
+    class Recorded(TrainerCallback):
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            got["names"].add(args.run_name)
+            got["logs"] |= set(logs)
+            got["steps"].add(state.global_step)
+
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "tensorboard", Recorded)
+    monkeypatch.setattr(config_arguments, "get_available_reporting_integrations", lambda: ["tensorboard"])
+    recipe = write_recipe(tmp_path, training={"num_train_epochs": 1, "report_to": "tensorboard"})
+    assert cli("train", "--config", recipe)[0] == 0
+    assert (got["names"], got["steps"]) == ({"tiny"}, {3})
+    assert cli("audit", "--config", recipe, "--audit.depth", "quick")[0] == 0
+    assert (got["names"], got["steps"]) == ({"tiny"}, {3})
+    assert {"loss", "eval_audit/loss/auc", "eval_audit/loss/auc_low", "eval_audit/nonmember_accuracy"} <= got["logs"]
+
+
 # ---- completion ----
 
 

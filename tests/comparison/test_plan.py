@@ -57,6 +57,15 @@ def test_a_seed_is_the_trainings_and_the_members_and_has_a_folder():
     assert cells[0].recipe.data.split_seed == cells[1].recipe.data.split_seed
 
 
+def test_each_training_has_a_run_of_its_own_in_trackers_and_none_without_them():
+    assert "run_name" not in comparison().cells("none")[0].recipe.training
+    tracked = {"training": {"report_to": "trackio"}}
+    for changes, first in (({}, "none-seed_4"), ({"name": "mine"}, "mine-none-seed_4")):
+        cells = comparison(seeds=[4, 7], overrides=tracked, **changes).cells("none")
+        assert cells[0].recipe.training["run_name"] == first
+        assert cells[1].recipe.training["run_name"] == first.replace("4", "7")
+
+
 def test_seeds_take_the_place_of_the_base_recipes_targets():
     audit = comparison().cells("none")[0].recipe.audit
     assert (audit.targets, audit.budgets, audit.references) == (1, [], 16)
