@@ -56,6 +56,8 @@ def network_reason(error: BaseException | None) -> str | None:
         by_system = isinstance(error, ConnectionError) and not isinstance(error, BrokenPipeError)
         if by_client or by_system or ("socket", "gaierror") in kinds:
             said = network_reason(error.__cause__ or error.__context__)  # the innermost says it in the fewest words
+            if said is None and "on the Hub" in str(error):  # of datasets, which names its data set once more
+                said = "no answer"
             return said or one_line(error, longest=100) or type(error).__name__
         uncached = uncached or "LocalEntryNotFoundError" in names
         error = error.__cause__ or error.__context__

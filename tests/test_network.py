@@ -28,6 +28,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
     [
         (OfflineModeIsEnabled("cannot reach"), "HF_HUB_OFFLINE is set"),
         (ConnectionError("Couldn't reach 'a/b' on the Hub (OfflineModeIsEnabled)"), "HF_HUB_OFFLINE is set"),
+        (ConnectionError("Couldn't reach 'a/b' on the Hub (LocalEntryNotFoundError)"), "no answer"),
         (answered(503), "HTTP 503"),
         (answered(429), "HTTP 429"),
         (requests.exceptions.ConnectTimeout("timed out"), "timed out"),

@@ -55,6 +55,7 @@ def quiet_without_terminal(*, quiet: bool = False) -> None:
     if quiet or not sys.stderr.isatty():
         without_bars()
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # else a line for each try to reach it
 
 
 # What shares its work among the processes of a launch, or writes nothing.
