@@ -187,17 +187,17 @@ def _reached(section: Mapping[str, Any], less: list[str], more: list[str]) -> It
     if less or more:
         return
     figures = section["figures"]
-    wrong, right = (
-        f"{percent(_value(figures['after'], name))}"
-        + (
-            ""
-            if figures["retrained"] is None
-            else f" (retrained models: {percent(_value(figures['retrained'], name))})"
-        )
-        for name in ("UA", "RA")
-    )
     tokens = "tokens of the " if section.get("language") is not None else ""
-    yield f"Of the {tokens}forget set the model has {wrong} wrong, of what was to be kept {right} right."
+    parts = []
+    for name, text in (
+        ("UA", f"of the {tokens}forget set {{}} is wrong"),
+        ("RA", "of what was to be kept {} is right"),
+    ):
+        beside = ""
+        if figures["retrained"] is not None:
+            beside = f" (retrained models: {percent(_value(figures['retrained'], name))})"
+        parts.append(text.format(percent(_value(figures["after"], name))) + beside)
+    yield f"O{', '.join(parts)[1:]}."
     if figures["retrained"] is None:
         yield "No model was retrained without the forget set, so what it should have is not known."
 

@@ -81,6 +81,11 @@ def markdown(config: dict[str, Any], results: dict[str, Any]) -> str:
         searched = [table[name] for name in names if "search_seconds" in table[name]]
         total, tried = sum(row["search_seconds"] for row in searched), sum(row["tried"] for row in searched)
         lines += ["", f"The search tried {tried} settings on another request and original, {total:.0f} s in all."]
+        # Absent from older results.
+        gaps = {row["title"]: row["search_gap"] for row in searched if "search_gap" in row}
+        if gaps:
+            best = min(gaps, key=gaps.__getitem__)
+            lines += ["", f"Nearest to retraining there: {best}, at an AvgGap of {100 * gaps[best]:.1f} points."]
         for row in searched:
             if row["shadow_seconds"]:
                 extra = row["shadow_seconds"] / table["retrained"]["seconds"]

@@ -2,7 +2,8 @@
 
 For each request every method makes the same originals forget, one a seed, and is judged by models retrained on what
 is retained. Settings are chosen first, on another request and another original, by the average gap to retraining
-there; what that search took is printed. A killed run goes on where it stopped.
+there (on the originals of ``search_seeds``, where several are to choose); what that search took is printed. A killed
+run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -200,12 +201,14 @@ def search(study: Study, name: str, method: dict[str, Any], request: str) -> dic
     for settings in choices(method):
         chosen = {**method, "training": {**method.get("training", {}), **settings}}
         try:
-            evaluation, _, _ = study.forgotten(chosen, rows, VALIDATION_SEED)
+            runs = [
+                study.forgotten(chosen, rows, seed) for seed in study.config.get("search_seeds", [VALIDATION_SEED])
+            ]
         except InputError as error:
             if "diverged" not in str(error):
                 raise
             continue  # no setting to choose
-        found.append((gaps_of([evaluation], judges)["avg_gap"], settings))
+        found.append((gaps_of([run[0] for run in runs], judges)["avg_gap"], settings))
     best = min(found, key=lambda pair: pair[0])
     seconds = time.perf_counter() - started
     return study.keep(key, {"settings": best[1], "gap": best[0], "tried": len(choices(method)), "seconds": seconds})
@@ -230,7 +233,7 @@ def measured_row(
     runs = [study.forgotten(chosen, rows, seed) for seed in study.config["seeds"]]
     row = row_of([run[0] for run in runs], before, judges, [run[1] for run in runs], retrain_seconds)
     row |= {"title": method.get("title", name), "settings": found["settings"]}
-    row["search_seconds"], row["tried"] = found["seconds"], found["tried"]
+    row["search_seconds"], row["tried"], row["search_gap"] = found["seconds"], found["tried"], found["gap"]
     if runs[0][2]:
         row["after_edit"] = {key: float(np.mean([run[2][key] for run in runs])) for key in runs[0][2]}
     return study.keep(key, row)

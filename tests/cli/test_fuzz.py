@@ -151,14 +151,15 @@ def bases(tmp_path_factory) -> dict[str, dict[str, Any]]:
     datasets.Dataset.from_dict({"sentence": texts, "label": [n % 2 for n in range(60)]}).to_csv(folder / "texts.csv")
     table = {"name_or_path": str(folder / "table.parquet")}
     training = {"use_cpu": True, "per_device_train_batch_size": 10, "num_train_epochs": 1}
+    few = {"max_examples": 60, "near_repeats": False}
     small = {
-        "image": ("../hf_privacy/cli/demo.yaml", {"data": {"max_examples": 60, "near_repeats": False}}),
+        "image": ("../hf_privacy/cli/demo.yaml", {"data": few}),
         "table": ("tabular_classification/location30.yaml", {"data": table}),
         "text": (
             "text_classification/sst2_lora.yaml",
             {"data": {"name_or_path": str(folder / "texts.csv")}, "model": {"name_or_path": _bert(folder / "bert")}},
         ),
-        "unlearning": ("unlearning/one_class.yaml", {"data": table, "unlearning": {"request": {"label": 2}}}),
+        "unlearning": ("unlearning/one_class.yaml", {"data": few, "unlearning": {"request": {"label": 2}}}),
     }
     made = {}
     for name, (path, changes) in small.items():

@@ -45,8 +45,8 @@ def test_as_retraining_is_said_with_its_figures():
     found = forgetting(section_of(), NO_BUDGET)
     assert found.status == ALIKE
     assert found.reasons == (
-        "Of the forget set the model has 100 % (retrained models: 100 %) wrong, of what was to be kept 94 % "
-        "(retrained models: 94 %) right.",
+        "Of the forget set 100 % is wrong (retrained models: 100 %), of what was to be kept 94 % is right (retrained "
+        "models: 94 %).",
     )
     assert found.next_steps == ()
 
