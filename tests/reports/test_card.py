@@ -292,4 +292,4 @@ def test_card_data_of_a_transformers_folder_and_of_an_empty_one(tmp_path):
 
 def test_figures_over_several_training_runs_have_their_own_table(report_over_runs):
     card = render_card(report_over_runs, CardData())
-    assert "| LiRA | 0.765 [0.750, 0.780] | – | 21.0 % [-1.0, 43.0] | – |" in card
+    assert "| LiRA | 0.765 [0.750, 0.780] | – | 21.0 % [0.0, 43.0] | – |" in card
