@@ -22,7 +22,7 @@ QUICK := $(addprefix tests/,attacks data forgetting hub memorization metrics mod
 	$(addprefix tests/defenses/test_,trainer.py gradient_accumulation.py dp_trainer.py resume.py saved_files.py secret_stream.py) \
 	tests/unlearning/test_baselines.py tests/auditing/test_audit.py tests/cli/test_commands.py
 
-.PHONY: demo test quick quality style bench rehearse cards lock latest
+.PHONY: demo test quick quality style docs bench rehearse cards lock latest
 
 demo: $(INSTALLED)
 	$(BIN)/hf-privacy demo
@@ -44,6 +44,14 @@ quality: $(INSTALLED)
 style: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.docs
+	$(BIN)/python recipes/site/build.py --output build/site
+
+# What only the site needs.
+$(VENV)/.docs: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet $(VERSIONS) --editable ".[docs]"
+	touch $@
 
 bench: $(INSTALLED)
 	$(BIN)/python recipes/benchmarks/startup/run.py
@@ -80,7 +88,7 @@ $(INSTALLED): pyproject.toml $(LOCK) $(if $(LATEST),latest)
 	touch $@
 
 # Resolved for every supported Python and platform; run the whole suite before committing what changed.
-LOCKED := --universal --python-version 3.10 --extra dev --extra dp --extra robust --no-annotate --no-header
+LOCKED := --universal --python-version 3.10 --extra dev --extra docs --extra dp --extra robust --no-annotate --no-header
 lock: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml $(LOCKED) --upgrade --output-file requirements.lock

@@ -144,10 +144,10 @@ def test_the_classifiers_begin_at_the_lowest_python():
     assert [int(version.partition(".")[2]) for version in versions] == list(range(10, 10 + len(versions)))
 
 
-def test_all_is_every_extra_but_the_developers():
+def test_all_is_every_extra_but_the_developers_and_the_sites():
     (everything,) = PROJECT["optional-dependencies"]["all"]
     named = set(everything.removeprefix("hf-privacy[").removesuffix("]").split(","))
-    assert named == set(PROJECT["optional-dependencies"]) - {"all", "dev"}
+    assert named == set(PROJECT["optional-dependencies"]) - {"all", "dev", "docs"}
 
 
 def test_a_wheel_takes_the_recipes_along_under_the_name_they_are_looked_for():

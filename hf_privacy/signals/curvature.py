@@ -79,14 +79,14 @@ def input_curvature(
 
     With H the Hessian of ℓ at x and v, u vectors of independent random signs (Rademacher):
 
-    ===================  =========================================================  ==============================
-    name                 mean over the vectors of                                   expectation
-    ===================  =========================================================  ==============================
-    ``trace``            vᵀHv                                                       tr(H)
-    ``squared_norm``     ‖Hv‖² (zero order: (vᵀHu)²)                                tr(H²) = ‖H‖²_F
-    ``norm``             ‖Hv‖                                                       at most ‖H‖_F
-    ``zero_order``       \\|ℓ(x+hv+hu) − ℓ(x−hv+hu) − ℓ(x+hv−hu) + ℓ(x−hv−hu)\\| / 4h²   mean of \\|vᵀHu\\| as h → 0
-    ===================  =========================================================  ==============================
+    ===================  ==============================================================  ==============================
+    name                 mean over the vectors of                                        expectation
+    ===================  ==============================================================  ==============================
+    ``trace``            vᵀHv                                                            tr(H)
+    ``squared_norm``     ‖Hv‖² (zero order: (vᵀHu)²)                                     tr(H²) = ‖H‖²_F
+    ``norm``             ‖Hv‖                                                            at most ‖H‖_F
+    ``zero_order``       \\|ℓ(x+hv+hu) − ℓ(x−hv+hu) − ℓ(x+hv−hu) + ℓ(x−hv−hu)\\| / 4h²     mean of \\|vᵀHu\\| as h → 0
+    ===================  ==============================================================  ==============================
 
     ``"hvp"`` takes Hv exactly, by double backward, and ignores `h`: about two gradient passes a vector.
     ``"finite_difference"`` takes (∇ℓ(x + hv) − ∇ℓ(x)) / h: n + 1 gradient passes. ``"zero_order"`` needs no gradients:
