@@ -3,15 +3,16 @@
 Importing torch and transformers takes seconds; a test that kills six audits would spend its time on that. A forked
 child is a process of its own: it is killed, waited for and leaves what it leaves as any other.
 
-Reads one JSON object a line: {"arguments", "environment", "folder"} starts a command whose output goes to
-stdout.txt and stderr.txt in the folder, and is answered with its process id; {"wait": pid} is answered with its exit
-status, negative for a signal.
+Reads one JSON object a line: {"arguments", "environment", "folder"} starts a command in the folder, with its output in
+stdout.txt and stderr.txt there, or in one file that "output" names, and is answered with its process id; with "script"
+it is that file that is run, not ours. {"wait": pid} is answered with its exit status, negative for a signal.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import runpy
 import sys
 
 
@@ -21,13 +22,17 @@ def run_child(request: dict) -> None:
     try:
         os.environ.update(request["environment"])
         for number, name, mode in ((0, os.devnull, os.O_RDONLY), (1, "stdout.txt", None), (2, "stderr.txt", None)):
-            path = name if mode is not None else os.path.join(request["folder"], name)
+            path = name if mode is not None else request.get("output") or os.path.join(request["folder"], name)
             flags = mode if mode is not None else os.O_WRONLY | os.O_CREAT | os.O_APPEND
             os.dup2(os.open(path, flags, 0o644), number)
         os.chdir(request["folder"])
-        from hf_privacy.cli import main
+        if "script" in request:
+            runpy.run_path(request["script"], run_name="__main__")
+            status = 0
+        else:
+            from hf_privacy.cli import main
 
-        status = main(request["arguments"])
+            status = main(request["arguments"])
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
     except BaseException:
