@@ -21,9 +21,10 @@ class Attack(NamedTuple):
     paper : str
         Where it comes from.
     needs : tuple of str
-        What of a table of signals it needs beyond the target's own signals: "references", "labels" (of classes),
-        "base" (signals of the checkpoint before fine-tuning), "tokens" (of a language model), "texts", "curvature", or
-        an extra signal.
+        What of a table of signals it needs beyond the target's loss: "references", "in_references" (every example in
+        the training set of one at least), "reference_signals" (theirs are all that the target has), "labels" (of
+        classes), "base" (signals of the checkpoint before fine-tuning), "tokens" (of a language model), "texts", or
+        the name of a further signal.
     short : str, optional
         For the head of a column; by default the title.
     control : bool
@@ -48,13 +49,15 @@ _LABEL_ONLY, _CURVATURE, _QUANTILES = "arXiv 2007.14321", "arXiv 2407.02747", "a
 _EXTRACTING, _WINDOWS, _TOKENS = "arXiv 2012.07805", "arXiv 2601.02751", "arXiv 2506.05126"
 
 _WITH, _CLASSES = ("references",), ("labels",)
+_EVERY_SIGNAL = ("references", "labels", "reference_signals")
 
 ATTACKS = {
     "loss": Attack(
         "LOSS", "log p(true class) [nats]", "arXiv 1709.01604", token_axis="log p a token, mean [nats]"),
     "confidence": Attack("Confidence", "p(true class)", _ML_LEAKS, _CLASSES),
-    "entropy": Attack("Entropy", "minus entropy [nats]", _ML_LEAKS, _CLASSES),
-    "modified_entropy": Attack("Modified entropy", "minus modified entropy [nats]", _SYSTEMATIC, _CLASSES),
+    "entropy": Attack("Entropy", "minus entropy [nats]", _ML_LEAKS, ("labels", "entropy")),
+    "modified_entropy": Attack(
+        "Modified entropy", "minus modified entropy [nats]", _SYSTEMATIC, ("labels", "modified_entropy")),
     "attack_p": Attack("Attack-P", "share of population losses above the example's", _ENHANCED),
     "base_calibration": Attack(
         "LOSS calibrated by the base checkpoint", "gain over the base checkpoint", _CALIBRATION, ("base",)),
@@ -80,18 +83,17 @@ ATTACKS = {
         "Quantile regression on base loss, length and zlib", "standing among predicted quantiles", _QUANTILES,
         ("tokens",), "Quantile regression"),
     "length": Attack("Length alone (control)", "minus number of tokens", "", ("tokens",), "Length", control=True),
-    "lira": Attack("LiRA", "log-likelihood ratio [nats]", _LIRA, _WITH, "LiRA"),
+    "lira": Attack("LiRA", "log-likelihood ratio [nats]", _LIRA, ("references", "in_references"), "LiRA"),
     "lira_offline": Attack("LiRA", "evidence against non-membership", _LIRA, _WITH, "LiRA offline"),
-    "rmia": Attack("RMIA", "share of population examples dominated", _RMIA, _WITH, "RMIA"),
+    "rmia": Attack("RMIA", "share of population examples dominated", _RMIA, ("references", "in_references"), "RMIA"),
     "rmia_offline": Attack("RMIA", "share of population examples dominated", _RMIA, _WITH, "RMIA offline"),
     "attack_r": Attack("Attack-R", "share of OUT references with a higher loss", _ENHANCED, _WITH),
     "base": Attack("BASE", "log-ratio to the references' mean [nats]", "arXiv 2505.24089", _WITH),
     "shadow_classifier": Attack(
-        "Shadow-trained classifier", "log-odds of the shadow-trained classifier", "arXiv 1610.05820",
-        ("references", "labels")),
+        "Shadow-trained classifier", "log-odds of the shadow-trained classifier", "arXiv 1610.05820", _EVERY_SIGNAL),
     "modified_entropy_per_class": Attack(
         "Modified entropy (thresholds per class)", "entropy under the class's threshold [nats]", _SYSTEMATIC,
-        ("references", "labels")),
+        _EVERY_SIGNAL),
     "curvature_online": Attack(
         "Curvature (likelihood ratio)", "log-likelihood ratio of log curvature [nats]", _CURVATURE,
         ("references", "curvature"), "Curvature"),

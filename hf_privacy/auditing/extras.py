@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from hf_privacy import attacks
 from hf_privacy.auditing.table import SignalTable
-from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
-from hf_privacy.signals import boundary_distance, compute_features, label_only_correct
+
+if TYPE_CHECKING:
+    import torch
+
+    from hf_privacy.data import TensorDataset
 
 # Non-members that a quantile regression needs.
 _FEWEST_CALIBRATION = 20
@@ -46,6 +48,8 @@ def extra_signals(
         "features" [N + Z, D] for the quantile regression, "augmented_correct" [Q, N + Z] and "boundary_distance"
         [N + Z] for the label-only attacks; only what is asked for.
     """
+    from hf_privacy.signals import boundary_distance, compute_features, label_only_correct
+
     settings = {"batch_size": batch_size, "progress": progress}
     signals = {}
     if "quantile_regression" in attacks:

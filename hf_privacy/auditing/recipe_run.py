@@ -36,25 +36,13 @@ def audit_target(
     """
     recipe = experiment.recipe
     check_split(experiment, folder)
-    base = None
-    if not task_named(recipe.task).has_classes:
-        base = started_from(experiment)
-    elif not recipe.model.from_scratch:
-        base = load_base_classifier(
-            recipe.model.name_or_path,
-            task=recipe.task,
-            num_labels=len(experiment.classes),
-            id2label=experiment.classes,
-            revision=recipe.model.revision,
-            tokenizer=experiment.processor,
-        )
     report = audit(
         folder.path,
         experiment.dataset,
         experiment.split,
         output_dir=folder.path,
         trainer=experiment.trainer(output_dir=folder.private),
-        base_model=base,
+        base_model=base_of_recipe(experiment),
         repeats=experiment.repeats,
         provenance=provenance(
             recipe,
@@ -73,6 +61,23 @@ def audit_target(
     if args.report_to:
         send_figures(audit_figures(report.to_dict()), args, step=folder.record().get("steps", 0))
     return report
+
+
+def base_of_recipe(experiment: Experiment) -> torch.nn.Module | None:
+    """The checkpoint that a recipe starts from, where its signals calibrate; None where there is none to compare."""
+    recipe = experiment.recipe
+    if not task_named(recipe.task).has_classes:
+        return started_from(experiment)
+    if recipe.model.from_scratch:
+        return None
+    return load_base_classifier(
+        recipe.model.name_or_path,
+        task=recipe.task,
+        num_labels=len(experiment.classes),
+        id2label=experiment.classes,
+        revision=recipe.model.revision,
+        tokenizer=experiment.processor,
+    )
 
 
 def started_from(experiment: Experiment) -> torch.nn.Module | None:

@@ -128,7 +128,7 @@ def _rmia(mode: str) -> Callable[[SignalTable, ScoreSettings], Made]:
         probability, references = table.mean("probability"), table.reference_mean("probability")
         parameters: dict[str, Any] = {"mode": mode, "gamma": settings.gamma}
         if mode == "offline":
-            tuned = table.n_references >= 4
+            tuned = table.n_references >= 4 and bool(membership.any())
             a = attacks.tune_rmia_a(table.reference_pool("probability"), membership) if tuned else UNTUNED_RMIA_A
             parameters |= {"a": a, "a_tuned": tuned}
         bins = length_bins(table)

@@ -102,9 +102,11 @@ class SignalTable:
     groups: np.ndarray | None = None
 
     def has(self, need: str) -> bool:
-        """Whether what an attack needs is there: "references", "labels", "base", "tokens", "texts", or a signal."""
+        """Whether what an attack needs is there, by the words of `hf_privacy.attack_table.Attack`."""
         there = {
             "references": self.n_references > 0,
+            "in_references": self.n_references > 0 and bool(self.reference_pool_membership.any(axis=0).all()),
+            "reference_signals": self.references is not None and set(self.target) <= set(self.references),
             "labels": self.labels is not None,
             "base": self.base is not None,
             "tokens": self.tokens is not None,

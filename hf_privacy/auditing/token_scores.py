@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from hf_privacy import attacks
@@ -10,7 +12,9 @@ from hf_privacy.auditing.extras import n_to_fit_quantiles_on, quantile_regressio
 from hf_privacy.auditing.made import Made, Score, ScoreSettings
 from hf_privacy.auditing.table import SignalTable
 from hf_privacy.auditing.tokens import TokenTable
-from hf_privacy.signals import TokenSignals
+
+if TYPE_CHECKING:
+    from hf_privacy.signals import TokenSignals
 
 # Reference models that leave a row of random halves two a side, which the variance around its mean needs.
 _FEWEST_REFERENCES = 4
@@ -46,7 +50,7 @@ def _pool(tokens: TokenSignals, table: SignalTable) -> TokenSignals:
     """The tokens of the pool's rows, not copied."""
     offsets = tokens.offsets[: table.n_pool + 1]
     flat = (tokens.log_prob, tokens.mean, tokens.variance, tokens.greedy)
-    return TokenSignals(*(values[: offsets[-1]] for values in flat), offsets)
+    return type(tokens)(*(values[: offsets[-1]] for values in flat), offsets)
 
 
 def _target(table: SignalTable) -> TokenSignals:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hf_privacy.data import TensorDataset
-from hf_privacy.signals import TokenSignals
+if TYPE_CHECKING:
+    from hf_privacy.data import TensorDataset
+    from hf_privacy.signals import TokenSignals
 
 
 @dataclass(frozen=True)

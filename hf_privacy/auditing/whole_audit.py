@@ -101,11 +101,12 @@ def audit(
         For a split of another dataset, an empty side of the split, fewer than 2 references, a stale store, a trainer
         that references cannot be made of, a deeper report in ``output_dir``, and so on; always before any training.
     """
+    made_with, left_out = audit_settings(settings).as_made()
     case = AuditCase(
         target=trainer_or_model,
         dataset=dataset,
         split=split,
-        settings=audit_settings(settings),
+        settings=made_with,
         output_dir=Path(output_dir),
         references_dir=Path(references_dir or Path(output_dir) / "private" / "references"),
         recipe_trainer=trainer,
@@ -118,6 +119,8 @@ def audit(
         reference_engine=reference_engine,
         show_progress=show_progress,
     )
+    if left_out is not None:
+        case.caveats.append(left_out)
     if case.settings.engine.name != "local" and reference_engine is None:
         raise InputError(
             f"engine.name is {case.settings.engine.name!r}: from Python pass reference_engine, such as "

@@ -166,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
             help=text,
             description=text,
             epilog=EPILOGS[name],
+            usage="%(prog)s [options]" if name == "audit" else None,  # it has many, each listed below
             formatter_class=_Help,
             allow_abbrev=False,
         )
@@ -186,22 +187,16 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--engine",
                 choices=("local", "ray"),
-                help="where references are trained; --engine.gpus 0.25 and so on set it up (or audit.engine)",
+                help="where references are trained; --engine.gpus 0.25 and so on set it up",
             )
         if name == "audit":
-            command.add_argument("--model", metavar="DIR", help="any saved model or adapter, in place of a recipe")
-            command.add_argument(
-                "--data",
-                metavar="FILE",
-                help="its rows; --data.member_column or --data.split_file says who is a member",
-            )
-            command.add_argument("--base", metavar="NAME", help="the checkpoint that --model was fine-tuned from")
+            _add_elsewhere_arguments(command)
             # Set by the audit itself for the processes that train references beside it.
             command.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
             command.add_argument(
                 "--replace-report",
                 action="store_true",
-                help="let a weaker audit's report take the place of a deeper one of the same weights",
+                help="let this report take the place of a deeper one of the same weights",
             )
             command.add_argument(
                 "--canaries", metavar="M", help="also bound ε from below with M canaries (or audit.canaries)"
@@ -259,6 +254,23 @@ def _add_references_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--rank", metavar="P", help="train this machine's share: number P from 0 (run)")
     command.add_argument("--world", metavar="W", help="of W machines (run)")
     command.add_argument("--scratch", metavar="DIR", help="local folder to train in (run; default: a temporary one)")
+
+
+def _add_elsewhere_arguments(command: argparse.ArgumentParser) -> None:
+    """Of a model that was trained elsewhere."""
+    group = command.add_argument_group("a model trained elsewhere")
+    group.add_argument("--model", metavar="NAME", help="a saved model or adapter: a folder or Hub id")
+    group.add_argument("--data", metavar="DATA", help="its rows: a file, folder or Hub id")
+    group.add_argument("--label", metavar="NAME", help="the column of the classes")
+    group.add_argument("--member-column", metavar="NAME", help="true where it was trained on (or data.split_file)")
+    group.add_argument("--members", metavar="DATA", help="rows it was trained on, in place of --data")
+    group.add_argument("--nonmembers", metavar="DATA", help="with it, rows it was not trained on")
+    group.add_argument("--base", metavar="NAME", help="the checkpoint that --model was fine-tuned from")
+    group.add_argument(
+        "--scores", nargs="?", const="", metavar="FILE", help="a table of its scores, where it cannot be opened"
+    )
+    group.add_argument("--score-columns", metavar="A,B", help="of that table, where their names do not say it")
+    group.add_argument("--score-kind", metavar="KIND", help="probability, log_probability, logit or loss")
 
 
 def _add_first_arguments(command: argparse.ArgumentParser, name: str) -> None:

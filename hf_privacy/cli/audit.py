@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -24,21 +25,32 @@ if TYPE_CHECKING:
 
 
 def run(options: Options) -> int:
-    """Audit the trained model of a recipe, or a saved one on rows of its user's; write report and card."""
-    if options.flags["model"] is not None or options.flags["data"] is not None:
+    """Audit the trained model of a recipe, a saved one on rows of its user's, or scores; write report and card."""
+    for flag, key in (("label", "data.label_column"), ("member_column", "data.member_column")):
+        if options.flags[flag] is not None:
+            options.overrides.setdefault(key, str(options.flags[flag]))
+            options.spelled[key] = flag.replace("_", "-")
+    if options.flags["scores"] is not None:
+        _audit_scores(options)
+        return 0
+    if any(options.flags[name] is not None for name in ("model", "data", "members", "nonmembers")):
         _audit_saved(options)
         return 0
     if options.flags["base"] is not None:
         raise InputError("--base goes with --model and --data: a recipe names its own checkpoint")
+    for name in ("score_columns", "score_kind"):
+        if options.flags[name] is not None:
+            raise InputError(f"--{name.replace('_', '-')} goes with --scores: it says what that table holds")
     if options.flags["store"] is not None and options.flags["plan"] is None:
         raise InputError("--store goes with --plan: it says where that plan's references are")
     if options.flags["worker"]:
         stop_with_parent()
     recipe = options.recipe()
     launched, rank = leave_distributed()
-    if launched and recipe.audit.engine.name == "ray":
+    settings, _ = recipe.audit.as_made()
+    if launched and settings.engine.name == "ray":
         raise InputError("engine.name is 'ray' under a launcher: start one process, which hands the work to Ray")
-    if launched and recipe.audit.stop_when_still is not None:
+    if launched and settings.stop_when_still is not None:
         raise InputError("stop_when_still is set under a launcher, whose processes train all references: start one")
     if not options.flags["worker"] and rank == 0:
         if options.flags["plan"] is not None:
@@ -52,18 +64,59 @@ def run(options: Options) -> int:
 
 
 def _audit_saved(options: Options) -> None:
-    """Audit a folder that no recipe is known of."""
-    model, data = options.flags["model"], options.flags["data"]
-    if model is None or data is None or options.config is not None or options.folder is not None:
-        raise InputError("--model and --data go together, without --config and --folder: a saved model and its rows")
-    from hf_privacy.auditing import audit_saved_folder
+    """Audit a model that was trained elsewhere: on rows that say who is a member, or by the recipe it is of."""
+    flags = options.flags
+    model, data, base = (None if flags[name] is None else str(flags[name]) for name in ("model", "data", "base"))
+    members, nonmembers = (None if flags[name] is None else str(flags[name]) for name in ("members", "nonmembers"))
+    replace_report = bool(flags["replace_report"])
+    if model is None or options.folder is not None:
+        raise InputError(
+            "--model and --data go together, without --folder: a saved model, and rows that say who is a member; a "
+            "model that cannot be opened is audited by --scores"
+        )
+    if options.config is not None:
+        if members is not None or nonmembers is not None or base is not None:
+            raise InputError("--members, --nonmembers and --base go without --config: a recipe names data and base")
+        if data is not None:
+            options.overrides["data.name_or_path"] = data
+        from hf_privacy.auditing.saved_folder import audit_saved_by_recipe
 
-    report, recipe = audit_saved_folder(
-        str(model),
-        str(data),
+        recipe = options.recipe()
+        report = audit_saved_by_recipe(model, recipe, replace_report=replace_report)
+    else:
+        from hf_privacy.auditing import audit_saved_folder
+
+        report, recipe = audit_saved_folder(
+            model,
+            data,
+            members=members,
+            nonmembers=nonmembers,
+            overrides=options.overrides,
+            base=base,
+            replace_report=replace_report,
+        )
+    present(report, Path(recipe.output_dir), recipe.push)
+
+
+def _audit_scores(options: Options) -> None:
+    """Audit a model that cannot be opened, by a table of its scores."""
+    flags = options.flags
+    if options.config is not None or options.folder is not None:
+        raise InputError("--scores goes without --config and --folder: it is of a model that cannot be opened")
+    for name in ("model", "data", "base"):
+        if flags[name] is not None:
+            raise InputError(f"--{name} and --scores are given: audit a model, or the table of its scores")
+    from hf_privacy.auditing import audit_scores
+
+    columns = str(flags["score_columns"] or "")
+    report, recipe = audit_scores(
+        str(flags["scores"]) or None,
+        members=None if flags["members"] is None else str(flags["members"]),
+        nonmembers=None if flags["nonmembers"] is None else str(flags["nonmembers"]),
+        columns=[name.strip() for name in columns.split(",") if name.strip()],
+        kind=None if flags["score_kind"] is None else str(flags["score_kind"]),
         overrides=options.overrides,
-        base=options.flags["base"],
-        replace_report=bool(options.flags["replace_report"]),
+        replace_report=bool(flags["replace_report"]),
     )
     present(report, Path(recipe.output_dir), recipe.push)
 
@@ -73,9 +126,12 @@ def report_of(recipe: Recipe, *, spawn_workers: bool = True, replace_report: boo
     from hf_privacy.auditing import audit_target
     from hf_privacy.references import RayEngine
 
-    engine = RayEngine(recipe) if recipe.audit.engine.name == "ray" else None
+    settings, left_out = recipe.audit.as_made()
+    engine = RayEngine(recipe) if settings.engine.name == "ray" else None
     folder, experiment = _trained(recipe, with_repeats=True)
-    if engine is None and recipe.audit.stop_when_still is not None:
+    if left_out is not None:
+        print(left_out, file=sys.stderr)
+    if engine is None and settings.stop_when_still is not None:
         engine = partial(_train_step, recipe, folder, spawn_workers)
     pool = reference_workers(recipe, folder) if spawn_workers and engine is None else None
     report = audit_target(experiment, folder, worker_pool=pool, reference_engine=engine, replace_report=replace_report)

@@ -87,9 +87,10 @@ output_dir; audit and push go on with --folder.
 """,
     "audit": f"""\
 examples:
-  hf-privacy audit --config recipe.yaml
+  hf-privacy audit --config recipe.yaml      (with --model NAME: references for that model)
   hf-privacy audit --folder runs/mine --audit.depth quick --json > audit.json
-  hf-privacy audit --model their_model --data rows.parquet --data.member_column trained_on
+  hf-privacy audit --model their_model --data rows.parquet --member-column trained_on
+  hf-privacy audit --scores scores.csv --label kind --member-column trained_on
 {_KEYS}{_listed("audit.extra_attacks are any of these", EXTRA_ATTACKS, "function")}
 --json: the report as privacy_report.json has it, with verdict, headline and page (its path).
 """,

@@ -320,18 +320,24 @@ def check_gate(folder: str | Path, **settings: Any) -> dict[str, Any] | None:
 
 def judge(folder: str | Path, settings: GateSettings) -> dict[str, Any] | None:
     """`check_gate` with its settings in one."""
+    report, invalid = None, None
+    if (Path(folder) / REPORT_NAME).is_file():
+        try:
+            report = load_report_dict(folder)
+        except InputError as error:
+            invalid = error
+    if report is not None:
+        refuse_unopened(report)
     actual = weights_sha256(folder)
-    if not (Path(folder) / REPORT_NAME).is_file():
+    if invalid is not None:
+        raise GateError(str(invalid)) from invalid
+    if report is None:
         if settings.allow_unaudited:
             return None
         raise GateError(
             f"there is no {REPORT_NAME} in {folder}: run `hf-privacy audit` first, or pass allow_unaudited to publish "
             "a model that says it was not audited"
         )
-    try:
-        report = load_report_dict(folder)
-    except InputError as error:
-        raise GateError(str(error)) from error
     audited = report["model"]["weights_sha256"]
     if audited != actual:
         raise GateError(
@@ -340,6 +346,15 @@ def judge(folder: str | Path, settings: GateSettings) -> dict[str, Any] | None:
         )
     judge_report(report, settings)
     return report
+
+
+def refuse_unopened(report: Mapping[str, Any]) -> None:
+    """Raise `GateError` for a report of a table of scores, which can be held against no weights."""
+    if report["model"]["weights_sha256"] is None:
+        raise GateError(
+            "the report was made from a table of scores, and no weights can be held against it: audit the saved model "
+            "itself with `hf-privacy audit --model`, then push that"
+        )
 
 
 def judge_report(report: dict[str, Any], settings: GateSettings) -> None:

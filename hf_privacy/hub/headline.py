@@ -232,7 +232,9 @@ def _hints(report: Mapping[str, Any]) -> Iterator[str]:
             f"The model's perplexity is {members['value']:.4g} on the training examples and {others['value']:.4g} on "
             "others, which tells some of them apart."
         )
-    gaps = [("right", utility["member_accuracy"], utility["nonmember_accuracy"])] if members is None else []
+    gaps = []
+    if "member_accuracy" in utility:  # a table that scores the true class alone tells none
+        gaps = [("right", utility["member_accuracy"], utility["nonmember_accuracy"])]
     robustness = report["robustness"] or {"accuracies": []}
     for name in dict.fromkeys(entry["name"] for entry in robustness["accuracies"]):
         sides = {entry["set"]: entry for entry in robustness["accuracies"] if entry["name"] == name}

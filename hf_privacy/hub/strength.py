@@ -103,7 +103,7 @@ def _strength_there(folder: str | Path, weights: str) -> Strength | None:
 
 
 def refuse_weaker(
-    folder: str | Path, weights: str, strength: Strength, *, attacks: Iterable[str] | None = None
+    folder: str | Path, weights: str | None, strength: Strength, *, attacks: Iterable[str] | None = None
 ) -> None:
     """Refuse to put a report of this strength where a stronger one for the same weights is.
 
@@ -112,7 +112,7 @@ def refuse_weaker(
     folder
         Where the report would go.
     weights
-        SHA-256 of the weights it speaks of.
+        SHA-256 of the weights it speaks of; of none known, nothing is compared.
     strength
         Of the new report.
     attacks
@@ -124,7 +124,7 @@ def refuse_weaker(
     InputError
         Says in what the new report would be weaker.
     """
-    there = _strength_there(folder, weights)
+    there = None if weights is None else _strength_there(folder, weights)
     if there is not None and attacks is not None:
         asked_for = {name for name in there.attacks if name in set(attacks) or is_outside(name)}
         there = there._replace(attacks=frozenset(asked_for))

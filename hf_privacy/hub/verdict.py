@@ -273,11 +273,25 @@ def _task_of(model: Mapping[str, Any]) -> str | None:
     return model.get("task") or next(found, None)
 
 
+def _of_scores(report: Mapping[str, Any]) -> bool:
+    """Whether the model was not opened, and a table of its scores was audited."""
+    return report["model"].get("weights_sha256", "") is None
+
+
+def _with_references(report: Mapping[str, Any]) -> str:
+    """How to come to reference models: by a recipe, or in a table of scores by their columns."""
+    if _of_scores(report):
+        return "add their scores to the table (columns `reference_0_probability` and `reference_0_member`, and so on)"
+    if report["defense"]["name"] == "unknown":
+        return "`hf-privacy audit --model … --config recipe.yaml`, with the recipe it was trained by"
+    return "`hf-privacy audit --audit.depth full`"
+
+
 def _next_steps(report: Mapping[str, Any], level: str, status: str, leaks: bool) -> Iterator[str]:
     defense, unlearned = report["defense"]["name"], report["unlearning"]
     if report["depth"] == "quick" and unlearned is None:
         yield (
-            "Audit with reference models before relying on this: `hf-privacy audit --audit.depth full`. Without them "
+            f"Audit with reference models before relying on this: {_with_references(report)}. Without them "
             "attacks usually find far less than there is."
         )
     if LEVELS.index(level) >= LEVELS.index("moderate") or leaks:
@@ -295,7 +309,12 @@ def _next_steps(report: Mapping[str, Any], level: str, status: str, leaks: bool)
         )
     if status == "failed" and not leaks:
         yield "Do what is said of the budget: it is not by leakage that it fails."
+    opened = not _of_scores(report)
     if status == "not set":
-        yield "Set a budget, so that `hf-privacy push` refuses a model that leaks more."
-    elif status == "passed":
+        yield "Set a budget, so that " + (
+            "`hf-privacy push` refuses a model that leaks more." if opened else "the next audit says whether it holds."
+        )
+    elif status == "passed" and opened:
         yield "It may be pushed: `hf-privacy push`."
+    elif status == "passed":
+        yield "Before a push audit the saved model itself: a table of scores can be held against no weights."

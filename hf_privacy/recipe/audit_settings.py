@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hf_privacy.arguments import (
     check_choice,
@@ -45,7 +45,8 @@ class AuditSettings:
     reference_seed : int
         Seed of the references' training sets and, with their numbers, of the models.
     targets : int
-        Above 1: that many targets, the further ones taken from the references, for an interval over training runs.
+        Above 1: that many targets, the further ones taken from the references, for an interval over training runs. A
+        quick audit has one.
     queries : list of str
         Query augmentations: "identity" and, for images, "flip".
     fprs : list of float
@@ -65,7 +66,7 @@ class AuditSettings:
         a further pass of the target: lowercase, and ReCaLL behind ten rows of the population (not without one).
     budgets : list of int
         Numbers of references, even and at most ``references``: every attack is made again with that many, as a mean
-        over the targets.
+        over the targets. Not in a quick audit.
     blind_baseline : bool
         Also try to tell members from non-members without the model; a split that can be told apart so makes every
         attack look strong.
@@ -164,6 +165,25 @@ class AuditSettings:
         """Whether membership attacks are made on adversarial inputs too."""
         return self.robustness is not None and RobustnessSettings.from_dict(self.robustness).membership
 
+    def as_made(self) -> tuple[AuditSettings, str | None]:
+        """The settings that an audit of this depth goes by, and a sentence on what a quick one leaves out of them.
+
+        Examples
+        --------
+        >>> settings, left_out = AuditSettings(depth="quick", targets=5).as_made()
+        >>> settings.targets, left_out
+        (1, 'A quick audit has no reference models: it is made on one target in place of 5.')
+        """
+        if self.depth == "full":
+            return self, None
+        own = [name for name in self.extra_attacks if _needs_references(name)]
+        left = [f"on one target in place of {self.targets}"] if self.targets > 1 else []
+        left += ["without budgets"] if self.budgets else []
+        left += [f"without {name}" for name in own]
+        kept = [name for name in self.extra_attacks if name not in own]
+        made = replace(self, targets=1, budgets=[], extra_attacks=kept, stop_when_still=None, engine=EngineSettings())
+        return made, f"A quick audit has no reference models: it is made {', '.join(left)}." if left else None
+
     def check(self) -> None:
         """Raise `InputError` for a setting that no audit can run with; needs neither data nor model."""
         check_choice("depth", self.depth, DEPTHS)
@@ -216,19 +236,8 @@ class AuditSettings:
                 check_whole(name, getattr(self, name), at_least=1, at_most=MOST)
         for name in ("blind_baseline", "class_slices", "keep_weights"):
             check_switch(name, getattr(self, name))
-        if self.targets > 1 and self.depth != "full":
-            raise InputError(f"targets is {self.targets}: further targets are reference models; use depth 'full'")
-        # Without complementary pairs an example's number of IN models would tell a target's membership.
-        if self.targets > 1 and self.fraction != 0.5:
-            raise InputError(f"targets is {self.targets} with fraction {self.fraction}: further targets need 0.5")
-        # A target taken from the references loses itself and its complement; two pairs must remain.
-        if self.targets > 1 and self.references < 6:
-            raise InputError(f"targets is {self.targets} with {self.references} references: pass 6 references or more")
-        if self.targets > self.references + 1:
-            raise InputError(
-                f"targets is {self.targets} with {self.references} references: at most {self.references + 1}, since "
-                "further targets are taken from the references"
-            )
+        if self.depth == "full":
+            self._check_targets()
         known = all(query in QUERIES for query in self.queries)
         if not self.queries or not known or len(set(self.queries)) != len(self.queries):
             raise InputError(f"queries is {self.queries}: pass 'identity', 'flip' or both")
@@ -256,6 +265,19 @@ class AuditSettings:
         if set(self.queries) - set(task_named(task).queries):
             raise InputError(f"queries is {self.queries} and the task is {task}: only images are flipped")
 
+    def _check_targets(self) -> None:
+        # Without complementary pairs an example's number of IN models would tell a target's membership.
+        if self.targets > 1 and self.fraction != 0.5:
+            raise InputError(f"targets is {self.targets} with fraction {self.fraction}: further targets need 0.5")
+        # A target taken from the references loses itself and its complement; two pairs must remain.
+        if self.targets > 1 and self.references < 6:
+            raise InputError(f"targets is {self.targets} with {self.references} references: pass 6 references or more")
+        if self.targets > self.references + 1:
+            raise InputError(
+                f"targets is {self.targets} with {self.references} references: at most {self.references + 1}, since "
+                "further targets are taken from the references"
+            )
+
     def _check_outside_attack(self, name: str) -> None:
         attack = load_outside(name, argument="extra_attacks")
         if not callable(attack):
@@ -263,17 +285,17 @@ class AuditSettings:
         title = getattr(attack, "title", name)
         if not isinstance(title, str) or not 0 < len(title) <= 200:
             raise InputError(f"the title of attack {name!r} is {seen(title)}: pass a few words")
-        if getattr(attack, "needs_references", False) and self.depth != "full":
-            raise InputError(f"extra_attacks holds {name!r}, which needs reference models: use depth 'full'")
 
     def _check_stop(self) -> None:
         if self.stop_when_still is None:
             return
         check_number("stop_when_still", self.stop_when_still, 0.0, 1.0, low_open=True, high_open=True)
-        if self.depth != "full" or self.fraction != 0.5:
+        if self.depth == "quick":
+            return
+        if self.fraction != 0.5:
             raise InputError(
-                f"stop_when_still is {self.stop_when_still} with depth {self.depth!r} and fraction {self.fraction}: "
-                "it needs reference models that come in complementary halves, depth 'full' and fraction 0.5"
+                f"stop_when_still is {self.stop_when_still} with fraction {self.fraction}: it needs reference models "
+                "that come in complementary halves, fraction 0.5"
             )
         if self.budgets or self.targets > 1:
             raise InputError(
@@ -285,7 +307,7 @@ class AuditSettings:
         for budget in self.budgets:
             if check_whole("an entry of budgets", budget) < 2 or budget % 2:
                 raise InputError(f"budgets holds {budget!r}: pass even numbers of references, such as 2, 4, 8 and 16")
-        if not self.budgets:
+        if not self.budgets or self.depth == "quick":
             return
         if self.targets < 2:
             raise InputError(f"budgets are {self.budgets} with targets {self.targets}: pass at least 2 targets")
@@ -296,3 +318,8 @@ class AuditSettings:
                 f"budgets hold {max(self.budgets)} with {self.references} references: at most {most}, since further "
                 "targets are references and leave out their pair"
             )
+
+
+def _needs_references(name: str) -> bool:
+    """Whether an extra attack, by its name, is one of a user's own that reads reference models."""
+    return is_outside(name) and getattr(load_outside(name, argument="extra_attacks"), "needs_references", False)

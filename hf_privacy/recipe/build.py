@@ -72,7 +72,7 @@ class LoadedRows(NamedTuple):
         )
 
 
-def load_rows(recipe: Recipe, *, fingerprinted: bool = True) -> LoadedRows:
+def load_rows(recipe: Recipe, *, fingerprinted: bool = True, rows: datasets.Dataset | None = None) -> LoadedRows:
     """Load, check and split the rows of a recipe.
 
     Parameters
@@ -81,6 +81,8 @@ def load_rows(recipe: Recipe, *, fingerprinted: bool = True) -> LoadedRows:
     fingerprinted : bool
         False leaves the rows' fingerprint, and whether a split file is of them, to `LoadedRows.fingerprinted`: images
         are decoded for it, and once they are encoded it is there already.
+    rows : Dataset, optional
+        What the recipe names, where it is loaded already.
 
     Raises
     ------
@@ -90,9 +92,10 @@ def load_rows(recipe: Recipe, *, fingerprinted: bool = True) -> LoadedRows:
     data = recipe.data
     if not data.name_or_path:
         raise InputError("data.name_or_path is not set: the recipe must name its data")
-    rows = load_dataset_from(
-        data.name_or_path, split=data.dataset_split, name=data.config_name, revision=data.revision
-    )
+    if rows is None:
+        rows = load_dataset_from(
+            data.name_or_path, split=data.dataset_split, name=data.config_name, revision=data.revision
+        )
     label_column, classes = None, []
     if task_named(recipe.task).has_classes:
         label_column = data.label_column

@@ -136,6 +136,40 @@ def first_recipe(
 # ---- the data ----
 
 
+def data_section(data: str, rows: Dataset | None, *, task: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``data`` section for rows that a saved model of a known task reads, with its columns found.
+
+    Parameters
+    ----------
+    data : str
+        As `first_recipe` takes it.
+    rows : Dataset, optional
+        Where they are loaded already.
+    task : str
+        What the model is for.
+    settings : mapping
+        Dotted keys of the recipe; what is set is not looked for.
+
+    Raises
+    ------
+    InputError
+        As `first_recipe`.
+    """
+    made = FirstRecipe({})
+    for key, value in settings.items():
+        set_dotted(made.values, key, value)
+    made.values["task"] = task
+    check_keys(made.values)
+    if rows is None:
+        rows = _rows(made, data)
+    made.set("data.name_or_path", data)
+    columns, kind = look_at(rows), task_named(task)
+    if kind.has_classes:
+        _classes(made, rows, columns)
+    _inputs(made, kind, rows, columns)
+    return made.values["data"]
+
+
 def _rows(made: FirstRecipe, data: str) -> Dataset:
     made.set("data.name_or_path", data)
     section = made.values["data"]

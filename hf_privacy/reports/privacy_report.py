@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_privacy.hub import REPORT_NAME, GateError, load_report_dict, weights_sha256
+from hf_privacy.hub.gate import refuse_unopened
 from hf_privacy.hub.strength import Strength, refuse_weaker
 from hf_privacy.reports.card import write_card
 from hf_privacy.reports.card_data import CardData, card_data_of_folder
@@ -123,6 +124,7 @@ class PrivacyReport(Report):
         GateError
             When the folder holds other weights than those audited (nothing is written then), or the gate refuses.
         """
+        refuse_unopened(vars(self))
         found = weights_sha256(folder)
         if found != self.model["weights_sha256"]:
             raise GateError(

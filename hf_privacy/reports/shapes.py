@@ -17,6 +17,7 @@ SHAPES: dict[str, Shape] = {
     "positive_count": {"type": "integer", "minimum": 1},
     "several": {"type": "integer", "minimum": 2},
     "optional_count": {"type": ["integer", "null"], "minimum": 0},
+    "optional_size": {"type": ["integer", "null"], "minimum": 1},
     "number": {"type": "number"},
     "optional_number": {"type": ["number", "null"]},
     "amount": {"type": "number", "minimum": 0},

@@ -90,7 +90,6 @@ def test_it_looks_at_powers_of_two_and_at_all():
         {"stop_when_still": 0.0},
         {"stop_when_still": 1.0},
         {"stop_when_still": 0.01, "fraction": 0.7},
-        {"stop_when_still": 0.01, "depth": "quick"},
         {"stop_when_still": 0.01, "targets": 3},
         {"stop_when_still": 0.01, "targets": 3, "budgets": [2]},
     ],

@@ -204,7 +204,8 @@ def test_signals_that_are_no_numbers_or_of_another_length_are_refused(name, tabl
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_is_left_out_where_what_it_needs_is_not_there(name, table):
-    target = {signal: values for signal, values in table.target.items() if signal != "curvature"}
+    lacking = ("curvature", *ATTACKS[name].needs)
+    target = {signal: values for signal, values in table.target.items() if signal not in lacking}
     bare = SignalTable(target, table.membership)
     assert bool(attack_scores(bare, [name])) == (not ATTACKS[name].needs)
     for need in ATTACKS[name].needs:
@@ -347,17 +348,30 @@ def test_scores_of_ones_own_that_are_none_are_refused_by_name(own_attacks, table
         attack_scores(table, [f"own_attacks:{name}"])
 
 
+def test_a_quick_audit_leaves_out_what_needs_references_and_says_so(own_attacks):
+    asked = {"targets": 5, "budgets": [2], "stop_when_still": 0.01, "engine": "ray"}
+    asked["extra_attacks"] = ["own_attacks:gain", "own_attacks:loss"]
+    settings = AuditSettings(depth="quick", **asked)
+    settings.check()
+    made, left_out = settings.as_made()
+    assert (made.targets, made.budgets, made.stop_when_still, made.engine.name) == (1, [], None, "local")
+    assert made.extra_attacks == ["own_attacks:loss"]
+    assert left_out.endswith("on one target in place of 5, without budgets, without own_attacks:gain.")
+    assert AuditSettings(depth="quick", stop_when_still=0.01).as_made()[1] is None  # the report is the same
+    full = AuditSettings(targets=5)
+    assert full.as_made() == (full, None)
+
+
 @pytest.mark.parametrize(
-    ("name", "depth", "message"),
+    ("name", "message"),
     [
-        ("own_attacks:gain", "quick", "'own_attacks:gain', which needs reference models: use depth 'full'"),
-        ("own_attacks:number", "full", "'own_attacks:number', which is no function"),
-        ("own_attacks:blank", "full", "the title of attack 'own_attacks:blank' is ''"),
-        ("own_attacks:nothing", "full", "module 'own_attacks' has no 'nothing'"),
-        ("nowhere:gain", "full", "there is no module 'nowhere'"),
+        ("own_attacks:number", "'own_attacks:number', which is no function"),
+        ("own_attacks:blank", "the title of attack 'own_attacks:blank' is ''"),
+        ("own_attacks:nothing", "module 'own_attacks' has no 'nothing'"),
+        ("nowhere:gain", "there is no module 'nowhere'"),
     ],
 )
-def test_names_of_no_attack_are_refused_before_anything_is_trained(own_attacks, name, depth, message):
+def test_names_of_no_attack_are_refused_before_anything_is_trained(own_attacks, name, message):
     with pytest.raises(InputError, match=message):
-        AuditSettings(depth=depth, extra_attacks=[name]).check()
+        AuditSettings(extra_attacks=[name]).check()
     AuditSettings(extra_attacks=["own_attacks:gain", "label_only"]).check()

@@ -104,7 +104,6 @@ def test_a_whole_number_is_a_number():
         ({"targets": 0}, "targets is 0: pass a whole number from 1"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"workers": 0}, "workers is 0"),
-        ({"targets": 2, "depth": "quick"}, "further targets are reference models"),
         ({"targets": 2, "references": 4}, "pass 6 references or more"),
         ({"targets": 8, "references": 6}, "at most 7"),
         ({"targets": 2, "fraction": 0.25}, "further targets need 0.5"),

@@ -75,7 +75,7 @@ SHAPES = {
 SHOWN_FIRST = 3  # the strongest; page and card fold the others
 FIELDS = {
     "depth": one_of("quick", "full"),
-    "references": nullable(record("n_models positive_count, fraction open_unit, recipe_hash text")),
+    "references": nullable(record("n_models positive_count, fraction unit, recipe_hash optional_text")),
     "attacks": listed("attack", least=1, most=100),
 }
 
@@ -110,7 +110,7 @@ def facts(report: Report) -> list[tuple[str, str]]:
     else:
         rows = [
             ("Reference models", f"{references['n_models']}, each on {percent(references['fraction'])} of the data"),
-            ("Hash of their recipe", references["recipe_hash"]),
+            ("Hash of their recipe", references["recipe_hash"] or "not known"),
         ]
     return [("Depth", report.depth), *rows, ("Made", report.created)]
 
@@ -142,7 +142,12 @@ def meaning(report: Report) -> list[str]:
             "of the tail that finds more; intervals and the test cover the choice of the side."
             + (" The reference models were trained under the same defence." if report.depth == "full" else "")
         )
-    if report.depth == "full" and report.references is not None:
+    if report.references is not None and report.references["recipe_hash"] is None:
+        sentences.append(
+            f"Full depth: every example is judged against {report.references['n_models']} reference models that did "
+            "and did not see it, by their scores in the table; how they were trained is not known."
+        )
+    elif report.depth == "full" and report.references is not None:
         sentences.append(
             f"Full depth: {report.references['n_models']} reference models were trained with the model's own recipe "
             f"on random parts of the data (each holding {percent(report.references['fraction'])} of it), so that "
@@ -180,10 +185,17 @@ def limits(report: Report) -> list[str]:
         if report.extraction is None
         else "The attacks speak of membership alone, and extraction of texts that come back word for word: nothing "
         "about inferring attributes or about facts told in other words.",
-        f"They hold for these weights (SHA-256 {report.model['weights_sha256'][:12]}…) and the audited split: not "
+        f"They hold for {_these_weights(report)} and the audited split: not "
         "for other data the model may have seen, such as the base checkpoint's own, nor for later fine-tunes, "
         "merged or otherwise changed weights.",
     ]
+
+
+def _these_weights(report: Report) -> str:
+    sha256 = report.model["weights_sha256"]
+    if sha256 is None:
+        return "the model as it was when the table of its scores was made"
+    return f"these weights (SHA-256 {sha256[:12]}…)"
 
 
 def results(report: Report, dataset: dict[str, Any], adversary: dict[str, Any]) -> list[EvalResult]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hf_privacy.hub.schema import SCHEMA_VERSION
 from hf_privacy.reports.report import Report
 from hf_privacy.reports.sections import blind_baseline, tokens
@@ -17,9 +19,13 @@ FIELDS = {
     },
     "model": record(
         "name optional_text, architecture text, base_model optional_text, base_revision optional_text, "
-        "n_parameters positive_count, n_trainable_parameters count, adapter optional_text, task text",
+        "n_parameters optional_size, n_trainable_parameters optional_count, adapter optional_text, task text",
         optional="task",  # absent from earlier reports
-        weights_sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        weights_sha256={
+            "description": "Null where the model was not opened, and a table of its scores was audited.",
+            "type": ["string", "null"],
+            "pattern": "^[0-9a-f]{64}$",
+        },
     ),
     "dataset": record(
         "name text, revision optional_text, fingerprint text, n_examples positive_count, n_classes positive_count",
@@ -51,8 +57,8 @@ def model_facts(report: Report) -> list[tuple[str, str]]:
         ("Architecture", model["architecture"]),
         ("Base model", _with_revision(model["base_model"], model["base_revision"])),
         ("Adapter", value_text(model["adapter"])),
-        ("Parameters", f"{model['n_parameters']:,} ({model['n_trainable_parameters']:,} trained)"),
-        ("SHA-256 of the weights", model["weights_sha256"]),
+        ("Parameters", _parameters(model)),
+        ("SHA-256 of the weights", model["weights_sha256"] or "not known: the model was not opened"),
     ]
 
 
@@ -79,6 +85,12 @@ def data_facts(report: Report) -> list[tuple[str, str]]:
 
 def cost_facts(report: Report) -> list[tuple[str, str]]:
     return [(name.removesuffix("_seconds").capitalize(), duration(cost)) for name, cost in report.cost.items()]
+
+
+def _parameters(model: dict[str, Any]) -> str:
+    if model["n_parameters"] is None:
+        return "not known"
+    return f"{model['n_parameters']:,} ({model['n_trainable_parameters']:,} trained)"
 
 
 def _with_revision(name: str | None, revision: str | None) -> str:

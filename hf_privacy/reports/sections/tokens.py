@@ -36,7 +36,8 @@ def shown(report: Report) -> dict[str, Any]:
     """Give what the card's first lines say of the training data, and of what is a member."""
     tokens = report.dataset.get("tokens")
     if tokens is None:
-        return {"about": f"{report.dataset['n_classes']:,} classes", "unit": None}
+        n_classes = report.dataset.get("n_classes")  # a table that scores the true class alone may name none
+        return {"about": "classes not known" if n_classes is None else f"{n_classes:,} classes", "unit": None}
     unit = report.split.get("unit")
     done = "scored" if _is_foreign(report) else "trained on and scored"
     cut = " Rows that were cut have none." if tokens["n_truncated"] else ""

@@ -23,7 +23,11 @@ FIELDS = {
     "utility": either(
         "member_perplexity",
         record(of_sides(loss="amount", perplexity="perplexity_estimate", token_accuracy="estimate")),
-        record("member_accuracy estimate, nonmember_accuracy estimate, member_loss number, nonmember_loss number"),
+        record(
+            "member_accuracy estimate, nonmember_accuracy estimate, member_loss number, nonmember_loss number",
+            # What a table that scores the true class alone does not tell.
+            optional="member_accuracy nonmember_accuracy",
+        ),
     )
 }
 _SIDES = {"nonmember": "Held out (non-members)", "member": "Training (members)"}
@@ -39,12 +43,19 @@ def shown(report: Report) -> dict[str, Any]:
     headers, cells = ["Accuracy", "Mean loss [nats]"], _of_classifier
     if is_of_language_model(report):
         headers, cells = ["Perplexity", "Loss [nats a token]", "Greedy hits"], _of_language_model
+    elif not _has_accuracy(report):
+        headers = headers[1:]
     rows = [(title, cells(report.utility, side)) for side, title in _SIDES.items()]
     return {"utility": {"headers": headers, "rows": rows}}
 
 
+def _has_accuracy(report: Report) -> bool:
+    return "member_accuracy" in report.utility
+
+
 def _of_classifier(utility: dict[str, Any], side: str) -> list[tuple[str, str]]:
-    return [_percent(utility[f"{side}_accuracy"]), (f"{utility[f'{side}_loss']:.4g}", "")]
+    accuracy = [_percent(utility[f"{side}_accuracy"])] if f"{side}_accuracy" in utility else []
+    return [*accuracy, (f"{utility[f'{side}_loss']:.4g}", "")]
 
 
 def _of_language_model(utility: dict[str, Any], side: str) -> list[tuple[str, str]]:
@@ -87,12 +98,14 @@ def meaning(report: Report) -> list[str]:
 
 def metrics(report: Report) -> list[str]:
     """Name what the card's metadata says the model is measured by."""
-    return ["perplexity"] if is_of_language_model(report) else ["accuracy"]
+    if is_of_language_model(report):
+        return ["perplexity"]
+    return ["accuracy"] if _has_accuracy(report) else []
 
 
 def results(report: Report, dataset: dict[str, Any]) -> list[EvalResult]:
     """Give what the model is worth on held-out examples as the Hub lists results."""
-    names = {"accuracy": "Accuracy"}
+    names = {"accuracy": "Accuracy"} if _has_accuracy(report) else {"loss": "Mean loss in nats"}
     if is_of_language_model(report):
         names = {"perplexity": "Perplexity", "loss": "Loss in nats a token"}
     found = []
