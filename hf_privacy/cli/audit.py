@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -130,7 +129,7 @@ def report_of(recipe: Recipe, *, spawn_workers: bool = True, replace_report: boo
     engine = RayEngine(recipe) if settings.engine.name == "ray" else None
     folder, experiment = _trained(recipe, with_repeats=True)
     if left_out is not None:
-        print(left_out, file=sys.stderr)
+        print(left_out)
     if engine is None and settings.stop_when_still is not None:
         engine = partial(_train_step, recipe, folder, spawn_workers)
     pool = reference_workers(recipe, folder) if spawn_workers and engine is None else None

@@ -72,7 +72,7 @@ def test_two_tables_and_report_and_push_of_what_they_gave(tmp_path, capsys):
         (["--scores", "{file}", "--score-kind", "odds"], "--score-kind is 'odds'"),
         (["--scores", "{file}", "--model", "x"], "--model and --scores are given"),
         (["--scores", "{file}", "--config", "r.yaml"], "--scores goes without --config"),
-        (["--scores", "{file}", "--canaries", "64"], "--audit.canaries is set"),
+        (["--scores", "{file}", "--canaries", "64"], "--canaries is set"),
         (["--score-kind", "loss", "--config", "r.yaml"], "--score-kind goes with --scores"),
         (["--scores"], "no table of scores"),
     ],

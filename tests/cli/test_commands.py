@@ -215,14 +215,14 @@ def test_train_says_what_it_trains_on(cli, write_recipe, tmp_path):
 def test_audit_prints_the_table_and_writes_report_page_and_card(cli, trained, own_copy):
     folder = own_copy(trained)
     # A recipe of five targets: a quick audit has one, and says so once.
-    code, out, err = cli("audit", "--folder", str(folder), "--audit.depth", "quick", "--audit.targets", "5")
+    code, out, _ = cli("audit", "--folder", str(folder), "--audit.depth", "quick", "--audit.targets", "5")
     assert code == 0
     for title in ("LOSS", "Modified entropy", "Attack-P"):
         assert title in out
     report = json.loads((folder / "privacy_report.json").read_text())
     validate_report(report)
     said = "it is made on one target in place of 5."
-    assert [err.count(said), sum(said in caveat for caveat in report["caveats"])] == [1, 1]
+    assert [out.count(said), sum(said in caveat for caveat in report["caveats"])] == [1, 1]
     assert report["model"]["name"] == "tiny"
     assert report["dataset"]["name"] == "table.parquet"
     assert report["cost"]["training_seconds"] > 0
