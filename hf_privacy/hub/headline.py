@@ -232,7 +232,7 @@ def _hints(report: Mapping[str, Any]) -> Iterator[str]:
             f"The model's perplexity is {members['value']:.4g} on the training examples and {others['value']:.4g} on "
             "others, which tells some of them apart."
         )
-    gaps = []
+    gaps: list[tuple[str, Any, Any]] = []
     if "member_accuracy" in utility:  # a table that scores the true class alone tells none
         gaps = [("right", utility["member_accuracy"], utility["nonmember_accuracy"])]
     robustness = report["robustness"] or {"accuracies": []}
