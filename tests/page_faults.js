@@ -51,7 +51,8 @@ globalThis.faults = (() => {
       for (const box of all('.scroll').filter(one => one.checkVisibility())) {
         box.scrollIntoView();
         const left = box.getBoundingClientRect().left, right = left + box.clientWidth;
-        const rows = all('tr', box).map(row => [...row.children]).filter(row => row[0]?.tagName == 'TH');
+        const shown = all('tr', box).filter(row => row.checkVisibility()).map(row => [...row.children]);
+        const rows = shown.filter(row => row[0]?.tagName == 'TH');
         for (const second of rows.map(row => row[1]).filter(Boolean)) {
           const beyond = second.getBoundingClientRect().right - right;
           if (beyond > .5) found.push(`${start(second)} ends ${beyond} out of sight`);
