@@ -30,6 +30,15 @@ def test_read_a_report(with_first_run):
     assert "max_auc" in shown[6]
 
 
+def test_in_a_script(with_first_run):
+    shown = Page(GUIDES / "scripting.md").run(with_first_run, OF_DIGITS)
+    assert shown[0] == ""
+    assert {"attacks", "verdict", "headline", "page"} <= set(json.loads(shown[1]))
+    assert "hf-privacy: " in shown[2]
+    assert "absent.yaml" in shown[3]
+    assert json.loads(shown[4])["hub"]["state"] == "offline"
+
+
 def test_choose_a_defence(with_first_run):
     fewer = {"compare": ["--seeds", "[0, 1]", "--workers", "1"]}
     shown = Page(GUIDES / "choose_a_defence.md").run(with_first_run, {**OF_DIGITS, **fewer})
