@@ -62,9 +62,7 @@ def forgetting(section: Mapping[str, Any], settings: GateFields) -> Forgetting:
     Forgetting
     """
     broken = [*_less_right(section, settings), *_more_perplexed(section, settings)]
-    less, more = [], []
-    if section["n_retrained"]:
-        less, more = _differences(section, settings)
+    less, more = _differences(section, settings)
     if broken:
         status = BROKEN
     elif less or more:
@@ -146,6 +144,10 @@ def _more_perplexed(section: Mapping[str, Any], settings: GateFields) -> Iterato
 
 def _differences(section: Mapping[str, Any], settings: GateFields) -> tuple[list[str], list[str]]:
     """Where the forget set looks less forgotten than after retraining, and where more."""
+    less: list[str] = []
+    more: list[str] = []
+    if not section["n_retrained"]:
+        return less, more
     bound = FORGET_GAP if settings.max_unlearning_gap is None else settings.max_unlearning_gap
     what = (
         "of its tokens the model has {} wrong"
@@ -153,7 +155,6 @@ def _differences(section: Mapping[str, Any], settings: GateFields) -> tuple[list
         else "the model has {} of it wrong"
     )
     texts = {"UA": what, "MIA": "an attack takes {} of it for unseen"}
-    less, more = [], []
     for name, text in texts.items():
         after, should = (_named(section["figures"][stage], name) for stage in ("after", "retrained"))
         said = f"{text.format(percent(after['value']))} (retrained models: {percent(should['value'])})"
