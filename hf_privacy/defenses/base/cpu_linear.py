@@ -27,7 +27,7 @@ def onednn_is_faster() -> bool:
     """
     if sys.platform != "linux" or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return False
-    processor = Path("/proc/cpuinfo").read_text(errors="ignore") if Path("/proc/cpuinfo").exists() else ""
+    processor = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="ignore") if Path("/proc/cpuinfo").exists() else ""
     return (
         torch.backends.mkldnn.is_available()
         and "BLAS_INFO=mkl" in torch.__config__.show()
