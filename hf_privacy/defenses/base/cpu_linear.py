@@ -27,7 +27,8 @@ def onednn_is_faster() -> bool:
     """
     if sys.platform != "linux" or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return False
-    processor = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="ignore") if Path("/proc/cpuinfo").exists() else ""
+    described = Path("/proc/cpuinfo")
+    processor = described.read_text(encoding="utf-8", errors="ignore") if described.exists() else ""
     return (
         torch.backends.mkldnn.is_available()
         and "BLAS_INFO=mkl" in torch.__config__.show()
