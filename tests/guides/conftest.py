@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pytest
 import torch
 from guides.pages import SMALL_DIGITS
@@ -62,6 +63,34 @@ def with_people(tmp_path) -> Path:
         for _ in range(3)
     ]
     _write_csv(tmp_path / "people.csv", ["person", "question", "answer", "used"], rows)
+    return tmp_path
+
+
+@pytest.fixture
+def with_others(tmp_path) -> Path:
+    """A folder with a model ``theirs`` of a table of numbers, its members and others in files, and its scores."""
+    from hf_privacy.models import TabularMLPConfig, TabularMLPForClassification
+
+    torch.manual_seed(0)
+    classes = ["cat", "dog", "owl"]
+    config = TabularMLPConfig(
+        input_size=4, hidden_sizes=[8], num_labels=3, id2label=dict(enumerate(classes)),
+        label2id={name: number for number, name in enumerate(classes)},
+    )  # fmt: skip
+    model = TabularMLPForClassification(config).eval()
+    model.save_pretrained(tmp_path / "theirs")
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(80, 4)).round(3)
+    labels = rng.integers(3, size=80)
+    with torch.no_grad():
+        shares = model(features=torch.tensor(features, dtype=torch.float32)).logits.softmax(dim=1).numpy()
+    rows = [[*row, classes[label]] for row, label in zip(features.tolist(), labels, strict=True)]
+    header = ["a", "b", "c", "d", "kind"]
+    _write_csv(tmp_path / "members.csv", header, rows[:40])
+    _write_csv(tmp_path / "others.csv", header, rows[40:])
+    _write_csv(tmp_path / "rows.csv", [*header, "seen"], [[*row, number < 40] for number, row in enumerate(rows)])
+    scores = [[*shares[number].round(6), row[-1], number < 40] for number, row in enumerate(rows)]
+    _write_csv(tmp_path / "scores.csv", [*(f"probability_{name}" for name in classes), "label", "member"], scores)
     return tmp_path
 
 

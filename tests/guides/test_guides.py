@@ -54,6 +54,12 @@ def test_dp_in_practice(tmp_path):
     assert report["epsilon"]["upper"]["epsilon"] <= 8
 
 
+def test_audit_a_model_of_others(with_others):
+    Page(GUIDES / "audit_a_model_of_others.md").run(with_others, {})
+    for name in ("theirs", "theirs_too", "scores"):
+        assert load_report_dict(with_others / "runs" / name)["depth"] == "quick"
+
+
 def test_forget_a_person(with_people):
     small = {
         "init": [*SMALL, "--data.max_length", "48", "--audit.extraction", "false"],
