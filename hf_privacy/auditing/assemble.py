@@ -95,6 +95,7 @@ def assemble_report(case: AuditCase, sections: Mapping[str, Any]) -> PrivacyRepo
         },
         "versions": versions(),
         "budget": provenance.budget,
+        "levels": provenance.levels,
         "caveats": [*case.caveats, *caveats_of(case.settings, split, repeats=(exact, near), guarantee=case.guarantee)],
     }
     return PrivacyReport(**{**parts, **sections})

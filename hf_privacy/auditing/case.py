@@ -60,6 +60,8 @@ class Provenance:
         Sentences a reader of this particular audit must know.
     budget : dict, optional
         What may leak, as `hf_privacy.hub.budget_record` writes it.
+    levels : dict, optional
+        Where the verdict's levels begin, as `hf_privacy.hub.levels_record` writes it.
     """
 
     model_name: str | None = None
@@ -70,6 +72,7 @@ class Provenance:
     training_seconds: float | None = None
     caveats: tuple[str, ...] = ()
     budget: dict[str, Any] | None = None
+    levels: dict[str, Any] | None = None
 
 
 @dataclass(kw_only=True, eq=False)

@@ -112,4 +112,5 @@ def provenance(
         training_seconds=training_seconds,
         caveats=caveats,
         budget=budget_record(recipe.push.gate_settings()),
+        levels=recipe.push.levels(),
     )

@@ -27,6 +27,7 @@ def run(options: Options) -> int:
     report = PrivacyReport.load(folder)
     # The recipe's budget of today: it may have been set, or changed, since the audit.
     report.budget = budget_record(push.gate_settings()) or report.budget
+    report.levels = push.levels() or report.levels
     if options.flags["json"]:
         show("", lambda: document_of(report))
     elif options.flags["format"] == "dpia-md":

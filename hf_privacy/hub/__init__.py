@@ -8,6 +8,7 @@ from __future__ import annotations
 from hf_privacy.hub.evidence import strength_order, strongest_attack
 from hf_privacy.hub.gate import GateError, GateSettings, check_gate
 from hf_privacy.hub.headline import headline
+from hf_privacy.hub.levels import levels_record
 from hf_privacy.hub.plan import CommitOptions, PushPlan, plan_commit
 from hf_privacy.hub.push import check_login, commit_folder
 from hf_privacy.hub.schema import REPORT_NAME, load_report_dict, validate_report
@@ -26,6 +27,7 @@ __all__ = [
     "check_login",
     "commit_folder",
     "headline",
+    "levels_record",
     "load_report_dict",
     "plan_commit",
     "strength_order",

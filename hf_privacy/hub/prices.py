@@ -74,6 +74,9 @@ PRICES = {
     ),
 }
 
+# Tasks without a table, and the shipped comparison that would make one.
+UNMEASURED = {"text-classification": "sst2_defenses"}
+
 
 def price_sentences(task: str | None) -> list[str]:
     """Say which defence to take and what it cost in our own table of the task.
@@ -81,14 +84,17 @@ def price_sentences(task: str | None) -> list[str]:
     Examples
     --------
     >>> price_sentences("text-classification")[0]
-    'Train with a defence, such as `defense: dp`, which alone gives a guarantee; no table of ours says at what price
-    for this task.'
+    'Train with a defence, such as `defense: dp`, which alone gives a guarantee. Nobody has measured for us at what
+    price for this task: `hf-privacy compare` does, and `hf-privacy init --from sst2_defenses` copies a comparison to
+    start from.'
     """
     table = PRICES.get(task or "")
     if table is None:
+        start = UNMEASURED.get(task or "", "cifar10_small")
         return [
-            "Train with a defence, such as `defense: dp`, which alone gives a guarantee; no table of ours says at "
-            "what price for this task."
+            "Train with a defence, such as `defense: dp`, which alone gives a guarantee. Nobody has measured for us "
+            f"at what price for this task: `hf-privacy compare` does, and `hf-privacy init --from {start}` copies a "
+            "comparison to start from."
         ]
     base = table.undefended
     offers = [

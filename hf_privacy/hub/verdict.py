@@ -9,13 +9,10 @@ from typing import Any
 from hf_privacy.hub.evidence import ADVERSARIAL, all_attacks, tpr_at
 from hf_privacy.hub.gate import GateError, GateSettings, OverBudgetError, judge_report
 from hf_privacy.hub.headline import percent
+from hf_privacy.hub.levels import LEVELS, bounds_of, level_at
 from hf_privacy.hub.prices import price_sentences
 from hf_privacy.hub.unlearned import Forgetting, forgetting
 
-LEVELS = ("not shown", "low", "moderate", "high", "very high")
-# Where a level begins. By a TPR: how many times as many training records are found as others are by mistake; by AUC.
-TIMES = {"moderate": 2.0, "high": 5.0, "very high": 20.0}
-AREAS = {"moderate": 0.55, "high": 0.65, "very high": 0.8}
 BUDGETS = (
     "max_auc", "max_tpr_at_fpr", "max_extraction", "max_unlearning_gap", "max_retained_loss", "max_perplexity_rise"
 )  # fmt: skip
@@ -59,8 +56,9 @@ def verdict(report: Mapping[str, Any], settings: GateSettings | None = None) -> 
 
     The level goes by the strongest attack that was shown to do better than guessing: by how many times as many
     training records it finds as it claims others by mistake (2, 5 and 20 times), and by the largest AUC shown (0.55,
-    0.65 and 0.8); the worse of both counts. These bounds are this package's, no law's. Of an unlearned model see
-    `hf_privacy.hub.unlearned.forgetting`.
+    0.65 and 0.8); the worse of both counts. These bounds are this package's, no law's; a recipe sets others by
+    ``push.level_times`` and ``push.level_aucs``, which the report then holds as its ``levels``. Of an
+    unlearned model see `hf_privacy.hub.unlearned.forgetting`.
 
     Parameters
     ----------
@@ -181,6 +179,7 @@ def _level(report: Mapping[str, Any]) -> tuple[str, str]:
     """The level, and why."""
     evidence = report["evidence"]
     found = evidence["strongest"]
+    bounds_by_times, bounds_by_area = bounds_of(report)
     if not _shown(report):
         reach = _highest(report, found["fpr"])
         return "not shown", f"No leakage was shown; the intervals' upper ends would allow a level of {reach}."
@@ -189,15 +188,15 @@ def _level(report: Mapping[str, Any]) -> tuple[str, str]:
         for (_, attack), test in zip(all_attacks(report), evidence["attacks"], strict=True)
         if test["auc"] <= evidence["level"]
     ]
-    by_area = _of_area(max(areas, default=0.0))
+    by_area = level_at(max(areas, default=0.0), bounds_by_area)
     if found["fpr"] is None:
         return by_area, f"The largest AUC shown is {max(areas):.2f} (guessing: 0.50)."
     times = found["value"] / found["fpr"]
-    by_times = _of_times(times)
+    by_times = level_at(times, bounds_by_times)
     level = max(by_times, by_area, key=LEVELS.index)
     why = f"The strongest attack finds {times:.2g} times as many training records as it claims others by mistake"
     why += f", and the largest AUC shown is {max(areas):.2f} (guessing: 0.50)." if areas else "."
-    reach = _of_times(found["high"] / found["fpr"])
+    reach = level_at(found["high"] / found["fpr"], bounds_by_times)
     if LEVELS.index(reach) > LEVELS.index(level):
         why += f" By the upper end of its interval the level would be {reach}."
     return level, why
@@ -205,19 +204,12 @@ def _level(report: Mapping[str, Any]) -> tuple[str, str]:
 
 def _highest(report: Mapping[str, Any], fpr: float | None) -> str:
     attacks = [attack for _, attack in all_attacks(report)]
-    levels = [_of_area(max(attack["auc_high"] for attack in attacks))]
+    bounds_by_times, bounds_by_area = bounds_of(report)
+    levels = [level_at(max(attack["auc_high"] for attack in attacks), bounds_by_area)]
     if fpr is not None:
         highs = [entry["high"] for attack in attacks if (entry := tpr_at(attack, fpr=fpr))]
-        levels.append(_of_times(max(highs) / fpr))
+        levels.append(level_at(max(highs) / fpr, bounds_by_times))
     return max(levels, key=LEVELS.index)
-
-
-def _of_times(times: float) -> str:
-    return next((level for level in reversed(TIMES) if times >= TIMES[level] * (1 - 1e-9)), "low")
-
-
-def _of_area(area: float) -> str:
-    return next((level for level in reversed(AREAS) if area >= AREAS[level]), "low")
 
 
 def _budget(report: Mapping[str, Any], settings: GateSettings) -> tuple[str, str, bool]:
@@ -268,7 +260,12 @@ def _concerns(report: Mapping[str, Any]) -> str:
 
 def _task_of(model: Mapping[str, Any]) -> str | None:
     """The task; of a report from before it was said, by the architecture's name."""
-    kinds = {"Tabular": "tabular-classification", "ForImageClassification": "image-classification"}
+    kinds = {
+        "Tabular": "tabular-classification",
+        "ForImageClassification": "image-classification",
+        "ForSequenceClassification": "text-classification",
+        "ForCausalLM": "causal-lm",
+    }
     found = (task for word, task in kinds.items() if word in model["architecture"])
     return model.get("task") or next(found, None)
 

@@ -277,6 +277,11 @@ class PushSection(GateFields):
         The branch that is pushed to; by default main.
     license : str, optional
         What the card names, such as apache-2.0.
+    level_times : list of float, optional
+        Where the verdict's levels moderate, high and very high begin, by how many times as many training records are
+        found as others are claimed by mistake; by default [2, 5, 20].
+    level_aucs : list of float, optional
+        The same by the largest AUC shown; by default [0.55, 0.65, 0.8]. The worse of both counts.
     """
 
     repo_id: str | None = None
@@ -284,10 +289,24 @@ class PushSection(GateFields):
     create_pr: bool = False
     revision: str | None = None
     license: str | None = None
+    level_times: list | None = None
+    level_aucs: list | None = None
     max_tpr_at_fpr: dict | None = field(
         default=None,
         metadata={"help": "Refuse a push above these true positive rates, by false positive rate: {0.01: 0.1}."},
     )
+
+    def levels(self) -> dict[str, list[float]] | None:
+        """Where the verdict's levels begin, as a report holds it; None where the recipe sets nothing.
+
+        Examples
+        --------
+        >>> PushSection(level_aucs=[0.52, 0.6, 0.7]).levels()
+        {'aucs': [0.52, 0.6, 0.7]}
+        """
+        from hf_privacy.hub.levels import levels_record
+
+        return levels_record(self.level_times, self.level_aucs)
 
     def check(self) -> None:
         """Raise `InputError` for what a push would refuse whatever the model turns out to be."""
@@ -299,6 +318,7 @@ class PushSection(GateFields):
                     f"push.max_tpr_at_fpr is {self.max_tpr_at_fpr!r}: pass the highest TPR for each FPR, all in [0, 1]"
                 )
         try:
+            self.levels()
             GateSettings(**self.gate_settings())
         except InputError as error:
             raise InputError(f"push.{error}") from None

@@ -90,6 +90,8 @@ class Report:
         rows and the base model, with ``leakage``, their difference; ``overlap`` of generated and true text.
     budget : dict or None
         How much may leak, as the recipe of the audit had it; what the verdict holds the figures against.
+    levels : dict or None
+        Where the verdict's levels begin, ``times`` and ``aucs``, as that recipe had it; else this package's bounds.
     schema_version : str
     """
 
@@ -122,6 +124,7 @@ class Report:
     memorization: dict[str, Any] | None = None
     outside: dict[str, dict[str, Any]] | None = None
     budget: dict[str, Any] | None = None
+    levels: dict[str, Any] | None = None
     schema_version: str = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -133,7 +136,7 @@ class Report:
             When the report breaks the schema, or holds an absolute path or a token anywhere.
         """
         values = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-        for name in ("extraction", "memorization", "outside", "budget"):  # parts that most reports lack
+        for name in ("extraction", "memorization", "outside", "budget", "levels"):  # parts that most reports lack
             if values[name] is None:
                 del values[name]
         report = {"schema_version": values.pop("schema_version"), **values}

@@ -14,7 +14,9 @@ from hf_privacy.reports import shapes
 from hf_privacy.reports.sections import SECTIONS
 
 # Earlier reports lack them.
-OPTIONAL = "budget targets budgets blind_baseline canaries class_slices leakage_share extraction memorization outside"
+OPTIONAL = (
+    "budget levels targets budgets blind_baseline canaries class_slices leakage_share extraction memorization outside"
+)
 
 
 def report_schema() -> dict[str, Any]:

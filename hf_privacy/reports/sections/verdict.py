@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from hf_privacy.hub.levels import bounds_of
 from hf_privacy.hub.unlearned import FORGET_GAP, PERPLEXITY_RISE, RETAINED_LOSS
-from hf_privacy.hub.verdict import AREAS, TIMES, verdict
+from hf_privacy.hub.verdict import verdict
 from hf_privacy.reports.report import Report
 from hf_privacy.reports.shapes import listed, nullable, one_of, record
 from hf_privacy.reports.words import percent, wrapped
@@ -21,7 +22,16 @@ FIELDS = {
             min_depth=one_of("quick", "full"),
         ),
         "How much may leak, as the audit's recipe had it; absent where nobody said.",
-    )
+    ),
+    "levels": nullable(
+        record(
+            optional="times aucs",
+            times=listed("amount", least=3, most=3),
+            aucs=listed("unit", least=3, most=3),
+        ),
+        "Where the verdict's levels moderate, high and very high begin, as the audit's recipe had it; absent where it "
+        "set none.",
+    ),
 }
 
 
@@ -44,12 +54,14 @@ def lines(report: Report) -> str:
 
 
 def meaning(report: Report) -> list[str]:
-    times = ", ".join(f"{level} from {bound:g} times" for level, bound in TIMES.items())
-    areas = ", ".join(f"{level} from {bound:g}" for level, bound in AREAS.items())
+    by_times, by_area = bounds_of(vars(report))
+    times = ", ".join(f"{level} from {bound:g} times" for level, bound in by_times.items())
+    areas = ", ".join(f"{level} from {bound:g}" for level, bound in by_area.items())
+    whose = "this package's" if report.levels is None else "those that the audit's recipe set"
     found = [
         "The level goes by the strongest attack that was shown to do better than guessing: by how many times as many "
         f"training records it finds as it claims others by mistake ({times}; low below) and by the largest AUC shown "
-        f"({areas}); the worse counts. These bounds are this package's: no law or authority names them."
+        f"({areas}); the worse counts. These bounds are {whose}: no law or authority names them."
     ]
     if report.unlearning is not None:
         found.append(
