@@ -183,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "compare":
             # Set by the comparison itself for the processes that work beside it.
             command.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+            _add_board_arguments(command)
         if name in ("audit", "compare"):
             command.add_argument(
                 "--engine",
@@ -283,6 +284,16 @@ def _add_first_arguments(command: argparse.ArgumentParser, name: str) -> None:
         command.add_argument(
             "--from", nargs="?", const="", dest="copy_of", metavar="NAME", help="copy a shipped recipe, or list them"
         )
+
+
+def _add_board_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--board", nargs="+", metavar="RESULT", help="train nothing: draw result files on one page (board.html)"
+    )
+    command.add_argument("--output", metavar="FILE", help="with --board: the page to write")
+    command.add_argument("--push-to-space", metavar="ID", help="with --board: push the page to the Space owner/name")
+    command.add_argument("--public", action="store_true", help="with --push-to-space: make a new Space public")
+    command.add_argument("--dry-run", action="store_true", help="with --push-to-space: list the files, send nothing")
 
 
 def _add_metrics_arguments(command: argparse.ArgumentParser) -> None:

@@ -16,7 +16,17 @@ from hf_privacy.recipe.folder import PRIVATE
 
 
 def run(options: Options) -> int:
-    """Train and audit every defence under every seed, then write and print the table; goes on where it was stopped."""
+    """Train and audit every defence under every seed, then write and print the table; goes on where it was stopped.
+
+    With ``--board`` nothing is trained: result files are drawn on one page.
+    """
+    if options.flags["board"] is not None:
+        from hf_privacy.cli import board
+
+        return board.run(options)
+    for name in ("output", "push_to_space", "public", "dry_run"):
+        if options.flags[name]:
+            raise InputError(f"--{name.replace('_', '-')} is of a board: pass --board with result files too")
     if options.flags["worker"]:
         stop_with_parent()
     if options.config is None:

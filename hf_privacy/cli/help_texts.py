@@ -23,7 +23,7 @@ COMMANDS = {
     "references": "Train an audit's reference models on many machines, by a plan.",
     "report": "Print a model's report, and draw its page, plots and card again.",
     "push": "Send weights, card and report to the Hub in one commit, after the gate.",
-    "compare": "Train and audit several defences under several seeds: one table, one plot.",
+    "compare": "Train and audit several defences under several seeds; or draw results on one board.",
     "metrics": "List the evaluate modules, or push them to Spaces.",
     "env": "Print versions, device and whether the Hub answers, or what the cache holds.",
 }
@@ -134,11 +134,12 @@ push (exit code 3); what is sent is one commit, to a private repository unless t
 examples:
   hf-privacy compare --config comparison.yaml
   hf-privacy compare --config comparison.yaml --overrides.audit.references 8 --output_dir runs/mine
+  hf-privacy compare --board runs/*/comparison.json --output board.html
 A comparison is a YAML file with the keys recipe (the base recipe's file), defenses, seeds,
 overrides, attacks and output_dir; see recipes/defenses/. Every key can be set here, too, and wins
 over the file: --defenses.dp.training.target_epsilon 3. `hf-privacy keys compare` lists them.
 {_listed("A defence is one of these by its name, unless its key defense says which", DEFENSES)}
---json: the table as comparison.json has it, with folder.
+--json: the table as comparison.json has it, with folder; of a board its rows and page.
 """,
     "metrics": """\
 examples:

@@ -20,6 +20,8 @@ from hf_privacy.recipe import EXTRA_ATTACKS, Recipe, RunFolder, read_yaml
 from hf_privacy.recipe.config import checked, set_dotted
 from hf_privacy.recipe.folder import PRIVATE
 
+# Of the file with a comparison's table.
+FORMAT = "hf_privacy comparison 1"
 # What a comparison says elsewhere, or differs in from run to run.
 _NOT_OVERRIDDEN = {
     "output_dir": "set output_dir at the top level of the comparison",

@@ -10,7 +10,7 @@ from hf_privacy.comparison.defended import DEFENDED_OUTPUTS
 from hf_privacy.comparison.extraction import extraction_difference, extraction_part
 from hf_privacy.comparison.figures import minus, over_examples, over_seeds, over_targets
 from hf_privacy.comparison.own_intervals import over_groups, own_figures
-from hf_privacy.comparison.plan import Comparison
+from hf_privacy.comparison.plan import FORMAT, Comparison
 from hf_privacy.comparison.robust import CLEAN, memorization_part, robustness_part
 from hf_privacy.comparison.run import require_done
 from hf_privacy.comparison.two_sided import two_sided_figures, two_sided_over_targets
@@ -26,7 +26,6 @@ from hf_privacy.errors import InputError
 from hf_privacy.hub import load_report_dict
 from hf_privacy.hub.evidence import as_read, tpr_at
 
-FORMAT = "hf_privacy comparison 1"
 _SIZES = ("n_members", "n_nonmembers", "n_population", "unit", "n_groups")
 
 

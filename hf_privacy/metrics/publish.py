@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +14,8 @@ from hf_privacy.metrics.cards import space_files
 from hf_privacy.network import reaching
 
 
-class PushedMetric(NamedTuple):
-    """A metric's Space and the commit that holds it.
+class PushedSpace(NamedTuple):
+    """A Space and the commit that holds what was pushed.
 
     Attributes
     ----------
@@ -29,6 +30,10 @@ class PushedMetric(NamedTuple):
     repo_id: str
     url: str
     revision: str
+
+
+class PushedMetric(PushedSpace):
+    """A metric's Space and the commit that holds it."""
 
     @property
     def load_line(self) -> str:
@@ -76,32 +81,81 @@ def push_metric(
         If the namespace cannot be one, the Space is public and the push is to be private, or the Hub refuses the
         token; `NetworkError` where the Hub does not answer; and as `hf_privacy.metrics.cards.space_files`.
     """
-    repo_id = f"{namespace}/{folder.name}"
+    try:
+        pushed = push_space(
+            space_files(folder),
+            f"{namespace}/{folder.name}",
+            sdk="gradio",
+            what=folder.name,
+            token=token,
+            private=private,
+            revision=revision,
+        )
+    except HFValidationError as error:
+        raise InputError(f"namespace is {namespace!r}: pass the name of a user or an organisation") from error
+    return PushedMetric(*pushed)
+
+
+def push_space(
+    files: Mapping[str, bytes],
+    repo_id: str,
+    *,
+    sdk: str,
+    what: str,
+    token: str,
+    private: bool = True,
+    revision: str | None = None,
+) -> PushedSpace:
+    """Push files to a Space, made where there is none, in one commit; one that changes nothing makes none.
+
+    Parameters
+    ----------
+    files : mapping of str to bytes
+        By their names in the Space.
+    repo_id : str
+        ``owner/name``.
+    sdk : {"gradio", "static"}
+        What a new Space runs on.
+    what : str
+        What is pushed, for the commit's message.
+    token, private, revision
+        As `push_metric`.
+
+    Returns
+    -------
+    PushedSpace
+
+    Raises
+    ------
+    InputError
+        If the Space is public and the push is to be private, or the Hub refuses the token; `NetworkError` where the
+        Hub does not answer.
+    HFValidationError
+        If it cannot be the name of a Space.
+    """
     api = HfApi(token=token, library_name="hf_privacy")
-    operations = [CommitOperationAdd(name, content) for name, content in space_files(folder).items()]
+    operations = [CommitOperationAdd(name, content) for name, content in files.items()]
     try:
         with reaching(f"the push to the Space {repo_id} was not confirmed", instead="push later"):
             try:
                 info = api.repo_info(repo_id, repo_type="space")
             except RepositoryNotFoundError:
-                api.create_repo(repo_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
+                api.create_repo(repo_id, repo_type="space", space_sdk=sdk, private=private, exist_ok=True)
             else:
                 if private and not info.private:
                     raise InputError(
                         f"the Space {repo_id} exists and is public, and the push is to be private: pass --public "
-                        "(private=False), or another namespace"
+                        "(private=False), or another name"
                     )
             if revision is not None:
                 api.create_branch(repo_id, repo_type="space", branch=revision, exist_ok=True)
             commit = api.create_commit(
                 repo_id,
                 operations=operations,
-                commit_message=f"Upload {folder.name} with hf_privacy",
+                commit_message=f"Upload {what} with hf_privacy",
                 repo_type="space",
                 revision=revision,
             )
-    except HFValidationError as error:
-        raise InputError(f"namespace is {namespace!r}: pass the name of a user or an organisation") from error
     except HfHubHTTPError as error:
         status = error.response.status_code
         if status in (401, 403):
@@ -110,4 +164,4 @@ def push_metric(
                 "and may write there"
             ) from error
         raise
-    return PushedMetric(repo_id, f"{api.endpoint}/spaces/{repo_id}", commit.oid)
+    return PushedSpace(repo_id, f"{api.endpoint}/spaces/{repo_id}", commit.oid)

@@ -11,7 +11,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-KEPT = ("split", "dataset", "references", "targets", "utility", "extraction", "blind_baseline", "cost", "versions")
+KEPT = (
+    "model", "defense", "split", "dataset", "references", "targets", "utility", "extraction", "blind_baseline", "cost",
+    "versions",
+)  # fmt: skip
 FPRS = (0.01, 0.1)
 SIDES = ("member", "nonmember")
 
