@@ -29,7 +29,9 @@ def _inline(translator: Any, node: nodes.Element) -> None:
 
 
 def _block(translator: Any, node: nodes.Element) -> None:
-    translator.body.append(f'<div class="equation">{tex2mathml(node.astext(), as_block=True)}</div>\n')
+    drawn = tex2mathml(node.astext(), as_block=True)
+    # The theme scrolls what is too wide; the space keeps what is high from being cut by that.
+    translator.body.append(f'<div class="equation" style="padding: 0.5em 0">{drawn}</div>\n')
     raise nodes.SkipNode
 
 
