@@ -39,6 +39,7 @@ def test_in_a_script(with_first_run):
     assert json.loads(shown[4])["hub"]["state"] == "offline"
 
 
+@pytest.mark.slow
 def test_choose_a_defence(with_first_run):
     fewer = {"compare": ["--seeds", "[0, 1]", "--workers", "1"]}
     shown = Page(GUIDES / "choose_a_defence.md").run(with_first_run, {**OF_DIGITS, **fewer})
@@ -47,6 +48,7 @@ def test_choose_a_defence(with_first_run):
     assert [row["name"] for row in rows] == ["none", "relax_loss"]
 
 
+@pytest.mark.slow
 def test_dp_in_practice(tmp_path):
     fewer = {"audit": ["--audit.depth", "quick", "--canaries", "40"]}
     Page(GUIDES / "dp_in_practice.md").run(tmp_path, {**OF_DIGITS, **fewer})
