@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import uuid
@@ -12,19 +13,60 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-_TEMPORARY = re.compile(r"^(\..+\.[0-9a-f]{32}\.tmp)(\.lock)?$")
+# What the system says where a disk, or a user's share of it, is full, and where it may not be written.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+REFUSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_TEMPORARY = re.compile(r"^(\.(.+)\.[0-9a-f]{32}\.tmp)(\.lock)?$")
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Write under a temporary name beside `path`, flush to disk, then rename; ``mode`` is the file's permission."""
-    with temporary_beside(path) as temporary:
-        write_through(temporary, content, mode=mode)
+    with disk_errors_named(path, len(content)), temporary_beside(path) as temporary:
+        _write_new(temporary, content, mode)
         os.replace(temporary, path)
     flush_folder(path.parent)
 
 
 def write_through(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Write a new file and flush it to disk."""
+    with disk_errors_named(path, len(content)):
+        _write_new(path, content, mode)
+
+
+@contextmanager
+def disk_errors_named(path: Path, size: int | None = None) -> Iterator[None]:
+    """Let an error of a full or read-only disk say which file was to be written, and how many bytes it takes.
+
+    Of a temporary name the final one is said; a file that the error names already stays.
+
+    Raises
+    ------
+    OSError
+        Of the same number. Other errors pass as they are.
+
+    Examples
+    --------
+    >>> with disk_errors_named(Path("runs/rows.npy"), 4096):
+    ...     raise OSError(errno.ENOSPC, "No space left on device")
+    Traceback (most recent call last):
+    ...
+    OSError: [Errno 28] No space left on device, 4,096 bytes needed: 'runs/rows.npy'
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL | REFUSED:
+            raise
+        words = error.strerror or os.strerror(error.errno)
+        if size is not None and error.errno in FULL:
+            words += f", {size:,} bytes needed"
+        named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else path
+        if temporary := _TEMPORARY.match(named.name):
+            named = named.with_name(temporary[2])
+        raise OSError(error.errno, words, str(named)) from error
+
+
+def _write_new(path: Path, content: bytes, mode: int) -> None:
     with os.fdopen(
         os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), mode), "wb"
     ) as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -11,7 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from hf_privacy.atomic_file import alone, claimed, remove_leftovers, temporary_beside, write_atomically
+from hf_privacy.atomic_file import (
+    alone,
+    claimed,
+    disk_errors_named,
+    remove_leftovers,
+    temporary_beside,
+    write_atomically,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -34,10 +42,21 @@ def test_a_write_that_fails_leaves_the_earlier_file_and_nothing_else(tmp_path, m
         raise error
 
     monkeypatch.setattr(os, "fsync", fails)
-    with pytest.raises(type(error)):
+    with pytest.raises(type(error)) as seen:
         write_atomically(tmp_path / "a", b"second")
+    if isinstance(error, OSError):  # the file that is missing, and not its temporary name
+        assert str(seen.value) == f"[Errno 28] No space left on device, 6 bytes needed: '{tmp_path / 'a'}'"
     assert (tmp_path / "a").read_bytes() == b"first"
     assert names(tmp_path) == ["a"]
+
+
+def test_a_temporary_name_is_said_as_the_final_one_and_other_errors_pass(tmp_path):
+    with temporary_beside(tmp_path / "a") as temporary:
+        final = re.escape(f"[Errno 13] No: '{tmp_path / 'a'}'")
+        with pytest.raises(PermissionError, match=final), disk_errors_named(tmp_path, 3):
+            raise OSError(errno.EACCES, "No", f"{temporary}.lock")
+        with pytest.raises(FileNotFoundError, match=temporary.name), disk_errors_named(tmp_path, 3):
+            raise OSError(errno.ENOENT, "No", str(temporary))
 
 
 def test_many_writers_of_one_file_leave_one_of_their_versions(tmp_path):

@@ -8,14 +8,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from hf_privacy.atomic_file import FULL, REFUSED
 from hf_privacy.cli.arguments import Options
 from hf_privacy.errors import InputError
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
 # Libraries that write by themselves raise errors of their own, with the system's words or number inside.
 _NUMBER_INSIDE = re.compile(r"\(os error (\d+)\)|\[Errno (\d+)\]")
-_TORCH_WROTE_LESS = re.compile(r"PytorchStreamWriter failed writing|unexpected pos \d+ vs \d+")
+# Of torch, and of NumPy, whose error has no number although it is one of the system's.
+_WROTE_LESS = re.compile(
+    r"PytorchStreamWriter failed writing|unexpected pos \d+ vs \d+|^\d+ requested and \d+ written$"
+)
 
 
 def disk_sentence(error: BaseException) -> str | None:
@@ -33,12 +35,12 @@ def disk_sentence(error: BaseException) -> str | None:
         number, words = _number(one), " ".join(str(one).split())
         if isinstance(one, OSError) and one.strerror:
             words = one.strerror + (f": {one.filename}" if one.filename else "")
-        if number in _FULL:
+        if number in FULL:
             return (
                 f"the disk is full ({words}): make room, then run the same command again; what was half-written is "
                 "gone or will be written again"
             )
-        if number in _REFUSED:
+        if number in REFUSED:
             return f"the system refuses access ({words}): give it, or choose another output_dir"
     return None
 
@@ -104,13 +106,13 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _number(error: BaseException) -> int | None:
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno is not None:
         return error.errno
     text = str(error)
     found = _NUMBER_INSIDE.search(text)
     if found:
         return int(found[1] or found[2])
-    for number in (*_FULL, *_REFUSED):
+    for number in (*FULL, *REFUSED):
         if len(os.strerror(number)) > 12 and os.strerror(number) in text:
             return number
-    return errno.ENOSPC if _TORCH_WROTE_LESS.search(text) else None
+    return errno.ENOSPC if _WROTE_LESS.search(text) else None

@@ -15,7 +15,7 @@ from datasets import Dataset
 from PIL import Image as PillowImage
 from transformers.image_processing_utils import BaseImageProcessor
 
-from hf_privacy.data.encoded_store import StoredArray, entry_name, new_array, require_room
+from hf_privacy.data.encoded_store import StoredArray, entry_name, new_array, save_array
 from hf_privacy.data.pictures import AT_A_TIME, Images, decoded_facts, encoded_pictures
 from hf_privacy.data.pixel_levels import Levels, levels_of
 from hf_privacy.data.stored_columns import Column, LevelRows, MappedRows
@@ -135,13 +135,11 @@ class _PixelEncoder:
             self._levels = levels_of(self._values, first[0].size, first[0].mode)
             self._as_floats = self._levels.of(values) is None
         shape, kind = (n_rows, *values.shape[1:]), np.float32 if self._as_floats else np.uint8
-        item_bytes = np.dtype(kind).itemsize
-        self._check(shape, item_bytes)
-        require_room(folder, item_bytes * int(np.prod(shape)))
+        self._check(shape, np.dtype(kind).itemsize)
         for file in (_LEVELS, _TABLE, _FLOATS):
             (folder / file).unlink(missing_ok=True)
         if not self._as_floats and self._levels is not None:
-            np.save(folder / _TABLE, self._levels.table)
+            save_array(folder / _TABLE, self._levels.table)
         path = folder / (_FLOATS if self._as_floats else _LEVELS)
         self._into = new_array(path, kind, shape)
 

@@ -16,6 +16,7 @@ import atexit
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -32,7 +33,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from hf_privacy.arguments import check_number
-from hf_privacy.atomic_file import flush_folder, write_through
+from hf_privacy.atomic_file import disk_errors_named, flush_folder, write_through
 from hf_privacy.errors import InputError
 
 FOLDER_VARIABLE = "HF_PRIVACY_CACHE"
@@ -76,12 +77,28 @@ class StoredArray:
 
 
 def new_array(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """A mapped array to fill, with its place on the disk taken: a disk that fills up later would kill who writes."""
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    """A mapped array to fill, with its place on the disk taken: a disk that fills up later would kill who writes.
+
+    Raises
+    ------
+    InputError
+        When the disk has no room for it.
+    OSError
+        When it has, and the user has not: with the file's name and size.
+    """
+    size = np.dtype(dtype).itemsize * math.prod(shape)
+    require_room(path.parent, size)
+    with disk_errors_named(path, size):
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+        if hasattr(os, "posix_fallocate"):
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return array
+
+
+def save_array(path: Path, values: np.ndarray, dtype: Any = None) -> None:
+    """Write an array as `new_array` does: what NumPy says of a full disk names neither file nor reason."""
+    new_array(path, values.dtype if dtype is None else dtype, values.shape)[...] = values
 
 
 def cache_folder() -> Path:
@@ -146,6 +163,8 @@ def stored(names: Sequence[str], make: Make, *, along: Sequence[str] = ()) -> di
     ------
     InputError
         When the disk has no room, as `require_room` says.
+    OSError
+        When it fills up meanwhile: with the name of a file or of the cache's folder.
     """
     if cache_limit() == 0:
         return _made_beside([*names, *along], make)
@@ -180,11 +199,28 @@ def require_room(folder: Path, size: int) -> None:
         shrink(cache_folder(), max(0, cache_limit() - (size - free)))
         free = shutil.disk_usage(folder).free
     if size > free:
+        root, variable = cache_folder(), FOLDER_VARIABLE
+        if not folder.is_relative_to(root):
+            root, variable = Path(tempfile.gettempdir()), "TMPDIR"
         raise InputError(
-            f"the encoded rows take {size / 1e9:.1f} GB and the disk of the cache has {free / 1e9:.1f} GB left: make "
-            f"room (hf-privacy env --cache --clear), set {FOLDER_VARIABLE} to a folder on another disk, or use fewer "
-            "rows or a smaller size"
+            f"the encoded rows take {_said(size)} and the disk of {str(root)!r} has {_said(free)} left: make room "
+            f"(hf-privacy env --cache --clear), set {variable} to a folder on another disk, or use fewer rows or a "
+            "smaller size"
         )
+
+
+def _said(size: int) -> str:
+    """A size in words.
+
+    Examples
+    --------
+    >>> _said(2_400_000_000), _said(2_400_000), _said(128)
+    ('2.4 GB', '2.4 MB', '128 bytes')
+    """
+    for unit, of_unit in (("GB", 1e9), ("MB", 1e6)):
+        if size >= of_unit / 10:
+            return f"{size / of_unit:,.1f} {unit}"
+    return f"{size:,} bytes"
 
 
 def entries(root: Path | None = None) -> list[EntryFacts]:
@@ -229,15 +265,16 @@ def _make_missing(root: Path, missing: Sequence[str], make: Make) -> None:
     _remove_abandoned(root, ours=missing)
     folders = {name: root / f"{name}.{uuid.uuid4().hex}{_TEMPORARY}" for name in missing}
     try:
-        for folder in folders.values():
-            folder.mkdir(mode=0o700)
-            _hold(folder)
-        make(folders)
-        for name, folder in folders.items():
-            _release(folder)
-            _seal(folder)
-            _put_away(root / name)  # a damaged one
-            os.replace(folder, root / name)
+        with disk_errors_named(root):
+            for folder in folders.values():
+                folder.mkdir(mode=0o700)
+                _hold(folder)
+            make(folders)
+            for name, folder in folders.items():
+                _release(folder)
+                _seal(folder)
+                _put_away(root / name)  # a damaged one
+                os.replace(folder, root / name)
         flush_folder(root)
     finally:
         for folder in folders.values():
@@ -252,9 +289,15 @@ def _made_beside(names: Sequence[str], make: Make) -> dict[str, Path]:
     _hold(folder)
     atexit.register(_remove_own, folder, os.getpid())
     folders = {name: folder / name for name in names}
-    for one in folders.values():
-        one.mkdir()
-    make(folders)
+    try:
+        with disk_errors_named(folder.parent):
+            for one in folders.values():
+                one.mkdir()
+            make(folders)
+    except BaseException:
+        _release(folder)
+        _remove(folder)
+        raise
     return folders
 
 

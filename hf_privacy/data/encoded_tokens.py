@@ -12,9 +12,10 @@ import numpy as np
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from hf_privacy.atomic_file import write_through
 from hf_privacy.data.canonical import stored_fingerprint
 from hf_privacy.data.encoded_images import class_facts
-from hf_privacy.data.encoded_store import StoredArray, entry_name, require_room, stored
+from hf_privacy.data.encoded_store import StoredArray, entry_name, save_array, stored
 
 FEWEST_TEXTS = 2000  # fewer are tokenized in less time than their entry takes to look for
 _PACKAGES = ("tokenizers", "transformers")
@@ -67,11 +68,11 @@ def stored_tokens(
 
     def make(folders: Mapping[str, Path]) -> None:
         folder, tokens = folders[name], tokenize()
-        require_room(folder, sum(values.nbytes for values in tokens.columns.values()))
         for column, values in tokens.columns.items():
-            np.save(folder / f"{column}.npy", values)
-        np.save(folder / _LENGTHS, tokens.lengths)
-        (folder / _BESIDE).write_text(json.dumps({**tokens.beside, "columns": list(tokens.columns)}), encoding="utf-8")
+            save_array(folder / f"{column}.npy", values)
+        save_array(folder / _LENGTHS, tokens.lengths)
+        beside = {**tokens.beside, "columns": list(tokens.columns)}
+        write_through(folder / _BESIDE, json.dumps(beside).encode(), mode=0o600)
 
     folder = stored([name], make)[name]
     beside = json.loads((folder / _BESIDE).read_text(encoding="utf-8"))

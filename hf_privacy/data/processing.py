@@ -16,7 +16,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 from hf_privacy.data.canonical import stored_fingerprint
 from hf_privacy.data.columns import check_columns, check_labels, numeric_matrix, require_image_column
 from hf_privacy.data.encoded_images import converted, different_shapes, processed, stored_pixels
-from hf_privacy.data.encoded_store import FEWEST_ROWS, StoredArray, entry_name, require_room, stored
+from hf_privacy.data.encoded_store import FEWEST_ROWS, StoredArray, entry_name, save_array, stored
 from hf_privacy.data.encoded_tokens import FEWEST_TEXTS, Tokens, is_storable, stored_tokens
 from hf_privacy.data.image_processors import processor_channels
 from hf_privacy.data.pictures import AT_A_TIME
@@ -230,9 +230,7 @@ def encode_features(
     name = entry_name("features", facts)
 
     def make(folders: Mapping[str, Path]) -> None:
-        values = numeric_matrix(dataset, columns)
-        require_room(folders[name], 4 * values.size)
-        np.save(folders[name] / "features.npy", values.astype(np.float32))
+        save_array(folders[name] / "features.npy", numeric_matrix(dataset, columns), np.float32)
 
     array = StoredArray(stored([name], make)[name] / "features.npy")
     return TensorDataset({"features": MappedRows(array), **labels})

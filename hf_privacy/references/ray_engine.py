@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_privacy.atomic_file import disk_errors_named
 from hf_privacy.errors import InputError
 from hf_privacy.progress import progress
 from hf_privacy.references.collect import ReferenceRun
@@ -216,13 +217,15 @@ def _bring_home(run: ReferenceRun, number: int, answer: TaskAnswer) -> None:
     fetched = run.store.folder / "fetched"
     folder = fetched / f"{number:04d}"
     shutil.rmtree(folder, ignore_errors=True)
+    size = len(answer.row) + sum(map(len, answer.weights.values()))
     try:
-        (folder / "weights").mkdir(parents=True)
-        (folder / "row").write_bytes(answer.row)
-        for name, content in answer.weights.items():
-            path = folder / "weights" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+        with disk_errors_named(folder, size):
+            (folder / "weights").mkdir(parents=True)
+            (folder / "row").write_bytes(answer.row)
+            for name, content in answer.weights.items():
+                path = folder / "weights" / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
         if not take(run.store, number, folder / "row", folder / "weights" if answer.weights else None):
             raise InputError(
                 f"reference {number} came from a machine with other data, recipe or versions: install there what is "

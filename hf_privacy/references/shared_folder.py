@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hf_privacy.atomic_file import flush_folder, write_through
+from hf_privacy.atomic_file import FULL, disk_errors_named, flush_folder, write_through
 from hf_privacy.errors import InputError, NetworkError, one_line
 from hf_privacy.network import network_reason
 
@@ -18,8 +18,9 @@ from hf_privacy.network import network_reason
 class SharedFolder:
     """Files by name in a folder, each there whole or not at all, whoever writes it and whatever kills the writer.
 
-    On a file system a file is written under another name and renamed; an object store shows an object when it is
-    whole. Nothing is locked, since no object store has locks: who shares work here shares it by numbers.
+    On a file system a file is written under another name and renamed, readable by its owner alone; an object store
+    shows an object when it is whole. Nothing is locked, since no object store has locks: who shares work here shares
+    it by numbers.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ class SharedFolder:
                 return False
             if self._local is not None:
                 with _renamed(self._local / name) as temporary:
-                    write_through(temporary, content)
+                    write_through(temporary, content, mode=0o600)
                 return True
             if once:
                 try:
@@ -117,7 +118,9 @@ class SharedFolder:
             if self._local is None:
                 self._fs.put_file(str(path), self._path(name))
                 return
-            with _renamed(self._local / name) as temporary:
+            size = path.stat().st_size
+            with _renamed(self._local / name) as temporary, disk_errors_named(temporary, size):
+                os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
                 shutil.copyfile(path, temporary)
                 with open(temporary, "rb+") as file:
                     os.fsync(file.fileno())
@@ -151,6 +154,11 @@ class SharedFolder:
                 f"the store {self.name} needs a library that is not installed: {one_line(error)}"
             ) from error
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise InputError(
+                    f"the disk of the store {self.name} is full ({error.strerror}): make room there, then run the "
+                    "same command again; what was half-written is gone"
+                ) from error
             raise (InputError if network_reason(error) is None else NetworkError)(
                 f"the store {self.name} cannot be reached ({type(error).__name__}: {self._said(error)}): "
                 "check its name, and that this machine may read and write there"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_privacy.errors import InputError
+from hf_privacy.hub.published import is_published
 from hf_privacy.recipe.config import Recipe
 from hf_privacy.recipe.shaping import shaping_arguments
 from hf_privacy.references.shared_folder import SharedFolder, folder_of
@@ -44,7 +45,9 @@ _PLACES = {
 class WrittenPlan:
     """What `hf-privacy references plan` writes: reference i is a function of it and of i alone.
 
-    It holds hashes of examples, split and initial weights, and neither an example nor whose row is a member's.
+    It holds hashes of examples, split and initial weights, and no example. Its places and seeds are the recipe's: who
+    has the data as well can draw the members from them, so its file is for its owner alone, and no push takes it. The
+    keys of differential privacy's noise are in no file.
 
     Attributes
     ----------
@@ -77,9 +80,13 @@ class WrittenPlan:
         Raises
         ------
         InputError
-            Where another plan is there already; the same one stays.
+            Where another plan is there already; the same one stays. For a name that a push would take for a model's.
         """
         folder, name = folder_of(url)
+        if is_published(name):
+            raise InputError(
+                f"the plan's file is {name!r}, which a push takes for the model's: name another, such as plan.json"
+            )
         shared = SharedFolder(folder)
         if not shared.write(name, self.text(indent=2).encode(), once=True) and WrittenPlan.load(url) != self:
             raise InputError(f"{name} in {shared.name} is another plan already: name another file")

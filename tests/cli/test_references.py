@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from hf_privacy.errors import InputError
+from hf_privacy.hub.published import published_files
 from hf_privacy.references import SharedStore, WrittenPlan, collect_shared, run_ranks
 from hf_privacy.signals import SignalStore
 
@@ -78,6 +79,17 @@ def lists_in(value):
         return
     for part in value:
         yield from lists_in(part)
+
+
+def test_a_plan_is_for_its_owner_and_no_push_takes_it(cli, planned, tmp_path):
+    """Its seeds, with the data, tell who is a member."""
+    assert (planned[1] / "plan.json").stat().st_mode & 0o777 == 0o600
+    assert published_files(planned[1]) == {}
+    plan = WrittenPlan.load(str(planned[1] / "plan.json"))
+    for name in ("vocab.json", "plan.safetensors"):
+        with pytest.raises(InputError, match=rf"the plan's file is '{name}', which a push takes for the model's"):
+            plan.save(str(tmp_path / name))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_plan_is_written_once(cli, planned, store, tmp_path):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from filelock import FileLock
 
+from hf_privacy.cli.endings import disk_sentence
 from hf_privacy.data import encoded_store
-from hf_privacy.data.encoded_store import StoredArray, cache_folder, entries, entry_name, shrink, stored
+from hf_privacy.data.encoded_store import StoredArray, cache_folder, entries, entry_name, save_array, shrink, stored
 from hf_privacy.errors import InputError
 
 PROCESS = """
@@ -181,11 +184,60 @@ def test_a_limit_of_nothing_keeps_nothing(monkeypatch):
 
 
 def test_a_limit_that_is_none_and_a_full_disk_are_refused(monkeypatch):
-    with pytest.raises(InputError, match=r"the disk of the cache has .* GB left"):
+    with pytest.raises(InputError, match=r"take 1,000,000,000.0 GB and the disk of '.*cache' has .* left: make room"):
         stored(["x-1"], lambda folders: encoded_store.require_room(folders["x-1"], 10**18))
     monkeypatch.setenv("HF_PRIVACY_CACHE_LIMIT", "many")
     with pytest.raises(InputError, match="HF_PRIVACY_CACHE_LIMIT is 'many'"):
         stored(["x-1"], maker([]))
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["cache", "temporary folder"])
+def test_a_disk_that_has_no_room_for_a_small_array_is_told_with_folder_and_size(keeps, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    if not keeps:
+        monkeypatch.setenv("HF_PRIVACY_CACHE_LIMIT", "0")
+    with monkeypatch.context() as full:
+        full.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
+        where, way_out = (cache_folder(), "HF_PRIVACY_CACHE") if keeps else (tmp_path, "TMPDIR")
+        sentence = rf"take 8,000 bytes and the disk of '{where}' has 1,000 bytes left: .*{way_out}"
+        with pytest.raises(InputError, match=sentence):
+            stored(["x-1"], lambda folders: save_array(folders["x-1"] / "values.npy", np.arange(1000)))
+    assert not list(tmp_path.rglob("*values*"))
+    stored(["x-1"], lambda folders: save_array(folders["x-1"] / "values.npy", np.arange(1000)))
+
+
+@pytest.mark.parametrize("step", ["place", "facts", "stream"])
+def test_a_share_of_a_disk_that_fills_up_leaves_nothing_and_the_next_run_makes_it(step, monkeypatch):
+    """A quota, which no look at the disk shows."""
+
+    def refuse(*arguments):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    def make(folders):
+        if step == "stream" and full:  # a library that writes by itself
+            refuse()
+        save_array(folders["x-1"] / "values.npy", np.arange(1000))
+
+    full = True
+    with monkeypatch.context() as patch:
+        if step == "place":
+            patch.setattr(os, "posix_fallocate", refuse, raising=False)
+        elif step == "facts":
+            patch.setattr(os, "fsync", refuse)
+        with pytest.raises(OSError, match="Disk quota exceeded") as seen:
+            stored(["x-1"], make)
+    sentence = disk_sentence(seen.value)
+    assert str(cache_folder()) in sentence
+    assert ("8,000 bytes needed" in sentence) == (step == "place")
+    assert [path.name for path in cache_folder().iterdir()] == [".locks"]
+    full = False
+    assert np.array_equal(StoredArray(stored(["x-1"], make)["x-1"] / "values.npy").values, np.arange(1000))
+
+
+def test_an_array_of_nothing_is_an_array():
+    folder = stored(["x-1"], lambda folders: save_array(folders["x-1"] / "values.npy", np.zeros((0, 3), np.int32)))
+    values = StoredArray(folder["x-1"] / "values.npy").values
+    assert (values.shape, values.dtype) == ((0, 3), np.int32)
 
 
 def test_the_command_tells_and_clears(capsys):

@@ -149,3 +149,14 @@ def test_a_full_disk_leaves_no_half_checkpoint(trainer, tmp_path, monkeypatch):
         made.train()
     assert sorted(path.name for path in (tmp_path / "run").glob("checkpoint-*")) == ["checkpoint-1", "checkpoint-2"]
     assert last_whole_checkpoint(tmp_path / "run") == str(tmp_path / "run" / "checkpoint-2")
+
+
+def test_a_disk_that_is_full_for_what_a_callback_adds_leaves_no_half_checkpoint_either(trainer, tmp_path):
+    class Full(TrainerCallback):
+        def on_save(self, args, state, control, **kwargs):
+            if state.global_step == 3:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        trainer([Full()]).train()
+    assert sorted(path.name for path in (tmp_path / "run").glob("checkpoint-*")) == ["checkpoint-1", "checkpoint-2"]

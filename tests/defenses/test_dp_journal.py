@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +54,26 @@ def test_the_journal_only_grows(tmp_path):
         assert longer.startswith(content)
         content = longer
     assert (tmp_path / JOURNAL_FILE).stat().st_mode & 0o077 == 0  # for its owner alone
+
+
+def test_a_disk_that_takes_a_part_of_a_line_stops_the_release(tmp_path, monkeypatch):
+    """The system writes what fits and says so only when asked for more: weights must not be saved after that."""
+    write(tmp_path, [[3]])
+    journal, real, parts = ReleaseJournal(tmp_path, "a"), os.write, []
+
+    def filling_up(descriptor, content):
+        if parts:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        parts.append(content)
+        return real(descriptor, content[:40])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", filling_up)
+        with pytest.raises(OSError, match=r"No space left on device, \d+ bytes needed: '.*dp_journal\.jsonl'"):
+            journal.release([(1.0, 0.1, 5)])
+    assert ReleaseJournal(tmp_path, "a").released() == [(1.0, 0.1, 3)]
+    journal.release([(1.0, 0.1, 5)])  # tried again when there is room
+    assert ReleaseJournal(tmp_path, "a").released() == [(1.0, 0.1, 8)]
 
 
 def test_the_same_steps_are_written_once(tmp_path):

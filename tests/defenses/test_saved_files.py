@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
@@ -119,6 +120,24 @@ def test_a_card_written_by_hand_outlives_saving(make_args, lora_model_of, data_o
     trainer = PrivacyTrainer(lora_model_of("bert"), make_args(), train_dataset=data_of("bert"))
     trainer.save_model()
     assert "# By hand" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_a_card_written_by_hand_outlives_a_save_that_fails(make_args, lora_model_of, data_of, tmp_path, monkeypatch):
+    trainer = PrivacyTrainer(lora_model_of("bert"), make_args(), train_dataset=data_of("bert"))
+    card = tmp_path / "run" / "README.md"
+    card.parent.mkdir(exist_ok=True)
+    card.write_text("mine")
+
+    def full(model, output_dir, **options):
+        card.write_text("an empty form")  # as peft does
+        (tmp_path / "run" / "adapter_model.safetensors").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(type(trainer.model), "save_pretrained", full)
+    with pytest.raises(OSError, match="No space left"):
+        trainer.save_model()
+    assert card.read_text() == "mine"
+    assert not (tmp_path / "run" / "adapter_model.safetensors").exists()
 
 
 def test_the_hyperparameters_are_plain_values_without_paths_or_hub_settings(make_args, model_of, tmp_path):

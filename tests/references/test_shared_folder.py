@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,37 @@ def test_a_store_that_is_not_there_is_one_sentence_without_a_key(object_store, u
         SharedFolder(url).write("a.json", b"a")
     assert str(refused.value).startswith(sentence)
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("way", ["write", "upload"])
+def test_a_store_whose_disk_is_full_is_one_sentence_and_stays_as_it_was(way, tmp_path, monkeypatch):
+    folder = SharedFolder(str(tmp_path / "store"))
+    folder.write("a.json", b"first")
+    (tmp_path / "local").write_bytes(bytes(5000))
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        sentence = r"the disk of the store store is full \(No space left on device, 5,000 bytes needed\): make room"
+        with pytest.raises(InputError, match=sentence):
+            folder.write("a.json", bytes(5000)) if way == "write" else folder.upload(tmp_path / "local", "a.json")
+    assert folder.read("a.json") == b"first"
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["a.json"]
+    folder.upload(tmp_path / "local", "a.json")
+    assert folder.read("a.json") == bytes(5000)
+
+
+def test_files_in_a_folder_are_for_their_owner_alone(tmp_path):
+    """They tell who is a member."""
+    folder = SharedFolder(str(tmp_path / "store"))
+    (tmp_path / "local").write_bytes(b"local")
+    (tmp_path / "local").chmod(0o644)
+    folder.write("a.json", b"a")
+    folder.upload(tmp_path / "local", "b/c.bin")
+    files = [tmp_path / "store" / name for name in ("a.json", "b/c.bin")]
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o600, 0o600]
 
 
 def test_a_folder_that_may_not_be_written_is_one_sentence(tmp_path):

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 
+from hf_privacy.atomic_file import write_atomically
 from hf_privacy.defenses.base.checkpoints import (
     MANIFEST,
     damage_of,
@@ -19,6 +20,8 @@ from hf_privacy.defenses.base.checkpoints import (
     seal_checkpoint,
 )
 from hf_privacy.errors import InputError
+
+_CARD = "README.md"
 
 
 class SavingMixin:
@@ -39,24 +42,25 @@ class SavingMixin:
         except Exception:
             if self.args.should_save:
                 for path, time in _times(folder).items():
-                    if before.get(path) != time:
+                    if before.get(path) != time and path.name != _CARD:
                         path.unlink(missing_ok=True)
             raise
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
-        card = folder / "README.md"
+        card = folder / _CARD
         earlier_card = card.read_bytes() if card.exists() else None
-        super()._save(output_dir, state_dict)
-        if not self.args.should_save:
-            return
-        # The pickled arguments hold tokens and machine paths, and nothing reads them back.
-        (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)
-        # peft writes a card of its own, an empty form with the base model's path.
-        if earlier_card is not None:
-            card.write_bytes(earlier_card)
-        else:
-            card.unlink(missing_ok=True)
+        try:
+            super()._save(output_dir, state_dict)
+        finally:
+            if self.args.should_save:
+                # The pickled arguments hold tokens and machine paths, and nothing reads them back.
+                (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+                # peft writes a card of its own, an empty form with the base model's path.
+                if earlier_card is None:
+                    card.unlink(missing_ok=True)
+                elif not card.exists() or card.read_bytes() != earlier_card:
+                    write_atomically(card, earlier_card)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
         """As in the stock Trainer; True goes on from the last checkpoint that is whole, which need not be the last.
@@ -83,6 +87,10 @@ class SavingMixin:
             super()._maybe_log_save_evaluate(*args, **kwargs)
             if self._unsealed is not None:
                 self._seal(self._unsealed)
+        except Exception:
+            if self._unsealed is not None and self.args.should_save and not (self._unsealed / MANIFEST).is_file():
+                shutil.rmtree(self._unsealed, ignore_errors=True)
+            raise
         finally:
             self._callbacks_follow = False
 

@@ -7,6 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
+from hf_privacy.atomic_file import disk_errors_named
 from hf_privacy.defenses.dp.accounting import Step, checked_steps, merged
 from hf_privacy.errors import InputError
 
@@ -50,7 +51,13 @@ class ReleaseJournal:
         if steps == self._last:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"training": self.training, "attempt": self._attempt, "steps": [list(s) for s in steps]})
+        entry = {"training": self.training, "attempt": self._attempt, "steps": [list(s) for s in steps]}
+        line = json.dumps(entry).encode() + b"\n"
+        with disk_errors_named(self.path, len(line)):
+            self._append(line)
+        self._last = list(steps)
+
+    def _append(self, line: bytes) -> None:
         descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
         try:
             # A line that a power cut left torn was of weights that were not written; it must not swallow this one.
@@ -58,11 +65,12 @@ class ReleaseJournal:
             if torn:
                 os.lseek(descriptor, -1, os.SEEK_END)
                 torn = os.read(descriptor, 1) != b"\n"
-            os.write(descriptor, (b"\n" if torn else b"") + line.encode() + b"\n")
+            left = (b"\n" if torn else b"") + line
+            while left:  # a disk that fills up takes a part, and says so only when asked for the rest
+                left = left[os.write(descriptor, left) :]
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        self._last = list(steps)
 
     def released(self) -> list[Step]:
         """All steps of this training that were ever released, equal kinds merged.

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from hf_privacy.atomic_file import write_atomically
 from hf_privacy.data import TensorDataset
 from hf_privacy.errors import InputError
 from hf_privacy.models import evaluation_mode
@@ -99,7 +100,7 @@ def defended_model(
 
     def save_pretrained(save_directory: str | Path, **options: Any) -> None:
         model.save_pretrained(save_directory, **options)
-        save_file({"scores": scores}, Path(save_directory) / SCORES_FILE)
+        write_atomically(Path(save_directory) / SCORES_FILE, save({"scores": scores}))
 
     view.save_pretrained = save_pretrained
     return view

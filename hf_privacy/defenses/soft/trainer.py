@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from torch.utils.data import Dataset
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from hf_privacy.atomic_file import write_atomically
 from hf_privacy.data import TensorDataset
 from hf_privacy.defenses.base.config import PrivacyConfig
 from hf_privacy.defenses.base.trainer import PrivacyTrainer
@@ -158,7 +160,9 @@ class _ReplacementCallback(TrainerCallback):
     def on_save(self, args, state, control, **kwargs) -> None:
         checkpoint = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
         if state.is_world_process_zero and self._trainer._replaced is not None and checkpoint.is_dir():
-            np.save(checkpoint / REPLACED_FILE, self._trainer._replaced)
+            content = io.BytesIO()
+            np.save(content, self._trainer._replaced)
+            write_atomically(checkpoint / REPLACED_FILE, content.getvalue())
 
 
 class _Rows(Dataset):

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from hf_privacy.atomic_file import alone, write_atomically
+from hf_privacy.atomic_file import alone, disk_errors_named, write_atomically
 from hf_privacy.errors import InputError
 
 LOG_NAME = "unlearning_log.jsonl"
@@ -137,10 +137,12 @@ class RequestLog:
             raise InputError("the request is in the log already: it is served once")
         content = self._content()
         whole = content[: content.rfind(b"\n") + 1]  # a half-written line is no entry
-        with open(os.open(self.path, os.O_CREAT | os.O_RDWR | getattr(os, "O_BINARY", 0), 0o644), "r+b") as file:
+        line = (json.dumps({**entry, _DIGEST: _digest(whole, entry)}) + "\n").encode()
+        flags = os.O_CREAT | os.O_RDWR | getattr(os, "O_BINARY", 0)
+        with disk_errors_named(self.path, len(line)), open(os.open(self.path, flags, 0o644), "r+b") as file:
             file.truncate(len(whole))
             file.seek(len(whole))
-            file.write((json.dumps({**entry, _DIGEST: _digest(whole, entry)}) + "\n").encode())
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
 
