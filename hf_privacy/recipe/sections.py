@@ -122,7 +122,8 @@ class DataSection:
     member_seed : int, optional
         Draws the members anew among the split's members and non-members; the population, and with it the pool, stays.
     repeats : {"report", "drop"}
-        What to do about exact repeats: report them, or drop all but the first.
+        What to do about exact repeats: report them, or drop all but the first. Images are decoded twice for dropping,
+        in the first run: to find repeats, then to encode what is left.
     near_repeats : bool
         Look for near-exact repeats too.
     label_noise : float

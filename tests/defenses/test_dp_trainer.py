@@ -93,6 +93,19 @@ def test_a_first_batch_of_one_unit_is_not_what_the_check_rests_on(make_trainer):
     assert not trainer._check_clipping(trainer.model, one_group)
 
 
+def test_the_check_is_made_again_where_other_weights_are_trained(make_trainer, monkeypatch):
+    class Freezes(TrainerCallback):
+        def on_step_end(self, args, state, control, model=None, **kwargs):
+            list(model.parameters())[-1].requires_grad = state.global_step != 2
+
+    trainer = make_trainer(n=8, noise_multiplier=1.0, max_steps=5)  # every row in every batch
+    trainer.add_callback(Freezes())
+    held = []
+    monkeypatch.setattr(trainer, "_check_clipping", lambda *arguments: held.append(trainer.state.global_step) or True)
+    trainer.train()
+    assert held == [0, 2, 3]
+
+
 def test_what_processes_add_up_lies_in_one_order_in_memory(make_trainer, monkeypatch):
     """A process without rows has zeros row by row; the sum of a transposed weight lies column by column."""
     trainer = make_trainer(noise_multiplier=0.0)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import stats
 
-from hf_privacy.defenses.dp.secret_stream import KEY_BYTES, SecretStream
+from hf_privacy.defenses.dp.secret_stream import KEY_BYTES, SecretStream, drawn_together
 from hf_privacy.errors import InputError
 
 KEY = bytes(range(KEY_BYTES))
@@ -43,6 +43,18 @@ def test_it_is_aes_in_counter_mode():
     np.testing.assert_array_equal(SecretStream(KEY).uniform(8).numpy(), expected)
 
 
+def test_a_pair_of_gaussian_numbers_is_made_of_96_bits_by_box_and_muller():
+    """In NumPy: 53 bits of a radius, then 32 of an angle."""
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+    content = Cipher(algorithms.AES(KEY), modes.CTR(bytes(16))).encryptor().update(bytes(12 * 500))
+    uniform = (np.frombuffer(content[: 8 * 500], dtype=np.uint64) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    radius = np.sqrt(-2 * np.log1p(-uniform))
+    angle = np.frombuffer(content[8 * 500 :], dtype=np.int32) * (np.pi / 2**31)
+    expected = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:999]
+    np.testing.assert_allclose(SecretStream(KEY).normal((999,)).numpy(), expected, rtol=0, atol=2e-5)
+
+
 def test_uniform_numbers_are_uniform_and_independent():
     values = SecretStream(KEY).uniform(200_000).numpy()
     assert 0 <= values.min() < 1e-4
@@ -65,6 +77,23 @@ def test_every_shape_is_filled(shape):
     values = SecretStream().normal(shape)
     assert values.shape == shape
     assert values.isfinite().all()
+
+
+def test_a_scale_is_the_deviation():
+    plain, wide = SecretStream(KEY).normal((70_001,)), SecretStream(KEY).normal((70_001,), scale=3e-4)
+    torch.testing.assert_close(wide, 3e-4 * plain, rtol=1e-6, atol=0)
+    assert not SecretStream(KEY).normal((3,), scale=0.0).any()
+
+
+def test_what_is_drawn_together_is_one_stream_in_parts():
+    shapes = [(3,), (1 << 20, 2), (2, 5), (), (0,), (7,), (1 << 20,)]
+    parts = list(drawn_together(SecretStream(KEY), [torch.zeros(shape) for shape in shapes], scale=2.0))
+    assert [part.shape for part in parts] == [torch.Size(shape) for shape in shapes]
+    stream = SecretStream(KEY)
+    draws = [3, 2 << 20, 10 + 1 + 7, 1 << 20]  # small neighbours together, never more than a large one takes
+    expected = torch.cat([stream.normal((size,), scale=2.0) for size in draws])
+    assert torch.equal(torch.cat([part.flatten() for part in parts]), expected)
+    assert list(drawn_together(SecretStream(KEY), [])) == []
 
 
 def test_numbers_have_no_end_at_the_end_of_a_chunk():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 import torch
@@ -14,6 +15,10 @@ KEY_BYTES = 32
 # Numbers made at a time: on a CPU so few that they stay in its cache, on a GPU so many that it does not wait.
 _AT_ONCE = {"cpu": 1 << 15}
 _AT_ONCE_ELSEWHERE = 1 << 23
+_TOGETHER = 1 << 20  # numbers of several tensors
+# Of two numbers: 64 bits of a radius, 32 of an angle.
+_BYTES_A_PAIR = 12
+_ZEROS = bytes(_BYTES_A_PAIR << 14)  # what the cipher makes bits of
 
 
 class SecretStream:
@@ -69,14 +74,18 @@ class SecretStream:
         -------
         float64 [size], on the CPU
         """
-        return _unit(self._bits(size, torch.int64, "cpu"))
+        return _unit(self._bits(8 * size).view(torch.int64))
 
-    def normal(self, shape: tuple[int, ...], *, device: torch.device | str = "cpu") -> torch.Tensor:
-        """Independent standard Gaussian numbers, up to 8.5 in absolute value.
+    def normal(
+        self, shape: tuple[int, ...], *, scale: float = 1.0, device: torch.device | str = "cpu"
+    ) -> torch.Tensor:
+        """Independent Gaussian numbers of mean 0, up to 8.5 deviations.
 
         Parameters
         ----------
         shape : tuple of int
+        scale : float ≥ 0
+            Their standard deviation.
         device : torch.device, default the CPU
 
         Returns
@@ -90,20 +99,49 @@ class SecretStream:
             part = values[start : start + step]
             half = -(-len(part) // 2)
             # 1 − u lies in (0, 1], where the logarithm is finite.
-            radius = _unit(self._bits(half, torch.int64, device)).neg_().log1p_().mul_(-2).sqrt_().float()
-            angle = self._bits(half, torch.int32, device).float().mul_(math.pi / 2**31)
+            bits = self._bits(_BYTES_A_PAIR * half).to(device)
+            radius, angle = bits[: 8 * half].view(torch.int64), bits[8 * half :].view(torch.int32)
+            radius = _unit(radius).neg_().log1p_().mul_(-2 * scale**2).sqrt_().float()
+            angle = angle.float().mul_(math.pi / 2**31)
             torch.cos(angle, out=part[:half]).mul_(radius)
             rest = len(part) - half
             torch.mul(angle.sin_()[:rest], radius[:rest], out=part[half:])
         return values.reshape(shape)
 
-    def _bits(self, size: int, dtype: torch.dtype, device: torch.device | str) -> torch.Tensor:
-        content = self._encryptor.update(bytes(size * dtype.itemsize))
-        # A bytearray, since PyTorch wants memory it may write to.
-        return torch.frombuffer(bytearray(content), dtype=dtype).to(device)
+    def _bits(self, size: int) -> torch.Tensor:
+        """So many bytes of random bits, uint8, on the CPU, to be written over."""
+        bits = torch.empty(size + 15, dtype=torch.uint8)  # early versions want room for a block more
+        zeros = memoryview(_ZEROS if size <= len(_ZEROS) else bytes(size))[:size]
+        self._encryptor.update_into(zeros, memoryview(bits.numpy()))
+        return bits[:size]
 
     def __reduce__(self) -> NoReturn:
         raise InputError("a SecretStream is not saved or copied: its numbers must not be drawn again")
+
+
+def drawn_together(
+    stream: SecretStream, tensors: Sequence[torch.Tensor], *, scale: float = 1.0
+) -> Iterator[torch.Tensor]:
+    """Gaussian numbers of each tensor's shape, float32, on its device; those of small ones are parts of one draw.
+
+    Examples
+    --------
+    >>> [each.shape for each in drawn_together(SecretStream(), [torch.zeros(2, 3), torch.zeros(4)])]
+    [torch.Size([2, 3]), torch.Size([4])]
+    """
+    start = 0
+    while start < len(tensors):
+        stop, count, device = start + 1, tensors[start].numel(), tensors[start].device
+        while stop < len(tensors) and tensors[stop].device == device:
+            count += tensors[stop].numel()
+            if count > _TOGETHER:
+                break
+            stop += 1
+        some = tensors[start:stop]
+        sizes = [tensor.numel() for tensor in some]
+        drawn = stream.normal((sum(sizes),), scale=scale, device=device).split(sizes)
+        yield from (part.view(tensor.shape) for part, tensor in zip(drawn, some, strict=True))
+        start = stop
 
 
 def _unit(bits: torch.Tensor) -> torch.Tensor:

@@ -33,7 +33,7 @@ from hf_privacy.defenses.dp.per_sample_gradients import (
 )
 from hf_privacy.defenses.dp.poisson_sampler import PoissonBatchSampler
 from hf_privacy.defenses.dp.privacy_units import PrivacyUnits, refuse_packing, units_of
-from hf_privacy.defenses.dp.secret_stream import KEY_BYTES, SecretStream
+from hf_privacy.defenses.dp.secret_stream import KEY_BYTES, SecretStream, drawn_together
 from hf_privacy.errors import InputError
 from hf_privacy.signals.invariance import extremes
 from hf_privacy.tasks import TASKS
@@ -123,7 +123,7 @@ class DPTrainer(PrivacyTrainer):
         self._planned: tuple[int, float] | None = None
         self._multiplier: float | None = None  # the planned one, while a training goes on
         self._resumed_at = 0
-        self._checked = False
+        self._checked: list[int] | None = None  # the trainable weights with which the sum was checked
         self._clipped_sum: ClippedSum | None = None
         if self.couples_rows:
             raise InputError(
@@ -262,7 +262,7 @@ class DPTrainer(PrivacyTrainer):
         self._attempt = PrivacyLedger(self.args.accountant)
         self._journal = ReleaseJournal(self.args.output_dir, self.ledger.training)
         self._sums = None
-        self._checked = False
+        self._checked = None
         way, max_norm = self.args.per_sample_gradients, self.args.max_grad_norm
         with clipped_gradients(self.model, way, max_norm=max_norm, losses=self.private_losses) as clipped_sum:
             self._clipped_sum, self._multiplier = clipped_sum, self.plan()
@@ -337,8 +337,10 @@ class DPTrainer(PrivacyTrainer):
             assert self._clipped_sum is not None
             inputs = self.private_inputs(model, inputs)
             with self.compute_loss_context_manager():
-                if not self._checked:
-                    self._checked = self._check_clipping(model, inputs)
+                # Once, and again where others are trained: what was frozen may be used in another way.
+                trained = [id(parameter) for parameter in parameters]
+                if self._checked != trained:
+                    self._checked = trained if self._check_clipping(model, inputs) else None
                 gradients, losses = self._clipped_sum(inputs)
             self._sums = (
                 gradients
@@ -384,17 +386,16 @@ class DPTrainer(PrivacyTrainer):
         assert self._noise is not None
         sums = [None] * len(parameters) if self._sums is None else self._sums
         expected = self.sample_rate * self.n_units
-        scale = self.plan() * self.args.max_grad_norm
-        for parameter, total in zip(parameters, sums, strict=True):
+        noises = drawn_together(self._noise, parameters, scale=self.plan() * self.args.max_grad_norm / expected)
+        for parameter, total, noise in zip(parameters, sums, noises, strict=True):
             if self.args.world_size > 1:
                 total = torch.zeros_like(parameter, dtype=torch.float32) if total is None else total.float()
                 # In one order on all: what is summed is memory, and a transposed weight's sum lies there transposed.
                 total = total.contiguous()
                 total = self.accelerator.reduce(total, reduction="sum")
-            noise = self._noise.normal(parameter.shape, device=parameter.device).mul_(scale)
             if total is not None:
-                noise.add_(total)
-            parameter.grad = noise.div_(expected).to(parameter.dtype)
+                noise.add_(total, alpha=1 / expected)
+            parameter.grad = noise.to(parameter.dtype)
         self._sums = None
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> None:

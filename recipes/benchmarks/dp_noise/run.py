@@ -48,8 +48,10 @@ class SeededGenerators:
     def uniform(self, size: int) -> torch.Tensor:
         return torch.rand(size, generator=self._generator("cpu"), dtype=torch.float64)
 
-    def normal(self, shape: tuple[int, ...], *, device: torch.device | str = "cpu") -> torch.Tensor:
-        return torch.randn(shape, generator=self._generator(device), device=device)
+    def normal(
+        self, shape: tuple[int, ...], *, scale: float = 1.0, device: torch.device | str = "cpu"
+    ) -> torch.Tensor:
+        return torch.randn(shape, generator=self._generator(device), device=device).mul_(scale)
 
 
 def mlp() -> tuple[torch.nn.Module, TensorDataset]:
