@@ -245,13 +245,14 @@ def test_a_budget_that_is_spent_ends_a_rollback_before_it_trains(make_trainer, t
         make_trainer(**settings).train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-5"))
 
 
-def test_weights_that_were_evaluated_count_though_they_were_never_saved(make_trainer, data_of):
+@pytest.mark.parametrize("look", ["evaluate", "predict"])
+def test_weights_that_were_looked_at_count_though_they_were_never_saved(look, make_trainer, data_of):
     trainer, counted = make_trainer(noise_multiplier=1.0, max_steps=6), []
 
     class Evaluate(TrainerCallback):
         def on_step_end(self, args, state, control, **kwargs):
             if state.global_step in (3, 5):
-                trainer.evaluate(data_of("tabular", 8))
+                getattr(trainer, look)(data_of("tabular", 8))
                 counted.append(trainer._journal.released())
 
     trainer.add_callback(Evaluate())

@@ -404,10 +404,10 @@ class DPTrainer(PrivacyTrainer):
 
     # ---- saving and resuming ----
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """As in `PrivacyTrainer`; its figures tell of the weights, so their steps count from here on."""
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """As in `PrivacyTrainer`; what `evaluate` and `predict` give tells of the weights: their steps count now."""
         self._release()
-        return super().evaluate(*args, **kwargs)
+        return super().evaluation_loop(*args, **kwargs)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         self._release()
