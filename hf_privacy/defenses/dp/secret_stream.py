@@ -98,10 +98,10 @@ class SecretStream:
         for start in range(0, size, step):
             part = values[start : start + step]
             half = -(-len(part) // 2)
-            # 1 − u lies in (0, 1], where the logarithm is finite.
             bits = self._bits(_BYTES_A_PAIR * half).to(device)
             radius, angle = bits[: 8 * half].view(torch.int64), bits[8 * half :].view(torch.int32)
-            radius = _unit(radius).neg_().log1p_().mul_(-2 * scale**2).sqrt_().float()
+            # In float64: 1 − u lies in (0, 1], where the logarithm is finite, and has all of its 53 bits.
+            radius = _unit(radius).neg_().log1p_().mul_(-2 * scale**2).float().sqrt_()
             angle = angle.float().mul_(math.pi / 2**31)
             torch.cos(angle, out=part[:half]).mul_(radius)
             rest = len(part) - half
