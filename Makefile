@@ -63,7 +63,6 @@ bench: $(INSTALLED)
 	$(BIN)/python recipes/benchmarks/curvature/run.py
 	$(BIN)/python recipes/benchmarks/dp_noise/run.py
 	$(BIN)/python recipes/benchmarks/causal_lm/run.py
-	$(BIN)/python recipes/benchmarks/dp_lora/run.py
 	$(BIN)/python recipes/benchmarks/defenses/run.py
 	$(BIN)/python recipes/benchmarks/dp/run.py
 	$(BIN)/python recipes/benchmarks/select/run.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -83,3 +84,18 @@ def spread(positions: np.ndarray, most: int) -> np.ndarray:
     if len(positions) <= most:
         return positions
     return positions[np.arange(most) * len(positions) // most]
+
+
+def class_slices(
+    table: SignalTable, attack: AttackScores, class_names: Sequence[str], *, confidence: float
+) -> list[dict[str, Any]]:
+    """Leakage of one attack for each class of at least 20 members and 20 non-members.
+
+    Returns
+    -------
+    list of dict
+        "class", "attack", and what `over_groups` gives.
+    """
+    assert table.labels is not None
+    groups = over_groups(table, attack, table.labels[: table.n_pool], confidence=confidence)
+    return [{"class": class_names[label], "attack": attack.name, **figures} for label, figures in groups.items()]

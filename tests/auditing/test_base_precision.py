@@ -8,7 +8,6 @@ from language_models import logits, scratch
 
 from hf_privacy.auditing.saved_folder import _base_model
 from hf_privacy.models import load_saved_model
-from hf_privacy.tasks import task_named
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -17,6 +16,6 @@ def test_a_model_that_learnt_nothing_is_its_base(dtype, tmp_path):
     load_saved_model(tmp_path / "base", dtype=dtype).save_pretrained(tmp_path / "target")
     target = load_saved_model(tmp_path / "target")
     assert target.dtype == getattr(torch, dtype)
-    base = _base_model(str(tmp_path / "base"), target, task_named("causal-lm"), None)
+    base = _base_model(str(tmp_path / "base"), target, None)
     assert base.dtype == target.dtype
     assert torch.equal(logits(base), logits(target))

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from hf_privacy.auditing.examinations.membership.budgets import over_budgets
-from hf_privacy.auditing.examinations.membership.run import class_slices
-from hf_privacy.auditing.groups import over_groups
+from hf_privacy.auditing.groups import class_slices, over_groups
 from hf_privacy.auditing.table import AttackScores
 from hf_privacy.auditing.targets import leave_one_out_table
 from hf_privacy.statistics import auc, tpr_at_fpr

@@ -35,7 +35,8 @@ def test_each_reference_is_attacked_through_itself(make_run, tmp_path):
     by_hand.train()
     settings = {"queries": ("identity", "adversarial"), "adversarial": ATTACK, "curvature": CURVATURE}
     for name, values in compute_signals(by_hand.model, run.audit_dataset, **settings).items():
-        np.testing.assert_array_equal(run.store.read(name, models=[1], query=None)[0], values)
+        # Not to the bit: on some processors the lean loop multiplies in another order.
+        np.testing.assert_allclose(run.store.read(name, models=[1], query=None)[0], values, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(

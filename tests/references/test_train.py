@@ -87,7 +87,8 @@ def test_signals_are_those_of_a_model_trained_by_hand_on_that_half(make_run, tmp
     by_hand.train()
     expected = compute_signals(by_hand.model, run.audit_dataset)
     for name, values in expected.items():
-        assert np.array_equal(run.store.read(name, models=[2]), values)
+        # Not to the bit: on some processors the lean loop multiplies in another order.
+        np.testing.assert_allclose(run.store.read(name, models=[2]), values, rtol=0, atol=1e-4)
 
 
 def test_references_memorize_what_they_were_trained_on(make_run):

@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from hf_privacy.auditing.attack import attack_all
-from hf_privacy.auditing.examinations.membership.run import class_slices
-from hf_privacy.auditing.examinations.membership.vulnerability import save_vulnerability
+from hf_privacy.auditing.groups import class_slices
 from hf_privacy.auditing.made_with import caveats_of, versions
 from hf_privacy.auditing.score_table.members import split_of
 from hf_privacy.auditing.score_table.read import check_ids, read_sides, read_table
 from hf_privacy.auditing.score_table.signal_table import Scored, scored_rows
 from hf_privacy.auditing.table import SIDES, SignalTable
+from hf_privacy.auditing.vulnerability import save_vulnerability
 from hf_privacy.data import MembershipSplit
 from hf_privacy.errors import InputError
 from hf_privacy.hub import REPORT_NAME, budget_record, load_report_dict

@@ -92,11 +92,11 @@ class LeanLoopMixin:
         finally:
             self._lean, self._static_steps = False, None
 
-    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> TrainOutput:
+    def _inner_training_loop(self, *given: Any, **kwargs: Any) -> TrainOutput:
         # The model is there by now. A step of the trainer's own may look at its layers, as DP's does.
         by_onednn = self._lean and self.args.device.type == "cpu" and _has_stock_step(self)
         with linear_by_onednn(self.model) if by_onednn else nullcontext():
-            return super()._inner_training_loop(*args, **kwargs)
+            return super()._inner_training_loop(*given, **kwargs)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         # A resumed epoch skips batches and puts random states back, once a training: left to the stock loop.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from hf_privacy.attack_table import EXTRA_ATTACKS
 from hf_privacy.auditing.attack import all_scores
 from hf_privacy.auditing.examinations.membership.budgets import over_budgets
-from hf_privacy.auditing.examinations.membership.vulnerability import save_vulnerability
 from hf_privacy.auditing.extras import check_calibration
-from hf_privacy.auditing.groups import over_groups
+from hf_privacy.auditing.groups import class_slices
 from hf_privacy.auditing.table import SIDES, AttackScores, SignalTable
 from hf_privacy.auditing.targets import further_targets, leave_one_out_table, mean_figures, mean_interval
+from hf_privacy.auditing.vulnerability import save_vulnerability
 from hf_privacy.errors import InputError
 from hf_privacy.outside import is_outside
 from hf_privacy.reports import curve_of
@@ -78,21 +78,6 @@ class Membership:
             "budgets": budgets,
             "class_slices": slices,
         }
-
-
-def class_slices(
-    table: SignalTable, attack: AttackScores, class_names: Sequence[str], *, confidence: float
-) -> list[dict[str, Any]]:
-    """Leakage of one attack for each class of at least 20 members and 20 non-members.
-
-    Returns
-    -------
-    list of dict
-        "class", "attack", and what `over_groups` gives.
-    """
-    assert table.labels is not None
-    groups = over_groups(table, attack, table.labels[: table.n_pool], confidence=confidence)
-    return [{"class": class_names[label], "attack": attack.name, **figures} for label, figures in groups.items()]
 
 
 def over_targets(
