@@ -18,7 +18,7 @@ endif
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # The rooms that lean on other packages most, without their slow tests.
-QUICK := $(addprefix tests/,attacks data forgetting hub memorization metrics models signals statistics weights) \
+QUICK := $(addprefix tests/,data hub metrics models signals weights) \
 	$(addprefix tests/defenses/test_,trainer.py gradient_accumulation.py dp_trainer.py resume.py saved_files.py secret_stream.py) \
 	tests/unlearning/test_baselines.py tests/auditing/test_audit.py tests/cli/test_commands.py
 
